@@ -1,0 +1,242 @@
+"""A Vision Transformer that returns its tokens: the backbone of every model in the book.
+
+The layers are timm's own `VisionTransformer`; this file adds what re-identification needs around
+them:
+
+* class and patch tokens of any layer, not one pooled vector (GLTrans reads layers 10, 11, 12);
+* patches that overlap: any stride, TransReID's "*" rows use 12 with patches of 16;
+* position embeddings resized to the grid of the image at hand;
+* a learned vector per camera, added to the tokens (TransReID's side information embedding).
+
+He et al., "TransReID: Transformer-based Object Re-Identification", ICCV 2021 (arXiv 2102.04378),
+sections 3.1 and 3.3. State-dict names are timm's own, so that a timm file loads without renaming;
+the camera table is `sie_embed`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+SIE_WEIGHT = 3.0  # λ (TransReID code: 3.0 in every configuration)
+SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
+
+
+class Tokens(NamedTuple):
+    """What a backbone sees in a batch of B images on an h x w grid of patches.
+
+    Attributes:
+        cls: Class token after the final norm, (B, D).
+        patches: Patch tokens after the final norm, row by row, (B, h*w, D).
+        layers: The raw residual stream after block l for each layer l that was asked for,
+            1-based; class token first, before any norm, (B, 1 + h*w, D).
+    """
+
+    cls: Tensor
+    patches: Tensor
+    layers: dict[int, Tensor]
+
+
+class TokenBackbone(nn.Module):
+    """timm's Vision Transformer with any patch stride, resized positions and a camera embedding.
+
+    Args:
+        name: A plain ViT of timm (one class token, learned absolute positions).
+        image_size: Height and width of the images in pixels; every image must have it.
+        stride: Pixels between two patches; None means the patch size (no overlap).
+        num_cameras: Rows of the camera table; 0 means no camera embedding.
+        depth: Keep only the first `depth` blocks; None means all of them.
+        drop_path: Stochastic depth of the last block; it grows linearly from 0 at the first.
+
+    Raises:
+        ValueError: If the name is not such a ViT, or a size makes no sense.
+    """
+
+    def __init__(
+        self,
+        name: str = "vit_tiny_patch16_224",
+        image_size: tuple[int, int] = (192, 96),
+        *,
+        stride: int | None = None,
+        num_cameras: int = 0,
+        depth: int | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.patch_size = _patch_size(name)
+        self.stride = self.patch_size if stride is None else int(stride)
+        self.grid = patch_grid(self.image_size, self.patch_size, self.stride)
+        vit = _timm_vit(name, self.grid, self.patch_size, depth, drop_path)
+
+        self.patch_embed = vit.patch_embed
+        self.patch_embed.proj.stride = (self.stride, self.stride)
+        self.patch_embed.img_size = self.image_size  # timm would compute the grid without overlap
+        assert vit.cls_token is not None  # see _patch_size
+        assert vit.pos_embed is not None
+        self.cls_token: nn.Parameter = vit.cls_token  # (1, 1, D)
+        self.pos_embed: nn.Parameter = vit.pos_embed  # (1, 1 + h*w, D)
+        self.blocks = vit.blocks
+        self.norm = vit.norm
+        self.embed_dim: int = vit.embed_dim
+        self.num_prefix_tokens: int = vit.num_prefix_tokens
+        self.num_cameras = int(num_cameras)
+        self.sie_embed: nn.Parameter | None = None
+        if self.num_cameras < 0:
+            raise ValueError(
+                f"num_cameras is {num_cameras}; expected 0 (no camera embedding) or more."
+            )
+        if self.num_cameras > 0:
+            self.sie_embed = nn.Parameter(torch.empty(self.num_cameras, 1, self.embed_dim))
+            nn.init.trunc_normal_(self.sie_embed, std=SIE_STD)
+
+    @property
+    def depth(self) -> int:
+        """Number of transformer blocks."""
+        return len(self.blocks)
+
+    def forward(
+        self, images: Tensor, camids: Tensor | None = None, layers: tuple[int, ...] = ()
+    ) -> Tokens:
+        """Run the transformer.
+
+        Args:
+            images: Normalised images, (B, 3, H, W).
+            camids: 0-based cameras, (B,); needed when there is a camera table, else ignored.
+            layers: 1-based layers whose residual stream is returned as well.
+
+        Raises:
+            ValueError: If the images have another size, a layer does not exist, or a camera is
+                missing from the table.
+        """
+        self._check(images, layers)
+        x = self.patch_embed(images)  # (B, N, D)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + N, D)
+        x = x + self.pos_embed
+        if self.sie_embed is not None:
+            x = x + SIE_WEIGHT * self._camera_rows(camids)  # every position, the class token too
+        taps: dict[int, Tensor] = {}
+        for layer, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if layer in layers:
+                taps[layer] = x
+        x = self.norm(x)
+        return Tokens(x[:, 0], x[:, self.num_prefix_tokens :], taps)
+
+    def _check(self, images: Tensor, layers: tuple[int, ...]) -> None:
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_size):
+            raise ValueError(
+                f"images have shape {tuple(images.shape)}; this backbone was built for "
+                f"(B, 3, {self.image_size[0]}, {self.image_size[1]}). Resize the images or build "
+                "the model with their image_size."
+            )
+        for layer in layers:
+            if not 1 <= layer <= self.depth:
+                raise ValueError(
+                    f"layer {layer} does not exist: layers are counted from 1 to {self.depth}."
+                )
+
+    def _camera_rows(self, camids: Tensor | None) -> Tensor:
+        assert self.sie_embed is not None
+        if camids is None:
+            raise ValueError(
+                f"this model has an embedding for {self.num_cameras} cameras and needs `camids`; "
+                "pass the camera of each image, or build the model with num_cameras=0."
+            )
+        low, high = int(camids.min()), int(camids.max())
+        if low < 0 or high >= self.num_cameras:
+            wrong = low if low < 0 else high
+            raise ValueError(
+                f"camera {wrong} is not in the table of this model: it learned cameras 0 to "
+                f"{self.num_cameras - 1}. An unseen camera has no embedding; build the model with "
+                "a larger num_cameras before training, or with num_cameras=0."
+            )
+        return self.sie_embed[camids]  # (B, 1, D)
+
+
+def patch_grid(image_size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int]:
+    """Rows and columns of patches: floor((size - patch) / stride) + 1, pixels throughout.
+
+    Raises:
+        ValueError: If the image is smaller than one patch or the stride is not positive.
+    """
+    if stride < 1:
+        raise ValueError(f"stride is {stride}; expected at least 1 pixel.")
+    if min(image_size) < patch_size:
+        raise ValueError(
+            f"image_size is {image_size[0]}x{image_size[1]}; each side must hold at least one "
+            f"patch of {patch_size} pixels."
+        )
+    return (image_size[0] - patch_size) // stride + 1, (image_size[1] - patch_size) // stride + 1
+
+
+def resize_pos_embed(
+    pos_embed: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]
+) -> Tensor:
+    """Resize learned positions bilinearly; the class position, which comes first, is kept.
+
+    No antialiasing and no aligned corners, as in TransReID (timm itself would do it bicubically).
+
+    Args:
+        pos_embed: (1, 1 + h*w, D) on the old grid.
+        old_grid: Rows and columns it was learned on.
+        new_grid: Rows and columns wanted.
+
+    Returns:
+        (1, 1 + h'*w', D) on the new grid; the same tensor if the grid does not change.
+    """
+    if old_grid == new_grid:
+        return pos_embed
+    cls, patches = pos_embed[:, :1].float(), pos_embed[:, 1:].float()
+    patches = patches.reshape(1, *old_grid, -1).permute(0, 3, 1, 2)  # (1, D, h, w)
+    patches = F.interpolate(patches, size=new_grid, mode="bilinear", align_corners=False)
+    return torch.cat([cls, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + h'w', D)
+
+
+def _patch_size(name: str) -> int:
+    """Patch size of a timm ViT, read from a model that costs no memory."""
+    if not timm.is_model(name):
+        raise ValueError(
+            f"timm has no model {name!r}; expected a plain ViT such as 'vit_tiny_patch16_224' or "
+            "'vit_base_patch16_224' (timm.list_models('vit_*patch*') lists them)."
+        )
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    if not isinstance(model, VisionTransformer):
+        raise ValueError(f"{name!r} is a {type(model).__name__}; expected a plain ViT of timm.")
+    unusual = {
+        "registers or extra prefix tokens": model.num_prefix_tokens != 1
+        or not model.has_class_token,
+        "positions that leave out the class token": model.no_embed_class,
+        "no learned positions": model.pos_embed is None,
+        "a norm before the blocks": not isinstance(model.norm_pre, nn.Identity),
+        "no final norm": isinstance(model.norm, nn.Identity),
+    }
+    for what, found in unusual.items():
+        if found:
+            raise ValueError(
+                f"{name!r} has {what}; this backbone expects a plain ViT, for example "
+                "'vit_base_patch16_224'."
+            )
+    return int(model.patch_embed.patch_size[0])
+
+
+def _timm_vit(
+    name: str, grid: tuple[int, int], patch_size: int, depth: int | None, drop_path: float
+) -> VisionTransformer:
+    """Build timm's ViT with random weights for a grid of patches."""
+    if not 0.0 <= drop_path < 1.0:
+        raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
+    if depth is not None and depth < 1:
+        raise ValueError(f"depth is {depth}; expected at least one block.")
+    size = (grid[0] * patch_size, grid[1] * patch_size)  # the size that gives timm this grid
+    options: dict[str, Any] = {} if depth is None else {"depth": depth}
+    vit = timm.create_model(name, num_classes=0, img_size=size, drop_path_rate=drop_path, **options)
+    assert isinstance(vit, VisionTransformer)  # see _patch_size
+    return vit

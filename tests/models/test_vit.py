@@ -1,0 +1,161 @@
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    return TokenBackbone("vit_tiny_patch16_224", (64, 32), depth=2, **options)
+
+
+def test_tokens_equal_timms_own_forward():
+    backbone = TokenBackbone("vit_tiny_patch16_224", (224, 224), depth=3).eval()
+    reference = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=3).eval()
+    reference.load_state_dict(backbone.state_dict())  # strict: the names are timm's
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        tokens = backbone(images, layers=(1, 3))
+        expected = reference.forward_features(images)
+        raw = reference.forward_intermediates(
+            images, indices=[0, 2], output_fmt="NLC", return_prefix_tokens=True, norm=False
+        )[1]
+    assert torch.equal(tokens.cls, expected[:, 0])
+    assert torch.equal(tokens.patches, expected[:, 1:])
+    for layer, (patches, prefix) in zip((1, 3), raw, strict=True):
+        assert torch.equal(tokens.layers[layer], torch.cat([prefix, patches], dim=1))
+
+
+def test_grid_of_overlapping_patches_in_the_paper():
+    assert patch_grid((256, 128), 16, 12) == (21, 10)  # TransReID*: 210 patches
+    assert patch_grid((384, 128), 16, 12) == (31, 10)
+    assert patch_grid((256, 128), 16, 16) == (16, 8)
+    backbone = TokenBackbone("vit_tiny_patch16_224", (256, 128), stride=12, depth=1).eval()
+    assert backbone.grid == (21, 10)
+    assert backbone(torch.zeros(1, 3, 256, 128)).patches.shape == (1, 210, 192)
+
+
+def test_overlapping_patch_tokens_are_patches_at_every_stride():
+    backbone = tiny(stride=12)
+    images = torch.randn(1, 3, 64, 32)
+    tokens = backbone.patch_embed(images)[0]  # (h*w, D)
+    proj = backbone.patch_embed.proj
+    for row in range(backbone.grid[0]):
+        for column in range(backbone.grid[1]):
+            patch = images[0, :, 12 * row : 12 * row + 16, 12 * column : 12 * column + 16]
+            by_hand = proj.weight.flatten(1) @ patch.flatten() + proj.bias
+            index = row * backbone.grid[1] + column
+            torch.testing.assert_close(tokens[index], by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_size_that_is_no_multiple_of_the_patch():
+    backbone = TokenBackbone("vit_tiny_patch16_224", (70, 40), depth=1)
+    assert backbone.grid == (4, 2)
+    assert backbone(torch.zeros(1, 3, 70, 40)).patches.shape == (1, 8, 192)
+
+
+def test_parameter_count_of_vit_b_at_stride_12():
+    with torch.device("meta"):
+        backbone = TokenBackbone("vit_base_patch16_224", (256, 128), stride=12)
+    assert sum(p.numel() for p in backbone.parameters()) == 85_809_408
+
+
+def test_positions_resized_as_interpolate_does():
+    pos = torch.randn(1, 1 + 6, 5)
+    new = resize_pos_embed(pos, (3, 2), (4, 6))
+    image = pos[0, 1:].T.reshape(1, 5, 3, 2)
+    expected = F.interpolate(image, size=(4, 6), mode="bilinear", align_corners=False)
+    assert torch.equal(new[:, 0], pos[:, 0])
+    for row in range(4):
+        for column in range(6):
+            assert torch.equal(new[0, 1 + row * 6 + column], expected[0, :, row, column])
+
+
+def test_positions_on_paper():
+    pos = torch.tensor([9.0, 0.0, 4.0]).reshape(1, 3, 1)  # class position 9, a column of 0 and 4
+    new = resize_pos_embed(pos, (2, 1), (4, 1))
+    assert new.flatten().tolist() == [9.0, 0.0, 1.0, 3.0, 4.0]
+
+
+def test_camera_vector_is_added_three_times_to_every_token():
+    backbone = tiny(num_cameras=3).eval()
+    backbone.blocks, backbone.norm = nn.Sequential(nn.Identity()), nn.Identity()
+    images, camids = torch.randn(3, 3, 64, 32), torch.tensor([2, 0, 2])
+    with_cameras = backbone(images, camids)
+    table = backbone.sie_embed
+    backbone.sie_embed = None
+    without = backbone(images)
+    for i, camera in enumerate(camids):
+        torch.testing.assert_close(with_cameras.cls[i] - without.cls[i], 3.0 * table[camera, 0])
+        difference = with_cameras.patches[i] - without.patches[i]
+        torch.testing.assert_close(difference, (3.0 * table[camera]).expand_as(difference))
+
+
+def test_one_camera_is_a_table_too():
+    backbone = tiny(num_cameras=1)
+    assert backbone.sie_embed.shape == (1, 1, 192)
+    backbone(torch.zeros(2, 3, 64, 32), torch.zeros(2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("camids", [[0, 3], [-1, 0]])
+def test_unseen_camera_is_an_error(camids):
+    with pytest.raises(ValueError, match="learned cameras 0 to 2"):
+        tiny(num_cameras=3)(torch.zeros(2, 3, 64, 32), torch.tensor(camids))
+
+
+def test_cameras_forgotten():
+    with pytest.raises(ValueError, match="needs `camids`"):
+        tiny(num_cameras=3)(torch.zeros(2, 3, 64, 32))
+
+
+def test_cameras_ignored_without_a_table():
+    images = torch.randn(1, 3, 64, 32)
+    backbone = tiny().eval()
+    assert torch.equal(backbone(images).cls, backbone(images, torch.tensor([77])).cls)
+
+
+def test_layer_norm_is_1e_6():
+    assert {m.eps for m in tiny().modules() if isinstance(m, nn.LayerNorm)} == {1e-6}
+
+
+def test_stochastic_depth_grows_linearly():
+    with torch.device("meta"):
+        backbone = TokenBackbone("vit_base_patch16_224", (256, 128), drop_path=0.1)
+    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in backbone.blocks]
+    assert rates == pytest.approx([0.1 * i / 11 for i in range(12)])
+
+
+def test_layers_before_the_last_reach_the_gradient():
+    backbone = tiny()
+    tokens = backbone(torch.randn(1, 3, 64, 32), layers=(1,))
+    (gradient,) = torch.autograd.grad(tokens.cls.square().sum(), tokens.layers[1])
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vit_giant_of_mine"}, "timm has no model"),
+        ({"name": "resnet18"}, "expected a plain ViT"),
+        ({"name": "vit_small_patch14_reg4_dinov2"}, "extra prefix tokens"),
+        ({"image_size": (64, 8)}, "at least one patch"),
+        ({"stride": 0}, "stride is 0"),
+        ({"depth": 0}, "depth is 0"),
+        ({"drop_path": 1.0}, "drop_path is 1.0"),
+        ({"num_cameras": -1}, "num_cameras is -1"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TokenBackbone(**arguments)
+
+
+def test_wrong_image_size_and_layer():
+    with pytest.raises(ValueError, match=r"built for \(B, 3, 64, 32\)"):
+        tiny()(torch.zeros(1, 3, 32, 64))
+    for layer in (0, 3):
+        with pytest.raises(ValueError, match="from 1 to 2"):
+            tiny()(torch.zeros(1, 3, 64, 32), layers=(layer,))
