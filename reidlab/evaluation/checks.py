@@ -1,0 +1,104 @@
+"""Checks on what callers pass in: ids, cameras, embeddings, distances.
+
+Each error names the argument, what it holds, what was expected and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Labels: TypeAlias = ArrayLike | Tensor
+Matrix: TypeAlias = ArrayLike | Tensor
+
+
+def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
+    """Ids or cameras as a (length,) int64 array.
+
+    Raises:
+        TypeError: not integers (strings, floats, objects).
+        ValueError: another shape or length.
+    """
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.ndim != 1 or len(array) != length:
+        raise ValueError(
+            f"{name} has shape {array.shape}, expected ({length},): one entry per row of the "
+            "distances or embeddings (columns for the gallery)"
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} holds {array.dtype} values such as {array[0]!r}, expected integers; turn "
+            "names into numbers with the same table for query and gallery, e.g. "
+            "pandas.factorize(pandas.concat([query, gallery]))"
+        )
+    return array.astype(np.int64)
+
+
+def embeddings(name: str, values: Matrix) -> Tensor:
+    """Embeddings as a (N, D) floating tensor on the device they came on.
+
+    Raises:
+        ValueError: not two-dimensional, no rows, or NaN or infinity inside.
+    """
+    tensor = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    if tensor.ndim != 2 or tensor.shape[1] == 0:
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}, expected (images, dimensions); flatten or "
+            "pool token maps first"
+        )
+    _some_rows(name, len(tensor))
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} holds {tensor.dtype}, expected a floating type such as float32")
+    bad = ~torch.isfinite(tensor).all(dim=1)
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        raise ValueError(
+            f"{name}: {int(bad.sum())} of {len(tensor)} rows hold NaN or infinity, the first is "
+            f"row {first}; a ranking of them would mean nothing. Did the training diverge, or "
+            "does half precision overflow? Look at the loss, or embed in float32"
+        )
+    return tensor
+
+
+def distance_matrix(values: Matrix) -> NDArray[np.floating]:
+    """Distances as a (Q, G) float32 or float64 array, no copy where it is one already.
+
+    Raises:
+        TypeError: half precision: its ties change the AP.
+        ValueError: not two-dimensional, no queries or no gallery.
+    """
+    if isinstance(values, Tensor):
+        if values.dtype == torch.bfloat16:  # NumPy has no such type to complain about below
+            raise TypeError(_half_message("bfloat16"))
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values)
+    if array.dtype == np.float16:
+        raise TypeError(_half_message("float16"))
+    if array.ndim != 2:
+        raise ValueError(f"distances has shape {array.shape}, expected (queries, gallery)")
+    _some_rows("distances (query side)", array.shape[0])
+    _some_rows("distances (gallery side)", array.shape[1])
+    if array.dtype not in (np.float32, np.float64):
+        if array.dtype.kind not in "iub":
+            raise TypeError(f"distances holds {array.dtype}, expected float32 or float64")
+        array = array.astype(np.float64)
+    return array
+
+
+def _some_rows(name: str, rows: int) -> None:
+    if rows == 0:
+        raise ValueError(
+            f"{name} has no rows, expected at least one image; is the table it came from empty "
+            "(a filter on pid, camera or modality that kept nothing)?"
+        )
+
+
+def _half_message(dtype: str) -> str:
+    return (
+        f"distances are {dtype}: rounding makes ties between different images and changes the AP; "
+        "compute them in float32 (evaluate() does so from embeddings of any precision)"
+    )

@@ -1,0 +1,75 @@
+"""Reference values on real images: a pixel feature on PKU-Reid under the standard rule.
+
+The values were computed by another program (float64, a stable sort of the scores). They need the
+images, which are not ours to ship: set REIDLAB_PKU_ROOT to the folder that holds train/ and val/.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidlab.evaluation import evaluate
+
+
+def pku_root():
+    given = os.environ.get("REIDLAB_PKU_ROOT")
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "pku-reid"
+    root = Path(given) if given else beside
+    if not (root / "val").is_dir():
+        pytest.skip(f"PKU-Reid is not at {root}; set REIDLAB_PKU_ROOT to run this test")
+    return root
+
+
+def read(folder, flip=False):
+    """Pixel features (N, 588), ids and cameras of all images of a folder, in path order."""
+    features, pids, camids = [], [], []
+    for path in sorted(folder.glob("*/*.png")):
+        image = Image.open(path).convert("RGB").resize((14, 14), Image.Resampling.BICUBIC)
+        pixels = np.asarray(image, np.float64) / 255
+        pixels = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        rows = (pixels[:, ::-1] if flip else pixels).reshape(14, 42)
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True) / np.sqrt(14)
+        features.append(rows.ravel())
+        pids.append(int(path.parent.name))
+        camids.append(int(path.stem[:2]) - 1)
+    return np.array(features), np.array(pids), np.array(camids)
+
+
+def percent(query, gallery):
+    (q_emb, q_pids, q_camids), (g_emb, g_pids, g_camids) = query, gallery
+    result = evaluate(q_emb, g_emb, q_pids, g_pids, q_camids, g_camids)
+    assert result.num_valid == len(q_pids)
+    values = result.rank1, result.cmc(5), result.cmc(10), result.mAP
+    return [round(100 * value, 2) for value in values]
+
+
+def test_all_images_against_all():
+    images = read(pku_root() / "val" / "all_imgs")
+    assert len(images[1]) == 192
+    assert percent(images, images) == [5.21, 21.88, 30.21, 8.53]
+
+
+@pytest.mark.parametrize(
+    ("flip", "expected"),
+    [(False, [7.14, 32.14, 46.43, 10.56]), (True, [3.57, 32.14, 46.43, 10.80])],
+)
+def test_official_query_and_gallery(flip, expected):
+    root = pku_root() / "val"
+    query, gallery = read(root / "query", flip), read(root / "gallery")
+    assert (len(query[1]), len(gallery[1])) == (28, 181)
+    assert percent(query, gallery) == expected
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [(0, [33.33, 65.62, 71.88, 24.50]), (1, [31.25, 71.88, 84.38, 24.37])],
+)
+def test_from_one_camera_to_the_other(camera, expected):
+    features, pids, camids = read(pku_root() / "val" / "all_imgs")
+    one, other = camids == camera, camids != camera
+    query = features[one], pids[one], camids[one]
+    gallery = features[other], pids[other], camids[other]
+    assert percent(query, gallery) == expected
