@@ -1,0 +1,439 @@
+"""The figures of the book: data in, a matplotlib figure out.
+
+Images are arrays `(H, W, 3)` of bytes or paths of files. Sheets of images are composed into one
+array first, so that a hundred pictures cost one drawing call and keep their own pixels. No figure
+tells right from wrong by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from reidlab.report import style
+from reidlab.report.style import BookFigure
+
+Picture = NDArray[Any] | str | Path
+Flag = bool | None
+
+_MARKS = {True: ("✓", style.MATCH, "-"), False: ("✗", style.WRONG, "-")}
+_IGNORED = ("–", style.JUNK, "--")
+
+
+def read_picture(picture: Picture) -> NDArray[np.uint8]:
+    """Return an RGB array `(H, W, 3)` of bytes from a path, or from an array of bytes or floats.
+
+    Raises:
+        ValueError: if an array has another shape, or floats outside 0..1.
+    """
+    if isinstance(picture, str | Path):
+        with Image.open(picture) as file:
+            return np.asarray(file.convert("RGB"))
+    array = np.asarray(picture)
+    if array.ndim != 3 or array.shape[-1] != 3:
+        raise ValueError(
+            f"a picture has shape (H, W, 3), not {array.shape}; "
+            "a tensor (3, H, W) needs .permute(1, 2, 0) and its normalisation undone"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(
+            f"a picture of floats lies in 0..1, not {array.min():.2f}..{array.max():.2f}; "
+            "undo the normalisation first"
+        )
+    return (array * 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Pictures on a grid of equal cells; coordinates are pixels of the sheet."""
+
+    pixels: NDArray[np.uint8]  # (rows * pitch, columns * pitch, 4)
+    cell: tuple[int, int]  # height, width
+    gap: tuple[int, int]
+
+    def corner(self, row: int, column: int) -> tuple[int, int]:
+        """Return x, y of the upper left corner of a cell."""
+        return column * (self.cell[1] + self.gap[1]), row * (self.cell[0] + self.gap[0])
+
+
+def _sheet(rows: Sequence[Sequence[Picture]], gap: tuple[int, int]) -> _Sheet:
+    """Compose pictures on a grid; a picture of another size is resized to the first one's."""
+    if not rows or not rows[0]:
+        raise ValueError("there is no picture to show: give at least one row with one picture")
+    height, width = read_picture(rows[0][0]).shape[:2]
+    columns = max(len(row) for row in rows)
+    pixels = np.zeros(
+        (len(rows) * (height + gap[0]) - gap[0], columns * (width + gap[1]) - gap[1], 4), np.uint8
+    )
+    sheet = _Sheet(pixels, (height, width), gap)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            array = read_picture(picture)
+            if array.shape[:2] != (height, width):
+                array = np.asarray(Image.fromarray(array).resize((width, height)))
+            x, y = sheet.corner(i, j)
+            pixels[y : y + height, x : x + width, :3] = array
+            pixels[y : y + height, x : x + width, 3] = 255
+    return sheet
+
+
+def _show(sheet: _Sheet, left: float, head: int, foot: int) -> tuple[BookFigure, Axes]:
+    """Draw a sheet across the page, with `left` inches for labels, `head`/`foot` pixels spare."""
+    height, width = sheet.pixels.shape[:2]
+    # Fewer pictures than fill the page are not blown up: a cell is at most 0.9 inches wide.
+    across = min(style.TEXT_WIDTH - left, 0.9 * width / sheet.cell[1])
+    inches = across * (height + head + foot) / width
+    figure = style.figure(aspect=style.TEXT_WIDTH / inches)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((left / style.TEXT_WIDTH, 0.0, across / style.TEXT_WIDTH, 1.0))
+    axes.imshow(sheet.pixels, interpolation="antialiased", aspect="auto")
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height + foot - 0.5, -head - 0.5)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _label_rows(axes: Axes, sheet: _Sheet, labels: Sequence[str] | None) -> None:
+    for row, label in enumerate(labels or ()):
+        y = sheet.corner(row, 0)[1] + sheet.cell[0] / 2
+        axes.text(-sheet.cell[1] * 0.12, y, label, ha="right", va="center", fontsize=9)
+
+
+def _label_columns(axes: Axes, sheet: _Sheet, labels: Sequence[str] | None) -> None:
+    for column, label in enumerate(labels or ()):
+        x = sheet.corner(0, column)[0] + sheet.cell[1] / 2
+        axes.text(x, -sheet.cell[0] * 0.05, label, ha="center", va="bottom", fontsize=9)
+
+
+def _margin(labels: Sequence[str] | None) -> float:
+    """Return inches that row labels need: the longest line at 9 points, plus air."""
+    lines = [line for label in labels or () for line in label.split("\n")]
+    return 0.075 * max((len(line) for line in lines), default=0) + (0.15 if lines else 0.02)
+
+
+@style.styled
+def contact_sheet(
+    images: Sequence[Sequence[Picture]],
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+) -> BookFigure:
+    """Show rows of pictures side by side, one person a row as a rule.
+
+    Args:
+        images: rows of pictures; a row may be shorter than the others.
+        row_labels: one for each row.
+        column_labels: one for each column.
+    """
+    gap = max(1, read_picture(images[0][0]).shape[1] // 24) if images and images[0] else 1
+    sheet = _sheet(images, gap=(gap, gap))
+    head = sheet.cell[0] // 6 if column_labels else 0
+    figure, axes = _show(sheet, _margin(row_labels), head=head, foot=0)
+    _label_rows(axes, sheet, row_labels)
+    _label_columns(axes, sheet, column_labels)
+    return figure
+
+
+@style.styled
+def ranked_list(
+    queries: Sequence[Picture],
+    galleries: Sequence[Sequence[Picture]],
+    matches: Sequence[Sequence[Flag]],
+    *,
+    scores: Sequence[Sequence[float]] | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> BookFigure:
+    """Show queries and what stands at rank 1, 2, ... for each: ✓ right, ✗ wrong, – ignored.
+
+    Args:
+        queries: Q pictures, one row each.
+        galleries: for each query its ranked gallery pictures, nearest first.
+        matches: for each of them True (same person), False (another), None (junk, not counted).
+        scores: printed behind the mark, similarity or distance as the caller says.
+        row_labels: Q labels in front of the rows.
+
+    Raises:
+        ValueError: if the three lists do not go together.
+    """
+    _same_lengths(queries, galleries, matches, scores)
+    gap = max(2, read_picture(queries[0]).shape[1] // 8)
+    under = read_picture(queries[0]).shape[0] // 5
+    rows = [[query, *gallery] for query, gallery in zip(queries, galleries, strict=True)]
+    sheet = _sheet(rows, gap=(under, gap))
+    figure, axes = _show(sheet, _margin(row_labels), head=under, foot=under)
+    for i, flags in enumerate(matches):
+        _frame(axes, sheet, i, 0, style.QUERY, "-")
+        for j, flag in enumerate(flags):
+            mark, colour, dash = _IGNORED if flag is None else _MARKS[bool(flag)]
+            _frame(axes, sheet, i, j + 1, colour, dash)
+            text = mark if scores is None else f"{mark} {scores[i][j]:.2f}"
+            x, y = sheet.corner(i, j + 1)
+            place = (x + sheet.cell[1] / 2, y + sheet.cell[0] + under * 0.14)
+            axes.text(*place, text, color=colour, ha="center", va="top", fontsize=10)
+    longest = max(len(gallery) for gallery in galleries)
+    _label_rows(axes, sheet, row_labels)
+    _label_columns(axes, sheet, ["query", *(f"{rank}" for rank in range(1, longest + 1))])
+    return figure
+
+
+def _same_lengths(
+    queries: Sequence[Picture],
+    galleries: Sequence[Sequence[Picture]],
+    matches: Sequence[Sequence[Flag]],
+    scores: Sequence[Sequence[float]] | None,
+) -> None:
+    if not len(queries) == len(galleries) == len(matches) > 0:
+        raise ValueError(
+            f"{len(queries)} queries, {len(galleries)} ranked lists and {len(matches)} lists of "
+            "flags: a row needs one of each, also when there is one query: [query], [list], [flags]"
+        )
+    for i, (gallery, flags) in enumerate(zip(galleries, matches, strict=True)):
+        lengths = {len(gallery), len(flags)} | ({len(scores[i])} if scores is not None else set())
+        if len(lengths) > 1:
+            raise ValueError(
+                f"row {i}: {len(gallery)} pictures, {len(flags)} flags"
+                + (f", {len(scores[i])} scores" if scores is not None else "")
+                + "; give one flag (and one score) for each picture"
+            )
+
+
+def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: str) -> None:
+    x, y = sheet.corner(row, column)
+    height, width = sheet.cell
+    axes.add_patch(
+        Rectangle(
+            (x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=2.4, linestyle=dash
+        )
+    )
+
+
+@style.styled
+def heat_overlay(
+    image: Picture, heats: NDArray[Any], names: Sequence[str], *, label: str = "heat"
+) -> BookFigure:
+    """Lay heat maps over a picture: grey below, colour and opacity by heat.
+
+    Args:
+        image: the picture, `(H, W, 3)`.
+        heats: `(L, h, w)` in 0..1, of any resolution; scaled to the picture.
+        names: L names, such as the layers.
+        label: what the colour bar measures.
+
+    Raises:
+        ValueError: if `heats` is not `(L, h, w)` in 0..1, or the number of names differs.
+    """
+    picture, heats = read_picture(image), np.asarray(heats, dtype=float)
+    if heats.ndim != 3 or len(heats) != len(names):
+        raise ValueError(
+            f"heats has shape {heats.shape} and there are {len(names)} names: expected (L, h, w) "
+            "and L names, e.g. heats[0] of a batch (B, L, h, w)"
+        )
+    if not np.isfinite(heats).all() or heats.min() < 0 or heats.max() > 1:
+        raise ValueError(f"heat lies in 0..1, not {heats.min():.3g}..{heats.max():.3g}")
+    height, width = picture.shape[:2]
+    columns = len(heats) + 1
+    figure = style.figure(aspect=columns * width / height * 1.25, width=min(1.0, 0.2 * columns))
+    panels = figure.subplots(1, columns, squeeze=False)[0]
+    panels[0].imshow(picture)
+    panels[0].set_title("image")
+    grey = picture.mean(axis=-1) * 0.7 + 50  # flattened contrast: the heat is what counts
+    for panel, heat, name in zip(panels[1:], heats, names, strict=True):
+        panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
+        scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
+        values = np.clip(np.asarray(scaled), 0, 1)
+        shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+        panel.set_title(name)
+    for panel in panels:
+        panel.set_axis_off()
+    bar = figure.colorbar(
+        mappable=_opaque(shown.cmap), ax=list(panels), shrink=0.8, pad=0.02, label=label
+    )
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _opaque(cmap: Any) -> Any:
+    """Return a colour scale 0..1 for a bar: the overlay's own would show its transparency."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(0, 1), cmap)
+
+
+@style.styled
+def part_overlay(
+    images: Sequence[Picture], masks: Sequence[NDArray[np.uint8]], *, opacity: float = 0.72
+) -> BookFigure:
+    """Show pictures above the same pictures with their true body parts coloured.
+
+    Args:
+        images: N pictures.
+        masks: N arrays `(H, W)` of part labels, 0 background to 7 occluder.
+        opacity: of the colours, 1 hides the picture.
+
+    Raises:
+        ValueError: if numbers, shapes or labels do not go together.
+    """
+    pictures = [read_picture(image) for image in images]
+    if not pictures or len(pictures) != len(masks):
+        raise ValueError(f"{len(pictures)} pictures and {len(masks)} masks: one for each, please")
+    painted, seen = [], set()
+    for picture, mask in zip(pictures, masks, strict=True):
+        labels = set(np.unique(mask).tolist())
+        if mask.shape != picture.shape[:2] or not labels <= set(style.PARTS):
+            raise ValueError(
+                f"a mask of shape {mask.shape} with labels {sorted(labels)} does not fit a picture "
+                f"{picture.shape[:2]}: expected the same shape and labels 0 to 7"
+            )
+        painted.append(_paint(picture, mask, opacity))
+        seen |= labels - {0}
+    sheet = _sheet([pictures, painted], gap=(4, 4))
+    foot = max(14, sheet.pixels.shape[1] // 16)
+    figure, axes = _show(sheet, _margin(["image", "truth"]), head=0, foot=foot)
+    _label_rows(axes, sheet, ["image", "truth"])
+    handles = [Patch(color=style.PARTS[part][1], label=style.PARTS[part][0]) for part in seen]
+    axes.legend(
+        handles=handles, loc="lower left", ncols=8, handlelength=1, columnspacing=1, fontsize=9
+    )
+    return figure
+
+
+def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> NDArray[np.uint8]:
+    from matplotlib.colors import to_rgb
+
+    colours = np.array([to_rgb(style.PARTS[part][1][:7]) for part in sorted(style.PARTS)]) * 255
+    blend = np.where(mask[..., None] > 0, opacity, 0.0)
+    return (picture * (1 - blend) + colours[mask] * blend).round().astype(np.uint8)
+
+
+@style.styled
+def training_curve(history: Sequence[Mapping[str, Any]]) -> BookFigure:
+    """Draw loss (its parts too) and training accuracy by epoch.
+
+    Args:
+        history: one mapping for each epoch with `epoch`, `loss`, optional `losses` (name to
+            value) and `accuracy` in 0..1, as a run record stores them.
+
+    Raises:
+        ValueError: if the history is empty.
+    """
+    if not history:
+        raise ValueError("the history is empty: the record comes from a run of no epochs")
+    epochs = [row["epoch"] for row in history]
+    parts = sorted({name for row in history for name in row.get("losses") or {}})
+    accurate = any(row.get("accuracy") is not None for row in history)
+    figure = style.figure(aspect=2.4 if accurate else style.GOLDEN)
+    panels = figure.subplots(1, 2 if accurate else 1, squeeze=False)[0]
+    marker = {"marker": "o", "markersize": 4} if len(epochs) < 12 else {}
+    panels[0].plot(epochs, [row["loss"] for row in history], label="sum", **marker)
+    for name in parts if len(parts) > 1 else ():
+        panels[0].plot(epochs, [_part(row, name) for row in history], label=name, **marker)
+    panels[0].set(xlabel="epoch", ylabel="loss (nats)")
+    panels[0].set_ylim(bottom=0)
+    if len(parts) > 1:
+        panels[0].legend()
+    if accurate:
+        values = [np.nan if row.get("accuracy") is None else row["accuracy"] for row in history]
+        panels[1].plot(epochs, values, color=style.MATCH, **marker)
+        panels[1].set(xlabel="epoch", ylabel="share right, training batches", ylim=(0, 1.02))
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _part(row: Mapping[str, Any], name: str) -> float:
+    return float((row.get("losses") or {}).get(name, np.nan))
+
+
+@style.styled
+def bars_with_intervals(
+    names: Sequence[str],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]] | None = None,
+    *,
+    over: Literal["seeds", "queries", "one run"],
+    label: str = "mAP (%)",
+    highlight: Sequence[str] = (),
+) -> BookFigure:
+    """Draw horizontal bars, each with its interval, and say what the interval is over.
+
+    Args:
+        names: N names, drawn from the top.
+        values: N values.
+        intervals: N pairs (low, high) that contain the value; None draws none.
+        over: what varies in the interval; "one run" where nothing does.
+        label: of the axis, with the unit.
+        highlight: names drawn in the accent colour and bold.
+
+    Raises:
+        ValueError: if lengths differ, or a value lies outside its interval.
+    """
+    if len(names) != len(values) or (intervals is not None and len(intervals) != len(values)):
+        raise ValueError(f"{len(names)} names, {len(values)} values: lengths must be equal")
+    figure = style.figure(aspect=style.TEXT_WIDTH / (0.7 + 0.38 * len(names)))
+    axes = figure.subplots()
+    places = np.arange(len(names))
+    colours = [style.ACCENT if name in highlight else style.QUERY for name in names]
+    axes.barh(places, values, color=colours, height=0.62)
+    if intervals is not None:
+        for name, value, (low, high) in zip(names, values, intervals, strict=True):
+            if not low <= value <= high:
+                raise ValueError(f"{name}: {value} is not inside its interval [{low}, {high}]")
+        spread = np.abs(np.asarray(intervals, float).T - np.asarray(values, float))
+        axes.errorbar(
+            values, places, xerr=spread, fmt="none", ecolor=style.INK, elinewidth=2, capsize=4
+        )
+    for place, value in enumerate(values):
+        # Below the middle of the bar, so that the interval never strikes the number out.
+        axes.annotate(
+            f"{value:.1f}", (0, place), (4, 0), textcoords="offset points",
+            va="center", color="white", fontsize=9, fontweight="bold",
+        )  # fmt: skip
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(f"{label}, {over}" if over == "one run" else f"{label}, interval over {over}")
+    return figure
+
+
+@style.styled
+def distance_histogram(
+    same: NDArray[Any], different: NDArray[Any], *, label: str = "cosine distance"
+) -> BookFigure:
+    """Draw how distances of the same person and of different people overlap.
+
+    Args:
+        same: distances of pairs of one person, any shape.
+        different: distances of pairs of two people.
+        label: of the axis.
+
+    Raises:
+        ValueError: if one of them is empty.
+    """
+    same, different = np.ravel(same), np.ravel(different)
+    if same.size == 0 or different.size == 0:
+        raise ValueError(f"{same.size} same and {different.size} different pairs: both are needed")
+    figure = style.figure(aspect=2.2)
+    axes = figure.subplots()
+    low, high = min(same.min(), different.min()), max(same.max(), different.max())
+    edges = np.linspace(low, high if high > low else low + 1, 61).tolist()
+    kinds = ((same, style.MATCH, "same person", "//"), (different, style.WRONG, "different", None))
+    for values, colour, name, hatch in kinds:
+        weights = np.full(values.size, 100 / values.size)
+        axes.hist(
+            values, edges, weights=weights, histtype="stepfilled", alpha=0.45, color=colour,
+            hatch=hatch, edgecolor=colour, linewidth=1.5, label=f"{name} ({values.size:,} pairs)",
+        )  # fmt: skip
+    axes.set(xlabel=label, ylabel="share of the pairs (%)")
+    axes.legend()
+    return figure

@@ -1,0 +1,292 @@
+"""The box at the end of every notebook page: which run made its figures and numbers.
+
+Two calls, one in the first cell after the parameters and one in the last::
+
+    page = page_start("03_baseline", profile=profile, dataset=dataset, seed=seed)
+    ...
+    page.finish(records=[record], dataset=ds)
+
+The second measures the seconds since the first, writes `runs/pages/03_baseline.json` and returns
+an object that the notebook shows as a box.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from reidlab.report.records import RecordError, read_record, total_seconds
+
+SCHEMA = 1
+PAGES = "REIDLAB_PAGES"  # a folder for page records; the default is runs/pages of the project
+
+
+class Fingerprinted(Protocol):
+    """What a page asks of a data set; `reidlab.data.ReIDDataset` has it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the layout, such as market1501."""
+
+    def fingerprint(self) -> str:
+        """Return a hash of the files."""
+
+
+@dataclass(frozen=True)
+class RunRecordBox:
+    """A page record, shown in a notebook as a compact definition list."""
+
+    record: Mapping[str, Any]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        r, e = self.record, self.record["environment"]
+        commit = (r["commit"] or "unknown")[:10] + (" + uncommitted changes" if r["dirty"] else "")
+        rows = [
+            ("profile", r["profile"]),
+            ("data", f"{r['data']['name']} {(r['data']['fingerprint'] or '')[:12]}".strip()),
+            ("seed", str(r["seed"])),
+            ("commit", commit),
+            ("time", f"{r['seconds']:.0f} s on {e['device']}, {e['cores']} cores"),
+            ("versions", ", ".join(f"{k} {v}" for k, v in e["versions"].items())),
+        ]
+        for run in r["records"]:
+            shares = [f"{k} {100 * v:.1f} %" for k, v in run["metrics"].items()]
+            rows.append((f"run {run['name']}", ", ".join([*shares, f"{run['seconds']:.0f} s"])))
+        return rows
+
+    def _repr_html_(self) -> str:
+        r = self.record
+        facts = {
+            "profile": r["profile"],
+            "dataset": r["data"]["name"],
+            "seed": r["seed"],
+            "commit": r["commit"] or "unknown",
+            "seconds": f"{r['seconds']:.1f}",
+        }
+        attributes = " ".join(f'data-{k}="{html.escape(str(v))}"' for k, v in facts.items())
+        body = "".join(
+            f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>"
+            for k, v in self._rows()
+        )
+        return (
+            f'<div class="run-record" role="note" aria-label="Run record" {attributes}>'
+            f'<p class="run-record-title">Run record</p><dl>{body}</dl></div>'
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join(["Run record", *(f"  {k:<9} {v}" for k, v in self._rows())])
+
+
+@dataclass
+class Page:
+    """A notebook page that is running; made by `page_start`."""
+
+    notebook: str
+    profile: str
+    dataset: str
+    seed: int
+    out: Path
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    _clock: float = field(default_factory=time.perf_counter, repr=False)
+
+    def finish(
+        self, records: Sequence[Any] = (), dataset: Fingerprinted | None = None
+    ) -> RunRecordBox:
+        """Write the page record and return the box to show; safe to call again.
+
+        Args:
+            records: runs made or read on this page: RunRecord objects, mappings or paths.
+            dataset: the opened data set, for its fingerprint; without it the fingerprint of the
+                first record stands in.
+
+        Returns:
+            The box; as the last expression of a cell it shows itself.
+        """
+        box = run_record_box(
+            notebook=self.notebook,
+            profile=self.profile,
+            seed=self.seed,
+            dataset=dataset if dataset is not None else self.dataset,
+            started=self.started,
+            seconds=time.perf_counter() - self._clock,
+            records=records,
+        )
+        write_json(self.out / f"{self.notebook}.json", box.record)
+        return box
+
+
+def page_start(
+    notebook: str,
+    *,
+    profile: str,
+    dataset: str,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> Page:
+    """Start the clock of a notebook page.
+
+    Args:
+        notebook: its stem, such as "03_baseline"; names the page record.
+        profile: smoke, laptop or paper.
+        dataset: name of the layout that the page reads.
+        data_root: folder of the data; only checked for existence where it is given, never
+            written down, because it may carry a person's name.
+        seed: the page's seed.
+        out: folder of the page records; by default the folder in the environment variable
+            REIDLAB_PAGES, else `runs/pages` of the project.
+
+    Raises:
+        ValueError: if the profile is unknown or the notebook's name is not a plain stem.
+    """
+    if profile not in ("smoke", "laptop", "paper"):
+        raise ValueError(f"profile {profile!r} is unknown: choose smoke, laptop or paper")
+    if not notebook or Path(notebook).name != notebook or notebook.endswith(".ipynb"):
+        raise ValueError(f"{notebook!r} is not a notebook's stem: write it as '03_baseline'")
+    if data_root is not None and not Path(data_root).expanduser().is_dir():
+        note = "it is written on first use" if dataset == "market1501" else "see data_scripts/"
+        print(f"data_root {data_root} does not exist yet ({note})")
+    folder = Path(out or os.environ.get(PAGES) or project_root() / "runs" / "pages")
+    return Page(notebook, profile, dataset, seed, folder)
+
+
+def run_record_box(
+    *,
+    profile: str,
+    dataset: str | Fingerprinted,
+    seconds: float,
+    seed: int = 0,
+    started: str | None = None,
+    records: Sequence[Any] = (),
+    notebook: str = "",
+) -> RunRecordBox:
+    """Return the box for facts at hand; notebooks use `page_start` and `Page.finish` instead.
+
+    Args:
+        profile: smoke, laptop or paper.
+        dataset: a name, or an opened data set, which has a fingerprint as well.
+        seconds: wall-clock seconds of the page.
+        seed: the page's seed.
+        started: ISO time, UTC.
+        records: RunRecord objects, mappings or paths.
+        notebook: stem of the notebook.
+    """
+    runs = [_as_record(record) for record in records]
+    name = dataset if isinstance(dataset, str) else dataset.name
+    fingerprint = None if isinstance(dataset, str) else dataset.fingerprint()
+    if fingerprint is None and runs:
+        fingerprint = runs[0]["data"].get("fingerprint")
+    commit, dirty = git_state()
+    return RunRecordBox(
+        {
+            "schema": SCHEMA,
+            "notebook": notebook,
+            "profile": profile,
+            "data": {"name": name, "fingerprint": fingerprint},
+            "seed": seed,
+            "commit": commit,
+            "dirty": dirty,
+            "started": started,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(seconds, 2),
+            "environment": _environment(),
+            "records": [_summary(run) for run in runs],
+        }
+    )
+
+
+def _as_record(record: Any) -> Mapping[str, Any]:
+    if isinstance(record, str | Path):
+        return read_record(record)
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return dataclasses.asdict(record)
+    if isinstance(record, Mapping):
+        return record
+    raise RecordError(
+        f"{type(record).__name__} is not a run record: pass what fit() returned, or a path"
+    )
+
+
+def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
+    experiment, metrics = run["experiment"], run["metrics"]
+    shown = {k: metrics[k] for k in ("rank1", "mAP", "mINP") if k in metrics}
+    return {
+        "name": str(experiment.get("variant") or experiment.get("paper") or "unnamed"),
+        "metrics": shown,
+        "seconds": total_seconds(run),
+        "data": run["data"].get("fingerprint"),
+        "commit": run["commit"],
+        "seed": run["seed"],
+    }
+
+
+def _environment() -> dict[str, Any]:
+    import torch
+
+    names = ("torch", "timm", "reidlab")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    on_gpu = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name(0) if on_gpu else f"CPU ({platform.machine()})",
+        "cores": _cores(),
+        "versions": versions,
+    }
+
+
+def _cores() -> int:
+    """Return the cores this process may use, which a container makes fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Return commit and dirtiness of the checkout that holds this library, or None, None."""
+    here = Path(__file__).parent
+    answers = []
+    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(here), *command],
+                capture_output=True, text=True, check=True, timeout=20,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return None, None
+        answers.append(answer.stdout.strip())
+    return answers[0], bool(answers[1])
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the nearest folder above `start` (the working directory) that holds `_toc.yml`.
+
+    Outside a checkout it is `start` itself.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "_toc.yml").is_file():
+            return folder
+    return here
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON beside `path` and rename it, so that no reader ever meets half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    beside.replace(path)

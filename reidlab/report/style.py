@@ -1,0 +1,201 @@
+"""One visual identity for every figure of the book.
+
+Three decisions are made here and nowhere else:
+
+* **Colour.** A colour has a role (`query`, `match`, `wrong`, ...), not a taste. The five roles
+  start from the colour-blind-safe hues of Okabe and Ito (2008), moved until two conditions hold,
+  both of which `tests/report/test_style.py` measures: any two roles stay at least 20 CIELAB units
+  apart for readers with deuteranopia or protanopia (simulated after Machado et al., 2009), and
+  each has a contrast of at least 3:1 against the light *and* the dark page.
+* **Ink.** Text and axes are one mid grey on a transparent ground, so that a single image file
+  reads well on both pages.
+* **Size.** Every figure is as wide as the text (7.2 inches); its height follows from the number
+  of rows and an aspect, the golden section unless the content has a shape of its own.
+
+Figures are made without pyplot: a function returns one, the notebook shows what a cell returns,
+and nothing is drawn twice or kept open.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LIGHT_PAGE = "#ffffff"
+DARK_PAGE = "#14181e"  # the dark page of the book's theme
+INK = "#7a7a7a"  # about 4:1 on both pages, the most one grey can do for two
+
+QUERY = "#3b8cbe"
+MATCH = "#0fa45c"
+WRONG = "#dc6512"
+ACCENT = "#8f4bd8"
+JUNK = INK
+MUTED = INK
+
+ROLES = {"query": QUERY, "match": MATCH, "wrong": WRONG, "accent": ACCENT, "junk": JUNK}
+SERIES = (QUERY, WRONG, ACCENT, MATCH, INK)
+DASHES = ("-", "--", "-.", ":", (0, (1, 1)))  # each series has a dash of its own as well
+
+# Body parts are filled areas that carry a legend: Okabe and Ito's eight colours as they are.
+PARTS = {
+    0: ("background", "#00000000"),
+    1: ("head", "#e69f00"),
+    2: ("torso", "#0072b2"),
+    3: ("arms", "#56b4e9"),
+    4: ("legs", "#009e73"),
+    5: ("feet", "#f0e442"),
+    6: ("accessory", "#cc79a7"),
+    7: ("occluder", "#d55e00"),
+}
+
+HEAT = "inferno"  # perceptually uniform, and ordered by lightness for every reader
+
+TEXT_WIDTH = 7.2  # inches
+GOLDEN = (1 + 5**0.5) / 2
+DPI = 144  # two device pixels for each CSS pixel of the page: sharp on a dense screen
+PNG_LIMIT = 300_000  # bytes; a page of eight figures stays near 2 MB
+
+_RC: Any = {  # Any: the stubs know the keys one by one
+    "figure.facecolor": "none",
+    "figure.edgecolor": "none",
+    "figure.dpi": DPI,
+    "figure.figsize": (TEXT_WIDTH, TEXT_WIDTH / GOLDEN),
+    "savefig.facecolor": "none",
+    "savefig.transparent": True,
+    "savefig.dpi": DPI,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=SERIES) + cycler(linestyle=DASHES),
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "lines.linewidth": 2.0,
+    "patch.edgecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "font.size": 10,
+    "image.interpolation": "antialiased",
+    "image.cmap": HEAT,
+}
+
+
+class BookFigure(Figure):
+    """A matplotlib figure that a notebook shows as a small, transparent PNG."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
+def use() -> None:
+    """Make this style the default of the running notebook, for hand-made figures too."""
+    mpl.rcParams.update(_RC)
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    """Use the style inside a `with` block and restore what was there before."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Draw inside the style, whatever the caller's own settings are."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with context():
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def figure(rows: int = 1, aspect: float = GOLDEN, width: float = 1.0) -> BookFigure:
+    """Return an empty figure whose size obeys the book's law.
+
+    Args:
+        rows: how many rows of panels stand above one another.
+        aspect: width of one row divided by its height, in a figure as wide as the text.
+        width: share of the text width, in (0, 1].
+
+    Returns:
+        A figure of `7.2 * width` by `7.2 * width * rows / aspect` inches.
+
+    Raises:
+        ValueError: if a number is not positive or `width` exceeds 1.
+    """
+    if rows < 1 or aspect <= 0 or not 0 < width <= 1:
+        raise ValueError(
+            f"figure(rows={rows}, aspect={aspect}, width={width}): rows must be at least 1, "
+            "aspect positive, and width a share of the text width in (0, 1]"
+        )
+    _register_with_ipython()
+    side = TEXT_WIDTH * width
+    with context():
+        return BookFigure(figsize=(side, side * rows / aspect), layout="constrained")
+
+
+def png(figure: Figure, limit: int = PNG_LIMIT) -> bytes:
+    """Render `figure` as a transparent PNG of at most `limit` bytes where that is possible.
+
+    Drawings are small as they are. A sheet of noisy photographs is not: it is first reduced to a
+    palette of 256 colours, then to fewer pixels, and what is smallest is returned at the end.
+    """
+    data = b""
+    for dpi in (DPI, 120, 100, 84):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
+        data = buffer.getvalue()
+        if len(data) > limit:
+            data = _with_palette(data)
+        if len(data) <= limit:
+            break
+    return data
+
+
+def _with_palette(data: bytes) -> bytes:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data)).convert("RGBA")
+    reduced = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    reduced.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _register_with_ipython() -> None:
+    """Let `png` win over the inline backend's own printer for figures of this book.
+
+    The backend registers a printer for `Figure`, which IPython prefers to `_repr_png_`; a printer
+    for the subclass is more specific and so comes first.
+    """
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return
+    shell = get_ipython()
+    if shell is not None and shell.display_formatter is not None:
+        shell.display_formatter.formatters["image/png"].for_type(BookFigure, png)

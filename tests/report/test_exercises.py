@@ -1,0 +1,71 @@
+"""Feedback is right, kind, and does not give the answer away."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from reidlab.report import ExerciseError, check
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.5, 0.5 + 1e-9),
+        ([1, 2], np.array([1.0, 2.0])),
+        (torch.tensor([1.0, 2.0], requires_grad=True), [1, 2]),
+        (np.array([np.nan, 1]), [np.nan, 1]),
+        ("cosine", "cosine"),
+        ({1, 2}, {2, 1}),
+        (True, True),
+        (7, lambda answer: answer % 2 == 1),
+    ],
+)
+def test_right(value, expected):
+    feedback = check("the answer", value, expected)
+    assert feedback
+    assert repr(feedback) == "✓ Right: the answer."
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "says"),
+    [
+        (0.7345, 0.6123, "too large"),
+        (-1, 2, "too small"),
+        (np.zeros(3), np.zeros((3, 1)), r"shape is \(3,\), expected is \(3, 1\)"),
+        ([1.0, 5.0], [1.0, 2.0], r"1 of 2 entries differ, the first at index \(1,\)"),
+        (float("nan"), 1.0, "divided by zero"),
+        ("euclid", "cosine", "'euclid' is not it"),
+        ("three", 3, "A number or an array is expected, not str"),
+        ([[1], [1, 2]], [1, 2], "not list"),
+        (4, lambda answer: answer % 2 == 1, "lacks the property"),
+    ],
+)
+def test_wrong(value, expected, says):
+    feedback = check("it", value, expected, look="at the camera rule.")
+    assert not feedback
+    assert re.search(says, repr(feedback))
+    assert "at the camera rule" in repr(feedback)
+    assert "0.6123" not in repr(feedback)
+
+
+@pytest.mark.parametrize("value", [..., None])
+def test_unanswered_is_neither_right_nor_wrong(value):
+    feedback = check("it", value, 1)
+    assert feedback.verdict == "open"
+    assert not feedback
+    assert 'class="exercise-open"' in feedback._repr_html_()
+
+
+def test_solutions_raise(monkeypatch):
+    monkeypatch.setenv("REIDLAB_STRICT", "1")
+    assert check("it", 1, 1)
+    for value in (2, ...):
+        with pytest.raises(ExerciseError, match="it"):
+            check("it", value, 1)
+    assert not check("it", 2, 1, strict=False)
+
+
+def test_html_is_escaped():
+    assert "<b>" not in check("<b>", 1, 1)._repr_html_()

@@ -1,0 +1,131 @@
+"""The run-record box: complete, escaped, atomic, and with no reader's path in it."""
+
+import json
+import re
+import subprocess
+import sys
+import types
+from html.parser import HTMLParser
+
+import pytest
+
+from reidlab.report import page_start, run_record_box
+from reidlab.report.page import git_state, project_root, write_json
+from reidlab.report.records import RecordError
+
+
+class Balance(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.first = [], None
+
+    def handle_starttag(self, tag, attrs):
+        self.first = self.first or (tag, dict(attrs))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parse(html):
+    parser = Balance()
+    parser.feed(html)
+    assert parser.open == []
+    return parser.first
+
+
+def dataset():
+    return types.SimpleNamespace(name="market1501", fingerprint=lambda: "cafe" * 16)
+
+
+def test_a_page_measures_itself_and_leaves_a_record(tmp_path, record):
+    page = page_start("03_x", profile="smoke", dataset="market1501", seed=4, out=tmp_path)
+    box = page.finish(records=[record], dataset=dataset())
+    saved = json.loads((tmp_path / "03_x.json").read_text())
+    assert saved == json.loads(json.dumps(box.record))
+    assert saved["seconds"] >= 0
+    assert saved["data"] == {"name": "market1501", "fingerprint": "cafe" * 16}
+    assert saved["records"][0]["metrics"] == {"rank1": 0.5, "mAP": 0.25}
+    assert [path.name for path in tmp_path.iterdir()] == ["03_x.json"]
+
+
+def test_the_box_names_profile_commit_and_seconds(record):
+    box = run_record_box(profile="laptop", dataset=dataset(), seconds=12.34, records=[record])
+    tag, attributes = parse(box._repr_html_())
+    assert (tag, attributes["class"]) == ("div", "run-record")
+    assert attributes["data-profile"] == "laptop"
+    assert attributes["data-seconds"] == "12.3"
+    assert re.fullmatch(r"[0-9a-f]{40}|unknown", attributes["data-commit"])
+    assert "http" not in box._repr_html_()
+    for text in ("laptop", "cafecafecafe", "rank1 50.0 %", "torch"):
+        assert text in box._repr_html_()
+        assert text in repr(box)
+
+
+def test_the_box_escapes(record):
+    record["experiment"]["variant"] = "<script>&"
+    box = run_record_box(profile="smoke", dataset='a"b<', seconds=1, records=[record])
+    _, attributes = parse(box._repr_html_())
+    assert attributes["data-dataset"] == 'a"b<'
+    assert "<script>" not in box._repr_html_()
+
+
+def test_the_fingerprint_may_come_from_the_first_record(record):
+    box = run_record_box(profile="smoke", dataset="market1501", seconds=1, records=[record])
+    assert box.record["data"]["fingerprint"] == "ab" * 32
+
+
+def test_records_may_be_paths_and_nothing_odd(tmp_path, record):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    box = run_record_box(profile="smoke", dataset="x", seconds=1, records=[path])
+    assert box.record["records"][0]["seconds"] == 62.5
+    with pytest.raises(RecordError, match="int is not a run record"):
+        run_record_box(profile="smoke", dataset="x", seconds=1, records=[3])
+
+
+def test_no_folder_of_the_reader_is_written_down(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REIDLAB_PAGES", str(tmp_path / "pages"))
+    secret = tmp_path / "jane_doe"
+    page = page_start("00_x", profile="paper", dataset="market1501", data_root=secret)
+    assert "does not exist yet" in capsys.readouterr().out
+    page.finish()
+    assert "jane_doe" not in (tmp_path / "pages" / "00_x.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "profile", "message"),
+    [
+        ("00_x", "fast", "choose smoke, laptop or paper"),
+        ("00_x.ipynb", "smoke", "stem"),
+        ("a/b", "smoke", "stem"),
+    ],
+)
+def test_wrong_names_are_refused(notebook, profile, message):
+    with pytest.raises(ValueError, match=message):
+        page_start(notebook, profile=profile, dataset="market1501")
+
+
+def test_a_failed_write_leaves_the_old_record(tmp_path):
+    path = tmp_path / "page.json"
+    write_json(path, {"seconds": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"seconds": object()})
+    assert json.loads(path.read_text()) == {"seconds": 1}
+
+
+def test_project_root_climbs_to_the_table_of_contents(tmp_path):
+    (tmp_path / "_toc.yml").touch()
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    assert project_root(deep) == tmp_path
+
+
+def test_git_state_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert git_state() == (None, None)
+
+
+def test_reading_records_needs_no_matplotlib():
+    code = "import reidlab.report, sys; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,95 @@
+"""Records are read strictly and compared completely."""
+
+import json
+
+import pytest
+
+from reidlab.report.records import (
+    RecordError,
+    check_schema,
+    compare,
+    flatten,
+    read_record,
+    results_table,
+)
+
+
+def save(folder, name, record):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_table_has_one_row_a_run(tmp_path, record):
+    first = save(tmp_path, "a/record.json", record)
+    record |= {"seed": 1, "dirty": True, "seconds": 7, "metrics": {"rank1": 1.0}}
+    save(tmp_path, "more/b.json", record)
+    table = results_table([first, tmp_path / "more"])
+    assert list(table["seed"]) == [0, 1]
+    assert list(table["rank-1 (%)"]) == [50.0, 100.0]
+    assert table["mAP (%)"].isna().tolist() == [False, True]
+    assert list(table["seconds"]) == [62.5, 7.0]
+    assert list(table["commit"]) == ["0123456", "0123456+"]
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(RecordError, match="no run record in"):
+        results_table([tmp_path])
+
+
+def test_every_missing_field_is_named(record):
+    check_schema(record)
+    del record["seed"], record["metrics"]
+    del record["data"]["fingerprint"]
+    with pytest.raises(RecordError) as error:
+        check_schema(record, "x.json")
+    for text in ("x.json", "`seed` is missing", "`metrics` is missing", "`data.fingerprint`"):
+        assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("seed", "0", "`seed` is '0', expected int"),
+        ("seed", True, "`seed` is True, expected int"),
+        ("history", None, "`history` is None, expected list"),
+        ("metrics", {"mAP": 25.0}, "not percent"),
+        ("metrics", {"rows": {"rank1": float("nan")}}, "`metrics.rows.rank1`"),
+    ],
+)
+def test_wrong_types_are_named(record, field, value, message):
+    record[field] = value
+    with pytest.raises(RecordError, match=message):
+        check_schema(record)
+
+
+def test_a_list_is_not_a_record():
+    with pytest.raises(RecordError, match="one JSON object, not list"):
+        check_schema([])
+
+
+def test_unreadable_files_say_what_to_do(tmp_path):
+    with pytest.raises(RecordError, match="has not finished"):
+        read_record(tmp_path / "none.json")
+    half = tmp_path / "half.json"
+    half.write_text('{"schema": 1,')
+    with pytest.raises(RecordError, match="delete it and run again"):
+        read_record(half)
+
+
+def test_flatten():
+    assert flatten({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
+
+
+def test_compare_finds_all_that_differs_and_nothing_else(record):
+    other = json.loads(json.dumps(record))
+    assert set(compare(record, other)["kind"]) == {"metric"}
+    other["experiment"]["recipe"]["lr"] = 0.01
+    other["experiment"]["note"] = "new"
+    other["seed"] = 3
+    other["metrics"] = {"rank1": 0.625, "mINP": 0.1}
+    table = compare(record, other).set_index("name")
+    assert list(table.index) == ["recipe.lr", "note", "seed", "rank1"]
+    assert table.loc["note", "a"] == "absent"
+    assert table.loc["rank1", ["a", "b", "difference"]].tolist() == [50.0, 62.5, 12.5]

@@ -1,0 +1,132 @@
+"""The palette is measured, not believed: dichromat simulation, CIELAB distance, contrast."""
+
+import io
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from reidlab.report import style
+
+# Machado, Oliveira, Fernandes 2009, severity 1.0, in linear RGB.
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+}
+RGB_TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+
+
+def linear(colour):
+    code = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    xyz = RGB_TO_XYZ @ np.clip(rgb, 0, 1) / np.array([0.95047, 1.0, 1.08883])
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def contrast(a, b):
+    dark, light = sorted((RGB_TO_XYZ @ linear(c))[1] for c in (a, b))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def distance(a, b, vision):
+    return np.linalg.norm(lab(VISION[vision] @ linear(a)) - lab(VISION[vision] @ linear(b)))
+
+
+def test_the_measure_knows_black_white_and_the_classic_confusion():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert lab(linear("#ffffff")) == pytest.approx([100, 0, 0], abs=0.02)
+    confused = distance("#2ca02c", "#d62728", "deuteranopia")  # a usual green and red
+    assert confused < 0.5 * distance("#2ca02c", "#d62728", "normal")
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_roles_stay_apart_for_every_reader(vision):
+    for (a, first), (b, second) in itertools.combinations(style.ROLES.items(), 2):
+        assert distance(first, second, vision) >= 20, f"{a} and {b} under {vision}"
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_parts_stay_apart_for_every_reader(vision):
+    colours = [colour for label, (_, colour) in style.PARTS.items() if label]
+    for first, second in itertools.combinations(colours, 2):
+        assert distance(first, second, vision) >= 10, f"{first} and {second} under {vision}"
+
+
+@pytest.mark.parametrize("page", [style.LIGHT_PAGE, style.DARK_PAGE, "#121212"])
+def test_lines_and_text_show_on_both_pages(page):
+    for role, colour in (style.ROLES | {"ink": style.INK}).items():
+        assert contrast(colour, page) >= 3, f"{role} on {page}"
+    assert contrast(style.INK, page) >= 4
+
+
+def test_size_law():
+    assert style.figure().get_size_inches() == pytest.approx([7.2, 7.2 / style.GOLDEN])
+    assert style.figure(rows=3, aspect=4, width=0.5).get_size_inches() == pytest.approx([3.6, 2.7])
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"aspect": 0}, {"width": 1.5}])
+def test_size_law_refuses(wrong):
+    with pytest.raises(ValueError, match="rows must be at least 1"):
+        style.figure(**wrong)
+
+
+def test_style_is_restored_unless_it_is_asked_for():
+    before = mpl.rcParams["text.color"]
+    with style.context():
+        assert mpl.rcParams["text.color"] == style.INK
+    assert mpl.rcParams["text.color"] == before
+    with mpl.rc_context():
+        style.use()
+        assert mpl.rcParams["text.color"] == style.INK
+
+
+def test_png_is_transparent():
+    figure = style.figure(width=0.3)
+    image = Image.open(io.BytesIO(style.png(figure))).convert("RGBA")
+    assert image.getpixel((0, 0))[3] == 0
+    assert image.width == pytest.approx(0.3 * 7.2 * style.DPI, abs=1)
+
+
+def test_png_of_noise_is_bounded():
+    figure = style.figure(aspect=1, width=0.6)
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    figure.subplots().imshow(noise)
+    assert len(style.png(figure)) <= style.PNG_LIMIT
+
+
+def test_a_notebook_prefers_our_printer_to_the_inline_backend():
+    from IPython.core.interactiveshell import InteractiveShell
+    from matplotlib.figure import Figure
+
+    shell = InteractiveShell.instance()
+    try:
+        formatter = shell.display_formatter.formatters["image/png"]
+        formatter.for_type(Figure, lambda figure: b"the backend's")
+        assert formatter(style.figure(width=0.2)).startswith(b"\x89PNG")
+    finally:
+        InteractiveShell.clear_instance()
