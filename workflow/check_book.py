@@ -1,0 +1,268 @@
+"""Assert what a built book must be. A green build of a broken book is what this is for.
+
+Checks look at artefacts, never at exit codes: the pages are those of _toc.yml; no traceback, no
+unresolved glue; every image has an alt text and a file; links inside the book lead somewhere; edit
+and Colab links name tracked files; each notebook's page shows its run record; a page stays small;
+and the source notebooks keep the house rules (short cells, text between them, no outputs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_PAGE_BYTES = 2_000_000
+MAX_CELL_LINES = 20
+RECORD_FIELDS = ("profile", "commit", "seconds")
+OWN_PAGES = {"index", "genindex", "search", "py-modindex", "prf-prf"}
+"""Pages that Sphinx adds to those of the table of contents."""
+SOURCE_LINK = re.compile(
+    r"https://(?:github\.com/[^/]+/[^/]+/(?:edit|blob|raw)"
+    r"|colab\.research\.google\.com/github/[^/]+/[^/]+/blob)/(?P<branch>[^/]+)/(?P<path>[^?#]+)"
+)
+FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)|[0-9a-f]{16,}|(\.\./)*_images/\S+", re.I)
+
+
+# ---------------------------------------------------------------------------- table of contents
+
+
+def toc_pages(toc: Path) -> list[str]:
+    """Page names (no suffix) of a jb-book table of contents, the root first."""
+    return list(_files(yaml.safe_load(toc.read_text())))
+
+
+def _files(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _files(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("root", "file"):
+                yield str(value).removesuffix(".md").removesuffix(".ipynb")
+            else:
+                yield from _files(value)
+
+
+# ------------------------------------------------------------------------------- the built pages
+
+
+def check_html(html: Path, toc: Path, tracked: set[str], profile: str | None = None) -> list[str]:
+    """All faults of a built book, each as "page: what is wrong".
+
+    Args:
+        html: folder of the built HTML.
+        toc: the _toc.yml it was built from.
+        tracked: files of the repository, as POSIX paths relative to its root.
+        profile: the profile the book was asked for, if it is known.
+    """
+    expected = set(toc_pages(toc))
+    pages = {
+        page.relative_to(html).with_suffix("").as_posix(): page
+        for page in html.rglob("*.html")
+        if not {"_static", "_sources"} & set(page.relative_to(html).parts)
+    }
+    faults = [f"{name}: in _toc.yml but not built" for name in sorted(expected - set(pages))]
+    extra = sorted(set(pages) - expected - OWN_PAGES)
+    faults += [f"{name}: built but not in _toc.yml" for name in extra if "_modules/" not in name]
+    anchors: dict[Path, set[str]] = {}
+    for name in sorted(expected & set(pages)):
+        faults += [f"{name}: {fault}" for fault in check_page(pages[name], html, anchors)]
+        faults += [f"{name}: {fault}" for fault in check_source_links(pages[name], tracked)]
+        if name.startswith("notebooks/"):
+            faults += [f"{name}: {fault}" for fault in check_run_record(pages[name], profile)]
+    return faults
+
+
+def check_page(page: Path, html: Path, anchors: dict[Path, set[str]]) -> Iterator[str]:
+    """Faults of one page that need nothing but the built tree.
+
+    Args:
+        page: the page.
+        html: folder of the built HTML.
+        anchors: cache of the ids of pages already read.
+    """
+    text = page.read_text(encoding="utf-8")
+    if (size := page.stat().st_size) > MAX_PAGE_BYTES:
+        yield f"weighs {size / 1e6:.1f} MB, more than {MAX_PAGE_BYTES / 1e6:.0f} MB"
+    soup = BeautifulSoup(text, "html.parser")
+    if soup.select(".output.traceback, .cell_output .traceback") or _outputs_say(
+        soup, "Traceback (most recent call last)"
+    ):
+        yield "shows a traceback"
+    if "{glue" in text or "glue:" in _prose(soup) or soup.select(".pasted-text:empty"):
+        yield "has glue that did not resolve"
+    if soup.select(".problematic, .system-message"):
+        yield "has markup that Sphinx could not resolve"
+    for image in soup.find_all("img"):
+        yield from _check_image(image, page, html)
+    for link in soup.find_all("a", href=True):
+        yield from _check_link(str(link["href"]), page, html, anchors)
+    for tag, attribute in (("script", "src"), ("link", "href")):
+        for element in soup.find_all(tag, attrs={attribute: True}):
+            target = str(element[attribute])
+            if tag == "link" and "stylesheet" not in (element.get("rel") or ()):
+                continue
+            if urlsplit(target).scheme or target.startswith("//"):
+                yield f"loads {target} from elsewhere: it would not read well offline"
+            elif not _resolve(target, page, html).exists():
+                yield f"loads {target}, which is not there"
+
+
+def _prose(soup: BeautifulSoup) -> str:
+    """Text of a page's article without code, where glue roles may be talked about."""
+    article = BeautifulSoup(str(soup.find("article") or soup), "html.parser")
+    for code in article.find_all(["pre", "code", "script", "style"]):
+        code.decompose()
+    return article.get_text()
+
+
+def _outputs_say(soup: BeautifulSoup, phrase: str) -> bool:
+    return any(phrase in output.get_text() for output in soup.select(".cell_output"))
+
+
+def _resolve(target: str, page: Path, html: Path) -> Path:
+    path = unquote(urlsplit(target).path)
+    return html / path.lstrip("/") if path.startswith("/") else page.parent / path
+
+
+def _check_image(image: Any, page: Path, html: Path) -> Iterator[str]:
+    source = str(image.get("src", ""))
+    shown = source if len(source) < 80 else source[:60] + "..."
+    alt = str(image.get("alt") or "").strip()
+    if not alt:
+        yield f"image {shown} has no alt text (cell metadata mystnb.image.alt, or :alt:)"
+    elif FILE_NAME.fullmatch(alt) or alt == Path(urlsplit(source).path).stem:
+        yield f"image {shown} has a file name as alt text: {alt!r}"
+    if not source.startswith("data:") and not _resolve(source, page, html).is_file():
+        yield (
+            f"image {shown} is not there"
+            if not urlsplit(source).scheme
+            else (f"image {shown} is loaded from elsewhere: it would not show offline")
+        )
+
+
+def _check_link(href: str, page: Path, html: Path, anchors: dict[Path, set[str]]) -> Iterator[str]:
+    parts = urlsplit(href)
+    if parts.scheme or parts.netloc:
+        return
+    target = _resolve(href, page, html) if parts.path else page
+    if target.is_dir():
+        target = target / "index.html"
+    if not target.is_file():
+        yield f"link {href} leads nowhere"
+    elif parts.fragment and target.suffix == ".html":
+        if target not in anchors:
+            soup = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            anchors[target] = {str(tag["id"]) for tag in soup.find_all(id=True)}
+        if unquote(parts.fragment) not in anchors[target]:
+            yield f"link {href} names an anchor that is not there"
+
+
+def check_source_links(page: Path, tracked: set[str]) -> Iterator[str]:
+    """Edit and Colab links that name a file or a branch this repository does not have."""
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    for link in soup.find_all("a", href=True):
+        found = SOURCE_LINK.match(str(link["href"]))
+        if found and found["branch"] != "main":
+            yield f"link {link['href']} points at branch {found['branch']}, not main"
+        elif found and unquote(found["path"]) not in tracked:
+            yield f"link {link['href']} names a file that git does not track"
+
+
+def check_run_record(page: Path, profile: str | None = None) -> Iterator[str]:
+    """A notebook's page ends with the record of its run: profile, commit, seconds.
+
+    Args:
+        page: the page.
+        profile: the profile the book was asked for, if it is known.
+    """
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    boxes = soup.select("div.run-record")
+    if not boxes:
+        yield 'has no run record (<div class="run-record">, made by reidlab.report.page)'
+    for box in boxes:
+        for field in RECORD_FIELDS:
+            if not str(box.get(f"data-{field}") or "").strip():
+                yield f"its run record does not name the {field} (attribute data-{field})"
+        seconds = str(box.get("data-seconds") or "0")
+        if not re.fullmatch(r"\d+(\.\d+)?", seconds):
+            yield f"its run record's seconds are no number: {seconds!r}"
+        shown = box.get("data-profile")
+        if profile and shown and shown != profile:
+            yield f"its run record is of profile {shown!r}, the book of {profile!r}"
+        if shown and str(shown) not in box.get_text():
+            yield "its run record does not show the profile to the reader"
+
+
+# --------------------------------------------------------------------------- the source notebooks
+
+
+def check_notebook(notebook: Path) -> Iterator[str]:
+    """House rules of a source notebook: text between code, short cells, no outputs, no ``!``."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    before = "markdown"
+    for number, cell in enumerate(cells, start=1):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            if before == "code":
+                yield f"cell {number}: code follows code; say in a sentence what comes"
+            lines = [line for line in source.splitlines() if line.strip()]
+            if len(lines) > MAX_CELL_LINES:
+                yield f"cell {number}: {len(lines)} lines of code, at most {MAX_CELL_LINES}"
+            if any(line.lstrip().startswith("!") for line in lines):
+                yield f"cell {number}: a ! line, whose failure nobody would see"
+            if cell.get("outputs") or cell.get("execution_count"):
+                yield f"cell {number}: has outputs; `make strip` before a commit"
+        before = cell["cell_type"] if source.strip() else before
+
+
+# ------------------------------------------------------------------------------------ command line
+
+
+def tracked_files(root: Path) -> set[str]:
+    """Files that git tracks; outside a repository (an unpacked archive) all files there are."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    return set(listed.split("\0"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print every fault; exit status 1 if there is one."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("html", type=Path)
+    parser.add_argument("--report", type=Path, help="JSON written only if nothing is wrong")
+    parser.add_argument("--profile", help="profile that the pages must name")
+    arguments = parser.parse_args(argv)
+    toc = ROOT / "_toc.yml"
+    faults = check_html(arguments.html, toc, tracked_files(ROOT), arguments.profile)
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    faults += [f"{nb.name}: {fault}" for nb in notebooks for fault in check_notebook(nb)]
+    for fault in faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    pages = toc_pages(toc)
+    if faults:
+        print(f"{len(faults)} faults in {len(pages)} pages of {arguments.html}", file=sys.stderr)
+        return 1
+    print(f"checked {len(pages)} pages and {len(notebooks)} notebooks: nothing wrong")
+    if arguments.report:
+        arguments.report.write_text(json.dumps({"pages": pages}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
