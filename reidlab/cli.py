@@ -1,0 +1,126 @@
+"""Command line: `python -m reidlab data describe market1501 data/plaza-market1501`.
+
+Each command is a thin wrapper around a function of the library. Heavy imports stay inside the
+commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="Person re-identification with transformers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Look at a data set on disk.", no_args_is_help=True)
+record = typer.Typer(help="Look at the records that runs leave behind.", no_args_is_help=True)
+app.add_typer(data, name="data")
+app.add_typer(record, name="record")
+
+Name = Annotated[str, typer.Argument(help="Layout, such as market1501 or pku-reid.")]
+Root = Annotated[Path, typer.Argument(help="Folder of the data set.")]
+RecordFile = Annotated[Path, typer.Argument(help="A record.json, or the run folder it is in.")]
+
+
+def _fail(error: Exception) -> NoReturn:
+    """End a command with the library's own message, without a traceback."""
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1)
+
+
+@data.command("describe")
+def describe(name: Name, root: Root) -> None:
+    """Count images, people and cameras of each part of a data set."""
+    from reidlab.data import DatasetError, open_dataset
+
+    try:
+        ds = open_dataset(name, root)
+    except DatasetError as error:
+        _fail(error)
+    typer.echo(ds.describe().to_string())
+    typer.echo(f"fingerprint {ds.fingerprint()}")
+    for warning in ds.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+@data.command("check")
+def check(name: Name, root: Root) -> None:
+    """Open a data set and decode every image; exit status 1 if anything is not as published."""
+    from PIL import Image
+
+    from reidlab.data import DatasetError, open_dataset
+
+    try:
+        ds = open_dataset(name, root)
+    except DatasetError as error:
+        _fail(error)
+    problems = list(ds.warnings)
+    paths = sorted({path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]})
+    with typer.progressbar(paths, label="decoding") as progress:
+        for path in progress:
+            try:
+                with Image.open(path) as image:
+                    image.load()
+            except OSError as error:
+                problems.append(f"{path}: {error}; copy this file from the original again")
+    for problem in problems:
+        typer.echo(f"problem: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{len(paths)} images of {name}: as published")
+
+
+@record.command("show")
+def show(path: RecordFile) -> None:
+    """Print a run record, one setting or result a line."""
+    for key, value in _load(path).items():
+        typer.echo(f"{key} = {value}")
+
+
+@record.command("compare")
+def compare(one: RecordFile, other: RecordFile) -> None:
+    """Print what two run records do not share: settings, data, versions, results."""
+    left, right = _load(one), _load(other)
+    keys = [key for key in (left | right) if left.get(key) != right.get(key)]
+    for key in keys:
+        typer.echo(f"{key}: {left.get(key, '(absent)')} -> {right.get(key, '(absent)')}")
+    if not keys:
+        typer.echo("The two records are equal.")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
+    from reidlab.training.record import RunRecord
+
+    file = path / "record.json" if path.is_dir() else path
+    try:
+        loaded = RunRecord.load(file)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _fail(type(error)(f"{file}: not a run record ({error})"))
+    return {k: v for k, v in _flat(dataclasses.asdict(loaded)) if not k.startswith("history")}
+
+
+def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(node, Mapping):
+        return [(prefix, json.dumps(node, default=str))]
+    below = prefix + "." if prefix else ""
+    return [pair for key, value in node.items() for pair in _flat(value, f"{below}{key}")]
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and record.")],
+    seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Stop after about this many minutes.")] = 30.0,
+) -> None:
+    """Train the shipped ViT-Tiny weights again, on a large synthetic world."""
+    from reidlab.training.pretrain import pretrain as run
+
+    run(out=out, seed=seed, minutes=minutes)
