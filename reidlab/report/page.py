@@ -16,19 +16,19 @@ import dataclasses
 import html
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
+from reidlab import __version__
 from reidlab.report.records import RecordError, read_record, total_seconds
+from reidlab.training.files import atomic
+from reidlab.training.record import describe_environment, git_commit, now
 
 SCHEMA = 1
+VERSIONS = ("python", "torch", "timm", "reidlab")  # the ones shown; all are recorded
 PAGES = "REIDLAB_PAGES"  # a folder for page records; the default is runs/pages of the project
 
 
@@ -58,7 +58,7 @@ class RunRecordBox:
             ("seed", str(r["seed"])),
             ("commit", commit),
             ("time", f"{r['seconds']:.0f} s on {e['device']}, {e['cores']} cores"),
-            ("versions", ", ".join(f"{k} {v}" for k, v in e["versions"].items())),
+            ("versions", ", ".join(f"{k} {e[k]}" for k in VERSIONS)),
         ]
         for run in r["records"]:
             shares = [f"{k} {100 * v:.1f} %" for k, v in run["metrics"].items()]
@@ -97,7 +97,7 @@ class Page:
     dataset: str
     seed: int
     out: Path
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.perf_counter, repr=False)
 
     def finish(
@@ -122,7 +122,8 @@ class Page:
             seconds=time.perf_counter() - self._clock,
             records=records,
         )
-        write_json(self.out / f"{self.notebook}.json", box.record)
+        with atomic(self.out / f"{self.notebook}.json") as beside:
+            beside.write_text(json.dumps(box.record, indent=1) + "\n", encoding="utf-8")
         return box
 
 
@@ -187,7 +188,7 @@ def run_record_box(
     fingerprint = None if isinstance(dataset, str) else dataset.fingerprint()
     if fingerprint is None and runs:
         fingerprint = runs[0]["data"].get("fingerprint")
-    commit, dirty = git_state()
+    commit, dirty = git_commit()
     return RunRecordBox(
         {
             "schema": SCHEMA,
@@ -198,9 +199,9 @@ def run_record_box(
             "commit": commit,
             "dirty": dirty,
             "started": started,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished": now(),
             "seconds": round(seconds, 2),
-            "environment": _environment(),
+            "environment": describe_environment() | {"reidlab": __version__},
             "records": [_summary(run) for run in runs],
         }
     )
@@ -231,47 +232,6 @@ def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _environment() -> dict[str, Any]:
-    import torch
-
-    names = ("torch", "timm", "reidlab")
-    versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    on_gpu = torch.cuda.is_available()
-    return {
-        "device": torch.cuda.get_device_name(0) if on_gpu else f"CPU ({platform.machine()})",
-        "cores": _cores(),
-        "versions": versions,
-    }
-
-
-def _cores() -> int:
-    """Return the cores this process may use, which a container makes fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def git_state() -> tuple[str | None, bool | None]:
-    """Return commit and dirtiness of the checkout that holds this library, or None, None."""
-    here = Path(__file__).parent
-    answers = []
-    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            answer = subprocess.run(
-                ["git", "-C", str(here), *command],
-                capture_output=True, text=True, check=True, timeout=20,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return None, None
-        answers.append(answer.stdout.strip())
-    return answers[0], bool(answers[1])
-
-
 def project_root(start: Path | None = None) -> Path:
     """Return the nearest folder above `start` (the working directory) that holds `_toc.yml`.
 
@@ -282,11 +242,3 @@ def project_root(start: Path | None = None) -> Path:
         if (folder / "_toc.yml").is_file():
             return folder
     return here
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON beside `path` and rename it, so that no reader ever meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    beside.replace(path)

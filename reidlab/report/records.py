@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.training.record import RecordError
+
 Record = Mapping[str, Any]
 
 _NUMBER = (int, float)
@@ -35,10 +37,6 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "history": (list,),
 }
 _SHARES = ("rank", "mAP", "mINP", "cmc")
-
-
-class RecordError(ValueError):
-    """A run record is unreadable or incomplete; the message lists all that is wrong with it."""
 
 
 def check_schema(record: object, source: str = "record") -> None:

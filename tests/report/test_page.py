@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reidlab.report import page_start, run_record_box
-from reidlab.report.page import git_state, project_root, write_json
+from reidlab.report.page import project_root
 from reidlab.report.records import RecordError
 
 
@@ -106,24 +106,11 @@ def test_wrong_names_are_refused(notebook, profile, message):
         page_start(notebook, profile=profile, dataset="market1501")
 
 
-def test_a_failed_write_leaves_the_old_record(tmp_path):
-    path = tmp_path / "page.json"
-    write_json(path, {"seconds": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"seconds": object()})
-    assert json.loads(path.read_text()) == {"seconds": 1}
-
-
 def test_project_root_climbs_to_the_table_of_contents(tmp_path):
     (tmp_path / "_toc.yml").touch()
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     assert project_root(deep) == tmp_path
-
-
-def test_git_state_without_git(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert git_state() == (None, None)
 
 
 def test_reading_records_needs_no_matplotlib():

@@ -12,6 +12,7 @@ from reidlab.report.records import (
     read_record,
     results_table,
 )
+from reidlab.training.record import RunRecord
 
 
 def save(folder, name, record):
@@ -93,3 +94,19 @@ def test_compare_finds_all_that_differs_and_nothing_else(record):
     assert list(table.index) == ["recipe.lr", "note", "seed", "rank1"]
     assert table.loc["note", "a"] == "absent"
     assert table.loc["rank1", ["a", "b", "difference"]].tolist() == [50.0, 62.5, 12.5]
+
+
+def test_a_record_of_the_training_package_follows_the_schema(tmp_path):
+    run = RunRecord(
+        experiment={"paper": "x"},
+        seed=0,
+        data={"name": "market1501", "fingerprint": "ab"},
+        metrics={"rank1": 0.5, "num_queries": 3},
+        seconds={"train": 1.0},
+        images_per_second=1.0,
+        peak_memory_mb=1.0,
+        started="2030-01-01T00:00:00",
+        finished="2030-01-01T00:00:01",
+    )
+    run.save(tmp_path / "record.json")
+    assert read_record(tmp_path / "record.json")["metrics"]["num_queries"] == 3
