@@ -1,0 +1,167 @@
+"""Cameras with a place, a light and a scene of their own, as columns of arrays (one row a camera).
+
+A camera stands at (0, height, 0) of its scene and looks along +z; people walk between it and a backdrop.
+The crop that an image shows is a narrow view at one person, so the scene shifts with where they stand:
+the background tells the camera, not the person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .draws import CAMERA, Array, Draws
+from .people import linear
+from .styles import COLOURS, STYLES, Style
+
+Index = NDArray[np.int64]
+CLUTTER = 9  # boxes of a scene
+TONES = 1024  # entries of a camera's tone curve
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """C cameras as columns."""
+
+    infrared: NDArray[np.bool_]
+    height: Array  # m
+    near: Array  # (C, 2) nearest and farthest distance of people, m
+    side: Array  # how far people stray to the left and right, m
+    azimuth: Array  # mean walking direction against the line of sight, rad
+    spread: Array  # around it, rad
+    fill: Array  # height of the box against that of the person
+    sun: Array  # (C, 3) unit vector towards the light
+    sun_colour: Array  # (C, 3)
+    sky_colour: Array  # (C, 3)
+    ground_colour: Array  # (C, 3)
+    gain: Array  # (C, 3) white balance times exposure
+    tone: Array  # (C, TONES) display value 0..1 of sqrt(linear)
+    saturation: Array
+    blur: Array  # pixels at 192x96
+    noise: Array
+    vignette: Array
+    quality: Index  # JPEG
+    haze: Array
+    haze_colour: Array  # (C, 3)
+    floor_kind: Index
+    floor_colour: Array  # (C, 2, 3)
+    floor_scale: Array
+    backdrop_kind: Index
+    backdrop_colour: Array  # (C, 2, 3)
+    backdrop: Array  # distance of it from the camera, m
+    backdrop_scale: Array
+    box_centre: Array  # (C, CLUTTER, 3)
+    box_half: Array  # (C, CLUTTER, 3)
+    box_turn: Array  # (C, CLUTTER, 2) cosine and sine about y
+    box_colour: Array  # (C, CLUTTER, 3)
+    box_present: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.height)
+
+    def take(self, rows: Index) -> Cameras:
+        """The cameras of `rows`, with repetition."""
+        return Cameras(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def sample_cameras(
+    seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
+) -> Cameras:
+    """Draw cameras `camids` of the world `seed`; `infrared[i]` says which kind the i-th is."""
+    law, n = STYLES[style], len(camids)
+    d, dark = Draws(seed, CAMERA, [(camid,) for camid in camids], 220), np.array(infrared)
+    columns: dict[str, Any] = {"infrared": dark, "height": d.uniform(*law.height)}
+    nearest = d.uniform(law.distance[0], 0.5 * sum(law.distance))
+    columns |= {
+        "near": np.stack([nearest, nearest + d.uniform(1.5, 0.6 * law.distance[1])], axis=1),
+        "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi), "spread": d.uniform(0.4, 1.1),
+        "fill": d.uniform(1.04, 1.14),
+    }  # fmt: skip
+    columns |= (
+        _light(d, law, dark) | _lens(d, law, dark) | _scene(d, law, columns["near"][:, 1], clutter)
+    )
+    if dark.any():  # a lamp at the lens: the far scene sinks, and colour is reflectance only
+        columns["haze"] = np.where(dark, d.uniform(0.5, 0.9), columns["haze"])
+        columns["haze_colour"] = np.where(dark[:, None], 0.015, columns["haze_colour"])
+    return Cameras(**columns)
+
+
+def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+    around, up = d.uniform(0.0, 2 * np.pi), d.uniform(0.45, 0.95)
+    flat = np.sqrt(1.0 - up * up)
+    sun = np.stack([flat * np.cos(around), up, flat * np.sin(around)], axis=1)
+    sun = np.where(dark[:, None], np.array([0.0, 0.25, -0.968]), sun)
+    strength, ambient = d.uniform(*law.sun), d.uniform(*law.ambient)
+    strength, ambient = np.where(dark, 1.15, strength), np.where(dark, 0.22, ambient)
+    warm = d.uniform(0.0, 0.22)
+    sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
+    sky_tint = np.stack([1.0 - 0.6 * warm, np.ones_like(warm), 1.0 + 0.8 * warm], axis=1)
+    bounce = np.stack(
+        [np.full_like(warm, 0.62), np.full_like(warm, 0.58), np.full_like(warm, 0.52)], axis=1
+    )
+    grey = dark[:, None]
+    return {
+        "sun": sun, "sun_colour": np.where(grey, 1.0, sun_tint) * strength[:, None],
+        "sky_colour": np.where(grey, 1.0, sky_tint) * ambient[:, None],
+        "ground_colour": np.where(grey, 0.7, bounce) * ambient[:, None],
+    }  # fmt: skip
+
+
+def _lens(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+    warmth, tint, exposure = (
+        d.uniform(*law.warmth),
+        d.around(0.0, law.tint),
+        d.uniform(*law.exposure),
+    )
+    gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
+    gain = np.where(dark[:, None], 1.0, gain) * exposure[:, None]
+    curve, gamma = d.uniform(*law.contrast), d.uniform(0.92, 1.1)
+    light = (np.arange(TONES) / (TONES - 1)) ** 2  # entries are spaced by the square root of light
+    display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    display = display[None, :] ** gamma[:, None]
+    s_curve = display * display * (3.0 - 2.0 * display)
+    return {
+        "gain": gain, "tone": display + curve[:, None] * (s_curve - display),
+        "saturation": np.where(dark, 0.0, d.uniform(*law.saturation)),
+        "blur": d.uniform(*law.blur) + np.where(dark, 0.3, 0.0),
+        "noise": d.uniform(*law.noise) + np.where(dark, 0.015, 0.0),
+        "vignette": d.uniform(0.0, 0.15) + np.where(dark, 0.25, 0.0),
+        "quality": np.rint(d.uniform(*law.quality)).astype(np.int64),
+    }  # fmt: skip
+
+
+def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, Any]:
+    n = len(farthest)
+
+    def two_tones(colours: tuple[tuple[int, int, int], ...]) -> Array:
+        picked = np.array(colours, dtype=np.float64)[d.choice(np.ones(len(colours)))]
+        picked = picked * d.uniform(0.75, 1.15)[:, None]
+        other = picked * d.uniform(0.6, 1.3)[:, None]
+        return linear(np.clip(np.stack([picked, other], axis=1), 4.0, 250.0))
+
+    haze = linear(np.array([(196.0, 204.0, 214.0)]))
+    scene: dict[str, Any] = {
+        "haze": d.uniform(*law.haze), "haze_colour": np.broadcast_to(haze, (n, 3)),
+        "floor_kind": d.choice(law.floors), "floor_colour": two_tones(law.floor_colours),
+        "floor_scale": d.uniform(0.5, 1.6),
+        "backdrop_kind": d.choice(law.backdrops), "backdrop_colour": two_tones(law.wall_colours),
+        "backdrop": farthest + d.uniform(*law.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
+    }  # fmt: skip
+    wardrobe = np.array(list(COLOURS.values()), dtype=np.float64)
+    boxes: dict[str, list[Array]] = {
+        key: [] for key in ("centre", "half", "turn", "colour", "present")
+    }
+    for _ in range(CLUTTER):
+        depth = farthest + d.uniform(0.7, 1.0) * (scene["backdrop"] - farthest)
+        half = np.stack([d.uniform(0.15, 1.1), d.uniform(0.2, 1.3), d.uniform(0.15, 0.8)], axis=1)
+        turn = d.uniform(-0.7, 0.7)
+        boxes["centre"].append(np.stack([d.around(0.0, 7.0), half[:, 1], depth], axis=1))
+        boxes["half"].append(half)
+        boxes["turn"].append(np.stack([np.cos(turn), np.sin(turn)], axis=1))
+        muted = 0.55 * wardrobe[d.choice(np.ones(len(wardrobe)))] + 0.45 * 120.0
+        boxes["colour"].append(linear(muted))
+        boxes["present"].append(d.chance(min(1.0, 0.75 * clutter)))
+    return scene | {f"box_{key}": np.stack(value, axis=1) for key, value in boxes.items()}

@@ -1,0 +1,207 @@
+"""People who do not exist: build, wardrobe and accessories, as columns of arrays (one row a person)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .draws import PERSON, Array, Draws
+from .styles import COLOURS, COMMON, PATTERNS, STYLES
+
+Index = NDArray[np.int64]
+Flag = NDArray[np.bool_]
+
+# Materials a person carries; the renderer colours each body part by one of them.
+MATERIALS = (
+    "skin", "hair", "top", "sleeve", "bottom", "shoes", "hat", "backpack", "bag", "scarf", "face", "sole",
+)  # fmt: skip
+SKIN, HAIR, TOP, SLEEVE, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF, FACE, SOLE = range(
+    len(MATERIALS)
+)
+PLAIN, H_STRIPES, V_STRIPES, CHECK, LOGO, PRINT, TWO_TONE, SIDE, OPEN, FACE_PATTERN, STRANDS = (
+    range(len(PATTERNS))
+)
+
+# Evenly from very dark to very light (after the Monk scale's idea of an even range), sRGB.
+_SKIN = np.array([(52, 36, 30), (84, 58, 44), (118, 80, 58), (152, 106, 78), (186, 138, 106),
+                  (212, 170, 138), (228, 192, 164), (238, 208, 186)], dtype=np.float64)  # fmt: skip
+_HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 120, 74), (150, 148, 146),
+                  (120, 52, 32)], dtype=np.float64)  # fmt: skip
+_HAIR_WEIGHTS = (5.0, 3.0, 2.0, 1.4, 0.9, 0.7, 0.3)
+
+
+def linear(srgb: Array) -> Array:
+    """sRGB in 0..255 to linear light in 0..1, elementwise."""
+    scaled = np.asarray(srgb, dtype=np.float64) / 255.0
+    return np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
+
+
+@dataclass(frozen=True)
+class People:
+    """N people as columns. Lengths are metres (`height`) or shares of the height."""
+
+    height: Array  # (N,) m
+    girth: Array  # (N,) 1 = average
+    shoulders: Array  # (N,) half width as a share of the height
+    leg: Array  # (N,) hip height as a share of the height
+    curves: Array  # (N,) 0 straight … 1 waisted
+    top: Index  # (N,) into TOPS
+    bottom: Index  # (N,) into BOTTOMS
+    hair: Index  # (N,) into HAIR
+    hat: Index  # (N,) into HATS
+    tucked: Flag
+    boots: Flag
+    hood: Flag
+    backpack: Flag
+    bag: Flag
+    bag_side: Array  # (N,) -1 right, +1 left
+    scarf: Flag
+    stride: Array  # (N,) how far this person swings
+    colour: Array  # (N, M, 3) first colour per material, linear RGB
+    colour2: Array  # (N, M, 3)
+    infrared: Array  # (N, M) reflectance under near infrared
+    infrared2: Array  # (N, M)
+    pattern: Index  # (N, M) into PATTERNS
+    scale: Array  # (N, M) period or size of the pattern, m
+    offset: Array  # (N, M, 2) where a logo or print sits, m
+    colour_name: Index  # (N, M) into COLOURS, -1 where the material has none (skin, hair)
+    skin_tone: Array  # (N,) 0 dark … 1 light
+
+    def __len__(self) -> int:
+        return len(self.height)
+
+    def take(self, rows: Index) -> People:
+        """The people of `rows`, with repetition."""
+        return People(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def palette_weights(size: int, exponent: float) -> Array:
+    """Weights of the first `size` wardrobe colours; common ones are likelier (`exponent` = 0: alike)."""
+    names = list(COLOURS)[: min(size, len(COLOURS))]
+    return np.array([COMMON.get(name, 0.6) ** exponent for name in names])
+
+
+def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detail: float) -> People:
+    """Draw people `pids` of the world `seed`.
+
+    Args:
+        seed: the world's seed.
+        pids: identities; the same number is the same person whatever else is asked for.
+        style: domain, a key of `STYLES`.
+        palette: how many wardrobe colours exist in this world.
+        detail: multiplies the size of stripes, checks, logos and prints.
+    """
+    law, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
+    n, m = len(pids), len(MATERIALS)
+    columns: dict[str, Any] = {
+        "height": d.around(1.71, 0.20), "girth": d.around(1.0, 0.22), "shoulders": d.around(0.099, 0.013),
+        "leg": d.around(0.50, 0.025), "curves": d.uniform(),
+        "top": d.choice(law.tops), "bottom": d.choice(law.bottoms), "hair": d.choice((0.5, 4.5, 1.8, 2.6)),
+        "hat": np.where(d.chance(law.hat), 1 + d.choice((1.2, 1.0, 0.7)), 0),
+        "tucked": d.chance(0.3), "boots": d.chance(0.18), "hood": d.chance(0.25),
+        "backpack": d.chance(law.backpack), "bag": d.chance(law.bag),
+        "bag_side": np.where(d.chance(0.5), 1.0, -1.0), "scarf": d.chance(law.scarf),
+        "stride": d.uniform(0.8, 1.2), "skin_tone": d.uniform(),
+    }  # fmt: skip
+    columns["backpack"] &= ~(
+        (columns["top"] == 4) & (columns["bag"])
+    )  # a coat and a bag are enough
+    wardrobe = np.array([COLOURS[name] for name in COLOURS], dtype=np.float64)
+    weights = palette_weights(palette, law.common_colours)
+    first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
+    second = np.stack([d.choice(weights) for _ in range(m)], axis=1)
+    second = np.where(second == first, (second + 1) % len(weights), second)
+    # A fabric's dye barely shows in near infrared: reflectance is drawn apart from the colour.
+    reflect = np.stack([d.uniform(0.12, 0.85) for _ in range(m)], axis=1)
+    contrast = np.stack([d.uniform(-0.45, 0.45) for _ in range(m)], axis=1)
+    _dress(columns, first, second, d, law.plain)
+    colour, colour2 = linear(wardrobe[first]), linear(wardrobe[second])
+    _fix_body_colours(columns, colour, colour2, reflect, contrast, d)
+    columns["scale"] = columns["scale"] * detail
+    names = first.copy()
+    names[:, [SKIN, HAIR, FACE]] = -1
+    return People(
+        **columns, colour=colour, colour2=colour2, infrared=reflect,
+        infrared2=np.clip(reflect + contrast, 0.08, 0.92), colour_name=names,
+    )  # fmt: skip
+
+
+def _dress(columns: dict[str, Any], first: Index, second: Index, d: Draws, plain: float) -> None:
+    """Choose patterns and make garments agree: sleeves follow the top, a dress covers the legs."""
+    n, m = first.shape
+    pattern = np.zeros((n, m), dtype=np.int64)
+    scale = np.full((n, m), 0.1)
+    offset = np.zeros((n, m, 2))
+    fancy = 1 + d.choice((1.6, 0.9, 1.2, 1.8, 1.0, 1.2))  # stripes … two-tone
+    pattern[:, TOP] = np.where(d.chance(plain), PLAIN, fancy)
+    open_front = columns["top"] == 2
+    coat_open = (columns["top"] == 4) & d.chance(0.5)
+    pattern[open_front | coat_open, TOP] = OPEN
+    scale[:, TOP] = d.uniform(0.07, 0.17)
+    offset[:, TOP, 0], offset[:, TOP, 1] = d.around(0.0, 0.06), d.uniform(0.66, 0.74)
+    pattern[:, BOTTOM] = np.where(
+        d.chance(0.78), PLAIN, np.array([SIDE, CHECK, V_STRIPES])[d.choice((2, 1, 1))]
+    )
+    scale[:, BOTTOM] = d.uniform(0.06, 0.12)
+    pattern[:, BACKPACK] = np.where(d.chance(0.55), PLAIN, TWO_TONE)
+    pattern[:, BAG] = np.where(d.chance(0.6), PLAIN, H_STRIPES)
+    pattern[:, SCARF] = np.where(d.chance(0.5), PLAIN, H_STRIPES)
+    pattern[:, HAIR], pattern[:, FACE] = STRANDS, FACE_PATTERN
+    # Sleeves: stripes and checks run on, logos and prints do not; some tops have sleeves of their own.
+    own = d.chance(0.12)
+    runs_on = np.isin(pattern[:, TOP], (H_STRIPES, V_STRIPES, CHECK))
+    pattern[:, SLEEVE] = np.where(runs_on & ~own, pattern[:, TOP], PLAIN)
+    pattern[own & d.chance(0.5), SLEEVE] = SIDE
+    scale[:, SLEEVE] = scale[:, TOP]
+    first[~own, SLEEVE], second[~own, SLEEVE] = first[~own, TOP], second[~own, TOP]
+    dress = columns["top"] == 5
+    columns["bottom"] = np.where(dress, 2 + (columns["bottom"] == 3), columns["bottom"])
+    first[dress, BOTTOM], second[dress, BOTTOM] = first[dress, TOP], second[dress, TOP]
+    pattern[dress, BOTTOM] = np.where(
+        np.isin(pattern[dress, TOP], (H_STRIPES, V_STRIPES, CHECK)), pattern[dress, TOP], PLAIN
+    )
+    scale[dress, BOTTOM] = scale[dress, TOP]
+    columns["pattern"], columns["scale"], columns["offset"] = pattern, scale, offset
+
+
+def _fix_body_colours(
+    columns: dict[str, Any],
+    colour: Array,
+    colour2: Array,
+    reflect: Array,
+    contrast: Array,
+    d: Draws,
+) -> None:
+    """Skin, hair and soles have laws of their own, nearly the same for everybody in infrared."""
+    n = len(colour)
+    place = columns["skin_tone"] * (len(_SKIN) - 1)
+    low = np.minimum(place.astype(np.int64), len(_SKIN) - 2)
+    share = (place - low)[:, None]
+    skin = linear(_SKIN[low] * (1 - share) + _SKIN[low + 1] * share)
+    hair = linear(_HAIR[d.choice(_HAIR_WEIGHTS)])
+    for material, value in ((SKIN, skin), (FACE, skin), (HAIR, hair)):
+        colour[:, material], colour2[:, material] = value, value * 0.55
+    colour2[:, FACE] = hair * 0.6
+    colour[:, SOLE] = linear(np.array((225.0, 224.0, 220.0)))
+    white_sole = d.chance(0.5)
+    colour[~white_sole, SOLE] = colour[~white_sole, SHOES] * 0.5
+    sleeve_follows = np.all(colour[:, SLEEVE] == colour[:, TOP], axis=1)
+    reflect[sleeve_follows, SLEEVE] = reflect[sleeve_follows, TOP]
+    contrast[:, SLEEVE] = np.where(sleeve_follows, contrast[:, TOP], contrast[:, SLEEVE])
+    dress = columns["top"] == 5
+    reflect[dress, BOTTOM], contrast[dress, BOTTOM] = reflect[dress, TOP], contrast[dress, TOP]
+    for material, value in ((SKIN, 0.52), (FACE, 0.52), (HAIR, 0.22), (SOLE, 0.5)):
+        reflect[:, material] = d.around(np.full(n, value), 0.04)
+        contrast[:, material] = -0.15
+    # Fabrics are not flat paint: a small shift of hue and value tells two navy shirts apart.
+    for material in (TOP, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF):
+        shift = np.stack([d.around(1.0, 0.18) for _ in range(2)], axis=1)
+        tone = np.stack([shift[:, 0], np.ones(n), shift[:, 1]], axis=1)
+        follows = [SLEEVE] if material == TOP else []
+        for target in (material, *follows):
+            keep = sleeve_follows if target == SLEEVE else np.ones(n, dtype=bool)
+            colour[keep, target] = np.clip(colour[keep, target] * tone[keep], 0.004, 0.9)
+    colour[dress, BOTTOM] = colour[dress, TOP]
