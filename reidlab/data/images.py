@@ -1,0 +1,31 @@
+"""Opening one image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from reidlab.data.dataset import DatasetError
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """The whole image, decoded, as RGB.
+
+    Raises:
+        DatasetError: it is missing, truncated or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"the image {path} is gone since the data set was opened: restore it, or open the "
+            "data set again without it"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
+        raise DatasetError(
+            f"cannot read the image {path} ({error}): it is damaged, perhaps an interrupted "
+            "copy. Copy or unpack this file again (a synthetic one: delete it and run "
+            "write_dataset again)"
+        ) from error

@@ -1,0 +1,150 @@
+"""From a table to batches.
+
+The augmentation of an image depends on (seed, epoch, index) and on nothing else: not on the number
+of workers, the order of the batches, an interruption, or what else draws random numbers. The epoch
+travels to the workers with each index, so workers that outlive an epoch cannot hold an old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
+
+from reidlab.data.images import read_image
+
+Key = tuple[int, int]  # (epoch, index)
+
+
+class ImageTable(Dataset[dict[str, Any]]):
+    """The images of a table by (epoch, row position).
+
+    Args:
+        frame: with columns path, pid, camid and, for training, label.
+        transform: PIL image -> (3, H, W) float tensor.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self, frame: pd.DataFrame, transform: Callable[[Any], Tensor], seed: int = 0
+    ) -> None:
+        self.paths = frame["path"].tolist()
+        self.pids = frame["pid"].to_numpy(np.int64)
+        self.camids = frame["camid"].to_numpy(np.int64)
+        unlabelled = np.full(len(frame), -1, np.int64)
+        self.labels = frame["label"].to_numpy(np.int64) if "label" in frame else unlabelled
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        epoch, index = key
+        image = read_image(self.paths[index])
+        with _own_random_numbers(self.seed, epoch, index):
+            pixels = self.transform(image)
+        return {
+            "image": pixels,
+            "label": int(self.labels[index]),
+            "pid": int(self.pids[index]),
+            "camid": int(self.camids[index]),
+            "index": index,
+        }
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """Adds the epoch to each index of a batch sampler.
+
+    The attribute `sampler` is where Accelerate looks for `set_epoch` when it shares out batches.
+    """
+
+    def __init__(self, sampler: Sampler[list[int]]) -> None:
+        self.sampler = sampler
+        self.batch_size = getattr(sampler, "batch_size", None)
+        self.drop_last = getattr(sampler, "drop_last", False)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order and the augmentation of the next pass."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = getattr(self.sampler, "epoch", 0)
+        for batch in self.sampler:
+            yield [(epoch, index) for index in batch]
+
+    def __len__(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]  # batch samplers have a length
+
+
+def make_loader(
+    frame: pd.DataFrame,
+    transform: Callable[[Any], Tensor],
+    *,
+    batch_size: int | None = None,
+    batch_sampler: Sampler[list[int]] | None = None,
+    workers: int = 0,
+    seed: int = 0,
+) -> DataLoader[dict[str, Any]]:
+    """Batches of a table, in order (`batch_size`) or as a sampler says (`batch_sampler`).
+
+    Args:
+        frame: a table of a `ReIDDataset`, or any rows of one.
+        transform: see `build_transform`.
+        batch_size: images per batch, in the order of the table, the last batch may be smaller.
+        batch_sampler: `IdentitySampler` or `ShuffleSampler`. Before each epoch call its
+            `set_epoch`, or, once Accelerate has prepared the loader, the loader's.
+        workers: processes that read images; 0 reads in this one. With a sampler they live on from
+            epoch to epoch.
+        seed: of the augmentation.
+
+    Returns:
+        A loader of dictionaries: image (B, 3, H, W) float32; label (-1 where the table has none),
+        pid, camid and index (position in the table), each (B,) int64. It leaves torch's global
+        random numbers alone.
+
+    Raises:
+        ValueError: both or none of batch_size and batch_sampler, or an empty table.
+        DatasetError: while iterating, for an image that cannot be read.
+    """
+    if (batch_size is None) == (batch_sampler is None):
+        raise ValueError(
+            "pass either batch_size (the table's order) or batch_sampler (training), not both; got "
+            f"batch_size={batch_size}, batch_sampler={batch_sampler}"
+        )
+    if len(frame) == 0:
+        raise ValueError("the table has no rows: did a filter on it keep nothing?")
+    images = ImageTable(frame, transform, seed)
+    batches: Sampler[list[int]]
+    if batch_sampler is None:
+        assert batch_size is not None
+        batches = BatchSampler(SequentialSampler(range(len(frame))), batch_size, drop_last=False)
+    else:
+        batches = batch_sampler
+    return DataLoader(
+        images,
+        batch_sampler=EpochBatches(batches),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0 and batch_sampler is not None,
+        generator=torch.Generator(),  # or the loader would draw from the global one
+    )
+
+
+@contextmanager
+def _own_random_numbers(seed: int, epoch: int, index: int) -> Iterator[None]:
+    """Inside, torch's CPU generator is seeded by these three; outside, it goes on undisturbed."""
+    generator = torch.default_generator  # not torch.manual_seed, which would seed the GPUs too
+    before = generator.get_state()
+    generator.manual_seed(int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]))
+    try:
+        yield
+    finally:
+        generator.set_state(before)

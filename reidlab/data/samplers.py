@@ -1,0 +1,128 @@
+"""Which images form a batch. Deterministic by (seed, epoch); `set_epoch` before each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch.utils.data import Sampler
+
+
+class IdentitySampler(Sampler[list[int]]):
+    """Batches of P people with K images each, for losses that compare images within a batch.
+
+    As in TransReID: the images of each person are shuffled and cut into groups of K (people with
+    fewer than K images draw K with replacement; a last group that is not full is left out); each
+    batch takes one group from each of P people drawn at random; the epoch ends when fewer than P
+    people have a group left. So an epoch does not show every image.
+
+    Args:
+        labels: (N,) person of each image.
+        identities_per_batch: P.
+        images_per_identity: K.
+        seed: of the order.
+
+    Raises:
+        ValueError: fewer than P people, or P or K below 1.
+    """
+
+    drop_last = True  # every batch is full; Accelerate asks when it shares them out
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        identities_per_batch: int,
+        images_per_identity: int,
+        seed: int = 0,
+    ) -> None:
+        if identities_per_batch < 1 or images_per_identity < 1:
+            raise ValueError(
+                f"identities_per_batch is {identities_per_batch} and images_per_identity "
+                f"{images_per_identity}, expected at least 1 of each"
+            )
+        array = np.asarray(labels)
+        self.images_of = [np.flatnonzero(array == label) for label in np.unique(array)]
+        if len(self.images_of) < identities_per_batch:
+            raise ValueError(
+                f"the training split has {len(self.images_of)} people, but a batch needs "
+                f"identities_per_batch={identities_per_batch}: lower it, or train on more people"
+            )
+        self.identities_per_batch = identities_per_batch
+        self.images_per_identity = images_per_identity
+        self.batch_size = identities_per_batch * images_per_identity
+        self.seed = seed
+        self.epoch = 0
+        self._planned: tuple[int, list[list[int]]] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([list(batch) for batch in self._batches()])
+
+    def __len__(self) -> int:
+        """Batches of the present epoch, exactly; it may differ a little between epochs."""
+        return len(self._batches())
+
+    def _batches(self) -> list[list[int]]:
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = (self.epoch, self._plan())
+        return self._planned[1]
+
+    def _plan(self) -> list[list[int]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        groups = [self._groups(images, rng) for images in self.images_of]
+        available = list(range(len(groups)))
+        batches = []
+        while len(available) >= self.identities_per_batch:
+            chosen = rng.choice(available, self.identities_per_batch, replace=False)
+            batches.append([index for person in chosen for index in groups[person].pop()])
+            available = [person for person in available if groups[person]]
+        return batches
+
+    def _groups(self, images: np.ndarray, rng: np.random.Generator) -> list[list[int]]:
+        k = self.images_per_identity
+        if len(images) < k:
+            return [rng.choice(images, k, replace=True).tolist()]
+        shuffled = rng.permutation(images).tolist()
+        return [shuffled[i : i + k] for i in range(0, len(shuffled) - k + 1, k)]
+
+
+class ShuffleSampler(Sampler[list[int]]):
+    """Batches of images in random order, for training by classification alone.
+
+    Args:
+        length: N, number of images.
+        batch_size: images per batch.
+        seed: of the order.
+        drop_last: leave out a last batch that is not full (batch normalisation fails on one image).
+    """
+
+    def __init__(self, length: int, batch_size: int, seed: int = 0, drop_last: bool = True) -> None:
+        if batch_size < 1 or (drop_last and length < batch_size):
+            raise ValueError(
+                f"{length} images give no batch of batch_size={batch_size}: expected between 1 "
+                f"and {length}"
+            )
+        self.length, self.batch_size, self.seed, self.drop_last = (
+            length,
+            batch_size,
+            seed,
+            drop_last,
+        )
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+        for batch in range(len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def __len__(self) -> int:
+        rest = 0 if self.drop_last else self.batch_size - 1
+        return (self.length + rest) // self.batch_size

@@ -1,0 +1,104 @@
+"""Augmentation and normalisation, as TransReID does them, on torchvision's v2 transforms.
+
+Training: resize (bicubic), flip, pad with black and crop back, to a tensor, normalise, erase one
+rectangle with noise. Test: resize (bilinear), to a tensor, normalise. (He et al., "TransReID:
+Transformer-based Object Re-identification", ICCV 2021, and its code.)
+"""
+
+from __future__ import annotations
+
+import torch
+from torchvision.transforms import InterpolationMode, v2
+
+# A backbone sees the world as its pre-training did: mean and deviation per channel.
+NORMALIZATIONS = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # ViT (augreg, ImageNet-21k), reidlab's own
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # DeiT, ResNet
+}
+REFERENCE_PAD, REFERENCE_HEIGHT = 10, 256  # TransReID: 10 pixels at 256x128
+ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)  # timm's defaults, TransReID uses them
+
+
+def build_transform(
+    image_size: tuple[int, int],
+    *,
+    train: bool,
+    normalization: str = "half",
+    pad: int | None = None,
+    flip: float = 0.5,
+    erasing: float = 0.5,
+) -> v2.Compose:
+    """From a PIL image to a (3, H, W) float32 tensor.
+
+    Args:
+        image_size: (height, width) in pixels.
+        train: with augmentation; without it `pad`, `flip` and `erasing` are not used.
+        normalization: a name in `NORMALIZATIONS`; see `normalization_for`.
+        pad: black pixels added on each side before the random crop. By default TransReID's 10 at
+            a height of 256, in proportion: 8 at 192, 5 at 128, 9 at 224. With 10 on a small image
+            a crop could lose a head.
+        flip: probability of a mirror image.
+        erasing: probability that a rectangle of 2 to 33 % of the area becomes Gaussian noise, an
+            independent value per pixel and channel (timm's "pixel" mode).
+
+    Raises:
+        ValueError: an unknown normalisation, a size or a probability out of range.
+    """
+    height, width = image_size
+    if height < 1 or width < 1:
+        raise ValueError(f"image_size is {image_size}, expected (height, width) in pixels")
+    for name, value in (("flip", flip), ("erasing", erasing)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}, expected a probability between 0 and 1")
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(
+            f"unknown normalization {normalization!r}: choose one of {', '.join(NORMALIZATIONS)}; "
+            "normalization_for(backbone) tells which"
+        )
+    mean, std = NORMALIZATIONS[normalization]
+    to_tensor = [
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(mean=list(mean), std=list(std)),
+    ]
+    size = [height, width]
+    if not train:
+        return v2.Compose([v2.Resize(size, InterpolationMode.BILINEAR), *to_tensor])
+    if pad is None:
+        pad = round(REFERENCE_PAD * height / REFERENCE_HEIGHT)
+    if pad < 0:
+        raise ValueError(f"pad is {pad}, expected 0 or more pixels")
+    return v2.Compose(
+        [
+            v2.Resize(size, InterpolationMode.BICUBIC),
+            v2.RandomHorizontalFlip(flip),
+            v2.RandomCrop(size, padding=pad),
+            *to_tensor,
+            v2.RandomErasing(erasing, scale=ERASED_AREA, ratio=ERASED_ASPECT, value="random"),
+        ]
+    )
+
+
+def normalization_for(backbone: str) -> str:
+    """The name of the normalisation a timm backbone was pre-trained with.
+
+    Args:
+        backbone: timm's name, with or without a tag: "vit_base_patch16_224", "resnet50.a1_in1k".
+
+    Raises:
+        ValueError: timm does not know it, or its values are none of `NORMALIZATIONS`.
+    """
+    import timm  # here: seconds to import, and transforms are used without it
+
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None:
+        raise ValueError(
+            f"timm knows no backbone {backbone!r}: see timm.list_models('vit*') for names"
+        )
+    for name, (mean, std) in NORMALIZATIONS.items():
+        if tuple(config.mean) == mean and tuple(config.std) == std:
+            return name
+    raise ValueError(
+        f"{backbone} is normalised by mean {config.mean}, std {config.std}, which is none of "
+        f"{', '.join(NORMALIZATIONS)}: add it to reidlab.data.NORMALIZATIONS under a name"
+    )
