@@ -205,6 +205,7 @@ def rank(
         ValueError: shapes that do not fit, NaN distances, unknown names, or no query with a match.
 
     Example:
+        >>> from reidlab.evaluation import rank
         >>> r = rank([[0.1, 0.2, 0.3]], [7], [7, 5, 7], [0], [0, 1, 1])
         >>> r.rank1, r.mAP  # the first image is the query's own camera: dropped
         (0.0, 0.5)

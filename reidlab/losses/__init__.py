@@ -1,1 +1,6 @@
-"""reidlab.losses"""
+"""Losses: one family per file, each class usable alone in anybody's loop."""
+
+from reidlab.losses.identity import IdentityLoss
+from reidlab.losses.triplet import TripletLoss
+
+__all__ = ["IdentityLoss", "TripletLoss"]

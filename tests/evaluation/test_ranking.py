@@ -1,5 +1,6 @@
 """The ranking against the plain definition, written as loops, and against answers on paper."""
 
+import doctest
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reidlab.evaluation import rank
+from reidlab.evaluation import rank, ranking
 from reidlab.evaluation.protocols import PROTOCOLS, Gallery, get_protocol
 
 
@@ -248,3 +249,7 @@ def test_every_protocol_states_its_rule():
         assert get_protocol(name) is protocol
         assert protocol.name == name
         assert protocol.rule.endswith(".")
+
+
+def test_the_example_in_the_docstring():
+    assert doctest.testmod(ranking) == (0, 3)
