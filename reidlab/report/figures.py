@@ -242,7 +242,8 @@ def heat_overlay(
         raise ValueError(f"heat lies in 0..1, not {heats.min():.3g}..{heats.max():.3g}")
     height, width = picture.shape[:2]
     columns = len(heats) + 1
-    figure = style.figure(aspect=columns * width / height * 1.25, width=min(1.0, 0.2 * columns))
+    filled = min(1.0, 0.2 * columns)
+    figure = style.figure(aspect=columns * width / height * 1.25 / filled, filled=filled)
     panels = figure.subplots(1, columns, squeeze=False)[0]
     panels[0].imshow(picture)
     panels[0].set_title("image")

@@ -29,6 +29,7 @@ from reidlab.training.record import describe_environment, git_commit, now
 
 SCHEMA = 1
 VERSIONS = ("python", "torch", "timm", "reidlab")  # the ones shown; all are recorded
+METRICS = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 PAGES = "REIDLAB_PAGES"  # a folder for page records; the default is runs/pages of the project
 
 
@@ -61,7 +62,7 @@ class RunRecordBox:
             ("versions", ", ".join(f"{k} {e[k]}" for k in VERSIONS)),
         ]
         for run in r["records"]:
-            shares = [f"{k} {100 * v:.1f} %" for k, v in run["metrics"].items()]
+            shares = [f"{METRICS[k]} {100 * v:.1f} %" for k, v in run["metrics"].items()]
             rows.append((f"run {run['name']}", ", ".join([*shares, f"{run['seconds']:.0f} s"])))
         return rows
 
@@ -221,7 +222,7 @@ def _as_record(record: Any) -> Mapping[str, Any]:
 
 def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
     experiment, metrics = run["experiment"], run["metrics"]
-    shown = {k: metrics[k] for k in ("rank1", "mAP", "mINP") if k in metrics}
+    shown = {k: metrics[k] for k in METRICS if k in metrics}
     return {
         "name": str(experiment.get("variant") or experiment.get("paper") or "unnamed"),
         "metrics": shown,

@@ -27,6 +27,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,54 +134,56 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def figure(rows: int = 1, aspect: float = GOLDEN, width: float = 1.0) -> BookFigure:
+def figure(rows: int = 1, aspect: float = GOLDEN, filled: float = 1.0) -> BookFigure:
     """Return an empty figure whose size obeys the book's law.
 
     Args:
         rows: how many rows of panels stand above one another.
         aspect: width of one row divided by its height, in a figure as wide as the text.
-        width: share of the text width, in (0, 1].
+        filled: share of the width that panels may fill, from the left; the rest stays empty. A
+            narrower picture file would be blown up to the text's width, letters and all.
 
     Returns:
-        A figure of `7.2 * width` by `7.2 * width * rows / aspect` inches.
+        A figure of 7.2 by `7.2 * rows / aspect` inches.
 
     Raises:
-        ValueError: if a number is not positive or `width` exceeds 1.
+        ValueError: if a number is not positive or `filled` exceeds 1.
     """
-    if rows < 1 or aspect <= 0 or not 0 < width <= 1:
+    if rows < 1 or aspect <= 0 or not 0 < filled <= 1:
         raise ValueError(
-            f"figure(rows={rows}, aspect={aspect}, width={width}): rows must be at least 1, "
-            "aspect positive, and width a share of the text width in (0, 1]"
+            f"figure(rows={rows}, aspect={aspect}, filled={filled}): rows must be at least 1, "
+            "aspect positive, and filled a share of the text width in (0, 1]"
         )
     _register_with_ipython()
-    side = TEXT_WIDTH * width
+    layout = ConstrainedLayoutEngine(rect=(0, 0, filled, 1))
     with context():
-        return BookFigure(figsize=(side, side * rows / aspect), layout="constrained")
+        return BookFigure(figsize=(TEXT_WIDTH, TEXT_WIDTH * rows / aspect), layout=layout)
 
 
 def png(figure: Figure, limit: int = PNG_LIMIT) -> bytes:
     """Render `figure` as a transparent PNG of at most `limit` bytes where that is possible.
 
     Drawings are small as they are. A sheet of noisy photographs is not: it is first reduced to a
-    palette of 256 colours, then to fewer pixels, and what is smallest is returned at the end.
+    palette of 256 colours, then to fewer pixels, but never to fewer than the page shows (96 an
+    inch), then to fewer colours. What is smallest is returned at the end.
     """
     data = b""
-    for dpi in (DPI, 120, 100, 84):
+    for dpi, colours in ((DPI, 256), (120, 256), (96, 256), (96, 96), (96, 32)):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
         data = buffer.getvalue()
         if len(data) > limit:
-            data = _with_palette(data)
+            data = _with_palette(data, colours)
         if len(data) <= limit:
             break
     return data
 
 
-def _with_palette(data: bytes) -> bytes:
+def _with_palette(data: bytes, colours: int) -> bytes:
     from PIL import Image
 
     image = Image.open(io.BytesIO(data)).convert("RGBA")
-    reduced = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced = image.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     reduced.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

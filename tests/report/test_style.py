@@ -86,10 +86,17 @@ def test_lines_and_text_show_on_both_pages(page):
 
 def test_size_law():
     assert style.figure().get_size_inches() == pytest.approx([7.2, 7.2 / style.GOLDEN])
-    assert style.figure(rows=3, aspect=4, width=0.5).get_size_inches() == pytest.approx([3.6, 2.7])
+    assert style.figure(rows=3, aspect=4).get_size_inches() == pytest.approx([7.2, 5.4])
 
 
-@pytest.mark.parametrize("wrong", [{"rows": 0}, {"aspect": 0}, {"width": 1.5}])
+def test_panels_fill_the_share_they_are_given():
+    figure = style.figure(aspect=4, filled=0.5)
+    panels = figure.subplots(1, 2)
+    figure.draw_without_rendering()
+    assert max(panel.get_position().x1 for panel in panels) <= 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"aspect": 0}, {"filled": 1.5}])
 def test_size_law_refuses(wrong):
     with pytest.raises(ValueError, match="rows must be at least 1"):
         style.figure(**wrong)
@@ -106,17 +113,19 @@ def test_style_is_restored_unless_it_is_asked_for():
 
 
 def test_png_is_transparent():
-    figure = style.figure(width=0.3)
+    figure = style.figure()
     image = Image.open(io.BytesIO(style.png(figure))).convert("RGBA")
     assert image.getpixel((0, 0))[3] == 0
-    assert image.width == pytest.approx(0.3 * 7.2 * style.DPI, abs=1)
+    assert image.width == pytest.approx(7.2 * style.DPI, abs=1)
 
 
 def test_png_of_noise_is_bounded():
-    figure = style.figure(aspect=1, width=0.6)
+    figure = style.figure(aspect=1)
     noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
     figure.subplots().imshow(noise)
-    assert len(style.png(figure)) <= style.PNG_LIMIT
+    data = style.png(figure)
+    assert len(data) <= style.PNG_LIMIT
+    assert Image.open(io.BytesIO(data)).width >= 7.2 * 96 - 1  # never less than the page shows
 
 
 def test_a_notebook_prefers_our_printer_to_the_inline_backend():
@@ -127,6 +136,6 @@ def test_a_notebook_prefers_our_printer_to_the_inline_backend():
     try:
         formatter = shell.display_formatter.formatters["image/png"]
         formatter.for_type(Figure, lambda figure: b"the backend's")
-        assert formatter(style.figure(width=0.2)).startswith(b"\x89PNG")
+        assert formatter(style.figure()).startswith(b"\x89PNG")
     finally:
         InteractiveShell.clear_instance()

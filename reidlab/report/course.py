@@ -1,0 +1,77 @@
+"""The data a chapter runs on: a reader's own folder, or a synthetic set written on first use."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reidlab.data import ReIDDataset, open_dataset
+from reidlab.report.page import project_root
+from reidlab.synth import World, write_dataset
+
+_SET = "plaza-market1501"
+
+
+def course_world(profile: str, name: str = _SET) -> World:
+    """The world of a synthetic set under `profile`; "paper" has no world of its own.
+
+    Raises:
+        ValueError: no such set or profile.
+    """
+    entry = _courses().get(name, {})
+    if profile not in entry or profile == "layout":
+        raise ValueError(
+            f"there is no synthetic set {name!r} for the profile {profile!r}: expected "
+            "'laptop' or 'smoke'; the profile 'paper' wants real data, pass data_root"
+        )
+    return World(**entry[profile])
+
+
+def course_folder(profile: str, name: str = _SET) -> Path:
+    """Where the synthetic set lies: data/<name>, and data/smoke/<name> for the small one."""
+    data = project_root() / "data"
+    return data / "smoke" / name if profile == "smoke" else data / name
+
+
+def open_course(
+    profile: str, dataset: str = "market1501", data_root: str | Path = "", **options: Any
+) -> ReIDDataset:
+    """Open what a chapter runs on.
+
+    Args:
+        profile: smoke, laptop or paper.
+        dataset: layout of the set, a name of `open_dataset`.
+        data_root: a folder of your own, as seen from where you are or from the project's root;
+            empty: the synthetic set of the profile, written if it is not there yet.
+        options: for `open_dataset`.
+
+    Raises:
+        ValueError: no data_root for a set that has no synthetic stand-in here.
+    """
+    if str(data_root):
+        folder = Path(data_root).expanduser()
+        beside = project_root() / folder
+        folder = beside if not folder.exists() and beside.exists() else folder
+        if dataset == "market1501" and folder.resolve() == course_folder(profile).resolve():
+            _write(profile, folder)
+        return open_dataset(dataset, folder, **options)
+    layout = _courses()[_SET]["layout"]
+    if dataset != layout:
+        raise ValueError(
+            f"dataset={dataset!r} needs data_root, the folder of your copy; without one the "
+            f"chapters run on synthetic data in the layout {layout!r}"
+        )
+    return open_dataset(dataset, _write(profile, course_folder(profile)), **options)
+
+
+def _write(profile: str, folder: Path) -> Path:
+    if not (folder / "world.json").exists():
+        print(f"writing the synthetic set of the profile {profile}, once", flush=True)
+    return write_dataset(_courses()[_SET]["layout"], folder, course_world(profile))
+
+
+def _courses() -> dict[str, Any]:
+    return yaml.safe_load((files("reidlab.report") / "course.yaml").read_text(encoding="utf-8"))
