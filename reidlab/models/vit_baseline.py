@@ -56,6 +56,7 @@ class ViTBaseline(nn.Module):
         if num_classes < 1:
             raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
         self.backbone = backbone
+        self.num_classes = num_classes
         self.embed_dim = backbone.embed_dim
         self.neck = BNNeck(backbone.embed_dim, num_classes)
 

@@ -1,1 +1,23 @@
-"""reidlab.training"""
+"""From a recipe to a trained model and the record of how it was made."""
+
+from reidlab.training.checkpoint import CheckpointError
+from reidlab.training.embedding import embed, evaluate_on
+from reidlab.training.fit import TrainingDiverged, fit, load_run
+from reidlab.training.recipe import Recipe, RecipeError, build_model
+from reidlab.training.record import RecordError, RunRecord
+from reidlab.training.seed import seed_everything
+
+__all__ = [
+    "CheckpointError",
+    "Recipe",
+    "RecipeError",
+    "RecordError",
+    "RunRecord",
+    "TrainingDiverged",
+    "build_model",
+    "embed",
+    "evaluate_on",
+    "fit",
+    "load_run",
+    "seed_everything",
+]

@@ -1,0 +1,70 @@
+"""Optimizer, parameter groups and the learning rate as a function of time."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn, optim
+
+from reidlab.training.recipe import Recipe
+
+
+def learning_rate(recipe: Recipe, time: float, multiplier: float = 1.0) -> float:
+    """Linear warm-up, then half a cosine wave that does not wait for the warm-up to end.
+
+    TransReID's: with base rate b, peak p = multiplier * b, floor f, T epochs, W of warm-up
+
+        time < W:  s + time * (p - s) / W           s = warmup_start * b
+        else:      f + (p - f) * (1 + cos(pi * time / T)) / 2
+
+    Start and floor are the same for all groups, whatever their multiplier.
+
+    Args:
+        recipe: Gives b, W, T, s and f.
+        time: In epochs, 0 to T. TransReID sets it to 1 for the whole of the first epoch.
+        multiplier: Of the parameter group.
+    """
+    peak, start, floor = (recipe.lr * m for m in (multiplier, recipe.warmup_start, recipe.lr_floor))
+    if time < recipe.warmup_epochs:
+        return start + time * (peak - start) / recipe.warmup_epochs
+    return floor + 0.5 * (peak - floor) * (1 + math.cos(math.pi * time / recipe.epochs))
+
+
+def schedule_time(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
+    """Time in epochs at which step `step` (from 0) of epoch `epoch` (from 1) is taken.
+
+    Per epoch the time is the number of the epoch, as in TransReID: the last epoch runs at the
+    floor. Per step it moves on in each step; a run of three epochs needs that.
+    """
+    if recipe.schedule == "epoch":
+        return float(epoch)
+    return epoch - 1 + (step + 1) / steps
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
+    """SGD or AdamW with one group of parameters per learning rate.
+
+    A parameter belongs to the head if it lies outside `model.backbone`, and is a bias if its name
+    says so. Frozen parameters are left out.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        multiplier = 1.0 if name.startswith("backbone.") else recipe.head_lr_multiplier
+        multiplier *= recipe.bias_lr_multiplier if "bias" in name else 1.0
+        groups.setdefault(multiplier, []).append(parameter)
+    settings = [
+        {"params": parameters, "multiplier": multiplier, "lr": recipe.lr * multiplier}
+        for multiplier, parameters in sorted(groups.items())
+    ]
+    if recipe.optimizer == "sgd":
+        return optim.SGD(settings, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    return optim.AdamW(settings, weight_decay=recipe.weight_decay)
+
+
+def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -> float:
+    """Set the rate of each group for a time in epochs; returns that of the base group."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, time, group["multiplier"])
+    return learning_rate(recipe, time)

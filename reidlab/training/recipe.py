@@ -1,0 +1,243 @@
+"""A recipe: everything that decides what a training run computes, as data.
+
+The recipes themselves, one file per paper with a source for each value, are in `reidlab.recipes`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from reidlab.data import ReIDDataset
+from reidlab.models import create_model
+from reidlab.training.seed import seed_everything
+
+
+class RecipeError(ValueError):
+    """A setting that does not exist or cannot work."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one run; change some with `recipe.replace(epochs=5)`.
+
+    Attributes:
+        model: Name for `create_model`.
+        profile: "smoke", "laptop" or "paper"; a label for the record.
+        preset: "paper" or "code" where the two differ, else None.
+        backbone: A plain ViT of timm.
+        image_size: Height and width, pixels.
+        stride: Pixels between patches; None: the patch size.
+        depth: Keep the first `depth` blocks; None: all.
+        weights: "synth", "timm", a path or None, see `create_model`.
+        drop_path: Stochastic depth of the last block.
+        camera_embedding: Whether the backbone learns a vector per camera.
+        epochs: Passes of the sampler.
+        identities_per_batch: P.
+        images_per_identity: K; the batch has P * K images.
+        optimizer: "sgd" or "adamw".
+        lr: Peak learning rate of the backbone's weights.
+        momentum: Of SGD; AdamW ignores it.
+        weight_decay: For every parameter, biases and norms too.
+        bias_lr_multiplier: Peak rate of parameters with "bias" in their name, relative to `lr`.
+        head_lr_multiplier: Peak rate of everything outside the backbone, relative to `lr`.
+        warmup_epochs: Length of the linear warm-up.
+        warmup_start: Rate at time 0, relative to `lr`.
+        lr_floor: Rate at the end, relative to `lr`.
+        schedule: "epoch" changes the rate at the start of each epoch, "step" at each step.
+        precision: "no" (float32), "bf16", or "fp16" (GPU only).
+        clip_grad: Largest norm of the gradient; None: no clipping.
+        label_smoothing: Of the identity loss.
+        triplet_margin: None means soft margin.
+        triplet_weight: Weight of the triplet loss beside the identity loss.
+        normalization: Name in `reidlab.data.NORMALIZATIONS`.
+        pad: Black pixels around a training image before it is cropped back; None: the paper's 10
+            at a height of 256, in proportion.
+        flip: Probability of a horizontal flip.
+        erasing: Probability of random erasing.
+        embed_batch_size: Images per batch when embedding.
+        workers: Processes that read images; no result depends on it.
+        metric: Distance of the evaluation, "cosine" or "euclidean".
+        ap: Average precision, "mean_precision" or "trapezoid".
+    """
+
+    model: str = "vit_baseline"
+    profile: str = "laptop"
+    preset: str | None = None
+    backbone: str = "vit_tiny_patch16_224"
+    image_size: tuple[int, int] = (192, 96)
+    stride: int | None = None
+    depth: int | None = None
+    weights: str | None = "synth"
+    drop_path: float = 0.0
+    camera_embedding: bool = False
+    epochs: int = 10
+    identities_per_batch: int = 8
+    images_per_identity: int = 4
+    optimizer: str = "adamw"
+    lr: float = 3e-4
+    momentum: float = 0.9
+    weight_decay: float = 0.05
+    bias_lr_multiplier: float = 1.0
+    head_lr_multiplier: float = 1.0
+    warmup_epochs: float = 1.0
+    warmup_start: float = 0.01
+    lr_floor: float = 0.002
+    schedule: str = "step"
+    precision: str = "no"
+    clip_grad: float | None = None
+    label_smoothing: float = 0.0
+    triplet_margin: float | None = None
+    triplet_weight: float = 1.0
+    normalization: str = "half"
+    pad: int | None = None
+    flip: float = 0.5
+    erasing: float = 0.5
+    embed_batch_size: int = 64
+    workers: int = 2
+    metric: str = "cosine"
+    ap: str = "mean_precision"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.image_size, list):  # JSON has no tuples
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+        if isinstance(self.weights, Path):
+            object.__setattr__(self, "weights", str(self.weights))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise _wrong(self, name, "one of " + ", ".join(map(repr, choices)))
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            if not _is_number(value, whole=name in _WHOLE) or not low <= value <= high:
+                kind = "a whole number" if name in _WHOLE else "a number"
+                raise _wrong(self, name, f"{kind} from {low:g} to {high:g}")
+        size = self.image_size
+        if not isinstance(size, tuple) or [_is_number(s, whole=True) for s in size] != [True, True]:
+            raise _wrong(self, "image_size", "height and width in pixels, such as (192, 96)")
+        if self.warmup_epochs > self.epochs:
+            raise _wrong(self, "warmup_epochs", f"at most epochs ({self.epochs})")
+
+    def replace(self, **overrides: Any) -> Recipe:
+        """A copy with other settings.
+
+        Raises:
+            RecipeError: If a setting does not exist, or a value cannot work.
+        """
+        return dataclasses.replace(self, **_known(overrides))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a JSON record; of a weights file only the name, never the folder."""
+        values = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
+        if self.weights is not None:
+            values["weights"] = Path(self.weights).name
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe of a record."""
+        return cls(**_known(values))
+
+    @property
+    def batch_size(self) -> int:
+        """Images per training step, P * K."""
+        return self.identities_per_batch * self.images_per_identity
+
+
+def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
+    """The model a recipe asks for, for the identities and cameras of a data set.
+
+    Args:
+        recipe: The settings.
+        ds: Gives the number of identities and cameras.
+        seed: Of the random weights.
+    """
+    seed_everything(seed)
+    return create_model(
+        recipe.model,
+        num_classes=ds.num_classes,
+        backbone=recipe.backbone,
+        image_size=recipe.image_size,
+        weights=recipe.weights,
+        stride=recipe.stride,
+        num_cameras=ds.num_cameras if recipe.camera_embedding else 0,
+        preset=recipe.preset,
+        depth=recipe.depth,
+        drop_path=recipe.drop_path,
+    )
+
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "profile": ("smoke", "laptop", "paper"),
+    "preset": (None, "paper", "code"),
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("epoch", "step"),
+    "precision": ("no", "bf16", "fp16"),
+    "metric": ("cosine", "euclidean"),
+    "ap": ("mean_precision", "trapezoid"),
+    "camera_embedding": (True, False),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "stride": (1, 1024),
+    "depth": (1, 1024),
+    "drop_path": (0, 0.99),
+    "epochs": (1, 100_000),
+    "identities_per_batch": (2, 100_000),  # one identity has no negative
+    "images_per_identity": (1, 100_000),
+    "lr": (1e-12, 1e3),
+    "momentum": (0, 0.9999),
+    "weight_decay": (0, 10),
+    "bias_lr_multiplier": (0, 1e4),
+    "head_lr_multiplier": (0, 1e4),
+    "warmup_epochs": (0, 100_000),
+    "warmup_start": (0, 1),
+    "lr_floor": (0, 1),
+    "clip_grad": (1e-9, 1e9),
+    "label_smoothing": (0, 0.999),
+    "triplet_margin": (0, 1e4),
+    "triplet_weight": (0, 1e4),
+    "pad": (0, 10_000),
+    "flip": (0, 1),
+    "erasing": (0, 1),
+    "embed_batch_size": (1, 100_000),
+    "workers": (0, 1024),
+}
+_OPTIONAL = {"stride", "depth", "clip_grad", "triplet_margin", "pad"}
+_WHOLE = {
+    "stride",
+    "depth",
+    "epochs",
+    "identities_per_batch",
+    "images_per_identity",
+    "pad",
+    "embed_batch_size",
+    "workers",
+}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, if every name is a setting of a recipe."""
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    for name in values:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise RecipeError(
+                f"a recipe has no setting {name!r}.{hint} It has: {', '.join(names)}."
+            )
+    return dict(values)
+
+
+def _is_number(value: object, *, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+
+
+def _wrong(recipe: Recipe, name: str, expected: str) -> RecipeError:
+    return RecipeError(f"recipe: {name} is {getattr(recipe, name)!r}; expected {expected}.")

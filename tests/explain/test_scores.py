@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from reidlab.explain import PARTS, heat_share
+
+
+def test_on_paper():
+    heat = torch.tensor([[[[1.0, 3.0], [0.0, 4.0]]]])
+    masks = torch.tensor([[[0, 1], [7, 4]]], dtype=torch.uint8)
+    share = heat_share(heat, masks)
+    assert share.person.tolist() == [[pytest.approx(7 / 8)]]
+    named = dict(zip(PARTS, share.parts[0, 0].tolist(), strict=True))
+    assert named["background"] == pytest.approx(1 / 8)
+    assert named["head"] == pytest.approx(3 / 8)
+    assert named["legs"] == pytest.approx(4 / 8)
+    assert named["occluder"] == named["torso"] == 0
+    assert share.area.tolist() == [0.5]  # two of four pixels; the occluder is not the person
+
+
+def test_against_a_loop():
+    generator = torch.Generator().manual_seed(0)
+    heat = torch.rand(2, 3, 6, 4, generator=generator)
+    masks = torch.randint(0, 8, (2, 6, 4), generator=generator)
+    share = heat_share(heat, masks)
+    for b in range(2):
+        for layer in range(3):
+            on_person = sum(
+                float(heat[b, layer, y, x])
+                for y in range(6)
+                for x in range(4)
+                if 1 <= masks[b, y, x] <= 6
+            )
+            expected = on_person / float(heat[b, layer].sum())
+            assert share.person[b, layer].item() == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(share.parts.sum(-1), torch.ones(2, 3))
+
+
+def test_a_uniform_map_scores_the_area():
+    masks = torch.randint(0, 8, (1, 8, 4), generator=torch.Generator().manual_seed(0))
+    share = heat_share(torch.ones(1, 1, 8, 4), masks)
+    assert share.person[0, 0].item() == pytest.approx(share.area[0].item())
+
+
+def test_a_mask_of_another_size_is_enlarged():
+    masks = torch.tensor([[[1, 0]]])
+    heat = torch.tensor([[[[1.0, 1.0, 2.0, 0.0]]]])
+    assert heat_share(heat, masks).person.item() == pytest.approx(0.5)
+
+
+def test_a_blank_map_has_no_share():
+    assert heat_share(torch.zeros(1, 1, 2, 2), torch.ones(1, 2, 2)).person.isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("heat", "masks", "message"),
+    [
+        (torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
+        (torch.zeros(2, 1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
+        (-torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2), "expected none below 0"),
+        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 255), "label 255"),
+    ],
+)
+def test_bad_arguments(heat, masks, message):
+    with pytest.raises(ValueError, match=message):
+        heat_share(heat, masks)

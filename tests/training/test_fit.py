@@ -1,0 +1,310 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reidlab.training import (
+    CheckpointError,
+    RecipeError,
+    RunRecord,
+    TrainingDiverged,
+    build_model,
+    embed,
+    evaluate_on,
+    fit,
+    load_run,
+)
+
+loop = sys.modules["reidlab.training.fit"]
+MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "started", "finished")
+CODE = ("commit", "dirty")  # somebody may commit while the tests run
+
+
+def run(ds, recipe, out, seed=0, **options):
+    model = build_model(recipe, ds, seed=seed)
+    return model, fit(model, ds, recipe, seed=seed, out=out, **options)
+
+
+def without_times(record):
+    values = {k: v for k, v in dataclasses.asdict(record).items() if k not in MEASURED + CODE}
+    values["history"] = [{k: v for k, v in r.items() if k != "seconds"} for r in record.history]
+    return values
+
+
+def same_weights(one, two):
+    a, b = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """Folder of one uninterrupted run, made once."""
+    return tmp_path_factory.mktemp("reference")
+
+
+@pytest.fixture
+def finished(ds, recipe, reference):
+    out = reference / "run"
+    if not (out / "record.json").exists():
+        run(ds, recipe, out)
+    return out
+
+
+def test_loss_falls_and_the_people_are_found(ds, recipe, tmp_path):
+    recipe = recipe.replace(epochs=12, erasing=0.0, drop_path=0.0)
+    _, record = run(ds, recipe, tmp_path)
+    losses = [row["loss"] for row in record.history]
+    assert sum(losses[-3:]) < 0.75 * sum(losses[:3]), losses
+    assert record.metrics["rank1"] >= 0.75  # people are colours; chance is a quarter
+
+
+def test_what_a_record_holds(finished, ds, recipe):
+    record = RunRecord.load(finished / "record.json")
+    assert {"rank1", "rank5", "rank10", "mAP", "mINP", "num_valid"} <= set(record.metrics)
+    assert set(record.seconds) == {"train", "embed", "rank"}
+    assert record.data == {
+        "name": "market1501",
+        "fingerprint": ds.fingerprint(),
+        "protocol": "standard",
+        "train_images": 32,
+        "train_identities": 8,
+        "query_images": 4,
+        "query_identities": 4,
+        "gallery_images": 16,
+        "gallery_identities": 4,
+    }
+    assert [row["epoch"] for row in record.history] == [1, 2, 3]
+    row = record.history[0]
+    assert row["loss"] == pytest.approx(row["losses"]["identity"] + row["losses"]["triplet"])
+    assert 0 <= row["accuracy"] <= 1
+    assert row["images"] in (8, 16, 24, 32)  # whole batches; a few images may be left out
+    assert record.history[-1]["lr"] == pytest.approx(recipe.lr * recipe.lr_floor)
+    assert record.images_per_second > 0
+    assert record.peak_memory_mb > 0
+    assert str(ds.root) not in json.dumps(record.to_dict())
+    assert sorted(p.name for p in finished.iterdir()) == ["model.safetensors", "record.json"]
+
+
+def test_same_seed_same_run_whatever_the_workers(finished, ds, recipe, tmp_path):
+    _, record = run(ds, recipe.replace(workers=2), tmp_path)
+    expected = without_times(RunRecord.load(finished / "record.json"))
+    expected["experiment"]["workers"] = 2
+    assert without_times(record) == expected
+    assert same_weights(tmp_path, finished)
+
+
+def test_another_seed_another_run(finished, ds, recipe, tmp_path):
+    _, record = run(ds, recipe, tmp_path, seed=1)
+    assert record.history[0]["loss"] != RunRecord.load(finished / "record.json").history[0]["loss"]
+
+
+@pytest.mark.parametrize("epochs_done", [0, 1, 2, 3])
+def test_interrupted_and_resumed(finished, ds, recipe, tmp_path, monkeypatch, epochs_done):
+    """Ctrl-C in the middle of an epoch, or, after the last, in the evaluation."""
+    whole_epoch, done = loop._train_epoch, []
+
+    def interrupted(accelerator, model, optimizer, *rest):
+        if len(done) == epochs_done:
+            for group in optimizer.param_groups:  # the epoch had begun to change the weights
+                for parameter in group["params"]:
+                    parameter.data.add_(1.0)
+            raise KeyboardInterrupt
+        done.append(1)
+        return whole_epoch(accelerator, model, optimizer, *rest)
+
+    def interrupted_evaluation(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_train_epoch", interrupted)
+        patch.setattr(loop, "timed_evaluation", interrupted_evaluation)
+        with pytest.raises(KeyboardInterrupt):
+            run(ds, recipe, tmp_path)
+    assert not (tmp_path / "record.json").exists()
+    model = build_model(recipe, ds, seed=0 if epochs_done == 0 else 5)  # weights are in the folder
+    record = fit(model, ds, recipe, seed=0, out=tmp_path)
+    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
+    assert same_weights(tmp_path, finished)
+
+
+SCRIPT = """
+import sys, time, warnings
+warnings.simplefilter("ignore")
+import torch
+torch.set_num_threads(1)
+from reidlab.data import open_dataset
+from reidlab.training import Recipe, build_model, fit
+loop = sys.modules["reidlab.training.fit"]
+ds = open_dataset("market1501", sys.argv[1])
+recipe = Recipe.from_dict(eval(sys.argv[3]))
+train_epoch = loop._train_epoch
+def slow(accelerator, model, optimizer, loader, recipe, epoch, progress):
+    if epoch == 3:
+        train_epoch(accelerator, model, optimizer, loader, recipe, epoch, progress)
+        print("in epoch 3", flush=True)
+        time.sleep(60)
+    return train_epoch(accelerator, model, optimizer, loader, recipe, epoch, progress)
+loop._train_epoch = slow
+fit(build_model(recipe, ds), ds, recipe, out=sys.argv[2])
+"""
+
+
+def test_killed_and_resumed(finished, ds, recipe, tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(ds.root), str(tmp_path)]
+    environment = os.environ | {"REIDLAB_PROGRESS": "plain"}
+    with subprocess.Popen(
+        [*command, repr(recipe.to_dict())], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for line in process.stdout:
+            if "in epoch 3" in line:
+                break
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "epoch-0002.pt", "epoch-0002.safetensors",
+    ]  # fmt: skip
+    _, record = run(ds, recipe, tmp_path)
+    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
+    assert same_weights(tmp_path, finished)
+
+
+def test_a_finished_run_is_read_back_with_its_weights(finished, ds, recipe, monkeypatch):
+    def never(*_):
+        raise AssertionError("it trained again")
+
+    monkeypatch.setattr(loop, "_train", never)
+    model = build_model(recipe, ds, seed=9)
+    record = fit(model, ds, recipe.replace(workers=1, embed_batch_size=3), seed=0, out=finished)
+    assert record == RunRecord.load(finished / "record.json")
+    assert evaluate_on(model, ds, recipe).mAP == pytest.approx(record.metrics["mAP"])
+
+
+def test_load_run(finished, ds, recipe, noise_root):
+    model, record = load_run(finished, ds)
+    assert evaluate_on(model, ds, recipe).mAP == pytest.approx(record.metrics["mAP"])
+    other = dataclasses.replace(ds, query=ds.query.iloc[:1], gallery=ds.gallery.iloc[:4])
+    with pytest.raises(CheckpointError, match="data is"):
+        load_run(finished, other)
+
+
+def test_another_configuration_in_the_same_folder(finished, ds, recipe):
+    with pytest.raises(CheckpointError, match=r"another run: recipe.lr is 0.0005 there and 0.1 no"):
+        run(ds, recipe.replace(lr=0.1), finished)
+    with pytest.raises(CheckpointError, match=r"seed is 0 there and 1 now.*Pass another `out`"):
+        run(ds, recipe, finished, seed=1)
+
+
+def test_another_configuration_in_an_unfinished_run(ds, recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "timed_evaluation", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(ds, recipe.replace(epochs=1), tmp_path)
+    with pytest.raises(CheckpointError, match=r"recipe.epochs is 1 there and 2 now"):
+        run(ds, recipe.replace(epochs=2), tmp_path)
+    run(ds, recipe.replace(epochs=1), tmp_path, seed=3, resume=False)  # replaces it
+    assert RunRecord.load(tmp_path / "record.json").seed == 3
+
+
+def test_damaged_checkpoint(ds, recipe, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "epoch-0001.pt").write_bytes(b"half a file")
+    with pytest.raises(CheckpointError, match=r"cannot be read.*start from the beginning"):
+        run(ds, recipe, tmp_path)
+
+
+def test_loss_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
+    class Nan(torch.nn.Module):
+        calls = 0
+
+        def __init__(self, margin):
+            super().__init__()
+
+        def forward(self, features, labels):
+            Nan.calls += 1
+            return features.sum() * (float("nan") if Nan.calls > 6 else 0.0)
+
+    monkeypatch.setattr(loop, "TripletLoss", Nan)
+    with pytest.raises(TrainingDiverged, match=r"epoch 2: loss nan.*epoch 1 is kept.*Look at lr"):
+        run(ds, recipe, tmp_path)
+    assert (tmp_path / "checkpoints" / "epoch-0001.pt").exists()
+    assert not (tmp_path / "record.json").exists()
+
+
+def test_weight_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
+    whole_epoch = loop._train_epoch
+
+    def last_step_overflows(accelerator, model, *rest):
+        row = whole_epoch(accelerator, model, *rest)
+        model.backbone.cls_token.data[0, 0, 0] = float("inf")
+        return row
+
+    monkeypatch.setattr(loop, "_train_epoch", last_step_overflows)
+    with pytest.raises(TrainingDiverged, match=r"backbone.cls_token has values.*Nothing is kept"):
+        run(ds, recipe, tmp_path)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_bf16_clipping_and_cameras(ds, recipe, tmp_path, optimizer):
+    recipe = recipe.replace(
+        precision="bf16", clip_grad=0.5, optimizer=optimizer, camera_embedding=True, epochs=1
+    )
+    model, record = run(ds, recipe, tmp_path)
+    assert record.metrics["num_valid"] == 4
+    assert "forward" not in model.__dict__  # Accelerate's wrapper is off again
+    images = torch.zeros(2, 3, 64, 32)
+    assert model(images, torch.tensor([0, 1])).features[0].dtype == torch.float32
+
+
+def test_precision_is_that_of_each_run(ds, recipe, tmp_path):
+    losses = [
+        run(ds, recipe.replace(precision=p, epochs=1), tmp_path / str(i))[1].history[0]["loss"]
+        for i, p in enumerate(("no", "bf16", "no"))
+    ]
+    assert losses[0] == losses[2]
+    assert losses[0] != losses[1]
+
+
+def test_what_does_not_fit(ds, recipe, tmp_path):
+    model = build_model(recipe, ds)
+    with pytest.raises(RecipeError, match="takes images of 64x32 and the recipe says 96x32"):
+        fit(model, ds, recipe.replace(image_size=(96, 32)), out=tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(RecipeError, match="no GPU; on a CPU use"):
+            fit(model, ds, recipe.replace(precision="fp16"), out=tmp_path)
+    model.num_classes = 7
+    with pytest.raises(RecipeError, match="classifies 7 identities and market1501 trains on 8"):
+        fit(model, ds, recipe, out=tmp_path)
+
+
+def test_a_camera_without_embedding_is_found_before_training(ds, recipe, tmp_path):
+    model = build_model(recipe.replace(camera_embedding=True), ds)
+    gallery = ds.gallery.assign(camid=ds.gallery["camid"] + 1)
+    with pytest.raises(RecipeError, match="cameras 0 to 2 and market1501 has camera 3"):
+        fit(model, dataclasses.replace(ds, gallery=gallery), recipe, out=tmp_path)
+
+
+def test_embed_in_order_and_mode(ds, recipe):
+    model = build_model(recipe, ds).train()
+    embeddings = embed(model, ds.gallery, recipe)
+    assert model.training
+    assert embeddings.shape == (16, 192)
+    assert embeddings.dtype == torch.float32
+    one = embed(model, ds.gallery.iloc[[5]], recipe)
+    torch.testing.assert_close(one[0], embeddings[5], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="no rows"):
+        embed(model, ds.gallery.iloc[:0], recipe)
+
+
+def test_lines_of_a_run(ds, recipe, tmp_path, capsys):
+    run(ds, recipe.replace(epochs=1), tmp_path)
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 1
+    assert out[0].startswith("epoch 1/1  loss ")
