@@ -36,7 +36,13 @@ from reidlab.training.embedding import timed_evaluation
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
 from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, RecipeError, build_model
-from reidlab.training.record import RunRecord, describe_environment, now, peak_memory_mb
+from reidlab.training.record import (
+    RunRecord,
+    describe_data,
+    describe_environment,
+    now,
+    peak_memory_mb,
+)
 from reidlab.training.seed import epoch_seed, seed_everything
 
 if TYPE_CHECKING:
@@ -342,7 +348,7 @@ def _record(
             "parameters": sum(p.numel() for p in run.model.parameters()),
         },
         seed=run.seed,
-        data=_describe_data(run.ds),
+        data=describe_data(run.ds),
         metrics=metrics,
         seconds={"train": train_seconds, **seconds},
         images_per_second=sum(row["images"] for row in history) / train_seconds,
@@ -352,17 +358,6 @@ def _record(
         history=history,
         environment=describe_environment(device),
     )
-
-
-def _describe_data(ds: ReIDDataset) -> dict[str, Any]:
-    """Name, fingerprint, protocol and counts: all but where it lies."""
-    frames = {"train": ds.train, "query": ds.query, "gallery": ds.gallery}
-    counts: dict[str, int] = {}
-    for name, frame in frames.items():
-        kept = frame[~frame["junk"]]
-        counts[f"{name}_images"] = len(kept)
-        counts[f"{name}_identities"] = int(kept.loc[~kept["distractor"], "pid"].nunique())
-    return {"name": ds.name, "fingerprint": ds.fingerprint(), "protocol": ds.protocol, **counts}
 
 
 def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from reidlab.training.files import atomic
+
+if TYPE_CHECKING:
+    from reidlab.data import ReIDDataset
 
 SCHEMA = 1
 
@@ -112,6 +115,17 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
         "cores": usable_cores(),
     }
+
+
+def describe_data(ds: ReIDDataset) -> dict[str, Any]:
+    """Name, fingerprint, protocol and counts: all but where it lies."""
+    frames = {"train": ds.train, "query": ds.query, "gallery": ds.gallery}
+    counts: dict[str, int] = {}
+    for name, frame in frames.items():
+        kept = frame[~frame["junk"]]
+        counts[f"{name}_images"] = len(kept)
+        counts[f"{name}_identities"] = int(kept.loc[~kept["distractor"], "pid"].nunique())
+    return {"name": ds.name, "fingerprint": ds.fingerprint(), "protocol": ds.protocol, **counts}
 
 
 def usable_cores() -> int:
