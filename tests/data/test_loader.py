@@ -119,7 +119,7 @@ def test_accelerate_passes_the_epoch_on(frame):
     assert same(list(prepared), batches(frame, epoch=4))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1])  # torch takes 5 s to end each worker afterwards
 def test_a_truncated_image(frame, workers):
     path = frame["path"].iloc[2]
     with open(path, "r+b") as file:
