@@ -9,7 +9,6 @@ from reidlab.report.claims import Claim, ClaimError, load_claims, verdicts
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import (
-    RecordError,
     check_schema,
     compare,
     read_record,
@@ -21,7 +20,6 @@ __all__ = [
     "ClaimError",
     "ExerciseError",
     "Page",
-    "RecordError",
     "RunRecordBox",
     "check",
     "check_schema",

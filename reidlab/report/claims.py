@@ -7,7 +7,7 @@ no run of ours can test keeps its reason, and the page prints it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Claim:
         how: what run of ours would test it.
         status: what stands today, in a sentence.
         variant: the model of the claim, as a record names it.
+        counts: images of the published set, as a record's `data` counts them (train_images,
+            query_images, gallery_images); a synthetic set in the same layout has others.
         tolerance: percentage points within which we call it reproduced.
     """
 
@@ -52,6 +54,7 @@ class Claim:
     how: str
     status: str
     variant: str
+    counts: Mapping[str, int] = field(hash=False)
     tolerance: float = 1.0
 
 
@@ -73,8 +76,13 @@ def load_claims(paper: str | Path) -> list[Claim]:
     if not isinstance(content, Mapping) or not isinstance(content.get("claims"), list):
         raise ClaimError(f"{path}: expected a mapping with a list under `claims`")
     common = {"variant": path.stem} | dict(content.get("common") or {})
-    claims = [_claim({**common, **entry}, f"{path.name}, claim {i}")
-              for i, entry in enumerate(content["claims"], start=1)]  # fmt: skip
+    counts = content.get("counts") or {}
+    claims = []
+    for i, entry in enumerate(content["claims"], start=1):
+        merged = {**common, **entry}
+        if merged.get("dataset") in counts:
+            merged["counts"] = counts[merged["dataset"]]
+        claims.append(_claim(merged, f"{path.name}, claim {i}"))
     repeated = sorted({c.id for c in claims if sum(d.id == c.id for d in claims) > 1})
     if repeated:
         raise ClaimError(f"{path.name}: the id {repeated[0]!r} stands more than once")
@@ -82,7 +90,7 @@ def load_claims(paper: str | Path) -> list[Claim]:
 
 
 def _claim(entry: Mapping[str, Any], where: str) -> Claim:
-    names = {field.name for field in fields(Claim)}
+    names = {each.name for each in fields(Claim)}
     missing = sorted(names - {"tolerance"} - set(entry))
     unknown = sorted(set(entry) - names)
     if missing or unknown:
@@ -97,8 +105,8 @@ def _claim(entry: Mapping[str, Any], where: str) -> Claim:
 def verdicts(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame:
     """Return the table "paper / ours / verdict".
 
-    A record tests a claim if it has the claim's variant and data set, was run with the profile
-    `paper`, and holds the metric. Of several such records the mean is taken.
+    A record tests a claim if it has the claim's variant, its data set with the published counts,
+    the profile `paper`, and the metric. Of several such records the mean is taken.
 
     Returns:
         Rows of (id, claim, metric, paper (%), ours (%), runs, verdict), one a claim.
@@ -108,14 +116,7 @@ def verdicts(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame
 
 
 def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
-    ours = [
-        100 * run["metrics"][claim.metric]
-        for run in runs
-        if run["data"]["name"] == claim.dataset
-        and run["experiment"].get("profile") == "paper"
-        and claim.variant in (run["experiment"].get("variant"), run["experiment"].get("paper"))
-        and claim.metric in run["metrics"]
-    ]
+    ours = [100 * run["metrics"][claim.metric] for run in runs if _tests(run, claim)]
     row = {"id": claim.id, "claim": claim.text, "metric": claim.metric, "paper (%)": claim.value}
     if not ours:
         return row | {"ours (%)": None, "runs": 0, "verdict": claim.status}
@@ -123,3 +124,14 @@ def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
     gap = mean - claim.value
     verdict = "reproduced" if abs(gap) <= claim.tolerance else f"differs by {gap:+.1f} points"
     return row | {"ours (%)": round(mean, 2), "runs": len(ours), "verdict": verdict}
+
+
+def _tests(run: Record, claim: Claim) -> bool:
+    experiment, data = run["experiment"], run["data"]
+    return (
+        data["name"] == claim.dataset
+        and all(data.get(name) == count for name, count in claim.counts.items())
+        and experiment.get("profile") == "paper"
+        and claim.variant in (experiment.get("variant"), experiment.get("paper"))
+        and claim.metric in run["metrics"]
+    )

@@ -17,7 +17,7 @@ RECORD = {
     "seed": 0,
     "commit": "0123456789abcdef",
     "dirty": False,
-    "data": {"name": "market1501", "fingerprint": "ab" * 32, "counts": {"query": 8}},
+    "data": {"name": "market1501", "fingerprint": "ab" * 32, "query_images": 8},
     "environment": {"python": "3.11", "device": "CPU", "cores": 2},
     "metrics": {"rank1": 0.5, "mAP": 0.25},
     "seconds": {"train": 60.0, "embed": 2.0, "rank": 0.5},

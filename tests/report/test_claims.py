@@ -10,6 +10,7 @@ BOOK = Path(__file__).parents[2] / "book" / "claims"
 
 GOOD = """
 common: {dataset: market1501, protocol: standard, table: "Table 1", how: run it, status: not yet}
+counts: {market1501: {query_images: 8}}
 claims:
   - {id: a, text: high, metric: mAP, value: 25.5}
   - {id: b, text: higher, metric: rank1, value: 80, variant: other}
@@ -43,7 +44,9 @@ def test_verdicts(claims_file, record):
     assert table.loc[0, ["ours (%)", "runs", "verdict"]].tolist() == [25.0, 2, "reproduced"]
     record["metrics"]["mAP"] = 0.2
     assert verdicts(claims, [record]).loc[0, "verdict"] == "differs by -5.5 points"
-    record["data"]["name"] = "dukemtmc"
+    record["data"]["query_images"] = 9  # the layout of the benchmark, but not its pictures
+    assert verdicts(claims, [record]).loc[0, "verdict"] == "not yet"
+    record["data"] |= {"name": "dukemtmc", "query_images": 8}
     assert verdicts(claims, [record]).loc[0, "verdict"] == "not yet"
 
 
@@ -56,6 +59,7 @@ def test_verdicts(claims_file, record):
         ("id: b", "id: a", "more than once"),
         ("text: high,", "", r"claim 1: missing \['text'\]"),
         ("text: high,", "text: high, colour: red,", r"unknown \['colour'\]"),
+        ("counts: {market1501", "counts: {other", r"missing \['counts'\]"),
         ("claims:", "claim:", "a list under `claims`"),
     ],
 )

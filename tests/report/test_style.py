@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from reidlab.report import style
+from reidlab.synth import PARTS
 
 # Machado, Oliveira, Fernandes 2009, severity 1.0, in linear RGB.
 VISION = {
@@ -84,6 +85,10 @@ def test_lines_and_text_show_on_both_pages(page):
     assert contrast(style.INK, page) >= 4
 
 
+def test_parts_are_those_of_the_world():
+    assert tuple(name for name, _ in style.PARTS.values()) == PARTS
+
+
 def test_size_law():
     assert style.figure().get_size_inches() == pytest.approx([7.2, 7.2 / style.GOLDEN])
     assert style.figure(rows=3, aspect=4).get_size_inches() == pytest.approx([7.2, 5.4])
@@ -120,11 +125,11 @@ def test_png_is_transparent():
 
 
 def test_png_of_noise_is_bounded():
-    figure = style.figure(aspect=1)
-    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    figure = style.figure(aspect=4)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 800, 3), dtype=np.uint8)
     figure.subplots().imshow(noise)
-    data = style.png(figure)
-    assert len(data) <= style.PNG_LIMIT
+    whole, data = style.png(figure), style.png(figure, limit=60_000)
+    assert len(data) <= 60_000 < len(whole) <= style.PNG_LIMIT
     assert Image.open(io.BytesIO(data)).width >= 7.2 * 96 - 1  # never less than the page shows
 
 
