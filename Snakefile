@@ -5,6 +5,8 @@
 import sys
 from pathlib import Path
 
+import yaml
+
 from workflow.run_notebook import library_files
 
 
@@ -14,17 +16,25 @@ configfile: "workflow/config.yaml"
 PYTHON = sys.executable
 PROFILE = config["profile"]
 NOTEBOOKS = config["notebooks"]
+COURSES = yaml.safe_load(Path("reidlab/report/course.yaml").read_text())
 LIBRARY = [str(p) for p in library_files(Path("."))]
 PAGES = [
     str(p)
     for p in sorted(Path("book").rglob("*"))
     if p.is_file() and not any(part.startswith(".") for part in p.parts)
 ]
+EXECUTED = expand(f"_build/executed/{PROFILE}/{{stem}}.ipynb", stem=NOTEBOOKS)
+
+
+if PROFILE not in ("smoke", "laptop", "paper"):
+    raise ValueError(f"profile={PROFILE}: expected smoke, laptop or paper")
+if PROFILE == "paper" and not config["data_root"]:
+    raise ValueError("profile=paper wants real data: --config profile=paper data_root=/your/copy")
 
 
 wildcard_constraints:
     stem="|".join(NOTEBOOKS),
-    set="|".join(config["data"]),
+    set="|".join(COURSES),
 
 
 def data_folder(name):
@@ -34,27 +44,28 @@ def data_folder(name):
 
 def knobs(name):
     """Command-line options of a set's world under the current profile."""
-    world = config["data"][name].get(PROFILE, config["data"][name]["laptop"])
-    return [text for key, value in world.items() for text in ("--knob", f"{key}={value}")]
+    return [text for k, v in COURSES[name][PROFILE].items() for text in ("--knob", f"{k}={v}")]
 
 
-def data_of(wildcards):
+def data_of(stem):
     """The file whose presence says that a notebook's data are complete."""
-    if config["data_root"]:
-        return []
-    return f"{data_folder(NOTEBOOKS[wildcards.stem]['data'])}/world.json"
+    return [] if config["data_root"] else [data_folder(NOTEBOOKS[stem]["data"]) + "/world.json"]
 
 
-def parameters(wildcards):
-    """What a notebook is told: profile, data set, folder, seed."""
-    root = config["data_root"] or data_folder(NOTEBOOKS[wildcards.stem]["data"])
-    given = {"profile": PROFILE, "dataset": config["dataset"], "data_root": root, "seed": config["seed"]}
-    return [text for key, value in given.items() for text in ("-p", key, str(value))]
+def parameters():
+    """What a notebook is told; without a data_root it finds its synthetic set itself."""
+    names = ["profile", "dataset", "seed", *(["data_root"] if config["data_root"] else [])]
+    return [text for name in names for text in ("-p", name, str(config[name]))]
 
 
 rule all:
+    # Everything by name: a step that failed last time must not hide behind an older result.
     input:
+        sorted({path for stem in NOTEBOOKS for path in data_of(stem)}),
+        EXECUTED,
+        "_build/built/index.html",
         f"_build/checked-{PROFILE}.json",
+        "_build/html/index.html",
 
 
 rule data:
@@ -64,7 +75,7 @@ rule data:
     output:
         data_folder("{set}") + "/world.json",
     params:
-        layout=lambda wildcards: config["data"][wildcards.set]["layout"],
+        layout=lambda wildcards: COURSES[wildcards.set]["layout"],
         knobs=lambda wildcards: knobs(wildcards.set),
         root=data_folder("{set}"),
     threads: 2
@@ -77,13 +88,13 @@ rule notebook:
     input:
         runner="workflow/run_notebook.py",
         notebook="notebooks/{stem}.ipynb",
-        data=data_of,
+        data=lambda wildcards: data_of(wildcards.stem),
         library=LIBRARY,
     output:
         executed=f"_build/executed/{PROFILE}/{{stem}}.ipynb",
         record=f"runs/book/{PROFILE}/{{stem}}/{{stem}}.json",
     params:
-        given=parameters,
+        given=parameters(),
         run_dir=f"runs/book/{PROFILE}/{{stem}}",
     threads: lambda wildcards: NOTEBOOKS[wildcards.stem]["threads"]
     shell:
@@ -99,21 +110,32 @@ rule book:
         "workflow/check_book.py",
         PAGES,
         LIBRARY,
-        executed=expand(f"_build/executed/{PROFILE}/{{stem}}.ipynb", stem=NOTEBOOKS),
+        EXECUTED,
     output:
-        "_build/html/index.html",
+        "_build/built/index.html",
     params:
         executed=f"_build/executed/{PROFILE}",
     shell:
-        "{PYTHON:q} -m workflow.build_book --executed {params.executed}"
+        "{PYTHON:q} -m workflow.build_book --executed {params.executed} --out _build/built"
 
 
 rule check:
     input:
         "workflow/check_book.py",
-        "_build/html/index.html",
+        expand("notebooks/{stem}.ipynb", stem=NOTEBOOKS),
+        "_build/built/index.html",
     output:
         f"_build/checked-{PROFILE}.json",
     shell:
-        "{PYTHON:q} -m workflow.check_book _build/html"
-        " --profile {PROFILE} --report {output}"
+        "{PYTHON:q} -m workflow.check_book _build/built --profile {PROFILE} --report {output}"
+
+
+rule publish:
+    # The last good book stays readable until the next one has passed its checks.
+    input:
+        f"_build/checked-{PROFILE}.json",
+        "_build/built/index.html",
+    output:
+        "_build/html/index.html",
+    shell:
+        "rm -rf _build/html && cp -R _build/built _build/html"

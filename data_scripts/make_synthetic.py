@@ -18,15 +18,19 @@ import hashlib
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from reidlab import synth
 from reidlab.synth import World, write_dataset
 
-MARK = "generator.json"
-"""What this script was asked for: written first. `world.json` is written last."""
 COMPLETE = "world.json"
+UNFINISHED = "world.json.partial"
+SIGNS = (COMPLETE, UNFINISHED, "attributes.csv")
+"""Files that no real data set has: each says that a folder was written by `write_dataset`."""
 SHORTCUTS = ("seed", "identities", "cameras", "images_per_camera", "style")
 
 
@@ -54,6 +58,8 @@ def knob(text: str) -> tuple[str, Any]:
         parsed = ast.literal_eval(value)
     except (ValueError, SyntaxError):
         parsed = value
+    if isinstance(default, tuple) and isinstance(parsed, list):
+        parsed = tuple(parsed)
     if isinstance(default, float) and type(parsed) is int:
         parsed = float(parsed)
     if type(parsed) is not type(default):
@@ -81,20 +87,20 @@ def prepare(out: Path, asked: dict[str, Any]) -> bool:
     Raises:
         OptionError: the folder holds files that were not written by `write_dataset`.
     """
-    mark = out / MARK
+    mark = out.parent / f".{out.name}.generator.json"
     if out.is_dir() and any(out.iterdir()):
-        ours = mark.is_file() or (out / COMPLETE).is_file()
-        if not ours:
+        if not any((out / name).exists() for name in SIGNS):
             raise OptionError(
                 f"{out} holds files that are not of a synthetic data set; nothing was touched. "
                 "Name a new folder with --out."
             )
-        written = json.loads(mark.read_text()) if mark.is_file() else None
-        if written == asked:
-            return not (out / COMPLETE).is_file()
-        print(f"{out}: made with other options or older code; written anew")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+        same = mark.is_file() and json.loads(mark.read_text()) == asked
+        if same and (out / COMPLETE).is_file():
+            return False
+        if not (same and (out / UNFINISHED).is_file()):
+            print(f"{out}: other options or older code; written anew")
+            shutil.rmtree(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
     beside = mark.with_suffix(".tmp")
     beside.write_text(json.dumps(asked, indent=1) + "\n")
     beside.replace(mark)
@@ -116,11 +122,18 @@ def main(argv: list[str] | None = None) -> int:
         if not prepare(arguments.out, request(arguments.layout, world)):
             print(f"{arguments.out}: already complete")
             return 0
-        write_dataset(arguments.layout, arguments.out, world)
-    except (OptionError, ValueError) as error:
+        with tqdm(unit=" images", desc=arguments.out.name, disable=None) as bar:
+            write_dataset(arguments.layout, arguments.out, world, progress=partial(_show, bar))
+    except (OptionError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(f"{arguments.out}: written")
     return 0
+
+
+def _show(bar: Any, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
 
 
 if __name__ == "__main__":

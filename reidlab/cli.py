@@ -97,13 +97,12 @@ def compare(one: RecordFile, other: RecordFile) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
-    from reidlab.training.record import RunRecord
+    from reidlab.training.record import RecordError, RunRecord
 
-    file = path / "record.json" if path.is_dir() else path
     try:
-        loaded = RunRecord.load(file)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _fail(type(error)(f"{file}: not a run record ({error})"))
+        loaded = RunRecord.load(path / "record.json" if path.is_dir() else path)
+    except (RecordError, OSError) as error:
+        _fail(error)
     return {k: v for k, v in _flat(dataclasses.asdict(loaded)) if not k.startswith("history")}
 
 
@@ -116,11 +115,14 @@ def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 @app.command()
 def pretrain(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and record.")],
+    out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
-    minutes: Annotated[float, typer.Option(help="Stop after about this many minutes.")] = 30.0,
+    workers: Annotated[int, typer.Option(help="Processes that render images.")] = 2,
+    small: Annotated[bool, typer.Option(help="A run of seconds, to try the road.")] = False,
 ) -> None:
     """Train the shipped ViT-Tiny weights again, on a large synthetic world."""
+    from reidlab.training.pretrain import PretrainConfig, small_config
     from reidlab.training.pretrain import pretrain as run
 
-    run(out=out, seed=seed, minutes=minutes)
+    config = dataclasses.replace(small_config() if small else PretrainConfig(), seed=seed)
+    typer.echo(f"{run(out, config, workers=workers)}")

@@ -2,9 +2,8 @@
 
 The pages are staged into a throw-away tree with the same relative paths as the sources, so that the
 edit and Colab links, which Sphinx computes from a page's path, point at the clean source notebook.
-The old HTML stays in place until a build without a warning replaces it.
 
-    python -m workflow.build_book --executed _build/executed/laptop
+    python -m workflow.build_book --executed _build/executed/laptop --out _build/built
 """
 
 from __future__ import annotations
@@ -68,9 +67,10 @@ def build(tree: Path, output: Path) -> int:
 
 
 def main() -> int:
-    """Stage, build, and swap the finished HTML in."""
+    """Stage, build, and give the HTML its name only if no warning was seen."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--executed", type=Path, required=True, help="folder of executed notebooks")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the HTML, replaced")
     arguments = parser.parse_args()
     tree, output = BUILD / "stage", BUILD / "jupyter-book"
     stage(arguments.executed, tree)
@@ -79,8 +79,8 @@ def main() -> int:
     if status != 0 or not (built / "index.html").is_file():
         print(f"error: the book has warnings (above); what was built: {built}", file=sys.stderr)
         return status or 1
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
-    built.rename(BUILD / "html")
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    built.rename(arguments.out)
     return 0
 
 

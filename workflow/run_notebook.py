@@ -129,7 +129,7 @@ def inputs_digest(notebook: Path, parameters: dict[str, Any]) -> str:
 
 def library_files(root: Path = ROOT) -> list[Path]:
     """The files of ``reidlab`` that a notebook's result can depend on, sorted."""
-    kinds = ("*.py", "*.safetensors", "*.mplstyle")
+    kinds = ("*.py", "*.yaml", "*.safetensors", "*.mplstyle")
     return sorted(p for kind in kinds for p in (root / "reidlab").rglob(kind))
 
 
@@ -260,10 +260,9 @@ def run_notebook(
     parameters = resolve(notebook, given or {})
     declared = parameters_of(notebook)
     check_kernel()
-    if run_dir is not None:
+    if run_dir is not None and "out" in declared and "out" not in parameters:
         prepare_run_dir(run_dir, inputs_digest(notebook, parameters))
-        if "out" in declared and "out" not in parameters:
-            parameters["out"] = os.path.relpath(run_dir.resolve(), KERNEL_CWD)
+        parameters["out"] = os.path.relpath(run_dir.resolve(), KERNEL_CWD)
 
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.stem}.partial.ipynb")
@@ -281,6 +280,7 @@ def run_notebook(
                 progress_bar=False,
                 log_output=True,
                 start_timeout=180,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
             check_whole(partial)
         except (PapermillExecutionError, NotebookError) as error:

@@ -1,0 +1,79 @@
+"""Options become knobs; a folder is written once, again when asked otherwise, never if not ours."""
+
+import json
+
+import pytest
+
+from data_scripts import make_synthetic as ms
+from reidlab.synth import World
+
+TINY = ["--identities", "4", "--cameras", "2", "--knob", "resolution=(32, 16)"]
+
+
+def files(root) -> dict:
+    return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed=3", ("seed", 3)),
+        ("clutter=1", ("clutter", 1.0)),
+        ("style=mall", ("style", "mall")),
+        ("resolution=(64, 32)", ("resolution", (64, 32))),
+        ("resolution=[64, 32]", ("resolution", (64, 32))),
+    ],
+)
+def test_knob(text, expected):
+    name, value = ms.knob(text)
+    assert (name, value) == expected
+    assert type(value) is type(expected[1])
+
+
+@pytest.mark.parametrize("text", ["cluter=1", "clutter", "=1"])
+def test_an_unknown_knob_lists_the_known(text):
+    with pytest.raises(ms.OptionError, match=r"seed=0, identities=100, .*style='plaza'"):
+        ms.knob(text)
+
+
+def test_a_value_of_another_type():
+    with pytest.raises(ms.OptionError, match=r"cameras: 'six' is not of type int \(default 6\)"):
+        ms.knob("cameras=six")
+
+
+def test_written_once_resumed_and_rewritten(tmp_path, capsys):
+    out = tmp_path / "set"
+    assert ms.main(["--out", str(out), *TINY]) == 0
+    first = files(out)
+    world = json.loads((out / "world.json").read_text())["world"]
+    assert world["identities"] == 4
+
+    assert ms.main(["--out", str(out), *TINY]) == 0
+    assert "already complete" in capsys.readouterr().out
+
+    (out / "world.json").unlink()  # what Snakemake does before it runs a rule again
+    assert ms.main(["--out", str(out), *TINY]) == 0
+    assert files(out) == first
+
+    assert ms.main(["--out", str(out), *TINY, "--seed", "1"]) == 0
+    assert "written anew" in capsys.readouterr().out
+    assert files(out) != first
+
+
+def test_older_code_is_replaced(tmp_path):
+    out = tmp_path / "set"
+    asked = ms.request("market1501", World())
+    (out / "query").mkdir(parents=True)
+    (out / "world.json").write_text("{}")
+    (tmp_path / ".set.generator.json").write_text(json.dumps(asked | {"code": "older"}))
+    assert ms.prepare(out, asked)
+    assert not out.exists()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "query").mkdir()
+    (tmp_path / "query" / "0001_c1s1_000151_01.jpg").write_bytes(b"real")
+    before = files(tmp_path)
+    assert ms.main(["--out", str(tmp_path)]) == 2
+    assert "nothing was touched" in capsys.readouterr().err
+    assert files(tmp_path) == before

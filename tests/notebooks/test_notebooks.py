@@ -1,0 +1,52 @@
+"""Every notebook runs to its end at profile smoke, on a world written for the test."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_scripts import make_synthetic
+from workflow.check_book import check_notebook
+from workflow.run_notebook import ROOT, run_notebook
+
+CONFIG = yaml.safe_load((ROOT / "workflow/config.yaml").read_text())
+COURSES = yaml.safe_load((ROOT / "reidlab/report/course.yaml").read_text())
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in notebooks/")
+
+
+@pytest.fixture(scope="session")
+def data_roots(tmp_path_factory) -> dict[str, Path]:
+    """Name of a data set -> folder with its small world."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, entry in COURSES.items():
+        knobs = [text for k, v in entry["smoke"].items() for text in ("--knob", f"{k}={v}")]
+        command = ["--layout", entry["layout"], "--out", str(folder / name), *knobs]
+        assert make_synthetic.main(command) == 0
+    return {name: folder / name for name in COURSES}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_at_profile_smoke(path, data_roots, tmp_path):
+    root = data_roots[CONFIG["notebooks"][path.stem]["data"]]
+    given = {"profile": "smoke", "data_root": str(root)}
+    run_notebook(path, tmp_path / path.name, given, run_dir=tmp_path / "run")
+    page = json.loads((tmp_path / "run" / f"{path.stem}.json").read_text())
+    assert page["profile"] == "smoke"
+    assert page["seconds"] > 0
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_keeps_the_house_rules(path):
+    assert list(check_notebook(path)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_has_an_alt_text_and_a_caption(path):
+    for number, cell in enumerate(json.loads(path.read_text())["cells"], start=1):
+        mystnb = cell["metadata"].get("mystnb", {})
+        if "figure" in mystnb or "image" in mystnb:
+            assert mystnb.get("image", {}).get("alt", "").strip(), f"cell {number}: no alt text"
+            assert mystnb.get("figure", {}).get("caption", "").strip(), f"cell {number}: no caption"

@@ -1,0 +1,91 @@
+"""The command line: each command on files made here, and each failure as one clear line."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from reidlab.cli import app
+from reidlab.training.record import RunRecord
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def market(tmp_path):
+    """Two people, two cameras, in the layout of Market-1501."""
+    for split, pids in (
+        ("bounding_box_train", (2, 7)),
+        ("query", (3,)),
+        ("bounding_box_test", (3,)),
+    ):
+        (tmp_path / split).mkdir()
+        for pid in pids:
+            for camera in (1, 2):
+                name = f"{pid:04d}_c{camera}s1_000451_03.jpg"
+                Image.new("RGB", (64, 128), (pid, camera, 0)).save(tmp_path / split / name)
+    return tmp_path
+
+
+def record(path, **changes) -> None:
+    """A record file with every field of the schema; only names matter here."""
+    empty = {field.name: None for field in dataclasses.fields(RunRecord)}
+    schema = {"schema": 1, "experiment": {"lr": 0.1, "name": "a"}, "history": [{"epoch": 1}]}
+    path.write_text(json.dumps(empty | schema | changes))
+
+
+def test_describe_counts(market):
+    result = run("data", "describe", "market1501", market)
+    assert result.exit_code == 0, result.output
+    assert "fingerprint" in result.output
+    assert all(part in result.output for part in ("train", "query", "gallery"))
+
+
+def test_check_names_a_truncated_image(market):
+    broken = market / "query" / "0003_c1s1_000451_03.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    result = run("data", "check", "market1501", market)
+    assert result.exit_code == 1
+    assert str(broken) in result.output
+
+
+@pytest.mark.parametrize("command", ["describe", "check"])
+def test_a_missing_folder_is_one_clear_message(tmp_path, command):
+    result = run("data", command, "market1501", tmp_path / "gone")
+    assert result.exit_code == 1
+    assert "error:" in result.output
+    assert "gone" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_record_show_and_compare(tmp_path):
+    record(tmp_path / "record.json", seed=1)
+    record(tmp_path / "b.json", seed=2, experiment={"lr": 0.2, "name": "a"})
+    shown = run("record", "show", tmp_path).output.splitlines()
+    assert "experiment.lr = 0.1" in shown
+    assert not any(line.startswith("history") for line in shown)
+    compared = run("record", "compare", tmp_path, tmp_path / "b.json").output.splitlines()
+    assert sorted(compared) == ["experiment.lr: 0.1 -> 0.2", "seed: 1 -> 2"]
+    assert "are equal" in run("record", "compare", tmp_path, tmp_path).output
+
+
+def test_record_of_something_else(tmp_path):
+    (tmp_path / "record.json").write_text("{}")
+    result = run("record", "show", tmp_path)
+    assert result.exit_code == 1
+    assert "record" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_python_dash_m_answers_without_torch():
+    code = "import sys; sys.modules['torch'] = None; import runpy; sys.argv = ['x', '--help']\n"
+    code += "runpy.run_module('reidlab', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "python -m reidlab" in done.stdout
