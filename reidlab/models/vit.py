@@ -15,6 +15,7 @@ the camera table is `sie_embed`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import timm
@@ -199,6 +200,7 @@ def resize_pos_embed(
     return torch.cat([cls, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + h'w', D)
 
 
+@lru_cache
 def _patch_size(name: str) -> int:
     """Patch size of a timm ViT, read from a model that costs no memory."""
     if not timm.is_model(name):

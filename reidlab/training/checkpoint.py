@@ -8,6 +8,7 @@ There is no state of random generators in them: each epoch seeds its own (see `e
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,8 +87,8 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 def delete_checkpoints(folder: Path) -> None:
     """Delete a folder of checkpoints; files of others in it stay."""
     for path in _files(folder):
-        path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
+        path.unlink(missing_ok=True)  # another process of this run may be faster
+    with contextlib.suppress(OSError):  # not empty, or never there
         folder.rmdir()
 
 

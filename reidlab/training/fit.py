@@ -110,7 +110,7 @@ def fit(
     history, started = _train(accelerator, run)
     if accelerator.is_main_process:  # the others wait: ranking needs all embeddings in one place
         result, seconds = timed_evaluation(model, ds, recipe)
-        record = _record(run, history, started, result.as_dict(), seconds, accelerator.device)
+        record = _record(run, history, started, result.as_dict(), seconds, accelerator)
         save_weights(run.out / WEIGHTS, model)
         record.save(run.out / RECORD)  # last but one: a run that has a record is finished
         delete_checkpoints(run.out / CHECKPOINTS)
@@ -147,7 +147,7 @@ def _train(accelerator: Accelerator, run: _Run) -> tuple[list[dict[str, Any]], s
     if len(history) == recipe.epochs:
         return history, started
 
-    progress = Progress()
+    progress, configuration = Progress(), _with_processes(run, accelerator)
     prepared, steps, loader = accelerator.prepare(model, optimizer, _batches(run))
     try:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
@@ -158,7 +158,7 @@ def _train(accelerator: Accelerator, run: _Run) -> tuple[list[dict[str, Any]], s
             history.append(row)
             if accelerator.is_main_process:
                 scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                state = (optimizer.state_dict(), scaler, history, run.configuration, started)
+                state = (optimizer.state_dict(), scaler, history, configuration, started)
                 save_checkpoint(folder, Checkpoint(epoch, {}, *state), model)
                 progress.line(_epoch_line(row, recipe))
             accelerator.wait_for_everyone()
@@ -222,7 +222,7 @@ def _restore(
     checkpoint = load_checkpoint(run.out / CHECKPOINTS)
     if checkpoint is None:
         return [], now()
-    check_same(checkpoint.configuration, run.configuration, run.out)
+    check_same(checkpoint.configuration, _with_processes(run, accelerator), run.out)
     load_into(run.model, checkpoint.weights, run.out)
     optimizer.load_state_dict(checkpoint.optimizer)
     if accelerator.scaler is not None and checkpoint.scaler:
@@ -286,6 +286,11 @@ def _configuration(ds: ReIDDataset, recipe: Recipe, seed: int) -> dict[str, Any]
     }
 
 
+def _with_processes(run: _Run, accelerator: Accelerator) -> dict[str, Any]:
+    """Half a run on one GPU and half on two would be neither: each adds a batch to the step."""
+    return run.configuration | {"processes": accelerator.num_processes}
+
+
 def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
     """Find now what would otherwise fail after hours, or in a GPU kernel without a message."""
     if recipe.precision == "fp16" and not torch.cuda.is_available():
@@ -337,7 +342,7 @@ def _record(
     started: str,
     metrics: dict[str, Any],
     seconds: dict[str, float],
-    device: torch.device,
+    accelerator: Accelerator,
 ) -> RunRecord:
     train_seconds = sum(row["seconds"] for row in history)
     return RunRecord(
@@ -352,11 +357,12 @@ def _record(
         metrics=metrics,
         seconds={"train": train_seconds, **seconds},
         images_per_second=sum(row["images"] for row in history) / train_seconds,
-        peak_memory_mb=peak_memory_mb(device),
+        peak_memory_mb=peak_memory_mb(accelerator.device),
         started=started,
         finished=now(),
         history=history,
-        environment=describe_environment(device),
+        environment=describe_environment(accelerator.device)
+        | {"processes": accelerator.num_processes},
     )
 
 

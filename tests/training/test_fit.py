@@ -105,7 +105,7 @@ def test_another_seed_another_run(finished, ds, recipe, tmp_path):
     assert record.history[0]["loss"] != RunRecord.load(finished / "record.json").history[0]["loss"]
 
 
-@pytest.mark.parametrize("epochs_done", [0, 1, 2, 3])
+@pytest.mark.parametrize("epochs_done", [0, 2, 3])
 def test_interrupted_and_resumed(finished, ds, recipe, tmp_path, monkeypatch, epochs_done):
     """Ctrl-C in the middle of an epoch, or, after the last, in the evaluation."""
     whole_epoch, done = loop._train_epoch, []
