@@ -71,11 +71,10 @@ def test_lock_satisfies_pyproject():
 
 def test_imports_without_the_optional_packages():
     """As on a bare GPU machine: None in sys.modules makes a package look not installed."""
-    code = f"import sys\nsys.modules.update(dict.fromkeys({OPTIONAL!r}))\n" + "".join(
-        f"import reidlab{part}\n"
-        for part in ("", ".training", ".data", ".models", ".losses", ".evaluation", ".recipes")
-        + (".synth", ".explain", ".cli")
-    )
+    parts = ["training", "data", "models", "losses", "evaluation", "recipes", "synth", "explain"]
+    imports = ["import reidlab", *(f"import reidlab.{part}" for part in [*parts, "cli"])]
+    block = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r}))"
+    code = "\n".join([block, *imports])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -50,7 +50,7 @@ def test_a_whole_run(tmp_path, monkeypatch):
     seconds = rn.run_notebook(source, tmp_path / "out" / "a.ipynb", given)
     text = outputs(tmp_path / "out" / "a.ipynb").splitlines()
     assert text == ["smoke 3 1.0 True", str(rn.KERNEL_CWD), f"{sys.executable} 1 0"]
-    assert 0 < seconds < 120
+    assert seconds > 0
     assert source.read_bytes() == before
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.ipynb"]
     assert "REIDLAB_BATCH" not in os.environ
@@ -125,12 +125,12 @@ def test_a_terminated_run_leaves_neither_output_nor_kernel(tmp_path):
     )
     command = [sys.executable, rn.__file__, str(source), str(tmp_path / "b.ipynb")]
     runner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: pid_file.exists() and pid_file.read_text(), 60)
+    wait_for(lambda: pid_file.exists() and pid_file.read_text(), 180)
     runner.send_signal(signal.SIGTERM)
-    assert runner.wait(30) != 0
+    assert runner.wait(120) != 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.ipynb", "pid"]
     kernel = int(pid_file.read_text())
-    wait_for(lambda: not alive(kernel), 30)
+    wait_for(lambda: not alive(kernel), 120)
 
 
 def wait_for(condition, seconds: float) -> None:
