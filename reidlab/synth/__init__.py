@@ -1,6 +1,13 @@
 """The synthetic world: people who do not exist, with knobs and ground truth.
 
-`World` holds the knobs and renders images; `write_dataset` puts them on disk in a benchmark's layout.
+`World` holds the knobs and renders images; `write_dataset` puts them on disk in a benchmark's
+layout. To read the code, follow one image:
+
+    people, cameras, shots    who is seen, by what, and how: rows of random numbers given a meaning
+    body, stage               a person and a pose as tapered capsules, in a place before the camera
+    scene, raycast            the same as tensors; which capsule does each sample of the picture see
+    shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
+    render, world, writers    many images, their truth, and a folder full of them
 """
 
 from .body import PARTS

@@ -1,8 +1,8 @@
 """Cameras with a place, a light and a scene of their own, as columns of arrays (one row a camera).
 
-A camera stands at (0, height, 0) of its scene and looks along +z; people walk between it and a backdrop.
-The crop that an image shows is a narrow view at one person, so the scene shifts with where they stand:
-the background tells the camera, not the person.
+A camera stands at (0, height, 0) of its scene and looks along +z; people walk between it and a
+backdrop. The crop that an image shows is a narrow view at one person, so the scene shifts with
+where they stand: the background tells the camera, not the person.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def sample_cameras(
     seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
 ) -> Cameras:
     """Draw cameras `camids` of the world `seed`; `infrared[i]` says which kind the i-th is."""
-    law, n = STYLES[style], len(camids)
-    d, dark = Draws(seed, CAMERA, [(camid,) for camid in camids], 220), np.array(infrared)
+    law, dark = STYLES[style], np.array(infrared)
+    d = Draws(seed, CAMERA, [(camid,) for camid in camids], 220)
     columns: dict[str, Any] = {"infrared": dark, "height": d.uniform(*law.height)}
     nearest = d.uniform(law.distance[0], 0.5 * sum(law.distance))
     columns |= {
         "near": np.stack([nearest, nearest + d.uniform(1.5, 0.6 * law.distance[1])], axis=1),
-        "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi), "spread": d.uniform(0.4, 1.1),
-        "fill": d.uniform(1.04, 1.14),
+        "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi),
+        "spread": d.uniform(0.4, 1.1), "fill": d.uniform(1.04, 1.14),
     }  # fmt: skip
     columns |= (
         _light(d, law, dark) | _lens(d, law, dark) | _scene(d, law, columns["near"][:, 1], clutter)
@@ -99,10 +99,7 @@ def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
     warm = d.uniform(0.0, 0.22)
     sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
     sky_tint = np.stack([1.0 - 0.6 * warm, np.ones_like(warm), 1.0 + 0.8 * warm], axis=1)
-    bounce = np.stack(
-        [np.full_like(warm, 0.62), np.full_like(warm, 0.58), np.full_like(warm, 0.52)], axis=1
-    )
-    grey = dark[:, None]
+    bounce, grey = np.array([0.62, 0.58, 0.52]), dark[:, None]
     return {
         "sun": sun, "sun_colour": np.where(grey, 1.0, sun_tint) * strength[:, None],
         "sky_colour": np.where(grey, 1.0, sky_tint) * ambient[:, None],
@@ -111,11 +108,8 @@ def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
 
 
 def _lens(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
-    warmth, tint, exposure = (
-        d.uniform(*law.warmth),
-        d.around(0.0, law.tint),
-        d.uniform(*law.exposure),
-    )
+    warmth, tint = d.uniform(*law.warmth), d.around(0.0, law.tint)
+    exposure = d.uniform(*law.exposure)
     gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
     gain = np.where(dark[:, None], 1.0, gain) * exposure[:, None]
     curve, gamma = d.uniform(*law.contrast), d.uniform(0.92, 1.1)
@@ -134,8 +128,6 @@ def _lens(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
 
 
 def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, Any]:
-    n = len(farthest)
-
     def two_tones(colours: tuple[tuple[int, int, int], ...]) -> Array:
         picked = np.array(colours, dtype=np.float64)[d.choice(np.ones(len(colours)))]
         picked = picked * d.uniform(0.75, 1.15)[:, None]
@@ -144,16 +136,15 @@ def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, A
 
     haze = linear(np.array([(196.0, 204.0, 214.0)]))
     scene: dict[str, Any] = {
-        "haze": d.uniform(*law.haze), "haze_colour": np.broadcast_to(haze, (n, 3)),
+        "haze": d.uniform(*law.haze), "haze_colour": np.broadcast_to(haze, (len(farthest), 3)),
         "floor_kind": d.choice(law.floors), "floor_colour": two_tones(law.floor_colours),
         "floor_scale": d.uniform(0.5, 1.6),
         "backdrop_kind": d.choice(law.backdrops), "backdrop_colour": two_tones(law.wall_colours),
         "backdrop": farthest + d.uniform(*law.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
     }  # fmt: skip
     wardrobe = np.array(list(COLOURS.values()), dtype=np.float64)
-    boxes: dict[str, list[Array]] = {
-        key: [] for key in ("centre", "half", "turn", "colour", "present")
-    }
+    keys = ("centre", "half", "turn", "colour", "present")
+    boxes: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
     for _ in range(CLUTTER):
         depth = farthest + d.uniform(0.7, 1.0) * (scene["backdrop"] - farthest)
         half = np.stack([d.uniform(0.15, 1.1), d.uniform(0.2, 1.3), d.uniform(0.15, 0.8)], axis=1)

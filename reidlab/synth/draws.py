@@ -1,8 +1,8 @@
 """Random numbers that belong to a thing, not to an order of calls.
 
-Every person, camera and image owns one short row of uniform numbers, drawn from a generator seeded by
-what the thing *is* (world seed, kind, identity, camera, index). Whatever is derived from that row is
-the same whichever batch, thread or run asks for it.
+Every person, camera and image owns one short row of uniform numbers, drawn from a generator seeded
+by what the thing *is* (world seed, kind, identity, camera, index). Whatever is derived from that
+row is the same whichever batch, thread or run asks for it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Draws:
         return low + (high - low) * column
 
     def around(self, mean: float | Array, spread: float | Array) -> Array:
-        """(N,) triangular in mean ± spread: bell-like, bounded, and free of transcendental functions."""
+        """(N,) triangular in mean ± spread: bell-like, bounded, no transcendental functions."""
         return mean + spread * (self.uniform() + self.uniform() - 1.0)
 
     def choice(self, weights: Sequence[float] | Array) -> NDArray[np.int64]:

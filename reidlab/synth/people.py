@@ -1,4 +1,4 @@
-"""People who do not exist: build, wardrobe and accessories, as columns of arrays (one row a person)."""
+"""People who do not exist: build, wardrobe and accessories, as columns of arrays (one row each)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Flag = NDArray[np.bool_]
 
 # Materials a person carries; the renderer colours each body part by one of them.
 MATERIALS = (
-    "skin", "hair", "top", "sleeve", "bottom", "shoes", "hat", "backpack", "bag", "scarf", "face", "sole",
+    "skin", "hair", "top", "sleeve", "bottom", "shoes", "hat", "backpack", "bag", "scarf", "face",
+    "sole",
 )  # fmt: skip
 SKIN, HAIR, TOP, SLEEVE, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF, FACE, SOLE = range(
     len(MATERIALS)
@@ -28,8 +29,8 @@ PLAIN, H_STRIPES, V_STRIPES, CHECK, LOGO, PRINT, TWO_TONE, SIDE, OPEN, FACE_PATT
 # Evenly from very dark to very light (after the Monk scale's idea of an even range), sRGB.
 _SKIN = np.array([(52, 36, 30), (84, 58, 44), (118, 80, 58), (152, 106, 78), (186, 138, 106),
                   (212, 170, 138), (228, 192, 164), (238, 208, 186)], dtype=np.float64)  # fmt: skip
-_HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 120, 74), (150, 148, 146),
-                  (120, 52, 32)], dtype=np.float64)  # fmt: skip
+_HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 120, 74),
+                  (150, 148, 146), (120, 52, 32)], dtype=np.float64)  # fmt: skip
 _HAIR_WEIGHTS = (5.0, 3.0, 2.0, 1.4, 0.9, 0.7, 0.3)
 
 
@@ -79,7 +80,7 @@ class People:
 
 
 def palette_weights(size: int, exponent: float) -> Array:
-    """Weights of the first `size` wardrobe colours; common ones are likelier (`exponent` = 0: alike)."""
+    """Weights of the first `size` wardrobe colours; `exponent` 0: common ones are no likelier."""
     names = list(COLOURS)[: min(size, len(COLOURS))]
     return np.array([COMMON.get(name, 0.6) ** exponent for name in names])
 
@@ -95,20 +96,19 @@ def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detai
         detail: multiplies the size of stripes, checks, logos and prints.
     """
     law, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
-    n, m = len(pids), len(MATERIALS)
+    m = len(MATERIALS)
     columns: dict[str, Any] = {
-        "height": d.around(1.71, 0.20), "girth": d.around(1.0, 0.22), "shoulders": d.around(0.099, 0.013),
-        "leg": d.around(0.50, 0.025), "curves": d.uniform(),
-        "top": d.choice(law.tops), "bottom": d.choice(law.bottoms), "hair": d.choice((0.5, 4.5, 1.8, 2.6)),
+        "height": d.around(1.71, 0.20), "girth": d.around(1.0, 0.22),
+        "shoulders": d.around(0.099, 0.013), "leg": d.around(0.50, 0.025), "curves": d.uniform(),
+        "top": d.choice(law.tops), "bottom": d.choice(law.bottoms),
+        "hair": d.choice((0.5, 4.5, 1.8, 2.6)),
         "hat": np.where(d.chance(law.hat), 1 + d.choice((1.2, 1.0, 0.7)), 0),
         "tucked": d.chance(0.3), "boots": d.chance(0.18), "hood": d.chance(0.25),
         "backpack": d.chance(law.backpack), "bag": d.chance(law.bag),
         "bag_side": np.where(d.chance(0.5), 1.0, -1.0), "scarf": d.chance(law.scarf),
         "stride": d.uniform(0.8, 1.2), "skin_tone": d.uniform(),
     }  # fmt: skip
-    columns["backpack"] &= ~(
-        (columns["top"] == 4) & (columns["bag"])
-    )  # a coat and a bag are enough
+    columns["backpack"] &= ~((columns["top"] == 4) & columns["bag"])  # a coat and a bag are enough
     wardrobe = np.array([COLOURS[name] for name in COLOURS], dtype=np.float64)
     weights = palette_weights(palette, law.common_colours)
     first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
@@ -150,7 +150,7 @@ def _dress(columns: dict[str, Any], first: Index, second: Index, d: Draws, plain
     pattern[:, BAG] = np.where(d.chance(0.6), PLAIN, H_STRIPES)
     pattern[:, SCARF] = np.where(d.chance(0.5), PLAIN, H_STRIPES)
     pattern[:, HAIR], pattern[:, FACE] = STRANDS, FACE_PATTERN
-    # Sleeves: stripes and checks run on, logos and prints do not; some tops have sleeves of their own.
+    # Sleeves: stripes and checks run on, logos and prints do not; some tops have their own.
     own = d.chance(0.12)
     runs_on = np.isin(pattern[:, TOP], (H_STRIPES, V_STRIPES, CHECK))
     pattern[:, SLEEVE] = np.where(runs_on & ~own, pattern[:, TOP], PLAIN)
@@ -193,15 +193,15 @@ def _fix_body_colours(
     contrast[:, SLEEVE] = np.where(sleeve_follows, contrast[:, TOP], contrast[:, SLEEVE])
     dress = columns["top"] == 5
     reflect[dress, BOTTOM], contrast[dress, BOTTOM] = reflect[dress, TOP], contrast[dress, TOP]
-    for material, value in ((SKIN, 0.52), (FACE, 0.52), (HAIR, 0.22), (SOLE, 0.5)):
-        reflect[:, material] = d.around(np.full(n, value), 0.04)
+    for material, shade in ((SKIN, 0.52), (FACE, 0.52), (HAIR, 0.22), (SOLE, 0.5)):
+        reflect[:, material] = d.around(np.full(n, shade), 0.04)
         contrast[:, material] = -0.15
     # Fabrics are not flat paint: a small shift of hue and value tells two navy shirts apart.
     for material in (TOP, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF):
         shift = np.stack([d.around(1.0, 0.18) for _ in range(2)], axis=1)
         tone = np.stack([shift[:, 0], np.ones(n), shift[:, 1]], axis=1)
-        follows = [SLEEVE] if material == TOP else []
-        for target in (material, *follows):
-            keep = sleeve_follows if target == SLEEVE else np.ones(n, dtype=bool)
-            colour[keep, target] = np.clip(colour[keep, target] * tone[keep], 0.004, 0.9)
+        colour[:, material] = np.clip(colour[:, material] * tone, 0.004, 0.9)
+        if material == TOP:
+            dyed = colour[sleeve_follows, SLEEVE] * tone[sleeve_follows]
+            colour[sleeve_follows, SLEEVE] = np.clip(dyed, 0.004, 0.9)
     colour[dress, BOTTOM] = colour[dress, TOP]

@@ -1,9 +1,9 @@
 """Which primitive does each sample of an image see? Closed-form ray casting on tiles.
 
-Everything here is an element-wise tensor operation that IEEE 754 rounds exactly (+, −, ×, ÷, √, min,
-max, comparisons), so the bytes of an image do not depend on the batch, the tile or the number of
-threads. A ray is `origin + t · direction` with a direction that is not normalised (its component along
-the line of sight is 1, so `t` is depth in metres); directions are linear in the sample's column and row.
+Everything here is an element-wise tensor operation that IEEE 754 rounds exactly (+, −, ×, ÷, √,
+min, max, comparisons), so the bytes of an image do not depend on the batch, the tile or the number
+of threads. A ray is `origin + t · direction`; the direction is not normalised but has length 1
+along the line of sight, so `t` is depth in metres, and it is linear in a sample's column and row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from torch import Tensor
 TILE = 8  # samples along the side of a tile
 SLOTS = 64  # primitives per image at most: a slot number fits into the low bits of a depth
 NOTHING = torch.iinfo(torch.int32).max
-_ITEMS = 6144  # tiles × primitives per pass: a temporary of 1.5 MB stays in the cache
+# Tiles × primitives per pass: on a CPU a temporary of 1.5 MB, so that it stays in the cache.
+_ITEMS = {"cpu": 6144}
+_MANY_ITEMS = 1 << 18
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Rays:
 
 @dataclass
 class Shapes:
-    """S primitives of B images in canonical frames (`matrix` maps scene offsets from `anchor` to it).
+    """S primitives of B images, each in a canonical frame: `matrix` · (scene point − `anchor`).
 
     Round cones stand on the local y axis from 0 to `length`; boxes fill [-1, 1]³.
     """
@@ -81,7 +83,7 @@ def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Tensor:
     is_box = shapes.is_box.reshape(-1)[item]
     for kernel, chosen in ((_round_cone, ~is_box), (_box, is_box)):
         rows = chosen.nonzero().squeeze(1)
-        for part in rows.split(_ITEMS):
+        for part in rows.split(_ITEMS.get(item.device.type, _MANY_ITEMS)):
             which = item[part]
             depth = kernel(_params(shapes, frames, which), tile_x[part], tile_y[part])
             slot = (which % slots).to(torch.int32)[:, None]

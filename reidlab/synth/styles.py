@@ -5,7 +5,7 @@ All numbers here are ours: chosen by looking at street photographs and at the re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Range = tuple[float, float]
 
@@ -23,20 +23,24 @@ BACKDROPS = ("wall", "bricks", "windows", "foliage", "shopfront")
 # Real clothes are mostly dark or neutral. sRGB; the order matters: `palette=k` keeps the first k of
 # this list, so the early ones are far apart.
 COLOURS: dict[str, tuple[int, int, int]] = {
-    "black": (28, 28, 31), "white": (232, 231, 226), "denim": (62, 84, 122), "grey": (128, 129, 132),
-    "burgundy": (112, 31, 45), "beige": (198, 178, 146), "navy": (32, 41, 74), "olive": (88, 92, 54),
-    "red": (186, 40, 42), "light blue": (150, 182, 214), "charcoal": (62, 64, 70), "brown": (98, 66, 45),
-    "forest": (36, 78, 56), "pink": (222, 160, 172), "mustard": (201, 153, 48), "royal blue": (40, 82, 170),
-    "light grey": (180, 182, 184), "teal": (36, 116, 120), "camel": (172, 128, 82), "purple": (96, 60, 124),
-    "cream": (226, 216, 192), "rust": (164, 78, 40), "sky": (98, 156, 206), "mint": (158, 204, 178),
-    "orange": (222, 118, 40), "dark denim": (38, 50, 78), "lilac": (176, 158, 202), "yellow": (226, 200, 70),
-    "green": (62, 142, 74), "plum": (84, 40, 70), "stone": (148, 138, 124), "coral": (226, 116, 98),
-    "washed denim": (118, 142, 176), "khaki": (140, 130, 92), "ink": (22, 26, 46), "rose": (190, 90, 116),
-    "turquoise": (70, 172, 176), "slate": (84, 96, 110), "sand": (212, 192, 158), "magenta": (176, 48, 120),
+    "black": (28, 28, 31), "white": (232, 231, 226), "denim": (62, 84, 122),
+    "grey": (128, 129, 132), "burgundy": (112, 31, 45), "beige": (198, 178, 146),
+    "navy": (32, 41, 74), "olive": (88, 92, 54), "red": (186, 40, 42),
+    "light blue": (150, 182, 214), "charcoal": (62, 64, 70), "brown": (98, 66, 45),
+    "forest": (36, 78, 56), "pink": (222, 160, 172), "mustard": (201, 153, 48),
+    "royal blue": (40, 82, 170), "light grey": (180, 182, 184), "teal": (36, 116, 120),
+    "camel": (172, 128, 82), "purple": (96, 60, 124), "cream": (226, 216, 192),
+    "rust": (164, 78, 40), "sky": (98, 156, 206), "mint": (158, 204, 178),
+    "orange": (222, 118, 40), "dark denim": (38, 50, 78), "lilac": (176, 158, 202),
+    "yellow": (226, 200, 70), "green": (62, 142, 74), "plum": (84, 40, 70),
+    "stone": (148, 138, 124), "coral": (226, 116, 98), "washed denim": (118, 142, 176),
+    "khaki": (140, 130, 92), "ink": (22, 26, 46), "rose": (190, 90, 116),
+    "turquoise": (70, 172, 176), "slate": (84, 96, 110), "sand": (212, 192, 158),
+    "magenta": (176, 48, 120),
 }  # fmt: skip
 COMMON = {
-    "black": 5.0, "white": 3.0, "denim": 3.0, "grey": 2.5, "navy": 3.0, "charcoal": 2.5, "dark denim": 2.5,
-    "beige": 1.5, "light grey": 1.5, "brown": 1.2, "ink": 1.5, "light blue": 1.2,
+    "black": 5.0, "white": 3.0, "denim": 3.0, "grey": 2.5, "navy": 3.0, "charcoal": 2.5,
+    "dark denim": 2.5, "beige": 1.5, "light grey": 1.5, "brown": 1.2, "ink": 1.5, "light blue": 1.2,
 }  # fmt: skip
 
 
@@ -69,12 +73,13 @@ class Style:
     floors: tuple[float, ...] = (1.0, 1.2, 1.0, 1.0)
     backdrops: tuple[float, ...] = (1.0, 1.0, 1.2, 1.0, 0.8)
     floor_colours: tuple[tuple[int, int, int], ...] = (
-        (138, 134, 128), (112, 112, 116), (160, 150, 134), (96, 108, 84), (150, 146, 150), (126, 110, 98),
+        (138, 134, 128), (112, 112, 116), (160, 150, 134), (96, 108, 84), (150, 146, 150),
+        (126, 110, 98),
     )  # fmt: skip
     wall_colours: tuple[tuple[int, int, int], ...] = (
-        (176, 168, 154), (142, 92, 74), (122, 130, 138), (78, 98, 66), (196, 190, 180), (104, 96, 90),
+        (176, 168, 154), (142, 92, 74), (122, 130, 138), (78, 98, 66), (196, 190, 180),
+        (104, 96, 90),
     )  # fmt: skip
-    extra: dict[str, float] = field(default_factory=dict)
 
 
 STYLES: dict[str, Style] = {
@@ -82,30 +87,35 @@ STYLES: dict[str, Style] = {
     "mall": Style(
         tops=(3.0, 2.0, 2.0, 1.0, 0.5, 1.8), bottoms=(4.0, 1.6, 2.2, 1.2), plain=0.45,
         common_colours=0.5, backpack=0.15, bag=0.45, hat=0.06,
-        height=(2.6, 3.6), distance=(4.5, 8.0), sun=(0.2, 0.5), ambient=(0.9, 1.2), warmth=(0.0, 0.18),
-        contrast=(0.0, 0.3), haze=(0.0, 0.1), floors=(0.6, 3.0, 0.2, 0.2), backdrops=(1.0, 0.1, 0.6, 0.1, 3.0),
+        height=(2.6, 3.6), distance=(4.5, 8.0), sun=(0.2, 0.5), ambient=(0.9, 1.2),
+        warmth=(0.0, 0.18), contrast=(0.0, 0.3), haze=(0.0, 0.1),
+        floors=(0.6, 3.0, 0.2, 0.2), backdrops=(1.0, 0.1, 0.6, 0.1, 3.0),
         floor_colours=((206, 198, 184), (188, 184, 180), (172, 158, 140)),
         wall_colours=((214, 206, 194), (190, 176, 160), (206, 208, 210)),
     ),
     "night-street": Style(
         tops=(0.8, 1.5, 2.0, 3.0, 3.0, 0.3), bottoms=(7.0, 0.4, 0.6, 0.4), plain=0.62,
         common_colours=1.3, hat=0.32, scarf=0.25,
-        height=(3.0, 6.0), distance=(6.0, 14.0), sun=(0.5, 1.3), ambient=(0.08, 0.25), warmth=(0.08, 0.36),
-        exposure=(0.9, 1.4), contrast=(0.2, 0.8), saturation=(0.55, 0.9), blur=(0.3, 1.1), noise=(0.02, 0.05),
-        quality=(55.0, 85.0), haze=(0.0, 0.35),
+        height=(3.0, 6.0), distance=(6.0, 14.0), sun=(0.5, 1.3), ambient=(0.08, 0.25),
+        warmth=(0.08, 0.36), exposure=(0.9, 1.4), contrast=(0.2, 0.8), saturation=(0.55, 0.9),
+        blur=(0.3, 1.1), noise=(0.02, 0.05), quality=(55.0, 85.0), haze=(0.0, 0.35),
         floor_colours=((84, 82, 84), (70, 70, 76), (98, 92, 84)),
         wall_colours=((92, 84, 78), (70, 74, 82), (110, 98, 86)),
     ),
     "random": Style(
-        tops=(3.0, 2.5, 2.5, 2.5, 1.6, 0.8), bottoms=(6.0, 1.4, 1.2, 0.8), plain=0.55, common_colours=0.9,
-        backpack=0.3, bag=0.3, hat=0.2, scarf=0.12,
-        height=(1.4, 7.0), distance=(4.0, 13.0), sun=(0.2, 2.0), ambient=(0.25, 1.0), warmth=(-0.4, 0.4),
-        tint=0.14, exposure=(0.6, 1.7), contrast=(0.0, 1.2), saturation=(0.5, 1.5), blur=(0.0, 1.4),
-        noise=(0.003, 0.045), quality=(45.0, 96.0), haze=(0.0, 0.4),
-        floors=(1.0, 1.0, 1.0, 1.5), backdrops=(1.0, 1.0, 1.0, 1.5, 1.0),
-        floor_colours=((138, 134, 128), (112, 112, 116), (160, 150, 134), (96, 128, 64), (150, 146, 170),
-                       (126, 90, 70), (70, 72, 78), (206, 198, 184), (150, 120, 90), (110, 140, 80)),
-        wall_colours=((176, 168, 154), (142, 92, 74), (122, 130, 138), (58, 98, 46), (196, 190, 180),
-                      (104, 96, 90), (60, 66, 80), (90, 120, 60), (214, 206, 194), (160, 70, 60)),
+        tops=(3.0, 2.5, 2.5, 2.5, 1.6, 0.8), bottoms=(6.0, 1.4, 1.2, 0.8), plain=0.55,
+        common_colours=0.9, backpack=0.3, bag=0.3, hat=0.2, scarf=0.12,
+        height=(1.4, 7.0), distance=(4.0, 13.0), sun=(0.2, 2.0), ambient=(0.25, 1.0),
+        warmth=(-0.4, 0.4), tint=0.14, exposure=(0.6, 1.7), contrast=(0.0, 1.2),
+        saturation=(0.5, 1.5), blur=(0.0, 1.4), noise=(0.003, 0.045), quality=(45.0, 96.0),
+        haze=(0.0, 0.4), floors=(1.0, 1.0, 1.0, 1.5), backdrops=(1.0, 1.0, 1.0, 1.5, 1.0),
+        floor_colours=(
+            (138, 134, 128), (112, 112, 116), (160, 150, 134), (96, 128, 64), (150, 146, 170),
+            (126, 90, 70), (70, 72, 78), (206, 198, 184), (150, 120, 90), (110, 140, 80),
+        ),
+        wall_colours=(
+            (176, 168, 154), (142, 92, 74), (122, 130, 138), (58, 98, 46), (196, 190, 180),
+            (104, 96, 90), (60, 66, 80), (90, 120, 60), (214, 206, 194), (160, 70, 60),
+        ),
     ),
 }  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,10 @@ from .body import ACCESSORY, OCCLUDER
 from .cameras import Cameras, sample_cameras
 from .draws import VISIT, Draws
 from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People, sample_people
-from .render import Shots, render, sample_shots
+from .render import render
+from .shots import Shots, sample_shots
 from .styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, STYLES, TOPS
+from .threads import in_threads
 
 VERSION = 1  # of the mathematics: raise it when the same knobs give other pixels
 
@@ -26,7 +29,21 @@ VERSION = 1  # of the mathematics: raise it when the same knobs give other pixel
 # example uses them, so that nobody is ever judged on people the weights have seen.
 PRETRAINING_SEEDS = 900_000_000
 
-_COLOUR_NAMES = [*COLOURS, ""]
+_COLOUR_NAMES = (*COLOURS, "")
+_CHUNK = 48  # images that a thread renders at once
+_RANGES = {
+    "seed": (0, 2**62),
+    "identities": (1, 10**6),
+    "cameras": (0, 10**4),
+    "infrared_cameras": (0, 10**4),
+    "images_per_camera": (1, 10**4),
+    "palette": (2, len(COLOURS)),
+    "clutter": (0.0, 1.3),
+    "occlusion": (0.0, 1.0),
+    "jitter": (0.0, 5.0),
+    "pose": (0.0, 1.5),
+    "detail": (0.2, 4.0),
+}
 
 
 class Pictures(NamedTuple):
@@ -77,28 +94,25 @@ class World:
     style: str = "plaza"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resolution", tuple(self.resolution))
-        ranges = {
-            "seed": (0, 2**62), "identities": (1, 10**6), "cameras": (0, 10**4), "infrared_cameras": (0, 10**4),
-            "images_per_camera": (1, 10**4), "palette": (2, len(COLOURS)), "clutter": (0.0, 1.3),
-            "occlusion": (0.0, 1.0), "jitter": (0.0, 5.0), "pose": (0.0, 1.5), "detail": (0.2, 4.0),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"World({name}={value}): expected a value from {low} to {high}")
+            kind = type(low)
+            if value != kind(value):
+                raise ValueError(f"World({name}={value}): expected a whole number")
+            object.__setattr__(self, name, kind(value))  # 1 and 1.0 are the same world
         if self.style not in STYLES:
             raise ValueError(f"World(style={self.style!r}): expected one of {', '.join(STYLES)}")
         if self.cameras + self.infrared_cameras < 1:
+            raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
+        sides = tuple(self.resolution)
+        if len(sides) != 2 or any(side % 4 or not 16 <= side <= 1024 for side in sides):
             raise ValueError(
-                "World(cameras=0, infrared_cameras=0): a world needs at least one camera"
+                f"World(resolution={self.resolution}): expected (height, width), each a multiple "
+                "of 4 from 16 to 1024"
             )
-        if len(self.resolution) != 2 or any(
-            side % 4 or not 16 <= side <= 1024 for side in self.resolution
-        ):
-            raise ValueError(
-                f"World(resolution={self.resolution}): expected (height, width), multiples of 4 from 16 to 1024"
-            )
+        object.__setattr__(self, "resolution", sides)
 
     def config(self) -> dict[str, object]:
         """Every knob and the version, as plain values: what `world.json` records."""
@@ -118,7 +132,7 @@ class World:
         )
 
     def people(self, pids: list[int]) -> People:
-        """The people `pids` as columns; any positive number is somebody, also beyond `identities`."""
+        """The people `pids` as columns; any number is somebody, also beyond `identities`."""
         return sample_people(
             self.seed, pids, style=self.style, palette=self.palette, detail=self.detail
         )
@@ -149,12 +163,12 @@ class World:
 
     def render(
         self,
-        keys: list[tuple[int, int, int]],
+        keys: Sequence[tuple[int, int, int]],
         *,
         jitter: float = 1.0,
         device: str | torch.device = "cpu",
     ) -> Pictures:
-        """Render the images `keys` = (pid, camid, index).
+        """Render the images `keys` = (pid, camid, index), in as many threads as torch would use.
 
         Args:
             keys: which images; the same key is the same image in any call.
@@ -162,12 +176,26 @@ class World:
             device: where the rays are cast.
 
         Raises:
-            ValueError: a camera id that this world does not have.
+            ValueError: no keys, or a camera id that this world does not have.
         """
         total = self.cameras + self.infrared_cameras
         wrong = sorted({camid for _, camid, _ in keys if not 0 <= camid < total})
         if wrong:
             raise ValueError(f"no camera {wrong} in this world: ids run from 0 to {total - 1}")
+        if not keys:
+            raise ValueError("no keys: expected at least one (pid, camid, index) to render")
+        cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
+        size = max(1, min(_CHUNK, -(-len(keys) // cores))) if cores > 1 else len(keys)
+        chunks = [list(keys[i : i + size]) for i in range(0, len(keys), size)]
+        work = partial(self._render_chunk, jitter=jitter, device=device)
+        images, masks, truth = zip(*in_threads(work, chunks), strict=True)
+        return Pictures(
+            np.concatenate(images), np.concatenate(masks), pd.concat(truth, ignore_index=True)
+        )
+
+    def _render_chunk(
+        self, keys: list[tuple[int, int, int]], *, jitter: float, device: str | torch.device
+    ) -> Pictures:
         pids = sorted({pid for pid, _, _ in keys})
         row = {pid: i for i, pid in enumerate(pids)}
         people = self.people(pids).take(np.array([row[pid] for pid, _, _ in keys]))
@@ -175,6 +203,12 @@ class World:
         shots = self.shots(keys, cameras, jitter=jitter)
         images, masks = render(people, cameras, shots, self.resolution, device)
         return Pictures(images, masks, _truth(keys, people, cameras, shots, masks))
+
+
+# Materials whose colour, pattern and reflectance the truth names, in the order of its columns.
+_TOLD = {
+    "top": TOP, "bottom": BOTTOM, "shoes": SHOES, "hat": HAT, "backpack": BACKPACK, "bag": BAG,
+}  # fmt: skip
 
 
 def _truth(
@@ -185,28 +219,40 @@ def _truth(
     masks: NDArray[np.uint8],
 ) -> pd.DataFrame:
     """One row per image: what a camera saw, and what nobody could see."""
-    pixels = masks[0].size
-    person = ((masks > 0) & (masks != OCCLUDER)).reshape(len(keys), -1).sum(axis=1)
-    hidden = (masks == OCCLUDER).reshape(len(keys), -1).sum(axis=1)
-    degrees = np.rad2deg(shots.azimuth) % 360.0
 
     def names(table: tuple[str, ...], index: NDArray[np.int64]) -> list[str]:
         return [table[i] for i in index]
 
+    pids, camids, indices = zip(*keys, strict=True)
     columns: dict[str, object] = {
-        "pid": [k[0] for k in keys], "camid": [k[1] for k in keys], "index": [k[2] for k in keys],
+        "pid": pids,
+        "camid": camids,
+        "index": indices,
         "modality": np.where(cameras.infrared, "infrared", "visible"),
-        "azimuth": degrees.round(1), "phase": shots.pose.phase.round(3), "height": people.height.round(3),
-        "girth": people.girth.round(3), "skin_tone": people.skin_tone.round(3),
-        "top": names(TOPS, people.top), "bottom": names(BOTTOMS, people.bottom), "hair": names(HAIR, people.hair),
-        "hat": names(HATS, people.hat), "backpack": people.backpack, "bag": people.bag, "scarf": people.scarf,
+        "azimuth": (np.rad2deg(shots.azimuth) % 360.0).round(1),
+        "phase": shots.pose.phase.round(3),
+        "height": people.height.round(3),
+        "girth": people.girth.round(3),
+        "skin_tone": people.skin_tone.round(3),
+        "top": names(TOPS, people.top),
+        "bottom": names(BOTTOMS, people.bottom),
+        "hair": names(HAIR, people.hair),
+        "hat": names(HATS, people.hat),
+        "backpack": people.backpack,
+        "bag": people.bag,
+        "scarf": people.scarf,
         "accessory_visible": (masks == ACCESSORY).any(axis=(1, 2)),
-    }  # fmt: skip
-    for label, material in (("top", TOP), ("bottom", BOTTOM), ("shoes", SHOES), ("hat", HAT),
-                            ("backpack", BACKPACK), ("bag", BAG)):  # fmt: skip
-        columns[f"{label}_colour"] = [_COLOUR_NAMES[i] for i in people.colour_name[:, material]]
+    }
+    for label, material in _TOLD.items():
+        columns[f"{label}_colour"] = names(_COLOUR_NAMES, people.colour_name[:, material])
         columns[f"{label}_pattern"] = names(PATTERNS, people.pattern[:, material])
         columns[f"{label}_infrared"] = people.infrared[:, material].round(3)
-    columns["person_share"] = (person / pixels).round(4)
-    columns["occluder_share"] = (hidden / pixels).round(4)
+    columns["person_share"] = _share((masks > 0) & (masks != OCCLUDER))
+    columns["occluder_share"] = _share(masks == OCCLUDER)
     return pd.DataFrame(columns)
+
+
+def _share(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N, H, W) to (N,) the share of the picture, to four places."""
+    pixels: NDArray[np.int64] = chosen.sum(axis=(1, 2))
+    return (pixels / chosen[0].size).round(4)

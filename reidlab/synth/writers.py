@@ -10,20 +10,24 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
+from .threads import in_threads
 from .world import World
 
 _CHUNK = 48  # images per unit of work, and per step of a resumed write
 _STRANGER = 10_000_000  # distractors are people from here on: nobody's identity
 _JUNK_JITTER = 7.0
+_TRAIN, _QUERY, _TEST = "bounding_box_train", "query", "bounding_box_test"
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,15 @@ def write_dataset(
 ) -> Path:
     """Write `world` under `root` in the layout of the benchmark `layout`.
 
-    Beside the images lie `masks/` (part labels, see `reidlab.synth.PARTS`), `attributes.csv` (one row
-    per image) and `world.json` (every knob). An interrupted write continues; a finished one returns at
-    once.
+    Beside the images lie `masks/` (part labels, see `reidlab.synth.PARTS`), `attributes.csv` (one
+    row per image) and `world.json` (every knob). An interrupted write continues; a finished one
+    returns at once. The work is done in as many threads as torch would use.
 
     Args:
         layout: "market1501".
         root: folder to create.
-        world: what to write; `images_per_camera` must be at least 2 (one query, one gallery image).
+        world: what to write, with two cameras and `images_per_camera=2` or more (one image of a
+            person and a camera is a query, the others are gallery).
         train_fraction: share of the identities used for training.
         junk: junk boxes (id -1) as a share of the gallery.
         distractors: boxes of strangers (id 0) as a share of the gallery.
@@ -73,87 +78,97 @@ def write_dataset(
         raise ValueError(
             f"layout {layout!r} cannot be written yet: expected one of {', '.join(_LAYOUTS)}"
         )
+    check, entries_of = _LAYOUTS[layout]
+    shares = {"train_fraction": train_fraction, "junk": junk, "distractors": distractors}
+    check(world, **shares)
     root = Path(root)
-    split = {
-        "layout": layout,
-        "train_fraction": train_fraction,
-        "junk": junk,
-        "distractors": distractors,
-    }
+    split = {"layout": layout, **shares}
     config = {"world": world.config(), "fingerprint": world.fingerprint(), "split": split}
-    if not _claim(root, config):
-        return root
-    entries = _LAYOUTS[layout](world, train_fraction, junk, distractors)
-    parts = root / ".parts"
-    parts.mkdir(exist_ok=True)
-    chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
-    done = 0
-    with ThreadPoolExecutor(max_workers=max(1, min(4, os.cpu_count() or 1))) as pool:
-        for number, chunk in enumerate(chunks):
-            part = parts / f"{number:06d}.csv"
-            if not part.exists():
-                _write_chunk(root, world, chunk, part, pool)
-            done += len(chunk)
-            if progress:
-                progress(done, len(entries))
-    table = pd.concat([pd.read_csv(parts / f"{i:06d}.csv") for i in range(len(chunks))])
-    _write_atomic(root / "attributes.csv", table.to_csv(index=False).encode())
-    _write_atomic(root / "world.json", json.dumps(config, indent=1, sort_keys=True).encode())
-    shutil.rmtree(parts)
-    (root / "world.json.partial").unlink(missing_ok=True)
+    if _claim(root, config):
+        _write(root, world, entries_of(world, **shares), progress)
+    shutil.rmtree(root / _PARTS, ignore_errors=True)
     return root
 
 
-def _claim(root: Path, config: dict[str, object]) -> bool:
+_WHOLE, _PARTIAL, _PARTS = "world.json", "world.json.partial", ".parts"
+
+
+def _claim(root: Path, config: dict[str, Any]) -> bool:
     """Make `root` ours. False: it already holds this world, whole."""
-    whole, partial = root / "world.json", root / "world.json.partial"
-    for path in (whole, partial):
-        if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(config)):
+    for path in (root / _WHOLE, root / _PARTIAL):
+        if path.exists() and not _holds(path, config):
             raise FileExistsError(
-                f"{root} holds another world ({path.name} differs): choose another folder, or delete this one"
+                f"{root} holds another world ({path.name} differs): choose another folder, or "
+                "delete this one"
             )
-    if whole.exists():
+    if (root / _WHOLE).exists():
         return False
-    if root.exists() and any(root.iterdir()) and not partial.exists():
+    if root.exists() and any(root.iterdir()) and not (root / _PARTIAL).exists():
         raise FileExistsError(
             f"{root} is not empty and holds no world: choose an empty or new folder"
         )
     root.mkdir(parents=True, exist_ok=True)
-    _write_atomic(partial, json.dumps(config, indent=1, sort_keys=True).encode())
+    _write_atomic(root / _PARTIAL, json.dumps(config, indent=1, sort_keys=True).encode())
     return True
 
 
-def _write_chunk(
-    root: Path, world: World, chunk: list[_Entry], part: Path, pool: ThreadPoolExecutor
+def _holds(path: Path, config: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(path.read_text()) == json.loads(json.dumps(config)))
+    except ValueError:  # no JSON: not ours
+        return False
+
+
+def _write(
+    root: Path,
+    world: World,
+    entries: list[_Entry],
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    tables = []
-    for jitter in sorted({entry.jitter for entry in chunk}):
-        group = [entry for entry in chunk if entry.jitter == jitter]
+    """Every chunk that is not there yet, then the table, then the name that says: whole."""
+    for folder in {Path(entry.file).parent for entry in entries}:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / "masks" / folder).mkdir(parents=True, exist_ok=True)
+    parts = root / _PARTS
+    parts.mkdir(exist_ok=True)
+    chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
+    tables = [parts / f"{number:06d}.csv" for number in range(len(chunks))]
+    todo = [i for i, table in enumerate(tables) if not table.exists()]
+    done = len(entries) - sum(len(chunks[i]) for i in todo)
+    for number in in_threads(partial(_write_chunk, root, world, chunks, tables), todo):
+        done += len(chunks[number])
+        if progress:
+            progress(done, len(entries))
+    table = pd.concat([pd.read_csv(table) for table in tables])
+    _write_atomic(root / "attributes.csv", table.to_csv(index=False).encode())
+    os.replace(root / _PARTIAL, root / _WHOLE)
+
+
+def _write_chunk(
+    root: Path, world: World, chunks: list[list[_Entry]], tables: list[Path], number: int
+) -> int:
+    rows = []
+    for jitter in sorted({entry.jitter for entry in chunks[number]}):
+        group = [entry for entry in chunks[number] if entry.jitter == jitter]
         pictures = world.render([entry.key for entry in group], jitter=jitter)
         quality = world.all_cameras.quality[[entry.key[1] for entry in group]]
-        jobs: list[tuple[Path, np.ndarray, int | None]] = []
-        for entry, image, mask, q in zip(
-            group, pictures.images, pictures.masks, quality, strict=True
-        ):
-            jobs.append((root / entry.file, image, int(q)))
-            jobs.append((root / "masks" / Path(entry.file).with_suffix(".png"), mask, None))
-        list(pool.map(lambda job: _write_image(*job), jobs))
-        table = pictures.truth.rename(columns={"pid": "person"})
-        table.insert(0, "file", [entry.file for entry in group])
-        table.insert(1, "split", [entry.split for entry in group])
-        table.insert(2, "pid", [entry.pid for entry in group])
-        tables.append(table)
-    _write_atomic(part, pd.concat(tables).to_csv(index=False).encode())
+        pixels = zip(pictures.images, pictures.masks, strict=True)
+        for entry, (image, mask), q in zip(group, pixels, quality, strict=True):
+            beside = (root / "masks" / entry.file).with_suffix(".png")
+            _write_image(beside, mask, "PNG", compress_level=1)
+            _write_image(root / entry.file, image, "JPEG", quality=int(q))
+        truth = pictures.truth.rename(columns={"pid": "person"})
+        truth.insert(0, "file", [entry.file for entry in group])
+        truth.insert(1, "split", [entry.split for entry in group])
+        truth.insert(2, "pid", [entry.pid for entry in group])
+        rows.append(truth)
+    _write_atomic(tables[number], pd.concat(rows).to_csv(index=False).encode())
+    return number
 
 
-def _write_image(path: Path, pixels: np.ndarray, quality: int | None) -> None:
-    """JPEG at `quality`, or PNG where it is None."""
+def _write_image(path: Path, pixels: NDArray[np.uint8], kind: str, **options: int) -> None:
     buffer = io.BytesIO()
-    if quality is None:
-        Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    else:
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(buffer, kind, **options)
     _write_atomic(path, buffer.getvalue())
 
 
@@ -167,64 +182,72 @@ def _market1501(
     world: World, train_fraction: float, junk: float, distractors: float
 ) -> list[_Entry]:
     """Market-1501: `0002_c1s1_000451_03.jpg` = person, camera (from 1), sequence, frame, box."""
-    if world.images_per_camera < 2:
-        raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}): this layout needs 2 or more, one image "
-            "per person and camera for the query and one for the gallery"
-        )
-    if world.identities > 9999 or world.cameras + world.infrared_cameras > 9:
-        raise ValueError("this layout has room for 9999 identities and 9 cameras in its file names")
-    if not 0.0 < train_fraction < 1.0 or round(world.identities * train_fraction) in (
-        0,
-        world.identities,
-    ):
-        raise ValueError(
-            f"train_fraction={train_fraction}: expected a share that leaves people on both sides"
-        )
-    order = np.random.default_rng([world.seed, 5]).permutation(np.arange(1, world.identities + 1))
+    people, total = list(range(1, world.identities + 1)), world.cameras + world.infrared_cameras
+    order = np.random.default_rng([world.seed, 5]).permutation(np.array(people))
     training = {int(pid) for pid in order[: round(world.identities * train_fraction)]}
     entries, gallery = [], []
-    visits = world.visits(list(range(1, world.identities + 1)))
-    for pid, camids in visits.items():
-        for camid in camids:
-            for index in range(world.images_per_camera):
-                key = (pid, camid, index)
-                if pid in training:
-                    entries.append(
-                        _Entry(_market_name("bounding_box_train", pid, key), "train", key, pid)
-                    )
-                elif index == 0:
-                    entries.append(_Entry(_market_name("query", pid, key), "query", key, pid))
-                else:
-                    gallery.append(
-                        _Entry(_market_name("bounding_box_test", pid, key), "gallery", key, pid)
-                    )
+    for pid, camids in world.visits(people).items():
+        for key in ((pid, camid, i) for camid in camids for i in range(world.images_per_camera)):
+            if pid in training:
+                entries.append(_Entry(_market_name(_TRAIN, pid, key), "train", key, pid))
+            elif key[2] == 0:
+                entries.append(_Entry(_market_name(_QUERY, pid, key), "query", key, pid))
+            else:
+                gallery.append(_Entry(_market_name(_TEST, pid, key), "gallery", key, pid))
     entries += gallery
-    total = world.cameras + world.infrared_cameras
     for i in range(round(junk * len(gallery))):  # a bad box around somebody of the gallery
         pid, camid, _ = gallery[(i * 7919) % len(gallery)].key
         key = (pid, camid, 1000 + i)
-        entries.append(
-            _Entry(_market_name("bounding_box_test", -1, key), "gallery", key, -1, _JUNK_JITTER)
-        )
+        entries.append(_Entry(_market_name(_TEST, -1, key), "gallery", key, -1, _JUNK_JITTER))
     for i in range(round(distractors * len(gallery))):
         key = (_STRANGER + i, i % total, 0)
-        entries.append(_Entry(_market_name("bounding_box_test", 0, key), "gallery", key, 0))
+        entries.append(_Entry(_market_name(_TEST, 0, key), "gallery", key, 0))
     return entries
+
+
+def _check_market1501(world: World, train_fraction: float, junk: float, distractors: float) -> None:
+    total = world.cameras + world.infrared_cameras
+    if world.images_per_camera < 2:
+        raise ValueError(
+            f"World(images_per_camera={world.images_per_camera}): this layout needs 2 or more, one "
+            "image per person and camera for the query and one for the gallery"
+        )
+    if total < 2:
+        raise ValueError(
+            f"World(cameras={total}): this layout needs 2 or more, as the protocol looks for a "
+            "person in the other cameras"
+        )
+    if world.identities > 9999 or total > 9:
+        raise ValueError(
+            f"{world.identities} identities and {total} cameras: file names of this layout have "
+            "room for 9999 and 9"
+        )
+    if not 0 < round(world.identities * train_fraction) < world.identities:
+        raise ValueError(
+            f"train_fraction={train_fraction}: expected a share that leaves some of the "
+            f"{world.identities} people on both sides"
+        )
+    for name, share in (("junk", junk), ("distractors", distractors)):
+        if not 0.0 <= share <= 10.0:
+            raise ValueError(f"{name}={share}: expected a share of the gallery, from 0 to 10")
 
 
 def _market_name(folder: str, pid: int, key: tuple[int, int, int]) -> str:
     person, camid, index = key
-    frame = (person % _STRANGER) * 25 + index * 7  # unique within an identity and a camera
+    # Unique within a label and a camera: junk and distractors are told apart by their number alone.
+    frame = index * 7 if pid < 0 else (person % _STRANGER) * 25 + index * 7
     label = "-1" if pid < 0 else f"{pid:04d}"
     return f"{folder}/{label}_c{camid + 1}s1_{frame:06d}_{index % 99 + 1:02d}.jpg"
 
 
-_LAYOUTS: dict[str, Callable[[World, float, float, float], list[_Entry]]] = {
-    "market1501": _market1501
-}
+class _Layout(NamedTuple):
+    check: Callable[..., None]  # ValueError where world and shares do not fit
+    entries: Callable[..., list[_Entry]]
 
 
-def layouts() -> Iterable[str]:
+_LAYOUTS = {"market1501": _Layout(_check_market1501, _market1501)}
+
+
+def layouts() -> tuple[str, ...]:
     """Names that `write_dataset` accepts."""
     return tuple(_LAYOUTS)

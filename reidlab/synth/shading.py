@@ -1,0 +1,176 @@
+"""What colour has a point on a person or a box? Normal, pattern, light."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .people import (
+    CHECK,
+    FACE_PATTERN,
+    H_STRIPES,
+    LOGO,
+    OPEN,
+    PRINT,
+    SIDE,
+    STRANDS,
+    TWO_TONE,
+    V_STRIPES,
+)
+from .raycast import NOTHING, SLOTS, TILE
+from .scene import Scene
+
+
+def fraction(x: Tensor) -> Tensor:
+    """x minus the integer below it, elementwise."""
+    return x - torch.floor(x)
+
+
+def _triangle(x: Tensor) -> Tensor:
+    """A wave of period 1 between -1 and 1 without a transcendental function."""
+    return (fraction(x) - 0.5).abs() * 4.0 - 1.0
+
+
+def shade_pixels(scene: Scene, quads: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour and coverage per pixel.
+
+    A pixel is shaded once per primitive that its four samples see, weighted by how many see it.
+
+    Args:
+        scene: B images.
+        quads: (pixels, 4) keys of `raycast.visible`, the four samples of a pixel side by side.
+
+    Returns:
+        (pixels, 3) colour times coverage, and (pixels,) coverage in 0..1.
+    """
+    slots, hit = quads & (SLOTS - 1), quads != NOTHING
+    slots = torch.where(hit, slots, -1)
+    same = slots[:, :, None] == slots[:, None, :]  # (pixels, 4, 4)
+    earlier = torch.tril(torch.ones(4, 4, dtype=torch.bool, device=quads.device), -1)
+    first = hit & ~(same & earlier).any(dim=2)
+    weight = same.sum(dim=2).to(torch.float32) * 0.25
+    chosen = first.reshape(-1).nonzero().squeeze(1)
+    shaded = _shade(scene, quads.reshape(-1)[chosen], chosen) * weight.reshape(-1)[chosen, None]
+    colours = torch.zeros(quads.numel(), 3, device=quads.device).index_copy_(0, chosen, shaded)
+    c = colours.reshape(-1, 4, 3)
+    cover = hit.sum(dim=1).to(torch.float32) * 0.25
+    return c[:, 0] + c[:, 1] + c[:, 2] + c[:, 3], cover
+
+
+def _place(scene: Scene, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, sample column and sample row of (F,) places in the (pixels, 4) order."""
+    half, across = TILE // 2, scene.width * 2 // TILE
+    pixel, corner = sample // 4, sample % 4
+    per_image = scene.width * scene.height
+    image, within = pixel // per_image, pixel % per_image
+    tile, inner = within // half**2, within % half**2
+    column = (tile % across) * TILE + (inner % half) * 2 + corner % 2
+    row = (tile // across) * TILE + (inner // half) * 2 + corner // 2
+    return image, column, row
+
+
+def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
+    """(F, 3) linear colour of F samples; `sample` is their place in the (pixels, 4) order."""
+    image, column, row = _place(scene, sample)
+    flat = image * scene.slots + (keys & (SLOTS - 1)).to(torch.int64)
+    depth = (keys & -SLOTS).view(torch.float32)
+    u, v = column.to(torch.float32), row.to(torch.float32)
+
+    def points(bundles: Tensor) -> list[Tensor]:  # (12, F): origin, start, right, down
+        m = bundles
+        return [m[k] + depth * (m[3 + k] + u * m[6 + k] + v * m[9 + k]) for k in range(3)]
+
+    local = points(scene.frames.reshape(-1, 12).index_select(0, flat).T)
+    normal = _normal(scene, flat, local)
+    on_body = points(scene.torso.index_select(0, image).T)
+    albedo = _albedo(scene, flat, local, on_body)
+    return _light(scene, image, flat, normal, on_body[1], depth, albedo)
+
+
+def _normal(scene: Scene, flat: Tensor, local: list[Tensor]) -> Tensor:
+    """(F, 3) unit scene normals."""
+    s = scene.shapes
+    length, ra, rb = (x.reshape(-1)[flat] for x in (s.length, s.ra, s.rb))
+    x, y, z = local
+    across = torch.sqrt(x * x + z * z)
+    sine = ((ra - rb) / length).clamp(-0.97, 0.97)
+    foot = torch.minimum((y - across * sine / torch.sqrt(1.0 - sine * sine)).clamp(min=0.0), length)
+    box = s.is_box.reshape(-1)[flat]
+    outer = torch.maximum(torch.maximum(x.abs(), y.abs()), z.abs()) * 0.999
+    faces = [torch.where(v.abs() >= outer, v, 0.0) for v in (x, y, z)]
+    n = [torch.where(box, f, c) for f, c in zip(faces, (x, y - foot, z), strict=True)]
+    m = s.matrix.reshape(-1, 9).index_select(0, flat).T
+    world = [n[0] * m[i] + n[1] * m[3 + i] + n[2] * m[6 + i] for i in range(3)]
+    size = torch.sqrt(world[0] * world[0] + world[1] * world[1] + world[2] * world[2])
+    return torch.stack([w / size.clamp(min=1e-9) for w in world], dim=1)
+
+
+def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Tensor]) -> Tensor:
+    """(F, 3) reflectance with pattern and creases."""
+    colours = scene.colours.index_select(0, flat)
+    pattern = scene.pattern[flat]
+    on_body = scene.body_frame[flat]
+    x, y, z = (torch.where(on_body, b, c) for b, c in zip(body_point, local, strict=True))
+    mix = torch.zeros_like(x)
+    busy = (pattern > 0).nonzero().squeeze(1)
+    if len(busy):
+        marks = scene.marks.index_select(0, flat[busy]).T
+        radius = scene.shapes.ra.reshape(-1)[flat[busy]]
+        mix[busy] = _pattern(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
+    albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
+    crease = _triangle(y * 5.1 + x * 3.7 + z * 2.9) * _triangle(y * 8.3 - x * 6.1 + z * 4.7)
+    return albedo * (1.0 + 0.13 * crease)[:, None]
+
+
+def _pattern(
+    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_body: Tensor, radius: Tensor
+) -> Tensor:
+    """Share (F,) of the second colour. Coordinates in metres; y from the floor on a torso."""
+    scale, dx, dy, height, _ = marks
+    level = y / height
+    rows = (fraction(y / scale) < 0.5).float()
+    columns = (fraction(x / scale + 0.25) < 0.5).float()
+    logo = (z > 0) & ((x - dx) ** 2 + (y - dy * height) ** 2 < (0.45 * scale) ** 2)
+    back = (z < 0) & (x.abs() < 0.8 * scale) & ((y - 0.70 * height).abs() < 0.6 * scale)
+    split = torch.where(on_body, level - 0.67 > 0.0, y > 0.0)
+    stripe = (z.abs() < 0.30 * radius) & (x.abs() > 0.5 * radius)
+    opening = 0.020 + 0.10 * (level - 0.45).clamp(min=0.0) * height
+    share = y / radius
+    from_eye = (x.abs() - 0.42 * radius).abs()
+    eyes = (z > 0) & (from_eye < 0.20 * radius) & ((share - 0.95).abs() < 0.16)
+    mouth = (z > 0) & (x.abs() < 0.34 * radius) & ((share + 0.05).abs() < 0.09)
+    mix = torch.zeros_like(x)
+    for name, value in (
+        (H_STRIPES, rows),
+        (V_STRIPES, columns),
+        (CHECK, 0.5 * (rows + columns)),
+        (LOGO, (logo & on_body).float()),
+        (PRINT, (back & on_body).float()),
+        (TWO_TONE, split.float()),
+        (SIDE, stripe.float()),
+        (OPEN, ((z > 0) & (x.abs() < opening) & on_body).float()),
+        (STRANDS, 0.35 * (_triangle(x * 38.0) * _triangle(z * 29.0 + 0.3)).abs()),
+        (FACE_PATTERN, eyes.float() * 0.9 + mouth.float() * 0.35),
+    ):
+        mix = torch.where(kind == name, value, mix)
+    return mix
+
+
+def _light(
+    scene: Scene, image: Tensor, flat: Tensor, normal: Tensor, above_floor: Tensor, depth: Tensor,
+    albedo: Tensor,
+) -> Tensor:  # fmt: skip
+    """(F, 3) light: sun with a soft edge, sky above, ground below, darker towards the feet."""
+    c = scene.cameras
+    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
+    row = scene.tensor(np.concatenate(columns, axis=1)).index_select(0, image)
+    sun = normal[:, 0] * row[:, 0] + normal[:, 1] * row[:, 1] + normal[:, 2] * row[:, 2]
+    sun = ((sun + 0.18) / 1.18).clamp(min=0.0)
+    up = (0.5 + 0.5 * normal[:, 1])[:, None]
+    contact = (0.62 + 0.9 * above_floor).clamp(max=1.0)
+    light = row[:, 3:6] * sun[:, None] + row[:, 6:9] * up + row[:, 9:12] * (1.0 - up)
+    shine = sun * sun
+    shine = shine * shine * shine * 0.10 * scene.marks[:, 4][flat]
+    falloff = torch.where(row[:, 12] > 0, (49.0 / (depth * depth)).clamp(0.25, 1.6), 1.0)
+    return (albedo * light * contact[:, None] + row[:, 3:6] * shine[:, None]) * falloff[:, None]

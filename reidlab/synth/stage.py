@@ -1,0 +1,78 @@
+"""Where everybody stands and what each camera frames, in float64 scene coordinates.
+
+A camera is at (0, height, 0) of its scene and the floor is y = 0; see `cameras`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .body import Primitives, build
+from .cameras import Cameras
+from .draws import Array
+from .people import People
+from .shots import Shots
+from .vectors import cross, dot, unit
+
+
+class Stage:
+    """N images: people in their places, the view at each, and the crop a detector cuts out.
+
+    Args:
+        people: N rows.
+        cameras: N rows.
+        shots: N rows.
+        resolution: (height, width) in pixels.
+    """
+
+    def __init__(
+        self, people: People, cameras: Cameras, shots: Shots, resolution: tuple[int, int]
+    ) -> None:
+        self.people, self.cameras, self.shots, self.resolution = people, cameras, shots, resolution
+        depth = cameras.near[:, 0] + shots.distance * (cameras.near[:, 1] - cameras.near[:, 0])
+        nil = np.zeros_like(depth)
+        self.root = np.stack([shots.aside * cameras.side, nil, depth], axis=1)  # (N, 3)
+        self.eye = np.stack([nil, cameras.height, nil], axis=1)  # (N, 3)
+        yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
+        self.cos, self.sin = np.cos(yaw), np.sin(yaw)
+        self.shapes = self._to_scene(build(people, shots.pose))
+        middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
+        self.forward = unit(middle - self.eye)  # (N, 3)
+        self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
+        self.up = cross(self.forward, self.right)
+        self.window = self._window()
+
+    def _to_scene(self, shapes: Primitives) -> Primitives:
+        shapes.a = self._turn(shapes.a) + self.root[:, None]
+        shapes.b = self._turn(shapes.b) + self.root[:, None]
+        shapes.forward = self._turn(shapes.forward)
+        return shapes
+
+    def _turn(self, v: Array) -> Array:
+        """Rotate (N, S, 3) body vectors into the scene."""
+        cos, sin = self.cos[:, None], self.sin[:, None]
+        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
+        return np.stack(turned, axis=-1)
+
+    def project(self, points: Array, rows: slice = slice(None)) -> tuple[Array, Array, Array]:
+        """(B, K, 3) scene points of the images `rows` to tangents right and up, and depth in m."""
+        offset = points - self.eye[rows, None]
+        depth = np.maximum(dot(offset, self.forward[rows, None]), 0.2)
+        right, up = (dot(offset, axis[rows, None]) / depth for axis in (self.right, self.up))
+        return right, up, depth
+
+    def _window(self) -> Array:
+        """(N, 4) centre (right, up) and half size (right, up) of the crop, in tangents."""
+        s, (height, width) = self.shapes, self.resolution
+        lows, highs = [], []
+        for end, radius in ((s.a, s.ra), (s.b, s.rb)):
+            x, y, depth = self.project(end)
+            reach = radius * np.minimum(s.squash.max(axis=2), 1.0) / depth
+            low = [np.where(s.present, v - reach, np.inf).min(axis=1) for v in (x, y)]
+            high = [np.where(s.present, v + reach, -np.inf).max(axis=1) for v in (x, y)]
+            lows.append(np.stack(low, axis=1))
+            highs.append(np.stack(high, axis=1))
+        low, high = np.minimum(*lows), np.maximum(*highs)
+        half_up = 0.5 * (high[:, 1] - low[:, 1]) * self.cameras.fill * self.shots.zoom
+        centre = 0.5 * (low + high) + self.shots.shift * 2 * half_up[:, None]
+        return np.stack([centre[:, 0], centre[:, 1], half_up * width / height, half_up], axis=1)
