@@ -15,9 +15,10 @@ from torch import Tensor
 
 TILE = 8  # samples along the side of a tile
 SLOTS = 64  # primitives per image at most: a slot number fits into the low bits of a depth
+_FAR = 1e9  # no hit
 NOTHING = torch.iinfo(torch.int32).max
-# Tiles × primitives per pass: on a CPU a temporary of 1.5 MB, so that it stays in the cache.
-_ITEMS = {"cpu": 6144}
+# Tiles × primitives per pass: on a CPU temporaries of half a megabyte, which stay in its cache.
+_ITEMS = {"cpu": 2048}
 _MANY_ITEMS = 1 << 18
 
 
@@ -142,19 +143,18 @@ def _directions(rows: Tensor, tile_x: Tensor, tile_y: Tensor) -> list[Tensor]:
 
 
 def _round_cone(params: tuple[Tensor, ...], tile_x: Tensor, tile_y: Tensor) -> Tensor:
-    """Depth of the first hit with two spheres and the cone tangent to both; 1e9 where none."""
+    """Depth of the first hit with two spheres and the cone tangent to both; `_FAR` where none."""
     rows, length, ra, rb, low, high = params
     dx, dy, dz = _directions(rows, tile_x, tile_y)
     ox, oy, oz = rows[:, 0:1], rows[:, 1:2], rows[:, 2:3]
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
     c = ox * ox + oy * oy + oz * oz
-    far = torch.full((), 1e9, dtype=a.dtype, device=a.device)
     # Both spheres; a cut end has none.
-    depth = torch.where(low < 0, _first_root(a, b, c - ra * ra, far), far)
+    depth = _first_root(a, b, c - ra * ra, low < 0)
     end_b = b - length * dy
     end_c = c - 2.0 * length * oy + length * length - rb * rb
-    depth = torch.minimum(depth, torch.where(high > 1.5, _first_root(a, end_b, end_c, far), far))
+    depth = torch.minimum(depth, _first_root(a, end_b, end_c, high > 1.5))
     # Cone: (radius across the axis) · cosine + y · sine = ra.
     sine = ((ra - rb) / length).clamp(-0.97, 0.97)
     cosine2 = 1.0 - sine * sine
@@ -162,23 +162,23 @@ def _round_cone(params: tuple[Tensor, ...], tile_x: Tensor, tile_y: Tensor) -> T
     cone_b = cosine2 * b + (sine * ra - oy) * dy
     rest = ra - sine * oy
     cone_c = cosine2 * (c - oy * oy) - rest * rest
-    t = _first_root(cone_a, cone_b, cone_c, far)
+    t = _first_root(cone_a, cone_b, cone_c, cone_a > 1e-9)
     y = oy + t * dy
     bottom = torch.maximum(ra * sine, low * length)
     top = torch.minimum(length + rb * sine, high * length)
-    inside = (y >= bottom) & (y <= top) & (cone_a > 1e-9)
-    return torch.minimum(depth, torch.where(inside, t, far))
+    return torch.minimum(depth, torch.where((y >= bottom) & (y <= top), t, _FAR))
 
 
-def _first_root(a: Tensor, b: Tensor, c: Tensor, far: Tensor) -> Tensor:
-    """Smaller root of a·t² + 2·b·t + c, `far` where there is none in front of the camera."""
-    under = b * b - a * c
-    t = (-b - torch.sqrt(under.clamp(min=0.0))) / a
-    return torch.where((under > 0) & (t > 0), t, far)
+def _first_root(a: Tensor, b: Tensor, c: Tensor, valid: Tensor) -> Tensor:
+    """Smaller root of a·t² + 2·b·t + c; `_FAR` where not `valid`, behind the eye, or none."""
+    under = b * b
+    under.sub_(a * c)  # in place, as what these passes cost is memory
+    t = under.clamp(min=0.0).sqrt_().add_(b).neg_().div_(a)
+    return torch.where((under > 0) & (t > 0) & valid, t, _FAR)
 
 
 def _box(params: tuple[Tensor, ...], tile_x: Tensor, tile_y: Tensor) -> Tensor:
-    """Depth of the first hit with the box [-1, 1]³; 1e9 where none."""
+    """Depth of the first hit with the box [-1, 1]³; `_FAR` where none."""
     rows = params[0]
     enter = leave = None
     for axis, direction in enumerate(_directions(rows, tile_x, tile_y)):
@@ -190,4 +190,4 @@ def _box(params: tuple[Tensor, ...], tile_x: Tensor, tile_y: Tensor) -> Tensor:
         leave = last if leave is None else torch.minimum(leave, last)
     assert enter is not None
     assert leave is not None
-    return torch.where((enter <= leave) & (enter > 0), enter, 1e9)
+    return torch.where((enter <= leave) & (enter > 0), enter, _FAR)

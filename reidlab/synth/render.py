@@ -23,7 +23,7 @@ from .shots import Shots
 from .stage import Stage
 
 # Images cast together: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
-_GROUP = {"cpu": 4}
+_GROUP = {"cpu": 8}
 _LARGE_GROUP = 64
 
 Bytes = NDArray[np.uint8]

@@ -44,18 +44,36 @@ def shade_pixels(scene: Scene, quads: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (pixels, 3) colour times coverage, and (pixels,) coverage in 0..1.
     """
-    slots, hit = quads & (SLOTS - 1), quads != NOTHING
-    slots = torch.where(hit, slots, -1)
-    same = slots[:, :, None] == slots[:, None, :]  # (pixels, 4, 4)
-    earlier = torch.tril(torch.ones(4, 4, dtype=torch.bool, device=quads.device), -1)
-    first = hit & ~(same & earlier).any(dim=2)
-    weight = same.sum(dim=2).to(torch.float32) * 0.25
+    seen = (quads != NOTHING).any(dim=1).nonzero().squeeze(1)  # pixels with something in front
+    first, share = _distinct(quads[seen])
     chosen = first.reshape(-1).nonzero().squeeze(1)
-    shaded = _shade(scene, quads.reshape(-1)[chosen], chosen) * weight.reshape(-1)[chosen, None]
-    colours = torch.zeros(quads.numel(), 3, device=quads.device).index_copy_(0, chosen, shaded)
-    c = colours.reshape(-1, 4, 3)
-    cover = hit.sum(dim=1).to(torch.float32) * 0.25
-    return c[:, 0] + c[:, 1] + c[:, 2] + c[:, 3], cover
+    sample = seen[chosen // 4] * 4 + chosen % 4
+    shaded = _shade(scene, quads.reshape(-1)[sample], sample)
+    quarters = torch.zeros(4 * len(seen), 3, device=quads.device)
+    quarters.index_copy_(0, chosen, shaded * share.reshape(-1)[chosen, None])
+    q = quarters.reshape(-1, 4, 3)
+    colour = torch.zeros(len(quads), 3, device=quads.device)
+    colour.index_copy_(0, seen, q[:, 0] + q[:, 1] + q[:, 2] + q[:, 3])
+    cover = torch.zeros(len(quads), device=quads.device)
+    return colour, cover.index_copy_(0, seen, (first * share).sum(dim=1))
+
+
+def _distinct(quads: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of a pixel's four samples are the first to see their primitive, and its share.
+
+    Args:
+        quads: (P, 4) keys.
+
+    Returns:
+        (P, 4) bool, and (P, 4) the share of the pixel's samples that see the same.
+    """
+    hit = quads != NOTHING
+    a, b, c, d = torch.where(hit, quads & (SLOTS - 1), -1).unbind(1)
+    ab, ac, ad, bc, bd, cd = a == b, a == c, a == d, b == c, b == d, c == d
+    first = torch.stack([ab | True, ~ab, ~(ac | bc), ~(ad | bd | cd)], dim=1) & hit
+    ab, ac, ad, bc, bd, cd = (pair.float() for pair in (ab, ac, ad, bc, bd, cd))
+    others = torch.stack([ab + ac + ad, ab + bc + bd, ac + bc + cd, ad + bd + cd], dim=1)
+    return first, (1.0 + others) * 0.25
 
 
 def _place(scene: Scene, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
