@@ -69,7 +69,7 @@ class _Sheet:
 
 def _sheet(rows: Sequence[Sequence[Picture]], gap: tuple[int, int]) -> _Sheet:
     """Compose pictures on a grid; a picture of another size is resized to the first one's."""
-    if not rows or not rows[0]:
+    if not len(rows) or not len(rows[0]):
         raise ValueError("there is no picture to show: give at least one row with one picture")
     height, width = read_picture(rows[0][0]).shape[:2]
     columns = max(len(row) for row in rows)
@@ -135,7 +135,7 @@ def contact_sheet(
         row_labels: one for each row.
         column_labels: one for each column.
     """
-    gap = max(1, read_picture(images[0][0]).shape[1] // 24) if images and images[0] else 1
+    gap = max(1, read_picture(images[0][0]).shape[1] // 24) if len(images) and len(images[0]) else 1
     sheet = _sheet(images, gap=(gap, gap))
     head = sheet.cell[0] // 6 if column_labels else 0
     figure, axes = _show(sheet, _margin(row_labels), head=head, foot=0)

@@ -1,0 +1,52 @@
+"""Judge a backbone without any training on the data set: three descriptions of each image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reidlab.data import ReIDDataset
+from reidlab.evaluation import RankResult, evaluate
+from reidlab.models import TokenBackbone
+from reidlab.training.embedding import embed
+from reidlab.training.pretrain import token_views
+from reidlab.training.recipe import Recipe
+
+
+class _Views(nn.Module):
+    """A backbone whose embedding is its three views side by side, so that images run once."""
+
+    def __init__(self, backbone: TokenBackbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+        """Class token, pooled patches and row means, (B, D + D + h*D)."""
+        tokens = self.backbone(images, camids)
+        views = token_views((tokens.cls, tokens.patches), self.backbone.grid)
+        return torch.cat(list(views.values()), dim=1)
+
+
+def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> dict[str, RankResult]:
+    """Rank query and gallery by each view of the tokens, by cosine.
+
+    Args:
+        backbone: With its weights; it is not changed.
+        ds: Judged by its protocol, junk left out.
+        recipe: Gives normalisation, batch size, precision and workers.
+
+    Returns:
+        "class", "pooled" and "rows" -> result.
+    """
+    model, dim = _Views(backbone).eval(), backbone.embed_dim
+    recipe = recipe.replace(image_size=backbone.image_size)
+    query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
+    q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)
+    who: Any = (query["pid"], gallery["pid"], query["camid"], gallery["camid"])
+    parts = {"class": slice(0, dim), "pooled": slice(dim, 2 * dim), "rows": slice(2 * dim, None)}
+    return {
+        name: evaluate(q_emb[:, part], g_emb[:, part], *who, protocol=ds.protocol)
+        for name, part in parts.items()
+    }

@@ -1,0 +1,74 @@
+"""Features nobody trained, and backbones nobody fine-tuned, on a small world."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from reidlab.data import build_transform, open_dataset, read_image
+from reidlab.evaluation import evaluate
+from reidlab.models import TokenBackbone
+from reidlab.synth import World, write_dataset
+from reidlab.training import Recipe
+from reidlab.training.record import RunRecord
+from reidlab.training.untrained import untrained_records
+from reidlab.training.zero_shot import zero_shot
+
+
+@pytest.fixture(scope="module")
+def ds(tmp_path_factory):
+    world = World(seed=31, identities=10, cameras=3, resolution=(64, 32))
+    root = write_dataset("market1501", tmp_path_factory.mktemp("world") / "w", world)
+    return open_dataset("market1501", root)
+
+
+def test_untrained_records_are_saved_and_repeat(ds, tmp_path):
+    first = untrained_records(ds, out=tmp_path / "a", seed=4)
+    again = untrained_records(ds, out=tmp_path / "b", seed=4)
+    assert list(first) == ["coin", "background", "mean colour", "small pixels"]
+    for name, record in first.items():
+        assert record.metrics == again[name].metrics
+        stored = RunRecord.load(tmp_path / "a" / f"{name.replace(' ', '_')}.json")
+        assert stored.metrics == record.metrics
+        assert stored.data["fingerprint"] == ds.fingerprint()
+    assert str(tmp_path) not in json.dumps(first["coin"].to_dict())
+
+
+def test_another_seed_is_another_coin_and_nothing_else(ds, tmp_path):
+    one, two = (untrained_records(ds, out=tmp_path / str(s), seed=s) for s in (1, 2))
+    assert one["coin"].metrics["mAP"] != two["coin"].metrics["mAP"]
+    assert one["mean colour"].metrics == two["mean colour"].metrics
+
+
+def test_without_masks_there_is_no_background(ds, tmp_path):
+    (ds.root / "masks").rename(ds.root / "hidden")
+    try:
+        assert "background" not in untrained_records(ds, out=tmp_path)
+    finally:
+        (ds.root / "hidden").rename(ds.root / "masks")
+
+
+def test_zero_shot_views_equal_an_image_by_image_loop(ds):
+    torch.manual_seed(0)
+    backbone = TokenBackbone("vit_tiny_patch16_224", (64, 32), depth=2).eval()
+    found = zero_shot(backbone, ds, Recipe(weights=None, workers=0))
+    gallery = ds.gallery[~ds.gallery["junk"]]
+    transform = build_transform((64, 32), train=False)
+
+    def described(frame):
+        views = {"class": [], "pooled": [], "rows": []}
+        for path in frame["path"]:
+            with torch.inference_mode():
+                cls, patches, _ = backbone(transform(read_image(path))[None])
+            views["class"].append(cls[0])
+            views["pooled"].append(sum(patches[0]) / 8)
+            rows = [(patches[0, 2 * r] + patches[0, 2 * r + 1]) / 2 for r in range(4)]
+            views["rows"].append(torch.cat(rows))
+        return {name: torch.stack(values) for name, values in views.items()}
+
+    queries, answers = described(ds.query), described(gallery)
+    who = (ds.query["pid"], gallery["pid"], ds.query["camid"], gallery["camid"])
+    for name, result in found.items():
+        expected = evaluate(queries[name], answers[name], *who)
+        np.testing.assert_allclose(result.ap, expected.ap, atol=1e-9)
