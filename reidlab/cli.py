@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -97,20 +96,41 @@ def compare(one: RecordFile, other: RecordFile) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
-    from reidlab.training.record import RecordError, RunRecord
+    from reidlab.report.records import RecordError, flatten, read_record
 
     try:
-        loaded = RunRecord.load(path / "record.json" if path.is_dir() else path)
+        loaded = read_record(path / "record.json" if path.is_dir() else path)
     except (RecordError, OSError) as error:
         _fail(error)
-    return {k: v for k, v in _flat(dataclasses.asdict(loaded)) if not k.startswith("history")}
+    flat = flatten({key: value for key, value in loaded.items() if key != "history"})
+    return {key: json.dumps(value, default=str) for key, value in flat.items()}
 
 
-def _flat(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(node, Mapping):
-        return [(prefix, json.dumps(node, default=str))]
-    below = prefix + "." if prefix else ""
-    return [pair for key, value in node.items() for pair in _flat(value, f"{below}{key}")]
+@app.command("zero-shot")
+def zero_shot(
+    name: Name,
+    root: Root,
+    weights: Annotated[str, typer.Option(help='"synth", "timm" or a file.')] = "synth",
+    save: Annotated[Path | None, typer.Option(help="Write the run record here.")] = None,
+) -> None:
+    """Judge weights on a data set they were not trained on, by three views of the tokens."""
+    from reidlab import recipes
+    from reidlab.data import DatasetError, open_dataset
+    from reidlab.models import TokenBackbone, WeightsError, load_weights
+    from reidlab.training.zero_shot import zero_shot_record
+
+    recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights)
+    backbone = TokenBackbone(recipe.backbone, recipe.image_size)
+    try:
+        load_weights(backbone, weights)
+        found = zero_shot_record(backbone, open_dataset(name, root), recipe)
+    except (DatasetError, WeightsError) as error:
+        _fail(error)
+    for view in ("class", "pooled", "rows"):
+        rank1, mean = (100 * found.metrics[f"{view}_{key}"] for key in ("rank1", "mAP"))
+        typer.echo(f"{view:6}  Rank-1 {rank1:5.1f} %  mAP {mean:5.1f} %")
+    if save is not None:
+        found.save(save)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """The command line: each command on files made here, and each failure as one clear line."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from reidlab.cli import app
-from reidlab.training.record import RunRecord
 
 
 def run(*arguments: object):
@@ -34,10 +32,14 @@ def market(tmp_path):
 
 
 def record(path, **changes) -> None:
-    """A record file with every field of the schema; only names matter here."""
-    empty = {field.name: None for field in dataclasses.fields(RunRecord)}
-    schema = {"schema": 1, "experiment": {"lr": 0.1, "name": "a"}, "history": [{"epoch": 1}]}
-    path.write_text(json.dumps(empty | schema | changes))
+    """A small but whole run record."""
+    whole = {
+        "schema": 1, "experiment": {"lr": 0.1, "name": "a"}, "seed": 0, "commit": None,
+        "dirty": None, "data": {"name": "toy", "fingerprint": "0"}, "environment": {}, "metrics": {"rank1": 0.5},
+        "seconds": {"train": 1.0}, "images_per_second": 1.0, "peak_memory_mb": 1.0,
+        "started": "2026-01-01", "finished": "2026-01-01", "history": [{"epoch": 1}],
+    }  # fmt: skip
+    path.write_text(json.dumps(whole | changes))
 
 
 def test_describe_counts(market):
@@ -89,3 +91,24 @@ def test_python_dash_m_answers_without_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "python -m reidlab" in done.stdout
+
+
+def test_zero_shot_judges_three_views_and_saves_the_record(market, tmp_path):
+    from reidlab.models import TokenBackbone
+    from reidlab.training.checkpoint import save_weights
+
+    save_weights(tmp_path / "w.safetensors", TokenBackbone())
+    given = ("--weights", tmp_path / "w.safetensors", "--save", tmp_path / "zero.json")
+    result = run("zero-shot", "market1501", market, *given)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.output.splitlines()] == ["class", "pooled", "rows"]
+    saved = json.loads((tmp_path / "zero.json").read_text())
+    assert saved["experiment"]["weights"] == "w.safetensors"
+    assert saved["metrics"]["rank1"] == saved["metrics"]["class_rank1"]
+
+
+def test_zero_shot_with_weights_that_are_not_there(market, tmp_path):
+    result = run("zero-shot", "market1501", market, "--weights", tmp_path / "no.safetensors")
+    assert result.exit_code == 1
+    assert "no.safetensors" in result.output
+    assert "Traceback" not in result.output

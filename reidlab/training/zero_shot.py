@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from reidlab.models import TokenBackbone
 from reidlab.training.embedding import embed
 from reidlab.training.pretrain import token_views
 from reidlab.training.recipe import Recipe
+from reidlab.training.record import RunRecord, describe_data, now, peak_memory_mb
 
 
 class _Views(nn.Module):
@@ -50,3 +52,29 @@ def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> dict[
         name: evaluate(q_emb[:, part], g_emb[:, part], *who, protocol=ds.protocol)
         for name, part in parts.items()
     }
+
+
+def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> RunRecord:
+    """`zero_shot` as a run record: the class token's numbers, and those of all three views.
+
+    Args:
+        backbone: With the weights that `recipe.weights` names.
+        ds: Judged by its protocol.
+        recipe: As in `zero_shot`.
+    """
+    started, clock = now(), time.perf_counter()
+    results = zero_shot(backbone, ds, recipe)
+    metrics: dict[str, Any] = results["class"].as_dict()
+    for view, result in results.items():
+        metrics |= {f"{view}_rank1": result.rank1, f"{view}_mAP": result.mAP}
+    return RunRecord(
+        experiment={"paper": "vit_baseline", "variant": "zero shot", **recipe.to_dict()},
+        seed=0,
+        data=describe_data(ds),
+        metrics=metrics,
+        seconds={"train": 0.0, "embed": time.perf_counter() - clock},
+        images_per_second=0.0,
+        peak_memory_mb=peak_memory_mb(next(backbone.parameters()).device),
+        started=started,
+        finished=now(),
+    )
