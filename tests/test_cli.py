@@ -35,7 +35,8 @@ def record(path, **changes) -> None:
     """A small but whole run record."""
     whole = {
         "schema": 1, "experiment": {"lr": 0.1, "name": "a"}, "seed": 0, "commit": None,
-        "dirty": None, "data": {"name": "toy", "fingerprint": "0"}, "environment": {}, "metrics": {"rank1": 0.5},
+        "dirty": None, "data": {"name": "toy", "fingerprint": "0"}, "environment": {},
+        "metrics": {"rank1": 0.5},
         "seconds": {"train": 1.0}, "images_per_second": 1.0, "peak_memory_mb": 1.0,
         "started": "2026-01-01", "finished": "2026-01-01", "history": [{"epoch": 1}],
     }  # fmt: skip
