@@ -1,0 +1,146 @@
+"""How many images a second does the synthetic world render, and does the work scale with cores?
+
+    python benchmarks/bench_synth.py --images 200
+
+One table: ways to cut the same work, images per second of the clock and per second of a busy core
+(the fairer number when others use the machine, too). The plain loop is the same mathematics without
+its two ideas: tiles that know which primitives they may show, and several images at once. All rows
+give the same bytes; the script checks it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reidlab.synth import World, render, write_dataset
+from reidlab.synth.scene import Scene
+from reidlab.synth.stage import Stage
+
+WORLD = World(seed=1, cameras=5, infrared_cameras=1, resolution=(192, 96))
+CHUNK = 48
+Key = tuple[int, int, int]
+
+
+def keys(count: int) -> list[Key]:
+    """`count` people, the cameras taking turns."""
+    total = WORLD.cameras + WORLD.infrared_cameras
+    return [(pid, pid % total, 0) for pid in range(1, count + 1)]
+
+
+def one_thread(todo: list[Key]) -> np.ndarray:
+    """Everything on one core."""
+    torch.set_num_threads(1)
+    return WORLD.render(todo).images
+
+
+def threads(todo: list[Key]) -> np.ndarray:
+    """A thread for each core, as `World.render` and `write_dataset` do it."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    return WORLD.render(todo).images
+
+
+def torch_threads(todo: list[Key]) -> np.ndarray:
+    """One caller; torch splits each operation over the cores."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    return WORLD._render_chunk(todo, jitter=1.0, device="cpu").images
+
+
+def plain_loop(todo: list[Key]) -> np.ndarray:
+    """Image by image, every primitive against every ray."""
+    torch.set_num_threads(1)
+    images = []
+    for key in todo:
+        cameras = WORLD.all_cameras.take(np.array([key[1]]))
+        stage = Stage(
+            WORLD.people([key[0]]), cameras, WORLD.shots([key], cameras), WORLD.resolution
+        )
+        scene = Scene(stage, slice(0, 1), torch.device("cpu"))
+        scene.shapes.bounds = torch.tensor([0.0, 1e6, 0.0, 1e6]).expand_as(scene.shapes.bounds)
+        scene.shapes.segment = torch.tensor([0.0] * 4 + [1e6]).expand_as(scene.shapes.segment)
+        images.append(render._render_group(scene)[0])
+    return np.concatenate(images)
+
+
+class Processes:
+    """A process for each core, started and warmed up before the clock runs."""
+
+    def __init__(self) -> None:
+        cores = os.cpu_count() or 1
+        self.pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+        list(self.pool.map(one_thread, [keys(8)] * cores))
+
+    def __call__(self, todo: list[Key]) -> np.ndarray:
+        """Chunks of the work to whoever is free."""
+        chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
+        return np.concatenate(list(self.pool.map(one_thread, chunks)))
+
+
+class Written:
+    """A thread for each core, and all of it on disk: JPEG, masks, table."""
+
+    def __call__(self, todo: list[Key]) -> None:
+        """About as many images as `todo` has keys."""
+        torch.set_num_threads(os.cpu_count() or 1)
+        world = World(seed=1, identities=max(4, len(todo) // 12), resolution=WORLD.resolution)
+        with tempfile.TemporaryDirectory() as folder:
+            write_dataset("market1501", Path(folder) / "set", world)
+            self.images = len(list(Path(folder).glob("set/*/*.jpg")))
+
+
+def machine() -> str:
+    """Name of the processor, cores, versions, and how busy the machine is."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        found = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        name = found[0].split(":")[1].strip() if found else name
+    load = os.getloadavg()[0]
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, load {load:.1f}"
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=200, help="images per row of the table")
+    todo = keys(parser.parse_args().images)
+    few = todo[: max(4, len(todo) // 10)]
+    reference = one_thread(todo)  # also makes the cameras and the noise bank
+    disk = Written()
+    ways: list[tuple[str, Callable[[list[Key]], np.ndarray | None], list[Key]]] = [
+        ("plain loop, one thread", plain_loop, few),
+        ("torch's own threads", torch_threads, few),
+        ("one thread", one_thread, todo),
+        ("a process for each core", Processes(), todo),
+        ("a thread for each core", threads, todo),
+        ("the same, written to disk", disk, todo),
+    ]
+    print(f"{machine()}\n{WORLD.resolution[0]}x{WORLD.resolution[1]} pixels, 2x2 samples each\n")
+    print("| way | images | images/s | images/core second | clock, times plain |")
+    print("|---|---:|---:|---:|---:|")
+    plain = 0.0
+    for name, way, work in ways:
+        started, busy = time.perf_counter(), time.process_time()
+        images = way(work)
+        seconds, busy = time.perf_counter() - started, time.process_time() - busy
+        if images is not None and not np.array_equal(images, reference[: len(work)]):
+            raise SystemExit(f"{name}: other bytes than one thread")
+        count = disk.images if way is disk else len(work)
+        plain = plain or count / seconds
+        core = "" if "process" in name else f"{count / busy:.0f}"
+        rate = f"{count / seconds:.0f}"
+        print(f"| {name} | {count} | {rate} | {core} | {count / seconds / plain:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
