@@ -144,7 +144,7 @@ def _vector(x: _Value, y: _Value, z: _Value) -> Array:
     return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
 
 
-def _mix(a: Array, b: Array, share: float) -> Array:
+def _mix(a: Array, b: Array, share: float | Array) -> Array:
     return a + (b - a) * share
 
 
@@ -190,14 +190,32 @@ def _leg(builder: _Builder, p: People, joints: dict[str, Array], side: int) -> N
     knee_r, ankle_r = 0.036 * h * slim, np.where(bare, 0.022, 0.030) * h
     builder.add(LEGS, cloth, (hip, knee), (0.056 * h * slim, knee_r))
     builder.add(LEGS, cloth, (knee, ankle), (knee_r, ankle_r))
-    shorts = 0.062 * h * p.girth, 0.052 * h * p.girth
-    builder.add(LEGS, BOTTOM, (hip, _mix(hip, knee, 0.94)), shorts, high=1.0, present=p.bottom == 1)
+    _drape(builder, p, (hip, knee, ankle))
     heel = ankle + _vector(0.0, -0.006 * h, -0.020 * h)
     builder.add(FEET, SHOES, (heel, tip), (0.026 * h, 0.020 * h))
     flat, sole = _vector(0.0, -0.012 * h, 0.0), (0.023 * h, 0.018 * h)
     builder.add(FEET, SOLE, (heel + flat, tip + flat), sole, squash=(1.15, 1.0))
-    boot = (ankle, _mix(ankle, knee, 0.42)), (0.030 * h, 0.037 * h)
+    boot = (ankle, _mix(ankle, knee, 0.42)), (0.034 * h, 0.041 * h)
     builder.add(FEET, SHOES, *boot, high=1.0, present=p.boots)
+
+
+def _drape(builder: _Builder, p: People, leg: tuple[Array, Array, Array]) -> None:
+    """What hangs over a leg moves with it, so that no thigh comes through a coat or a skirt."""
+    (hip, knee, ankle), h = leg, p.height
+    skirt, long, coat = p.bottom >= 2, p.bottom == 3, p.top == 4
+    wide = np.where(skirt, 0.064, 0.062) * h * p.girth, np.where(skirt, 0.060, 0.052) * h * p.girth
+    end = _mix(hip, knee, np.where(long, 1.0, np.where(skirt, 0.66, 0.94))[:, None])
+    builder.add(LEGS, BOTTOM, (hip, end), wide, high=1.0, present=p.bottom >= 1, torso=True)
+    shin = (knee, _mix(knee, ankle, 0.22)), (wide[1], wide[1])
+    builder.add(LEGS, BOTTOM, *shin, high=1.0, present=long, torso=True)
+    hem = _mix(hip, knee, np.where(coat, 1.0, np.where(p.top >= 2, 0.30, 0.20))[:, None])
+    over = 0.067 * h * p.girth, np.where(coat, 0.062, 0.066) * h * p.girth
+    builder.add(TORSO, TOP, (hip, hem), over, high=1.0, present=_hangs_out(p), torso=True)
+
+
+def _hangs_out(p: People) -> Array:
+    """Is the top worn over the trousers, not tucked into them?"""
+    return (p.top != 5) & ~(p.tucked & (p.top <= 1))
 
 
 def _skirt(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
@@ -258,13 +276,13 @@ def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     hem = hips + _vector(0.0, -length * h, 0.0)
     hem_r = (0.088 + np.where(coat, 0.030, 0.004)) * thick * bulk
     builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, depth + 0.16),
-                high=1.0, present=(lower == TOP) & ~dress, torso=True)  # fmt: skip
+                high=1.0, present=_hangs_out(p), torso=True)  # fmt: skip
     collar = (p.top >= 2) & (p.top <= 4)
     builder.add(TORSO, TOP, (neck + up(-0.010, -0.004), neck + up(0.018)), (0.042 * h, 0.044 * h),
                 present=collar, low=0.0, high=1.0, torso=True)  # fmt: skip
     hood = neck + up(-0.012, -0.050), neck + up(0.012, -0.062)
     builder.add(TORSO, TOP, hood, (0.048 * h, 0.030 * h), squash=(1.2, 0.8),
-                present=p.hood & collar)  # fmt: skip
+                present=p.hood & collar & (p.hair < 2))  # fmt: skip
 
 
 def _arm(builder: _Builder, p: People, pose: Pose, joints: dict[str, Array], side: int) -> Array:

@@ -67,12 +67,13 @@ class Stage:
         lows, highs = [], []
         for end, radius in ((s.a, s.ra), (s.b, s.rb)):
             x, y, depth = self.project(end)
-            reach = radius * np.minimum(s.squash.max(axis=2), 1.0) / depth
+            reach = radius * np.maximum(s.squash.max(axis=2), 1.0) / depth
             low = [np.where(s.present, v - reach, np.inf).min(axis=1) for v in (x, y)]
             high = [np.where(s.present, v + reach, -np.inf).max(axis=1) for v in (x, y)]
             lows.append(np.stack(low, axis=1))
             highs.append(np.stack(high, axis=1))
         low, high = np.minimum(*lows), np.maximum(*highs)
-        half_up = 0.5 * (high[:, 1] - low[:, 1]) * self.cameras.fill * self.shots.zoom
+        half = 0.5 * (high - low) * (self.cameras.fill * self.shots.zoom)[:, None]
+        half_up = np.maximum(half[:, 1], half[:, 0] * height / width)  # long strides need the width
         centre = 0.5 * (low + high) + self.shots.shift * 2 * half_up[:, None]
         return np.stack([centre[:, 0], centre[:, 1], half_up * width / height, half_up], axis=1)
