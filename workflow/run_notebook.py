@@ -305,7 +305,7 @@ def _batch_environment(run_dir: Path | None) -> Iterator[None]:
     os.environ.update(
         PYTHONHASHSEED="0",
         MPLBACKEND="module://matplotlib_inline.backend_inline",
-        REIDLAB_BATCH="1",
+        REIDLAB_PROGRESS="plain",
         JUPYTER_PREFER_ENV_PATH="1",
         PYDEVD_DISABLE_FILE_VALIDATION="1",
     )

@@ -44,7 +44,8 @@ class IdentityTarget:
     """
 
     def __init__(self, labels: Tensor | Sequence[int] | None = None) -> None:
-        self.labels = None if labels is None else torch.as_tensor(labels).long()
+        copied = labels if labels is None or isinstance(labels, Tensor) else torch.tensor([*labels])
+        self.labels = None if copied is None else copied.long()
 
     def scores(self, model: Any, images: Tensor, camids: Tensor | None) -> Tensor:
         """Logit of each image's identity, (B,)."""

@@ -158,7 +158,7 @@ def _row(record: Record, file: Path) -> dict[str, Any]:
         "seconds": round(total_seconds(record), 1),
         "device": record["environment"].get("device"),
         "commit": commit,
-        "record": file.as_posix(),
+        "record": file.name,
     }
 
 

@@ -39,21 +39,21 @@ def outputs(path: Path) -> str:
 
 
 def test_a_whole_run(tmp_path, monkeypatch):
-    monkeypatch.delenv("REIDLAB_BATCH", raising=False)
+    monkeypatch.delenv("REIDLAB_PROGRESS", raising=False)
     source = write(
         tmp_path / "a.ipynb",
         "import os, sys\nprint(profile, seed, rate, flag)\nprint(os.getcwd())",
-        "print(sys.executable, os.environ['REIDLAB_BATCH'], os.environ['PYTHONHASHSEED'])",
+        "print(sys.executable, os.environ['REIDLAB_PROGRESS'], os.environ['PYTHONHASHSEED'])",
     )
     before = source.read_bytes()
     given = {"profile": "smoke", "seed": "3", "rate": "1", "flag": "true"}
     seconds = rn.run_notebook(source, tmp_path / "out" / "a.ipynb", given)
     text = outputs(tmp_path / "out" / "a.ipynb").splitlines()
-    assert text == ["smoke 3 1.0 True", str(rn.KERNEL_CWD), f"{sys.executable} 1 0"]
+    assert text == ["smoke 3 1.0 True", str(rn.KERNEL_CWD), f"{sys.executable} plain 0"]
     assert seconds > 0
     assert source.read_bytes() == before
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.ipynb"]
-    assert "REIDLAB_BATCH" not in os.environ
+    assert "REIDLAB_PROGRESS" not in os.environ
 
 
 def test_a_misspelt_parameter_is_refused_and_the_valid_ones_are_named(tmp_path):
