@@ -119,7 +119,7 @@ class ReIDDataset:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split)):,}" for split in SPLITS)
-        return f"ReIDDataset({self.name!r}, {str(self.root)!r}: {sizes} images)"
+        return f"ReIDDataset({self.name!r} in {self.root.name!r}: {sizes} images)"
 
 
 def table(images: Iterable[Image]) -> pd.DataFrame:
