@@ -100,6 +100,8 @@ def check_page(page: Path, html: Path, anchors: dict[Path, set[str]]) -> Iterato
         soup, "Traceback (most recent call last)"
     ):
         yield "shows a traceback"
+    if str(ROOT) in text:
+        yield f"shows {ROOT}, a folder of the machine that built it"
     if "{glue" in text or "glue:" in _prose(soup) or soup.select(".pasted-text:empty"):
         yield "has glue that did not resolve"
     if soup.select(".problematic, .system-message"):

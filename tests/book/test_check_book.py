@@ -101,6 +101,7 @@ PLANTED = {
         'notebooks/00_a.ipynb">x</a>',
         "branch master",
     ),
+    "a folder of the machine": (f"<pre>{check_book.ROOT}/data</pre>", "of the machine that built"),
     "too heavy": ("<p>" + "x" * 2_100_000 + "</p>", "2.1 MB"),
 }
 
