@@ -8,12 +8,13 @@ tokens stay useless for retrieval.
 
 Each description answers two questions. *Who is it?* (identity loss, one classifier shared by all
 views, and triplet loss) and *what do they wear?*: garments, patterns, colours, things carried. Only
-a synthetic world knows the second answer for every picture. From random weights it is what gets the
-learning going: naming one of 3,000 people is a hard first lesson, naming a colour is not.
+a synthetic world knows the second answer for every picture. In short tries from random weights it
+got the learning going: naming one of 3,000 people is a hard first lesson, naming a colour is not.
+(A recorded ablation of this is still to be made.)
 
 The first part of the training sees small images (less than half of the tokens, twice the speed),
 the second the full size. Every step draws its batch and its augmentation from (seed, step) alone,
-so an interrupted run continues as if nothing had happened.
+so an interrupted training continues as if nothing had happened (rendering starts again).
 """
 
 from __future__ import annotations

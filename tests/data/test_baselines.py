@@ -67,15 +67,6 @@ def test_pixel_features_have_unit_length(market_root):
     np.testing.assert_allclose(np.linalg.norm(rows, axis=2), 1 / np.sqrt(14))
 
 
-def pku():
-    given = os.environ.get("REIDLAB_PKU_ROOT")
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "pku-reid"
-    root = Path(given) if given else beside
-    if not (root / "val").is_dir():
-        pytest.skip(f"PKU-Reid is not at {root}; set REIDLAB_PKU_ROOT to run this test")
-    return root
-
-
 @pytest.mark.parametrize(
     ("split", "sizes", "expected"),
     [
@@ -83,8 +74,8 @@ def pku():
         ("official", [992, 28, 181], [7.14, 32.14, 46.43, 10.56]),
     ],
 )
-def test_pixel_baseline_on_pku(split, sizes, expected):
-    ds = open_dataset("pku-reid", pku(), split=split)
+def test_pixel_baseline_on_pku(real_pku_root, split, sizes, expected):
+    ds = open_dataset("pku-reid", real_pku_root, split=split)
     assert ds.warnings == ()
     assert ds.describe()["images"].tolist() == sizes
     assert ds.describe()["difference"].tolist() == [0, 0, 0]

@@ -4,23 +4,11 @@ The values were computed by another program (float64, a stable sort of the score
 images, which are not ours to ship: set REIDLAB_PKU_ROOT to the folder that holds train/ and val/.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from reidlab.evaluation import evaluate
-
-
-def pku_root():
-    given = os.environ.get("REIDLAB_PKU_ROOT")
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "pku-reid"
-    root = Path(given) if given else beside
-    if not (root / "val").is_dir():
-        pytest.skip(f"PKU-Reid is not at {root}; set REIDLAB_PKU_ROOT to run this test")
-    return root
 
 
 def read(folder, flip=False):
@@ -46,8 +34,8 @@ def percent(query, gallery):
     return [round(100 * value, 2) for value in values]
 
 
-def test_all_images_against_all():
-    images = read(pku_root() / "val" / "all_imgs")
+def test_all_images_against_all(real_pku_root):
+    images = read(real_pku_root / "val" / "all_imgs")
     assert len(images[1]) == 192
     assert percent(images, images) == [5.21, 21.88, 30.21, 8.53]
 
@@ -56,8 +44,8 @@ def test_all_images_against_all():
     ("flip", "expected"),
     [(False, [7.14, 32.14, 46.43, 10.56]), (True, [3.57, 32.14, 46.43, 10.80])],
 )
-def test_official_query_and_gallery(flip, expected):
-    root = pku_root() / "val"
+def test_official_query_and_gallery(real_pku_root, flip, expected):
+    root = real_pku_root / "val"
     query, gallery = read(root / "query", flip), read(root / "gallery")
     assert (len(query[1]), len(gallery[1])) == (28, 181)
     assert percent(query, gallery) == expected
@@ -67,8 +55,8 @@ def test_official_query_and_gallery(flip, expected):
     ("camera", "expected"),
     [(0, [33.33, 65.62, 71.88, 24.50]), (1, [31.25, 71.88, 84.38, 24.37])],
 )
-def test_from_one_camera_to_the_other(camera, expected):
-    features, pids, camids = read(pku_root() / "val" / "all_imgs")
+def test_from_one_camera_to_the_other(real_pku_root, camera, expected):
+    features, pids, camids = read(real_pku_root / "val" / "all_imgs")
     one, other = camids == camera, camids != camera
     query = features[one], pids[one], camids[one]
     gallery = features[other], pids[other], camids[other]

@@ -67,8 +67,9 @@ def test_rendering_leaves_torch_as_it_was(reference):
 def test_the_mathematics_has_not_changed(style, expected):
     """Written weights, records and data sets rest on these bytes.
 
-    If you meant to change them, raise `VERSION` in reidlab/synth/world.py, put the new digest here
-    and train the shipped weights again. If you did not mean to: something you did changed them.
+    If you meant to change them, raise `VERSION` in reidlab/synth/world.py and put the new digest
+    here; the record of the shipped weights names the fingerprint of the world they saw, which was
+    version 1. If you did not mean to: something you did changed them.
     """
     knobs = {"cameras": 2, "infrared_cameras": 1, "occlusion": 0.5, "resolution": (64, 32)}
     pictures = World(seed=7, style=style, **knobs).render(keys(12, cameras=3))

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from reidlab.data import open_dataset
@@ -29,14 +28,6 @@ def write_noise(root: Path, seed: int = 0) -> Path:
                 name = f"{person:04d}_c{camera}s1_{frame:06d}_01.jpg"
                 Image.fromarray(pixels).save(root / folder / name, quality=90)
     return root
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
