@@ -62,7 +62,7 @@ def test_written_once_resumed_and_rewritten(tmp_path, capsys):
 
 def test_older_code_is_replaced(tmp_path):
     out = tmp_path / "set"
-    asked = ms.request("market1501", World())
+    asked = ms.request("market1501", World(), {})
     (out / "query").mkdir(parents=True)
     (out / "world.json").write_text("{}")
     (tmp_path / ".set.generator.json").write_text(json.dumps(asked | {"code": "older"}))
