@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from reidlab import synth
 from reidlab.synth import World, suggested_world, write_dataset
-from reidlab.synth.layouts import LAYOUTS
+from reidlab.synth.layout import LAYOUTS
 from reidlab.synth.writers import resolve
 
 COMPLETE = "world.json"

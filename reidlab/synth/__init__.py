@@ -8,7 +8,7 @@ layout. To read the code, follow one image:
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
     shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
     render, world             many images and their truth
-    layouts, writers          which file each goes into, and a folder full of them
+    layout, writers           which file each goes into, and a folder full of them
 """
 
 from .body import PARTS

@@ -1,7 +1,7 @@
 """Write a `World` to disk in the layout of a real benchmark, with its truth beside it.
 
 Writing is atomic file by file and resumes where it was interrupted; `world.json` comes last, so its
-presence says that the set is whole. What goes where is said in `layouts`.
+presence says that the set is whole. What goes where is said in `layout`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .atomic import write_atomic
-from .layouts import LAYOUTS
-from .layouts.layout import PARTS, Entry, Layout
+from .layout import LAYOUTS
+from .layout.base import PARTS, Entry, Layout
 from .threads import in_threads
 from .world import World
 
@@ -43,6 +43,10 @@ def write_dataset(
     interrupted write continues; a finished one returns at once. The work is done in as many threads
     as torch would use.
 
+    A row of `attributes.csv` begins with file, split, pid and camid (from 0) as the layout tells
+    them, then person, camera and index: the image of the world that it is. A file that two lists
+    name has the split "query+gallery", one that no list names "unused".
+
     `suggested_world(layout)` is a world that fits. Options, with defaults:
 
     - market1501: `train_fraction=0.6` of the people to train on; `junk=0.1` (id -1) and
@@ -50,11 +54,11 @@ def write_dataset(
     - dukemtmc, occluded-duke: `train_fraction=0.5`; `distractors=0.2`, images of people seen by one
       camera, as a share of the gallery.
     - msmt17: `train_fraction=0.25`; `val=0.07` of the training images; `version="V1"` or "V2".
-    - cuhk03-np, cuhk03-classic (the same folder): `train_fraction=0.52` of the new protocol;
+    - cuhk03-np, cuhk03-classic (the same folder): `train_fraction=0.523` of the new protocol;
       `form="mat"` (one archive), "images" (converted) or "market" (the copy like Market-1501).
-    - veri776: `train_fraction=0.74`; the world is turned into vehicles.
+    - veri776: `train_fraction=0.742`; the world is turned into vehicles.
     - randperson: `order="scene-camera"` or "camera-scene" in the names.
-    - sysu-mm01: `train_fraction=0.8`, validation people included; camera 3 hangs beside camera 2.
+    - sysu-mm01: `train_fraction=0.805`, validation people included; camera 3 hangs beside camera 2.
     - regdb: none; the infrared camera hangs beside the visible one.
     - pku-reid: `form="la-tf-pp"` or "57-57" (the release); `train_fraction=None`: 62 of 74, or
       half. Image 1 to 8 of a person shows them turned by as many eighths.

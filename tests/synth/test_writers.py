@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reidlab.synth import World, layouts, write_dataset, writers
-from reidlab.synth.layouts import market1501
+from reidlab.synth.layout import market1501
 
 NAME = re.compile(r"^(-?\d+)_c(\d)s(\d)_(\d+)_(\d+)\.jpg$")
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")

@@ -1,4 +1,4 @@
-"""The layouts that a world can be written in, one module each; see `layout` for what one is."""
+"""The layouts that a world can be written in, one module each; see `base` for what one is."""
 
 from . import (
     cuhk03,
@@ -13,7 +13,7 @@ from . import (
     sysu_mm01,
     veri776,
 )
-from .layout import Layout
+from .base import Layout
 
 LAYOUTS: dict[str, Layout] = {
     "market1501": market1501.LAYOUT,

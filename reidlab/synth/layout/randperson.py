@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from ..world import World
-from .layout import Entry, Layout, expect_choice, expect_room
+from .base import Entry, Layout, expect_choice, expect_room
 
 FIRST = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)  # camera of each scene, counted over all scenes
 CAMERAS = 19

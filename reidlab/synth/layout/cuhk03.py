@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..world import World
-from .layout import (
+from .base import (
     EMPTY,
     QUERY,
     SPLIT,
@@ -83,7 +83,7 @@ def check(world: World, *, train_fraction: float, form: str) -> None:
 
 def pair_sizes(identities: int) -> list[int]:
     """People in each pair, in the proportion of the real set, nowhere none."""
-    shares = np.cumsum(PAIRS) / sum(PAIRS)
+    shares = np.cumsum(np.array(PAIRS) - 1) / (sum(PAIRS) - len(PAIRS))
     spare = identities - len(PAIRS)
     ends = [0, *(round(spare * share) + i for i, share in enumerate(shares, start=1))]
     return [int(high - low) for low, high in pairwise(ends)]
@@ -206,7 +206,7 @@ def write_config(path: Path, splits: dict[Cell, str]) -> None:
 
 
 LAYOUT = Layout(
-    options={"train_fraction": 0.52, "form": "mat"},
+    options={"train_fraction": 0.523, "form": "mat"},
     suggested={"cameras": 10, "images_per_camera": 5, "resolution": (160, 60)},
     check=check,
     entries=entries,

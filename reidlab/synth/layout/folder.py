@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..atomic import write_atomic
 from ..world import World
-from .layout import Entry, Layout, expect_fraction, expect_protocol, standard_split, views
+from .base import Entry, Layout, expect_fraction, expect_protocol, standard_split, views
 
 
 def check(world: World, *, train_fraction: float) -> None:

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..atomic import write_lines
-from ..styles import COLOURS
 from ..world import World
-from .layout import (
+from .base import (
     Entry,
     Key,
     Layout,
@@ -32,14 +30,17 @@ from .layout import (
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 # Numbers of the set's own lists, counted from 1.
-PAINTS = {
-    "yellow": (220, 190, 50), "orange": (220, 110, 30), "green": (50, 120, 70),
-    "gray": (125, 127, 130), "red": (175, 40, 45), "blue": (45, 85, 160),
-    "white": (232, 231, 226), "golden": (190, 155, 90), "brown": (100, 66, 45),
-    "black": (30, 30, 33),
-}  # fmt: skip
+COLOURS = (
+    "yellow", "orange", "green", "gray", "red", "blue", "white", "golden", "brown", "black",
+)  # fmt: skip
 KINDS = ("sedan", "suv", "van", "hatchback", "mpv", "pickup", "bus", "truck", "estate")
-_KINDS = {"saloon": "sedan", "lorry": "truck"}  # where this world has another word
+# Where this world has another word.
+_KINDS = {"saloon": "sedan", "lorry": "truck"}
+_COLOURS = {
+    "silver": "gray", "grey": "gray", "graphite": "gray", "beige": "golden", "navy": "blue",
+    "light blue": "blue", "burgundy": "red", "cream": "white", "teal": "green", "gold": "golden",
+    "violet": "blue", "dark green": "green",
+}  # fmt: skip
 _POINTS = " ".join(["-1"] * 40)
 _STEP = 5  # frames between two images of a track
 
@@ -76,7 +77,7 @@ def _name(key: Key) -> str:
 def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: float) -> pd.DataFrame:
     """Lists, XML and views."""
     told = table.assign(name=[Path(file).name for file in table["file"]], view=views(table))
-    told["paint"], told["type"] = _paints(told), _types(told)
+    told["paint"], told["type"] = _numbers(told, "colour", "grey"), _numbers(told, "kind", "saloon")
     told = told.sort_values("name")
     lists = {"train": "train", "query": "query", "test": "gallery"}
     parts = {name: told[told["split"] == split] for name, split in lists.items()}
@@ -92,28 +93,18 @@ def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: flo
     _write_matches(root, parts["query"], parts["test"])
     tracks = parts["test"].groupby(["pid", "camid"])["name"].apply(" ".join)
     write_lines(root / "test_track.txt", list(tracks))
-    write_lines(root / "list_color.txt", _numbered(tuple(PAINTS)))
+    write_lines(root / "list_color.txt", _numbered(COLOURS))
     write_lines(root / "list_type.txt", _numbered(KINDS))
     cameras = [f"c{number:03d}" for number in range(1, total_cameras(world) + 1)]
     write_lines(root / "camera_ID.txt", cameras)
     return table
 
 
-def _paints(table: pd.DataFrame) -> list[int]:
-    """The nearest of the set's colours, from 1."""
-    column = next(name for name in ("body_colour", "top_colour") if name in table)
-    anchors = np.array(list(PAINTS.values()), dtype=np.float64)
-    nearest = {
-        name: int(((anchors - np.array(rgb)) ** 2).sum(axis=1).argmin()) + 1
-        for name, rgb in COLOURS.items()
-    }
-    return [nearest[name] for name in table[column]]
-
-
-def _types(table: pd.DataFrame) -> list[int]:
-    """The set's number of the kind of vehicle, from 1."""
-    kinds = table["kind"] if "kind" in table else ["saloon"] * len(table)
-    return [KINDS.index(_KINDS.get(kind, kind)) + 1 for kind in kinds]
+def _numbers(table: pd.DataFrame, column: str, default: str) -> list[int]:
+    """The set's numbers, from 1, of what the truth names; people have neither kind nor paint."""
+    listed, words = (KINDS, _KINDS) if column == "kind" else (COLOURS, _COLOURS)
+    told = table[column] if column in table else [default] * len(table)
+    return [listed.index(words.get(word, word)) + 1 for word in told]
 
 
 def _xml(part: pd.DataFrame, tag: str) -> list[str]:
@@ -152,7 +143,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 LAYOUT = Layout(
-    options={"train_fraction": 0.74},
+    options={"train_fraction": 0.742},
     suggested={"cameras": 6, "images_per_camera": 4, "resolution": (96, 128)},
     check=check,
     entries=entries,

@@ -19,7 +19,7 @@ import pandas as pd
 from ..atomic import write_lines
 from ..styles import BOTTOMS, HAIR
 from ..world import World
-from .layout import TRIAL, Entry, Layout, expect_cameras, generator
+from .base import TRIAL, Entry, Layout, expect_cameras, generator
 
 TRIALS = 10
 MODALITIES = ("Visible", "Thermal")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..world import World
-from .layout import (
+from .base import (
     COPY,
     Entry,
     Key,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..atomic import write_atomic
-from .layout import PARTS
+from .base import PARTS
 
 _USER_BLOCK = 512  # bytes before the HDF5 file proper
 _CREATED = "Created on: Thu Jan  1 00:00:00 1970"  # the same world is the same bytes on any day

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..atomic import write_lines
 from ..world import World
-from .layout import (
+from .base import (
     PERMUTATION,
     SLOT,
     SPLIT,
@@ -117,7 +117,7 @@ def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: flo
 
 
 LAYOUT = Layout(
-    options={"train_fraction": 0.8},
+    options={"train_fraction": 0.805},
     suggested={
         "cameras": 4,
         "infrared_cameras": 2,

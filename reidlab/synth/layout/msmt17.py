@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..atomic import write_lines
 from ..world import World
-from .layout import (
+from .base import (
     SLOT,
     Entry,
     Layout,

@@ -6,7 +6,7 @@ No junk and no person 0: who distracts is somebody with an ordinary number, seen
 from __future__ import annotations
 
 from ..world import World
-from .layout import (
+from .base import (
     Entry,
     Key,
     Layout,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..world import World
-from .layout import (
+from .base import (
     Entry,
     Key,
     Layout,

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from ..atomic import write_lines
 from ..world import World
 from . import dukemtmc
-from .layout import Entry, Key, Layout
+from .base import Entry, Key, Layout
 
 _LEFT_OUT = 18  # one training image of so many: 904 of 16,522
+_KNEES = 0.4  # m above the floor
 
 
 def check(world: World, *, train_fraction: float, distractors: float) -> None:
@@ -53,10 +54,17 @@ def entries(world: World, *, train_fraction: float, distractors: float) -> list[
 
 
 def occluded(world: World, keys: list[Key]) -> NDArray[np.bool_]:
-    """(N,) whether something crosses the middle line of the person, as seen from the camera."""
+    """(N,) whether something hides the middle line of the person, up to the knees or higher."""
     cameras = world.all_cameras.take(np.array([camid for _, camid, _ in keys]))
-    present, aside, half_width = np.moveaxis(world.shots(keys, cameras).occluder, -1, 0)[:3]
-    hidden: NDArray[np.bool_] = ((present > 0) & (np.abs(aside) < half_width)).any(axis=1)
+    shots = world.shots(keys, cameras)
+    present, aside, half_width, half_height, ahead = np.moveaxis(shots.occluder, -1, 0)  # (N, 2)
+    near, far = cameras.near.T
+    there = np.hypot(near + shots.distance * (far - near), shots.aside * cameras.side)[:, None]
+    eye = cameras.height[:, None]
+    # Where the line of sight over its upper edge meets the person.
+    height = eye - (eye - 2 * half_height) * there / (there - ahead)
+    hides = (present > 0) & (np.abs(aside) < half_width) & (height > _KNEES)
+    hidden: NDArray[np.bool_] = hides.any(axis=1)
     return hidden
 
 
