@@ -8,7 +8,7 @@ A layout is data and functions, one module each. `write_dataset` asks it to look
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Layout:
     entries: Callable[..., list[Entry]]
     adapt: Callable[[World], World] = _as_it_is
     finish: Callable[..., pd.DataFrame] | None = None
-    encoding: str = field(default="")
+    encoding: str = ""
 
 
 def generator(world: World, *words: int) -> np.random.Generator:

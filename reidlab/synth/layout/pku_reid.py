@@ -29,6 +29,7 @@ ORIENTATIONS = 8
 _FRACTIONS = {"la-tf-pp": 62 / 74, "57-57": 0.5}
 _QUERIES = 28 / 192  # of the test images
 _ALONE = 11 / 28  # of the queries: those that are not in the gallery
+_BOTH = "query+gallery"
 
 
 def check(world: World, *, form: str, train_fraction: float | None) -> None:
@@ -76,9 +77,6 @@ def entries(world: World, *, form: str, train_fraction: float | None) -> list[En
             for split in ("all_imgs", *copies[image]):
                 found.append(Entry(f"val/{split}/{pid:03d}/{name}", split, key, pid, key[1]))
     return found
-
-
-_BOTH = "query+gallery"
 
 
 def _images(pid: int) -> list[tuple[str, Key]]:
