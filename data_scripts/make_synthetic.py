@@ -1,12 +1,12 @@
-"""Write a synthetic data set of people who do not exist, in the layout of a real benchmark.
+"""Write a synthetic data set, people or vehicles that do not exist, in the layout of a benchmark.
 
     python data_scripts/make_synthetic.py --layout market1501 --out data/plaza-market1501
-    python data_scripts/make_synthetic.py --layout market1501 --out data/crowded \
-        --identities 200 --knob occlusion=0.5 --knob style=station
+    python data_scripts/make_synthetic.py --layout msmt17 --out data/crowded \
+        --identities 200 --knob occlusion=0.5 --knob style=mall --option version=V2
 
-Running it again with the same options does nothing; an interrupted run goes on where it stopped;
-other options in the same folder replace the synthetic set there. A folder with anything else in it
-is never touched.
+Knobs begin at what suits the layout. Running it again with the same options does nothing; an
+interrupted run goes on where it stopped; other options in the same folder replace the synthetic set
+there. A folder with anything else in it is never touched.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from typing import Any
 from tqdm import tqdm
 
 from reidlab import synth
-from reidlab.synth import World, write_dataset
+from reidlab.synth import World, suggested_world, write_dataset
+from reidlab.synth.layout import LAYOUTS
+from reidlab.synth.writers import resolve
 
 COMPLETE = "world.json"
 UNFINISHED = "world.json.partial"
@@ -54,10 +57,7 @@ def knob(text: str) -> tuple[str, Any]:
     default = fields[name].default
     if isinstance(default, str):
         return name, value
-    try:
-        parsed = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        parsed = value
+    parsed = literal(value)
     if isinstance(default, tuple) and isinstance(parsed, list):
         parsed = tuple(parsed)
     if isinstance(default, float) and type(parsed) is int:
@@ -69,13 +69,52 @@ def knob(text: str) -> tuple[str, Any]:
     return name, parsed
 
 
-def request(layout: str, world: World) -> dict[str, Any]:
-    """What decides the files: layout, knobs, and the code that draws them."""
-    code = hashlib.sha256()
-    for path in sorted(Path(str(synth.__file__)).parent.rglob("*.py")):
-        code.update(path.name.encode() + b"\0" + path.read_bytes())
-    knobs = json.loads(json.dumps(dataclasses.asdict(world)))
-    return {"layout": layout, "world": knobs, "code": code.hexdigest()}
+def option(text: str) -> tuple[str, Any]:
+    """Split `name=value` of a layout's option; `resolve` judges it.
+
+    Raises:
+        OptionError: without "=".
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise OptionError(f"{text!r} is no option of a layout: write name=value")
+    return name, literal(value)
+
+
+def literal(text: str) -> Any:
+    """A Python literal, or else text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def request(layout: str, world: World, options: dict[str, Any]) -> dict[str, Any]:
+    """What decides the files: layout and its options, knobs, and the code that draws them.
+
+    Raises:
+        ValueError: the layout cannot be written from this world with these options.
+    """
+    _, options = resolve(layout, world, options)
+    code, folder = hashlib.sha256(), Path(str(synth.__file__)).parent
+    for path in sorted(folder.rglob("*.py")):
+        code.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    asked = {"layout": layout, "options": options, "world": dataclasses.asdict(world)}
+    return {**json.loads(json.dumps(asked)), "code": code.hexdigest()}
+
+
+def choices() -> str:
+    """Layouts with what is suggested and what can be chosen, and the knobs: the end of --help."""
+
+    def told(values: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name}={value!r}" for name, value in values.items()) or "none"
+
+    lines = ["layouts, the knobs that they begin with, and their options:"]
+    for name, layout in LAYOUTS.items():
+        lines += [f"  {name}", f"    knobs: {told(layout.suggested)}"]
+        lines += [f"    options: {told(layout.options)}"]
+    knobs = {field.name: field.default for field in dataclasses.fields(World)}
+    return "\n".join([*lines, "knobs of every world:", *(f"  {k}={v!r}" for k, v in knobs.items())])
 
 
 def prepare(out: Path, asked: dict[str, Any]) -> bool:
@@ -109,22 +148,30 @@ def prepare(out: Path, asked: dict[str, Any]) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog=choices(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--layout", default="market1501", help="whose files it looks like")
     parser.add_argument("--out", type=Path, required=True, help="folder of the data set")
     for name in SHORTCUTS:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="VALUE")
     parser.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     arguments = parser.parse_args(argv)
     short = [f"{n}={v}" for n in SHORTCUTS if (v := getattr(arguments, n)) is not None]
     try:
-        world = World(**dict(knob(text) for text in [*short, *arguments.knob]))
-        if not prepare(arguments.out, request(arguments.layout, world)):
+        knobs = dict(knob(text) for text in [*short, *arguments.knob])
+        options = dict(option(text) for text in arguments.option)
+        world = suggested_world(arguments.layout, **knobs)
+        if not prepare(arguments.out, request(arguments.layout, world, options)):
             print(f"{arguments.out}: already complete")
             return 0
         with tqdm(unit=" images", desc=arguments.out.name, disable=None) as bar:
-            write_dataset(arguments.layout, arguments.out, world, progress=partial(_show, bar))
-    except (OptionError, ValueError, OSError) as error:
+            show = partial(_show, bar)
+            write_dataset(arguments.layout, arguments.out, world, progress=show, **options)
+    except (OptionError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{arguments.out}: written")

@@ -7,12 +7,22 @@ layout. To read the code, follow one image:
     body, stage               a person and a pose as tapered capsules, in a place before the camera
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
     shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
-    render, world, writers    many images, their truth, and a folder full of them
+    render, world             many images and their truth
+    layout, writers           which file each goes into, and a folder full of them
 """
 
 from .body import PARTS
 from .styles import STYLES
 from .world import PRETRAINING_SEEDS, Pictures, World
-from .writers import layouts, write_dataset
+from .writers import layouts, suggested_world, write_dataset
 
-__all__ = ["PARTS", "PRETRAINING_SEEDS", "STYLES", "Pictures", "World", "layouts", "write_dataset"]
+__all__ = [
+    "PARTS",
+    "PRETRAINING_SEEDS",
+    "STYLES",
+    "Pictures",
+    "World",
+    "layouts",
+    "suggested_world",
+    "write_dataset",
+]

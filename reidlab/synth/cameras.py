@@ -7,7 +7,8 @@ where they stand: the background tells the camera, not the person.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from .styles import COLOURS, STYLES, Style
 Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene
 TONES = 1024  # entries of a camera's tone curve
+# How the columns begin that say where a camera hangs and what is there.
+_PLACE = ("height", "near", "side", "azimuth", "spread", "fill", "floor", "backdrop", "box")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,15 @@ def sample_cameras(
         columns["haze"] = np.where(dark, d.uniform(0.5, 0.9), columns["haze"])
         columns["haze_colour"] = np.where(dark[:, None], 0.015, columns["haze_colour"])
     return Cameras(**columns)
+
+
+def hang_beside(cameras: Cameras, pairs: Sequence[tuple[int, int]]) -> Cameras:
+    """Hang camera `pair[0]` beside `pair[1]`: place and scene are one, light and lens are not."""
+    source = np.arange(len(cameras))
+    for moved, fixed in pairs:
+        source[moved] = fixed
+    place = [f.name for f in fields(cameras) if f.name.startswith(_PLACE)]
+    return replace(cameras, **{name: getattr(cameras, name)[source] for name in place})
 
 
 def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from .body import ACCESSORY, OCCLUDER
-from .cameras import Cameras, sample_cameras
+from .cameras import Cameras, hang_beside, sample_cameras
 from .draws import VISIT, Draws
 from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People, sample_people
 from .render import render
@@ -43,6 +43,7 @@ _RANGES = {
     "jitter": (0.0, 5.0),
     "pose": (0.0, 1.5),
     "detail": (0.2, 4.0),
+    "orientations": (0, 360),
 }
 
 
@@ -74,6 +75,10 @@ class World:
         detail: multiplies the size of stripes, checks, logos and prints.
         resolution: (height, width) in pixels, multiples of 4.
         style: the domain: "plaza", "mall", "night-street" or "random".
+        orientations: 0: people walk as they like; n: image `index` of a person shows them turned
+            by (index % n) / n of a full turn, from facing the camera.
+        twins: pairs (infrared camera, visible camera) that hang side by side: they see the same
+            scene, and image `index` of a person is taken by both at the same instant.
 
     Raises:
         ValueError: a knob is outside its range; the message names it.
@@ -92,6 +97,8 @@ class World:
     detail: float = 1.0
     resolution: tuple[int, int] = (128, 64)
     style: str = "plaza"
+    orientations: int = 0
+    twins: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -113,6 +120,21 @@ class World:
                 "of 4 from 16 to 1024"
             )
         object.__setattr__(self, "resolution", sides)
+        self._check_twins()
+
+    def _check_twins(self) -> None:
+        twins = tuple((int(dark), int(visible)) for dark, visible in self.twins)
+        object.__setattr__(self, "twins", twins)
+        total = self.cameras + self.infrared_cameras
+        for dark, visible in twins:
+            if not 0 <= visible < self.cameras <= dark < total:
+                raise ValueError(
+                    f"World(twins={twins}): expected pairs (infrared camera, visible camera); here "
+                    f"0 to {self.cameras - 1} are visible and {self.cameras} to {total - 1} "
+                    "infrared"
+                )
+        if len(dict(twins)) < len(twins):
+            raise ValueError(f"World(twins={twins}): an infrared camera hangs beside one other")
 
     def config(self) -> dict[str, object]:
         """Every knob and the version, as plain values: what `world.json` records."""
@@ -127,9 +149,10 @@ class World:
         """The cameras as columns; row = camera id."""
         total = self.cameras + self.infrared_cameras
         dark = [camid >= self.cameras for camid in range(total)]
-        return sample_cameras(
+        cameras = sample_cameras(
             self.seed, list(range(total)), dark, style=self.style, clutter=self.clutter
         )
+        return hang_beside(cameras, self.twins)
 
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
@@ -152,14 +175,24 @@ class World:
         self, keys: list[tuple[int, int, int]], cameras: Cameras, *, jitter: float = 1.0
     ) -> Shots:
         """What is peculiar to the images `keys`; `jitter` multiplies the world's own."""
-        return sample_shots(
+        sample = partial(
+            sample_shots,
             self.seed,
-            keys,
-            cameras,
+            cameras=cameras,
             pose=self.pose,
             jitter=self.jitter * jitter,
             occlusion=self.occlusion,
         )
+        shots = sample(keys)
+        beside = dict(self.twins)
+        if any(camid in beside for _, camid, _ in keys):  # the instant is that of the other camera
+            there = sample([(pid, beside.get(camid, camid), index) for pid, camid, index in keys])
+            own = {name: getattr(shots, name) for name in ("shift", "zoom", "exposure", "noise")}
+            shots = replace(there, **own)
+        if self.orientations:
+            turned = np.array([index % self.orientations for _, _, index in keys])
+            shots = replace(shots, azimuth=np.pi + 2 * np.pi * turned / self.orientations)
+        return shots
 
     def render(
         self,

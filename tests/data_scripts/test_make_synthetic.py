@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_scripts import make_synthetic as ms
-from reidlab.synth import World
+from reidlab.synth import World, layouts
 
 TINY = ["--identities", "4", "--cameras", "2", "--knob", "resolution=(32, 16)"]
 
@@ -62,7 +62,7 @@ def test_written_once_resumed_and_rewritten(tmp_path, capsys):
 
 def test_older_code_is_replaced(tmp_path):
     out = tmp_path / "set"
-    asked = ms.request("market1501", World())
+    asked = ms.request("market1501", World(), {})
     (out / "query").mkdir(parents=True)
     (out / "world.json").write_text("{}")
     (tmp_path / ".set.generator.json").write_text(json.dumps(asked | {"code": "older"}))
@@ -77,3 +77,47 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
     assert ms.main(["--out", str(tmp_path)]) == 2
     assert "nothing was touched" in capsys.readouterr().err
     assert files(tmp_path) == before
+
+
+def test_a_layout_begins_with_its_own_knobs_and_takes_options(tmp_path):
+    out = tmp_path / "set"
+    command = ["--layout", "randperson", "--out", str(out), *TINY, "--option"]
+    assert ms.main([*command, "order=camera-scene"]) == 0
+    told = json.loads((out / "world.json").read_text())
+    assert told["split"] == {"layout": "randperson", "order": "camera-scene"}
+    assert (told["world"]["style"], told["world"]["cameras"]) == ("random", 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--layout", "imagenet"], "'imagenet' cannot be written"),
+        (["--option", "version=V2"], "no option version"),
+        (["--option", "junk"], "write name=value"),
+        (["--option", "junk=much"], "junk='much'"),
+        (["--images-per-camera", "1"], "images_per_camera=1"),
+    ],
+)
+def test_what_cannot_be_written_leaves_the_older_set(tmp_path, capsys, wrong, message):
+    out = tmp_path / "set"
+    assert ms.main(["--out", str(out), *TINY]) == 0
+    before = files(tmp_path)
+    assert ms.main(["--out", str(out), *TINY, *wrong]) == 2
+    assert message in capsys.readouterr().err
+    assert files(tmp_path) == before
+
+
+def test_other_options_are_another_set(tmp_path, capsys):
+    out = tmp_path / "set"
+    for junk in ("0.5", "0.0"):
+        assert ms.main(["--out", str(out), *TINY, "--option", f"junk={junk}"]) == 0
+    assert "written anew" in capsys.readouterr().out
+    assert not list((out / "bounding_box_test").glob("-1_*"))
+
+
+def test_help_lists_layouts_and_knobs(capsys):
+    with pytest.raises(SystemExit):
+        ms.main(["--help"])
+    text = capsys.readouterr().out
+    for word in (*layouts(), "version='V1'", "occlusion=0.1", "resolution=(96, 128)"):
+        assert word in text

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from reidlab.synth import World, layouts, write_dataset, writers
+from reidlab.synth.layout import market1501
 
 NAME = re.compile(r"^(-?\d+)_c(\d)s(\d)_(\d+)_(\d+)\.jpg$")
 FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
@@ -59,7 +60,7 @@ def parsed(root, folder):
 
 
 def test_the_layout_is_named():
-    assert layouts() == ("market1501",)
+    assert layouts()[0] == "market1501"
 
 
 def test_folders_and_names(whole):
@@ -128,7 +129,7 @@ def test_files_show_the_world(whole, table):
 def test_names_stay_unique_in_a_large_world():
     """Counted, not written: junk of one camera and label must not collide."""
     world = World(seed=1, identities=2500, cameras=9, images_per_camera=4)
-    entries = writers._market1501(world, train_fraction=0.3, junk=0.5, distractors=0.5)
+    entries = market1501.entries(world, train_fraction=0.3, junk=0.5, distractors=0.5)
     files = [entry.file for entry in entries]
     assert len(set(files)) == len(files) > 100_000
     assert all(NAME.match(name.split("/")[1]) for name in files)
@@ -190,7 +191,7 @@ KILLED = """
 import sys, time
 from reidlab.synth import World, write_dataset, writers
 writers._CHUNK = 7
-atomic, count = writers._write_atomic, 0
+atomic, count = writers.write_atomic, 0
 def half(path, content):
     global count
     count += 1
@@ -199,7 +200,7 @@ def half(path, content):
         print("mid-write", flush=True)
         time.sleep(600)
     atomic(path, content)
-writers._write_atomic = half
+writers.write_atomic = half
 write_dataset("market1501", sys.argv[1], World(seed=5, identities=10, cameras=3, infrared_cameras=1,
               resolution=(32, 16)))
 """

@@ -1,0 +1,58 @@
+"""RandPerson's subset: `randperson_subset/000000_s00_c00_f000264.jpg`, to train on alone.
+
+Person, scene, camera of the scene, frame, all from 0. The first release wrote the camera before the
+scene; `order="camera-scene"` writes these names.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from ..world import World
+from .base import Entry, Layout, expect_choice, expect_room
+
+FIRST = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)  # camera of each scene, counted over all scenes
+CAMERAS = 19
+_ORDERS = {
+    "scene-camera": "s{scene:02d}_c{camera:02d}",
+    "camera-scene": "c{camera:02d}_s{scene:02d}",
+}
+_STEP = 24  # frames: one a second
+
+
+def check(world: World, *, order: str) -> None:
+    """Nineteen visible cameras at most."""
+    expect_choice("order", order, _ORDERS)
+    expect_room(world, people=1_000_000, cameras=CAMERAS)
+    if world.infrared_cameras:
+        raise ValueError(
+            f"World(infrared_cameras={world.infrared_cameras}): this layout has visible cameras "
+            "alone"
+        )
+    if world.images_per_camera > 1000:
+        raise ValueError(
+            f"World(images_per_camera={world.images_per_camera}): frames of this layout have room "
+            "for 1000 images of a person in a camera"
+        )
+
+
+def entries(world: World, *, order: str) -> list[Entry]:
+    """One flat folder."""
+    found = []
+    for person, camids in world.visits(list(range(1, world.identities + 1))).items():
+        for camid in camids:
+            scene = bisect_right(FIRST, camid) - 1
+            place = _ORDERS[order].format(scene=scene, camera=camid - FIRST[scene])
+            for index in range(world.images_per_camera):
+                frame = _STEP * ((person * 89 + camid * 7) % 40_000 + index)
+                file = f"randperson_subset/{person - 1:06d}_{place}_f{frame:06d}.jpg"
+                found.append(Entry(file, "train", (person, camid, index), person - 1, camid))
+    return found
+
+
+LAYOUT = Layout(
+    options={"order": "scene-camera"},
+    suggested={"cameras": 9, "images_per_camera": 2, "resolution": (128, 64), "style": "random"},
+    check=check,
+    entries=entries,
+)
