@@ -22,7 +22,8 @@ Privacy
 Written are images_labeled/ and images_detected/ with names such as 1_001_1_01.png (camera pair 1,
 person 1, view 1, slot 1), testsets.csv with the columns split (from 0), pair and person (from 1),
 and the two files of the new protocol. A folder with cuhk-03.mat in it is read where it lies and the
-images are written to --out. Without the two files there is the classic protocol alone.
+images are written to --out. Without the two files there is the classic protocol alone. Once all
+images are there, a cuhk-03.mat that was unpacked to --out is not needed any more.
 
 Without any data, people who do not exist, in the same layout:
 
