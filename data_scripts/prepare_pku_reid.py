@@ -6,7 +6,7 @@ What it is
     repository of LA-TF++ holds 74 of the people, in a split of its own.
 Whom to ask
     Nobody for the part: it is the folder `data` of github.com/aditi184/Person_Re-Identification.
-    For the whole, the page of the data set's authors.
+    For the whole, the data set's own page, github.com/charliememory/PKU-Reid-Dataset.
 Licence
     CC BY-NC-SA 4.0, as stated by its authors: name them, no commerce, pass it on alike.
 Privacy
