@@ -20,7 +20,7 @@ Privacy
         --out data/cuhk03
 
 Written are images_labeled/ and images_detected/ with names such as 1_001_1_01.png (camera pair 1,
-person 1, view 1, slot 1), testsets.csv with the columns split (from 0), pair and person (from 1),
+person 1, view 1, slot 1 of 10), testsets.csv with the columns split (from 0), pair and person,
 and the two files of the new protocol. A folder with cuhk-03.mat in it is read where it lies and the
 images are written to --out. Without the two files there is the classic protocol alone. Once all
 images are there, a cuhk-03.mat that was unpacked to --out is not needed any more.
@@ -51,7 +51,7 @@ from reidlab.data.prepare import PrepareError, Recipe, put, run, written_whole
 BOXES = ("labeled", "detected")
 CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
 MAT = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")  # where a root may hold it
-SLOTS = 5  # images of a person in one view; columns 1-5 are the first view, 6-10 the second
+SLOTS = 5  # of a person in one view: slots 1-5 are the first view, 6-10 the second
 MARKET = ("bounding_box_train", "query", "bounding_box_test")
 
 
@@ -104,8 +104,8 @@ def images(file: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
             cell = file[grid[column, person]] if grid[column, person] else None
             if cell is None or cell.ndim != 3 or "MATLAB_empty" in cell.attrs:
                 continue
-            view, slot = divmod(column, SLOTS)
-            yield f"{pair}_{person + 1:03d}_{view + 1}_{slot + 1:02d}.png", cell[()].T
+            view = 1 if column < SLOTS else 2
+            yield f"{pair}_{person + 1:03d}_{view}_{column + 1:02d}.png", cell[()].T
 
 
 def testsets(file: Any) -> Iterator[tuple[int, int, int]]:

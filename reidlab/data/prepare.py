@@ -32,8 +32,7 @@ from typing import IO, Any, NamedTuple
 
 from tqdm import tqdm
 
-from reidlab.data.catalogue import open_dataset
-from reidlab.data.dataset import DatasetError, DatasetWarning
+from reidlab.data import DatasetError, DatasetWarning, open_dataset
 
 CHUNK = 1 << 20  # bytes read at once, so that no member is held whole in memory
 SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
@@ -358,7 +357,11 @@ def report(recipe: Recipe, root: Path) -> None:
             ds = open_dataset(name, root, **options)
         chosen = "".join(f", {key}={value!r}" for key, value in options.items())
         print(f"\nopen_dataset({name!r}, {str(root)!r}{chosen})")
-        print(ds.describe().transpose().to_string())
+        table = ds.describe()
+        numbers = table.select_dtypes("number")
+        print(numbers.transpose().to_string())
+        for column in table.columns.drop(numbers.columns):
+            print(f"{column}: {', '.join(map(str, table[column].unique()))}")
         for warning in ds.warnings:
             print(f"warning: {warning}", file=sys.stderr)
     for remark in recipe.remarks(root) if recipe.remarks else []:

@@ -12,7 +12,7 @@ from data_scripts import prepare_cuhk03 as pc
 from reidlab.data import prepare as p
 
 PEOPLE = (3, 2, 1, 1, 2)  # of each camera pair
-EMPTY = {(1, 1, 1, 2), (1, 3, 2, 5), (4, 1, 2, 1)}  # pair, person, view, slot
+EMPTY = {(1, 1, 2), (1, 3, 10), (4, 1, 6)}  # pair, person, slot
 CONFIGS = [f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in ("labeled", "detected")]
 
 
@@ -21,19 +21,19 @@ def size(pair, person):
     return 20 + 4 * pair + person, 8 + pair
 
 
-def pixels(boxes, pair, person, view, slot):
-    seed = [len(boxes), pair, person, view, slot]
+def pixels(boxes, pair, person, slot):
+    seed = [len(boxes), pair, person, slot]
     return np.random.default_rng(seed).integers(0, 256, (*size(pair, person), 3), np.uint8)
 
 
 def expected(boxes):
     return {
-        f"{pair}_{person:03d}_{view}_{slot:02d}.png": pixels(boxes, pair, person, view, slot)
+        f"{pair}_{person:03d}_{view}_{slot:02d}.png": pixels(boxes, pair, person, slot)
         for pair in range(1, 6)
         for person in range(1, PEOPLE[pair - 1] + 1)
-        for view in (1, 2)
-        for slot in range(1, 6)
-        if (pair, person, view, slot) not in EMPTY
+        for view, slots in ((1, (1, 2, 3, 4, 5)), (2, (6, 7, 8, 9, 10)))
+        for slot in slots
+        if (pair, person, slot) not in EMPTY
     }
 
 
@@ -76,11 +76,8 @@ def write_mat(path):
             for pair in range(1, 6):
                 people = [
                     [
-                        None
-                        if (pair, person, view, slot) in EMPTY
-                        else pixels(boxes, pair, person, view, slot)
-                        for view in (1, 2)
-                        for slot in range(1, 6)
+                        None if (pair, person, slot) in EMPTY else pixels(boxes, pair, person, slot)
+                        for slot in range(1, 11)
                     ]
                     for person in range(1, PEOPLE[pair - 1] + 1)
                 ]
