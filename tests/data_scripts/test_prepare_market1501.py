@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data_scripts import prepare_market1501 as pm
+from reidlab.data.prepare import PrepareError, unpack
 
 
 def jpg() -> bytes:
@@ -41,13 +42,13 @@ def listing(root) -> list[str]:
 
 def test_unpacks_the_images_once(tmp_path, members):
     archive(tmp_path / "m.zip", members)
-    assert pm.unpack(tmp_path / "m.zip", tmp_path / "out") == 3
+    assert unpack(pm.RECIPE, [tmp_path / "m.zip"], tmp_path / "out") == 3
     assert listing(tmp_path / "out") == [
         "bounding_box_test/0003_c2s1_000451_03.jpg",
         "bounding_box_train/0002_c1s1_000451_03.jpg",
         "query/0003_c1s1_000451_03.jpg",
     ]
-    assert pm.unpack(tmp_path / "m.zip", tmp_path / "out") == 0
+    assert unpack(pm.RECIPE, [tmp_path / "m.zip"], tmp_path / "out") == 0
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,8 @@ def test_unpacks_the_images_once(tmp_path, members):
 )
 def test_a_path_that_escapes_stops_everything(tmp_path, members, name):
     archive(tmp_path / "m.zip", {name: jpg()} | members)
-    with pytest.raises(pm.ArchiveError, match="points out of the folder"):
-        pm.unpack(tmp_path / "m.zip", tmp_path / "out")
+    with pytest.raises(PrepareError, match="points out of the folder"):
+        unpack(pm.RECIPE, [tmp_path / "m.zip"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -65,15 +66,15 @@ def test_a_file_that_differs_is_not_overwritten(tmp_path, members):
     mine = tmp_path / "out" / "query" / "0003_c1s1_000451_03.jpg"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(pm.ArchiveError, match="was not overwritten"):
-        pm.unpack(tmp_path / "m.zip", tmp_path / "out")
+    with pytest.raises(PrepareError, match="was not overwritten"):
+        unpack(pm.RECIPE, [tmp_path / "m.zip"], tmp_path / "out")
     assert mine.read_bytes() == b"mine"
 
 
 def test_an_incomplete_archive_names_what_is_missing(tmp_path, members):
     archive(tmp_path / "m.zip", {k: v for k, v in members.items() if "/query/" not in k})
-    with pytest.raises(pm.ArchiveError, match="no images in query"):
-        pm.unpack(tmp_path / "m.zip", tmp_path / "out")
+    with pytest.raises(PrepareError, match="no images in query"):
+        unpack(pm.RECIPE, [tmp_path / "m.zip"], tmp_path / "out")
 
 
 def test_half_a_download(tmp_path, members, capsys):
@@ -87,4 +88,4 @@ def test_the_counts_are_compared_with_the_published_ones(tmp_path, members, caps
     archive(tmp_path / "m.zip", members)
     assert pm.main([str(tmp_path / "m.zip"), "--out", str(tmp_path / "out")]) == 0
     output = capsys.readouterr()
-    assert "3 images written" in output.out
+    assert "3 files written" in output.out

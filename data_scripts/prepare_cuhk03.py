@@ -1,0 +1,208 @@
+"""Unpack your own copy of CUHK03, convert its MATLAB file to images, check it. No download.
+
+What it is
+    14,097 detected and 14,096 hand-labelled boxes of 1,467 people, each seen by one of five pairs
+    of cameras at the Chinese University of Hong Kong (CVPR 2014). One file, cuhk-03.mat, holds both
+    kinds of boxes and the 20 classic splits.
+Whom to ask
+    Its authors, by the form at ee.cuhk.edu.hk/~xgwang/CUHK_identification.html (an old page; it may
+    be gone). The new protocol (NP) is two small public files of
+    github.com/zhunzhong07/person-re-ranking: cuhk03_new_protocol_config_labeled.mat and
+    cuhk03_new_protocol_config_detected.mat.
+Licence
+    Research only, as far as known; not to be passed on.
+Privacy
+    Whether the people in it agreed to a data set is not stated in anything that we could check. Do
+    not show faces, do not look for the people.
+
+    python data_scripts/prepare_cuhk03.py cuhk03_release.zip \
+        cuhk03_new_protocol_config_labeled.mat cuhk03_new_protocol_config_detected.mat \
+        --out data/cuhk03
+
+Written are images_labeled/ and images_detected/ with names such as 1_001_1_01.png (camera pair 1,
+person 1, view 1, slot 1 of 10), testsets.csv with the columns split (from 0), pair and person,
+and the two files of the new protocol. A folder with cuhk-03.mat in it is read where it lies and the
+images are written to --out. Without the two files there is the classic protocol alone. Once all
+images are there, a cuhk-03.mat that was unpacked to --out is not needed any more.
+
+Without any data, people who do not exist, in the same layout:
+
+    python data_scripts/make_synthetic.py --layout cuhk03-np --out data/plaza-cuhk03
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from reidlab.data.prepare import PrepareError, Recipe, put, run, written_whole
+
+BOXES = ("labeled", "detected")
+CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
+MAT = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")  # where a root may hold it
+SLOTS = 5  # of a person in one view: slots 1-5 are the first view, 6-10 the second
+MARKET = ("bounding_box_train", "query", "bounding_box_test")
+
+
+def convert(source: Path, out: Path) -> tuple[Path, int]:
+    """Write the images and splits of cuhk-03.mat that are not in `out` yet.
+
+    One image after another: the file is never held in memory. testsets.csv is written last.
+
+    Args:
+        source: holds cuhk-03.mat; read only. Without that file, or where it was converted before,
+            nothing is done.
+        out: where the images go.
+
+    Returns:
+        The folder to open, and how many files were written.
+
+    Raises:
+        PrepareError: a broken file, or an image in `out` that differs.
+    """
+    mat = next((source / place for place in MAT if (source / place).is_file()), None)
+    if mat is None or (source != out and (source / "testsets.csv").is_file()):
+        return source, 0
+    with _opened(mat) as file:
+        written = 0
+        for boxes in BOXES:
+            cells = tqdm(images(file, boxes), desc=boxes, unit=" images", disable=None)
+            written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in cells)
+        for config in sorted(source.rglob("*.mat")) if source != out else []:
+            if re.fullmatch(CONFIG, config.name):
+                with config.open("rb") as stream:
+                    written += put(stream, config.stat().st_size, out / config.name, config)
+        splits = io.StringIO(newline="")
+        table = csv.writer(splits, lineterminator="\n")
+        table.writerow(("split", "pair", "person"))
+        table.writerows(testsets(file))
+    text = splits.getvalue().encode()
+    return out, written + put(io.BytesIO(text), len(text), out / "testsets.csv", mat)
+
+
+def images(file: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Name and (height, width, 3) pixels of each image; empty cells are passed over.
+
+    Args:
+        file: an open h5py file. MATLAB stores arrays by columns, so that all axes are reversed.
+        boxes: "labeled" or "detected".
+    """
+    for pair, people in enumerate(_cells(file, file[boxes]), start=1):
+        grid = file[people][()]  # references, (10 slots, people)
+        for person, column in itertools.product(range(grid.shape[1]), range(grid.shape[0])):
+            cell = file[grid[column, person]] if grid[column, person] else None
+            if cell is None or cell.ndim != 3 or "MATLAB_empty" in cell.attrs:
+                continue
+            view = 1 if column < SLOTS else 2
+            yield f"{pair}_{person + 1:03d}_{view}_{column + 1:02d}.png", cell[()].T
+
+
+def testsets(file: Any) -> Iterator[tuple[int, int, int]]:
+    """The people to test on: split (from 0), camera pair (from 1), person of the pair (from 1)."""
+    for split, rows in enumerate(_cells(file, file["testsets"])):
+        for pair, person in file[rows][()].T:
+            yield split, int(pair), int(person)
+
+
+def opens(root: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Each protocol that the folder has the files for, with both kinds of boxes."""
+    classic = [place for place in ("testsets.csv", "testsets.mat", *MAT) if (root / place).exists()]
+    protocols = ["cuhk03-np"] * has_new_protocol(root) + ["cuhk03-classic"] * bool(classic)
+    return [(name, {"boxes": boxes}) for name in protocols or ["cuhk03-np"] for boxes in BOXES]
+
+
+def has_new_protocol(root: Path) -> bool:
+    """Whether the two files are there, or the images sorted by them."""
+    configs = (root / f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in BOXES)
+    return all(config.is_file() for config in configs) or (root / "detected" / "query").is_dir()
+
+
+def remarks(root: Path) -> list[str]:
+    """Whether the protocol that most papers use can be read."""
+    if has_new_protocol(root):
+        return []
+    return [
+        "the two files of the new protocol (NP), on which most results since 2018 are, are not "
+        "there: run this again with them after the archive"
+    ]
+
+
+def _cells(file: Any, cell: Any) -> list[Any]:
+    """References in a MATLAB cell of n x 1, which is stored as (1, n)."""
+    return [reference for row in cell[()] for reference in row]
+
+
+def _opened(mat: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise PrepareError("to read cuhk-03.mat install h5py: pip install h5py") from error
+    try:
+        file = h5py.File(mat)
+    except OSError as error:
+        raise PrepareError(
+            f"{mat} is not a whole HDF5 file ({error}). Unpack or copy it again"
+        ) from error
+    missing = {*BOXES, "testsets"}.difference(file)
+    if missing:
+        raise PrepareError(
+            f"{mat} has no {', '.join(sorted(missing))}, expected {', '.join(BOXES)}, testsets; "
+            f"found {', '.join(sorted(file)[:5]) or 'nothing'}. Is it the file of the authors?"
+        )
+    return file
+
+
+def _save(pixels: NDArray[np.uint8], target: Path) -> bool:
+    """Write a PNG unless it is there; whether it was written."""
+    if target.exists():
+        with Image.open(target) as image:
+            if np.array_equal(np.asarray(image), pixels):
+                return False
+        raise PrepareError(
+            f"{target} is there and differs from cuhk-03.mat; it was not overwritten. Move it "
+            "away, or choose another folder with --out"
+        )
+    with written_whole(target) as beside:
+        Image.fromarray(pixels).save(beside, "PNG")
+    return True
+
+
+RECIPE = Recipe(
+    name="cuhk03",
+    keep=(
+        r"cuhk-03\.mat",
+        CONFIG,
+        r"images_(labeled|detected)/[^/]+\.png",
+        rf"(labeled|detected)/({'|'.join(MARKET)})/[^/]+\.(png|jpg)",
+        r"testsets\.(csv|mat)",
+    ),
+    forms=(
+        ("cuhk-03.mat",),
+        ("cuhk03_release/cuhk-03.mat",),
+        ("images_labeled/*.png", "images_detected/*.png"),
+        tuple(f"{boxes}/{part}/*.png" for boxes in BOXES for part in MARKET),
+    ),
+    convert=convert,
+    opens=opens,
+    remarks=remarks,
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    return run(RECIPE, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,528 @@
+"""Preparing a user's own copy of a data set: unpack it safely, convert it, check it.
+
+A script of `data_scripts/` is a docstring for people and a `Recipe` for this module. Nothing is
+ever downloaded. Archives are unpacked into a folder, an unpacked folder is checked where it lies
+and never written to. A second run does nothing, an interrupted one goes on: each file is written
+beside its place and then renamed, so that a file that is there is whole.
+
+An archive is judged before its first file is written. One that has a path out of the folder, a
+link or a device is refused as a whole: it is not what the authors publish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import lzma
+import re
+import shutil
+import stat
+import sys
+import tarfile
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from tqdm import tqdm
+
+from reidlab.data import DatasetError, DatasetWarning, open_dataset
+
+CHUNK = 1 << 20  # bytes read at once, so that no member is held whole in memory
+SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
+FOREIGN = re.compile(r"\.(rar|7z|z\d\d)$", re.IGNORECASE)
+PACKED = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$", re.IGNORECASE)
+LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store"}
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+)
+"""What the standard library raises where an archive is cut short or its bytes are wrong."""
+
+
+class PrepareError(Exception):
+    """A source that cannot be used, or not safely; the message says what to do instead."""
+
+
+class Kind(NamedTuple):
+    """How a set is told from another: its title, and names that no other set has."""
+
+    title: str
+    names: re.Pattern[str]
+
+
+def _kind(title: str, names: str) -> Kind:
+    return Kind(title, re.compile(rf"(?:^|/)(?:{names})$"))
+
+
+KINDS = {
+    "market1501": _kind("Market-1501", r"-?\d+_c\ds\d_\d+_\d+\.jpg"),
+    "dukemtmc": _kind("DukeMTMC-reID", r"\d{4}_c\d_f\d{7}\.jpg"),
+    "occluded-duke": _kind("Occluded-Duke", r"(train|query|gallery)\.list"),
+    "msmt17": _kind("MSMT17", r"\d{4}_\d{3}_\d{2}_\d{4}(morning|(after)?noon)_\d+_\d+(_ex)?\.jpg"),
+    "cuhk03": _kind("CUHK03", r"cuhk-03\.mat|\d_\d{3}_\d_\d{2}\.png|\d{4}_c\d_\d+\.png"),
+    "veri776": _kind("VeRi-776", r"\d{4}_c\d{3}_\d{8}_\d+\.jpg"),
+    "randperson": _kind("RandPerson", r"\d{6}_[sc]\d{2}_[sc]\d{2}_f\d{6}\.jpg"),
+    "sysu-mm01": _kind("SYSU-MM01", r"cam[1-6]/\d{4}/\d{4}\.jpg"),
+    "regdb": _kind("RegDB", r"(male|female)_(front|back)_[vt]_\d{5}_\d+\.bmp"),
+    "pku-reid": _kind("PKU-Reid", r"(\d{3}/0[12]_[1-8]|\d+_\d+_\d+)\.png"),
+}
+"""By the name of the script: `prepare_<name with _ for ->.py`."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is special about one data set.
+
+    Args:
+        name: key of `KINDS`.
+        keep: regular expressions of paths in an archive, matched at its end; what the first one
+            matches is the file's place below the output folder. Everything else is passed over.
+        forms: the layouts in which the set is complete, each as the glob patterns, relative to the
+            root, that must all match at least one file.
+        also: other kinds whose names belong here too.
+        leave: regular expression of source file names that are left alone.
+        convert: called with the folder that holds the unpacked files and the output folder; gives
+            back the folder to open and how many files it wrote.
+        opens: the names for `open_dataset`, with options, under which a root is checked; without
+            it `name` alone.
+        remarks: sentences about a root that its owner should know.
+    """
+
+    name: str
+    keep: tuple[str, ...]
+    forms: tuple[tuple[str, ...], ...]
+    also: tuple[str, ...] = ()
+    leave: str = r"(?!)"
+    convert: Callable[[Path, Path], tuple[Path, int]] | None = None
+    opens: Callable[[Path], list[tuple[str, dict[str, Any]]]] | None = None
+    remarks: Callable[[Path], list[str]] | None = None
+
+    @property
+    def title(self) -> str:
+        """As people write it."""
+        return KINDS[self.name].title
+
+    def place(self, path: PurePosixPath) -> PurePosixPath | None:
+        """Where a file of an archive goes, relative to the output folder; None: nowhere."""
+        for pattern in self.keep:
+            match = re.search(rf"(?:^|/)({pattern})$", path.as_posix())
+            if match:
+                return PurePosixPath(match[1])
+        return None
+
+
+class Member(NamedTuple):
+    """A file of an archive: its path with forward slashes, its bytes, and the archive's entry."""
+
+    path: PurePosixPath
+    size: int
+    entry: Any
+
+
+class Archive:
+    """A file that a user was given, as a list of members; also a lone file that is no archive."""
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+
+    def members(self) -> list[Member]:
+        """The files in it, in the order in which they are best read.
+
+        Raises:
+            PrepareError: a member that is not safe to unpack, or an archive that is not whole.
+        """
+        return [Member(PurePosixPath(self.source.name), self.source.stat().st_size, None)]
+
+    def open(self, member: Member) -> IO[bytes]:
+        """The bytes of a member."""
+        return self.source.open("rb")
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def safe(self, name: str) -> PurePosixPath:
+        """A member's path, with Windows' back-slashes turned.
+
+        Raises:
+            PrepareError: absolute, with a drive letter, or with a step upwards.
+        """
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
+            raise PrepareError(
+                f"{self.source}: member {name!r} points out of the folder. This is not the archive "
+                "the authors publish; do not unpack it"
+            )
+        return path
+
+    def refuse_special(self, name: str) -> PrepareError:
+        """The error for a member that is neither a file nor a folder."""
+        return PrepareError(
+            f"{self.source}: member {name!r} is a link or a device, expected files and folders "
+            "alone. This is not the archive the authors publish; do not unpack it"
+        )
+
+
+class _Zip(Archive):
+    def __init__(self, source: Path) -> None:
+        super().__init__(source)
+        self._file = zipfile.ZipFile(source)
+
+    def members(self) -> list[Member]:
+        members = []
+        for info in self._file.infolist():
+            path = self.safe(info.filename)
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise self.refuse_special(info.filename)
+            if info.flag_bits & 1:
+                raise PrepareError(
+                    f"{self.source} is encrypted. Unpack it with the password its authors gave "
+                    "you, and pass the folder"
+                )
+            if not info.is_dir():
+                members.append(Member(path, info.file_size, info))
+        return members
+
+    def open(self, member: Member) -> IO[bytes]:
+        try:
+            return self._file.open(member.entry)
+        except NotImplementedError as error:
+            raise PrepareError(
+                f"{self.source} is packed by a method that Python cannot read ({error}). Unpack it "
+                "with another program, and pass the folder"
+            ) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Tar(Archive):
+    def __init__(self, source: Path) -> None:
+        super().__init__(source)
+        self._file = tarfile.open(source)  # noqa: SIM115 (closed by `close`)
+
+    def members(self) -> list[Member]:
+        members = []
+        for info in tqdm(self._file, desc=f"reading {self.source.name}", disable=None):
+            path = self.safe(info.name)
+            if not (info.isfile() or info.isdir()):
+                raise self.refuse_special(info.name)
+            if info.isfile():
+                members.append(Member(path, info.size, info))
+        # tarfile takes a broken header for the end; the end of a whole archive is a block of zeros.
+        assert self._file.fileobj is not None
+        self._file.fileobj.seek(self._file.offset)
+        if self._file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no end mark after the last file")
+        return members
+
+    def open(self, member: Member) -> IO[bytes]:
+        file = self._file.extractfile(member.entry)
+        assert file is not None  # `members` holds regular files alone
+        return file
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def prepare(recipe: Recipe, sources: Sequence[Path], out: Path) -> tuple[Path, int]:
+    """Bring what a user has into a form that `open_dataset` reads.
+
+    Args:
+        recipe: of the set.
+        sources: archives and lone files, unpacked into `out`; or a folder, read where it lies.
+        out: folder; made when there is something to write.
+
+    Returns:
+        The folder to open, and how many files were written: 0 when all was there.
+
+    Raises:
+        PrepareError: see `unpack`; also a source that is missing, or folders mixed with archives.
+    """
+    for source in sources:
+        if not source.exists():
+            raise PrepareError(f"there is no file or folder {source}: check the path")
+    folders = [source for source in sources if source.is_dir()]
+    files = [source for source in sources if source not in folders and _useful(recipe, source)]
+    if len(folders) > 1:
+        raise PrepareError(f"pass one folder, not {len(folders)}: {', '.join(map(str, folders))}")
+    if folders:
+        root, written = folders[0], 0
+        _check_folder(recipe, root)
+    else:
+        root, written = out, unpack(recipe, files, out) if files else 0
+    if recipe.convert:
+        root, converted = recipe.convert(root, out)
+        written += converted
+    if folders and files:
+        if root.resolve() != out.resolve():
+            raise PrepareError(
+                f"nothing is added to {root}, which is yours and only checked. To add the files of "
+                f"{files[0].name} to it, pass that alone, and --out {root}"
+            )
+        written += unpack(recipe, files, out)
+    return root, written
+
+
+def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
+    """Unpack what belongs to the set and is not there yet.
+
+    Args:
+        recipe: says which members are kept, where they go, and which there must be.
+        sources: zip and tar archives (.gz, .bz2 and .xz too), and lone files of the set.
+        out: folder; files of it that are equal to the archive's are left alone.
+
+    Returns:
+        How many files were written.
+
+    Raises:
+        PrepareError: an archive that is unsafe, damaged, cut short or of another set; parts that
+            are neither in the archives nor in `out`; a file in `out` that differs.
+    """
+    with ExitStack() as stack:
+        jobs, names = [], []
+        for source in sources:
+            with _damage(source):
+                archive = _open(source)
+                stack.callback(archive.close)
+                members = [m for m in archive.members() if not _is_litter(m.path)]
+            inside = [member.path.as_posix() for member in members]
+            _check_kind(recipe, source, inside)
+            names += inside
+            places = [(member, recipe.place(member.path)) for member in members]
+            jobs += [(archive, member, place) for member, place in places if place is not None]
+        _check_forms(recipe, names, {str(place) for _, _, place in jobs}, out)
+        bar = tqdm(jobs, desc="unpacking", unit=" files", disable=None)
+        return sum(_put(archive, member, out / place) for archive, member, place in bar)
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A place beside `target` to write to; renamed when the block ends well, else removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.tmp")
+    try:
+        yield beside
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def put(stream: IO[bytes], size: int, target: Path, source: Path) -> bool:
+    """Write a file of `size` bytes, unless it is there.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        PrepareError: a file is there that differs, or the stream has another number of bytes.
+    """
+    if target.exists():
+        if target.stat().st_size != size or not _same(stream, target):
+            raise PrepareError(
+                f"{target} is there and differs from the one in {source}; it was not overwritten. "
+                "Move it away, or choose another folder with --out"
+            )
+        return False
+    with written_whole(target) as beside:
+        with beside.open("wb") as file:
+            shutil.copyfileobj(stream, file, CHUNK)
+        if beside.stat().st_size != size:
+            raise PrepareError(
+                f"{source}: {target.name} has {beside.stat().st_size:,} bytes, the archive "
+                f"announces {size:,}. It is damaged; get it again"
+            )
+    return True
+
+
+def report(recipe: Recipe, root: Path) -> None:
+    """Open the set as a reader would; print its counts, its warnings, and the remarks.
+
+    Raises:
+        DatasetError: the folder cannot be read as this set.
+    """
+    for name, options in recipe.opens(root) if recipe.opens else [(recipe.name, {})]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DatasetWarning)  # printed below, each once
+            ds = open_dataset(name, root, **options)
+        chosen = "".join(f", {key}={value!r}" for key, value in options.items())
+        print(f"\nopen_dataset({name!r}, {str(root)!r}{chosen})")
+        table = ds.describe()
+        numbers = table.select_dtypes("number")
+        print(numbers.transpose().to_string())
+        for column in table.columns.drop(numbers.columns):
+            print(f"{column}: {', '.join(map(str, table[column].unique()))}")
+        for warning in ds.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    for remark in recipe.remarks(root) if recipe.remarks else []:
+        print(f"note: {remark}")
+
+
+def run(recipe: Recipe, doc: str | None, argv: Sequence[str] | None = None) -> int:
+    """The command line of a script: prepare, then check. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "sources",
+        type=Path,
+        nargs="+",
+        metavar="SOURCE",
+        help="the archives you were given, or the folder you unpacked them to",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("data", recipe.name),
+        help="folder to unpack and convert to (default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        root, written = prepare(recipe, arguments.sources, arguments.out)
+        print(
+            f"{written:,} files written to {arguments.out}"
+            if written
+            else f"nothing to do: all files are in {root}"
+        )
+        report(recipe, root)
+    except (PrepareError, DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _open(source: Path) -> Archive:
+    if tarfile.is_tarfile(source):  # first: a tar that ends with a zip looks like a zip as well
+        return _Tar(source)
+    if zipfile.is_zipfile(source):
+        return _Zip(source)
+    if FOREIGN.search(source.name):
+        raise PrepareError(f"{source}: only zip and tar are read. Unpack it, and pass the folder")
+    if PACKED.search(source.name):
+        kind = "zip" if source.suffix.lower() == ".zip" else "tar"
+        raise PrepareError(f"{source} is not a whole {kind} archive. Get it again")
+    return Archive(source)
+
+
+@contextmanager
+def _damage(source: Path, name: str = "") -> Iterator[None]:
+    """Turn the library's errors about broken archives into one that says what to do."""
+    try:
+        yield
+    except DAMAGE as error:
+        where = f" at {name}" if name else ""
+        raise PrepareError(
+            f"{source} is damaged or cut short{where} ({error}). Compare its size with the "
+            "original, and get it again"
+        ) from error
+
+
+def _put(archive: Archive, member: Member, target: Path) -> bool:
+    with _damage(archive.source, str(member.path)), archive.open(member) as stream:
+        return put(stream, member.size, target, archive.source)
+
+
+def _same(stream: IO[bytes], target: Path) -> bool:
+    with target.open("rb") as file:
+        while True:
+            ours, theirs = file.read(CHUNK), stream.read(CHUNK)
+            if ours != theirs:
+                return False
+            if not ours:
+                return True
+
+
+def _is_litter(path: PurePosixPath) -> bool:
+    return bool(LITTER.intersection(path.parts)) or path.name.startswith("._")
+
+
+def _useful(recipe: Recipe, source: Path) -> bool:
+    if re.search(recipe.leave, source.name):
+        print(f"note: {source.name} is not part of what is read; it is left alone")
+        return False
+    return True
+
+
+def _check_kind(recipe: Recipe, source: Path, paths: Iterable[str]) -> None:
+    """Refuse the files of another set, whose folders may have the same names.
+
+    Raises:
+        PrepareError: more names are another set's than this one's.
+    """
+    votes = Counter(
+        name for path in paths for name, kind in KINDS.items() if kind.names.search(path)
+    )
+    ours = sum(votes[name] for name in (recipe.name, *recipe.also))
+    for name, count in votes.most_common(1):
+        if count > ours:
+            raise PrepareError(
+                f"{source} looks like {KINDS[name].title}, not like {recipe.title}: run "
+                f"data_scripts/prepare_{name.replace('-', '_')}.py on it"
+            )
+
+
+def _check_folder(recipe: Recipe, folder: Path) -> None:
+    """A folder's files are this set's, as far as names tell; and they are unpacked."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in itertools.islice(files, SAMPLE)]
+    _check_kind(recipe, folder, names)
+    packed = [name for name in names if PACKED.search(name)]
+    if packed and not any(recipe.place(PurePosixPath(name)) for name in names):
+        raise PrepareError(
+            f"{folder} holds archives and no files of {recipe.title}, e.g. {packed[0]}: pass the "
+            "archives instead of the folder"
+        )
+
+
+def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) -> None:
+    """All parts of one form of the set are in the archives, or in the folder already.
+
+    Raises:
+        PrepareError: the parts that are missing from the most complete form.
+    """
+    lacking = [
+        [
+            pattern
+            for pattern in form
+            if not any(map(_glob(pattern).fullmatch, places))
+            and not any(True for _ in out.glob(pattern))
+        ]
+        for form in recipe.forms
+    ]
+    least, form = min(zip(lacking, recipe.forms, strict=True), key=lambda x: len(x[0]) / len(x[1]))
+    if not least:
+        return
+    packed = [name for name in names if PACKED.search(name)]
+    advice = (
+        f"It holds other archives, e.g. {packed[0]}: unpack it, and pass these"
+        if packed
+        else "Is the download complete?"
+    )
+    raise PrepareError(
+        f"no {', '.join(map(_in_words, least))}: {recipe.title} is made of "
+        f"{', '.join(form)}, and what was given holds "
+        f"{', '.join(names[:3]) or 'nothing'}{', ...' if len(names) > 3 else ''}. {advice}"
+    )
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """As `Path.glob` reads it: a star stays within one folder."""
+    return re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
+
+
+def _in_words(pattern: str) -> str:
+    folder, _, name = pattern.rpartition("/")
+    return f"images in {folder.removesuffix('/*') or 'it'}" if name.startswith("*.") else pattern
