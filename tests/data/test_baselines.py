@@ -53,6 +53,13 @@ def test_masks_lie_beside_the_folders():
     assert mask_path(path) == Path("/data/set/masks/bounding_box_train/0002_c1s1_000451_03.png")
 
 
+@pytest.mark.parametrize("folders", ["Visible/12", "DukeMTMC-reID/query", "x/cuhk-03.mat/labeled"])
+def test_masks_of_a_deeper_layout_lie_below_the_root(tmp_path, folders):
+    (tmp_path / "masks").mkdir()
+    path = tmp_path / folders / "a.bmp"
+    assert mask_path(path) == tmp_path / "masks" / folders / "a.png"
+
+
 def test_real_sets_have_no_masks(market_root):
     ds = open_dataset("market1501", market_root)
     with pytest.raises(DatasetError, match=r"no mask .*only synthetic sets have masks"):
