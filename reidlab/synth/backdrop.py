@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .draws import Array
+from .livery import footprint_shadow, fraction
 from .scene import Scene
-from .shading import fraction
 from .vectors import unit
 
 _NOISE = 256  # side of the tileable noise picture
@@ -84,7 +84,8 @@ def _base(scene: Scene, on_floor: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Te
 
 def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """(B, height, width, 3) light that arrives: sun and sky outside the shadow, less on a wall."""
-    c, shade = scene.cameras, _shadow(scene, x, z)[..., None]
+    c, cast = scene.cameras, footprint_shadow if scene.coach else _shadow
+    shade = cast(scene, x, z)[..., None]
     sun_up = scene.tensor(c.sun[:, 1])[:, None, None, None]
     lights = (c.sun_colour, c.sky_colour, c.ground_colour)
     sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)

@@ -52,6 +52,18 @@ class Primitives:
     material: Array  # (B, S)
     part: NDArray[np.int64]  # (S,)
     torso_frame: NDArray[np.bool_]  # (S,) pattern in the frame of the torso: it runs across slots
+    solid: Solid | None = None  # what only vehicles have
+
+
+@dataclass
+class Solid:
+    """The other half of a vehicle's primitives: boxes, and what its picture needs to know."""
+
+    box: NDArray[np.bool_]  # (B, S) the slot holds a box about `a` instead of a round cone
+    edges: Array  # (B, S, 3, 3) three half edges of each box, which need not be at right angles
+    hull: Array  # (B, K, 3) points that a picture has to hold
+    footprint: Array  # (B, 2) half width and half length on the floor, m
+    panels: Array  # (B, 9) what is drawn on the paint, see `livery.panel_lines`
 
 
 @dataclass

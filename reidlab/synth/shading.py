@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .livery import draw_livery, fraction, panel_lines, reflect
 from .people import (
     CHECK,
     FACE_PATTERN,
@@ -20,11 +21,6 @@ from .people import (
 )
 from .raycast import NOTHING, SLOTS, TILE
 from .scene import Scene
-
-
-def fraction(x: Tensor) -> Tensor:
-    """x minus the integer below it, elementwise."""
-    return x - torch.floor(x)
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -103,7 +99,10 @@ def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
     normal = _normal(scene, flat, local)
     on_body = points(scene.torso.index_select(0, image).T)
     albedo = _albedo(scene, flat, local, on_body)
-    return _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    if scene.coach:
+        albedo = albedo * panel_lines(scene.coach, image, scene.body_frame[flat], on_body)
+    light = _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    return reflect(scene, image, flat, normal, (u, v), light) if scene.coach else light
 
 
 def _normal(scene: Scene, flat: Tensor, local: list[Tensor]) -> Tensor:
@@ -135,8 +134,11 @@ def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Te
     if len(busy):
         marks = scene.marks.index_select(0, flat[busy]).T
         radius = scene.shapes.ra.reshape(-1)[flat[busy]]
-        mix[busy] = _pattern(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
+        draw = draw_livery if scene.coach else _pattern
+        mix[busy] = draw(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
     albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
+    if scene.coach:
+        return albedo  # metal has none
     crease = _triangle(y * 5.1 + x * 3.7 + z * 2.9) * _triangle(y * 8.3 - x * 6.1 + z * 4.7)
     return albedo * (1.0 + 0.13 * crease)[:, None]
 

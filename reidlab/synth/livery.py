@@ -1,0 +1,191 @@
+"""How a vehicle looks: stripes and rims, gaps between doors, reflections, and its shadow.
+
+Like all shading these are element-wise operations that IEEE 754 rounds exactly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .vectors import unit
+from .vehicles import (
+    BONNET,
+    LETTERS,
+    LOGO,
+    PILLARS,
+    REFLECTOR,
+    RIM,
+    SLATS,
+    STRIPE,
+    TWO_TONE,
+)
+
+if TYPE_CHECKING:
+    from .scene import Coach, Scene
+
+_SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
+
+
+def fraction(x: Tensor) -> Tensor:
+    """x minus the integer below it, elementwise."""
+    return x - torch.floor(x)
+
+
+def draw_livery(
+    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_paint: Tensor, radius: Tensor
+) -> Tensor:
+    """Share (F,) of a material's second colour.
+
+    Args:
+        kind: (F,) into `vehicles.LIVERIES`.
+        x, y, z: (F,) in the vehicle's frame in metres where `on_paint`, else in the primitive's.
+        marks: (5, F) scale, two places, height and shine of each material.
+        on_paint: (F,) bool.
+        radius: (F,) of the primitive.
+    """
+    scale, across, up, height, _ = marks
+    stripe = (y - up).abs() < 0.5 * scale
+    bonnet = (x.abs() - across).abs() < 0.5 * scale
+    logo = ((z - across) / 1.6) ** 2 + (y - up) ** 2 < scale**2
+    pillars = on_paint & (fraction(z / 1.15 + 0.35) < 0.09)
+    letters = (fraction(x * 3.3 + across) < 0.6) & (y.abs() < 0.55) & (x.abs() < 0.85)
+    slats = fraction(y * 2.0) < 0.35
+    rim = _rim(across, x / radius, z / radius, up)
+    mix = torch.zeros_like(x)
+    for name, value in (
+        (STRIPE, stripe),
+        (TWO_TONE, y < up),
+        (BONNET, bonnet),
+        (LOGO, logo),
+        (PILLARS, pillars),
+        (LETTERS, letters),
+        (SLATS, slats),
+        (RIM, rim),
+        (REFLECTOR, y < 0.0),
+    ):
+        mix = torch.where(kind == name, value.to(mix.dtype), mix)
+    return mix
+
+
+def _rim(style: Tensor, x: Tensor, z: Tensor, size: Tensor) -> Tensor:
+    """(F,) bool: metal of a wheel? x and z as shares of its radius."""
+    out = x * x + z * z
+    inside = out < size * size
+    cross = torch.minimum(x.abs(), z.abs()) < 0.10
+    diagonal = torch.minimum((x - z).abs(), (x + z).abs()) < 0.12
+    star = torch.zeros_like(inside)
+    for a, b in _SPOKES:
+        star = star | ((a * z - b * x).abs() < 0.08)
+    edge = out > (0.80 * size) ** 2
+    hub = out < 0.03
+    metal = torch.ones_like(inside)
+    for index, bars in ((1, cross), (2, cross | diagonal), (3, star), (4, out > 0.30 * size**2)):
+        metal = torch.where(style == index, bars | edge | (hub & (style < 4)), metal)
+    return inside & metal & ~(hub & (style == 0))
+
+
+def panel_lines(coach: Coach, image: Tensor, on_paint: Tensor, point: list[Tensor]) -> Tensor:
+    """(F, 1) what remains of the paint's light: wheel arches, gaps between doors, black bumpers.
+
+    Args:
+        coach: its `panels` are (B, 11): z of both axles, height of the wheels, radius of the
+            arches, z of three gaps, their upper end, upper end of the black, half width, pixel in m.
+        image: (F,) which of the B.
+        on_paint: (F,) bool.
+        point: three (F,) coordinates in the vehicle's frame.
+    """
+    p = coach.panels.index_select(0, image).T
+    x, y, z = point
+    reach = torch.minimum((z - p[0]).abs(), (z - p[1]).abs())
+    arch = reach * reach + (y - p[2]) ** 2 < p[3] * p[3]
+    line = torch.zeros_like(x)
+    for k in (4, 5, 6):  # about two centimetres wide, and never much thinner than a pixel
+        line = torch.maximum(line, 1.0 - (z - p[k]).abs() / (0.4 * p[10]).clamp(min=0.012))
+    shown = (y < p[7]) & (y > p[8]) & (x.abs() > p[9] - 0.05)
+    gap = torch.where(shown, line.clamp(min=0.0) * (0.024 / p[10]).clamp(max=0.6), 0.0)
+    light = (1.0 - gap) * torch.where(y < p[8], 0.10, 1.0)
+    return torch.where(on_paint, torch.where(arch, 0.04, light), 1.0)[:, None]
+
+
+def reflect(
+    scene: Scene, image: Tensor, flat: Tensor, normal: Tensor, place: tuple[Tensor, Tensor],
+    colour: Tensor,
+) -> Tensor:  # fmt: skip
+    """Lay the mirror image of sky, ground and sun over paint and glass.
+
+    Args:
+        scene: B images.
+        image: (F,) which of the B.
+        flat: (F,) primitive among all of them.
+        normal: (F, 3) unit normals.
+        place: column and row (F,) of the samples.
+        colour: (F, 3) of what lies under the lacquer.
+    """
+    assert scene.coach is not None
+    c, r = scene.cameras, scene.rays
+    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
+    row = scene.tensor(np.concatenate(columns, axis=1)).index_select(0, image)
+    rays = torch.cat([r.start, r.right, r.down], dim=1).index_select(0, image)
+    ahead = rays[:, :3] + place[0][:, None] * rays[:, 3:6] + place[1][:, None] * rays[:, 6:]
+    ahead = ahead / torch.sqrt(_dot(ahead, ahead))[:, None]
+    facing = (-_dot(ahead, normal)).clamp(0.0, 1.0)
+    mirrored = ahead + 2.0 * facing[:, None] * normal
+    share = scene.coach.mirror[flat]
+    grazing = (1.0 - facing) * (1.0 - facing)
+    # Schlick's approximation of Fresnel's law, whose fifth power keeps to multiplications.
+    share = torch.where(share > 0, share + (1.0 - share) * 0.8 * grazing * grazing * (1.0 - facing),
+                        0.0)[:, None]  # fmt: skip
+    up = mirrored[:, 1:2]
+    above = (0.5 + 6.0 * up).clamp(0.0, 1.0)
+    sky = row[:, 6:9] * (1.9 - 0.9 * up.clamp(min=0.0)) + 0.25 * row[:, 3:6]
+    ground = 0.35 * (row[:, 9:12] + 0.5 * row[:, 3:6])
+    glint = _dot(mirrored, row[:, :3]).clamp(min=0.0)
+    for _ in range(5):  # to the 32nd power
+        glint = glint * glint
+    around = ground + above * (sky - ground) + 6.0 * glint[:, None] * row[:, 3:6]
+    return colour * (1.0 - share) + around * share
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+
+
+def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
+    """Light (0..1) that reaches the floor around a vehicle.
+
+    The sun's shadow of a box: a point lies in it if the way to the sun passes over the footprint
+    before it has risen above the roof. Its edge is soft, as the way over the footprint is short
+    there. Underneath and close by the sky is hidden, too.
+    """
+    c, coach = scene.cameras, scene.coach
+    assert coach is not None
+    flatness = np.sqrt(np.maximum(1 - c.sun[:, 1] ** 2, 1e-9))
+    height = 0.86 * scene.people.height  # the cabin is smaller than the body
+    reach = np.minimum(height * flatness / np.maximum(c.sun[:, 1], 0.2), 1.6 * height)
+    flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
+    direct, diffuse = c.sun_colour.mean(axis=1), c.sky_colour.mean(axis=1)
+    strength = np.clip(direct / (direct + diffuse), 0.0, 1.0)
+    to_sun = [
+        (coach.cos * flat[:, 0] - coach.sin * flat[:, 2]) * reach,
+        (coach.sin * flat[:, 0] + coach.cos * flat[:, 2]) * reach,
+    ]
+    columns = (scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
+               *to_sun, reach, strength)  # fmt: skip
+    rx, rz, cos, sin, wide, long, sx, sz, reach_, k = (
+        scene.tensor(v)[:, None, None] for v in columns
+    )
+    px, pz = cos * (x - rx) - sin * (z - rz), sin * (x - rx) + cos * (z - rz)
+    enter, leave = torch.zeros_like(px), torch.ones_like(px)
+    for place, step, half in ((px, sx, wide), (pz, sz, long)):
+        step = torch.where(step.abs() < 1e-3, 1e-3, step)
+        one, two = (-half - place) / step, (half - place) / step
+        enter = torch.maximum(enter, torch.minimum(one, two))
+        leave = torch.minimum(leave, torch.maximum(one, two))
+    cast = ((leave - enter) * reach_ / 0.5).clamp(0.0, 1.0)
+    ox, oz = ((p.abs() - 0.94 * half).clamp(min=0.0) for p, half in ((px, wide), (pz, long)))
+    near = (1.0 - (ox * ox + oz * oz) / 0.36).clamp(min=0.0)
+    return (1.0 - 0.72 * k * cast) * (1.0 - 0.72 * near * near)
