@@ -7,8 +7,8 @@ layout. To read the code, follow one image:
     body, stage               a person and a pose as tapered capsules, in a place before the camera
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
     shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
-    vehicles, coachwork,      the same for vehicles: what they are, of which boxes and cones, what is
-    kinds, livery, road       painted on them, and where their cameras hang
+    vehicles, kinds, livery   the same for vehicles: what they are, how they are built (of pieces in
+    road                      fittings and coachwork), their paint, and where their cameras hang
     render, world, writers    many images, their truth, and a folder full of them
 """
 

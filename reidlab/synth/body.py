@@ -147,8 +147,12 @@ class _Builder:
 
     def done(self) -> Primitives:
         """All slots, stacked."""
-        per_image = {key: np.stack([s[key] for s in self.slots], axis=1) for key in _PER_IMAGE}
-        per_slot = {key: np.array([s[key] for s in self.slots]) for key in ("part", "torso_frame")}
+        per_image: dict[str, Any] = {
+            key: np.stack([s[key] for s in self.slots], axis=1) for key in _PER_IMAGE
+        }
+        per_slot: dict[str, Any] = {
+            key: np.array([s[key] for s in self.slots]) for key in ("part", "torso_frame")
+        }
         return Primitives(**per_image, **per_slot)
 
 

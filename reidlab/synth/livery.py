@@ -25,7 +25,7 @@ from .vehicles import (
 )
 
 if TYPE_CHECKING:
-    from .scene import Coach, Scene
+    from .scene import Scene
 
 _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
 
@@ -47,11 +47,10 @@ def draw_livery(
         on_paint: (F,) bool.
         radius: (F,) of the primitive.
     """
-    scale, across, up, height, _ = marks
+    scale, across, up = marks[0], marks[1], marks[2]
     stripe = (y - up).abs() < 0.5 * scale
     bonnet = (x.abs() - across).abs() < 0.5 * scale
     logo = ((z - across) / 1.6) ** 2 + (y - up) ** 2 < scale**2
-    pillars = on_paint & (fraction(z / 1.15 + 0.35) < 0.09)
     letters = (fraction(x * 3.3 + across) < 0.6) & (y.abs() < 0.55) & (x.abs() < 0.85)
     slats = fraction(y * 2.0) < 0.35
     rim = _rim(across, x / radius, z / radius, up)
@@ -61,7 +60,6 @@ def draw_livery(
         (TWO_TONE, y < up),
         (BONNET, bonnet),
         (LOGO, logo),
-        (PILLARS, pillars),
         (LETTERS, letters),
         (SLATS, slats),
         (RIM, rim),
@@ -88,27 +86,37 @@ def _rim(style: Tensor, x: Tensor, z: Tensor, size: Tensor) -> Tensor:
     return inside & metal & ~(hub & (style == 0))
 
 
-def panel_lines(coach: Coach, image: Tensor, on_paint: Tensor, point: list[Tensor]) -> Tensor:
-    """(F, 1) what remains of the paint's light: wheel arches, gaps between doors, black bumpers.
+def draw_panels(
+    scene: Scene, image: Tensor, flat: Tensor, point: list[Tensor], albedo: Tensor
+) -> Tensor:
+    """Draw wheel arches, gaps between doors, black bumpers and window posts on (F, 3) reflectances.
 
     Args:
-        coach: its `panels` are (B, 11): z of both axles, height of the wheels, radius of the
-            arches, z of three gaps, their upper end, upper end of the black, half width, pixel in m.
+        scene: B images of vehicles; `scene.coach.panels` are (B, 14) the columns of `kinds.Panels`,
+            half the width, and the size of a pixel in m.
         image: (F,) which of the B.
-        on_paint: (F,) bool.
+        flat: (F,) primitive among all of them.
         point: three (F,) coordinates in the vehicle's frame.
+        albedo: (F, 3) without these.
     """
-    p = coach.panels.index_select(0, image).T
+    assert scene.coach is not None
+    front, rear, axle, arch, *gaps, belt, trim, first, last, step, half, pixel = (
+        scene.coach.panels.index_select(0, image).T
+    )
     x, y, z = point
-    reach = torch.minimum((z - p[0]).abs(), (z - p[1]).abs())
-    arch = reach * reach + (y - p[2]) ** 2 < p[3] * p[3]
+    on_side = x.abs() > half - 0.05
+    reach = torch.minimum((z - front).abs(), (z - rear).abs())
+    in_arch = (reach * reach + (y - axle) ** 2 < arch * arch) & on_side
     line = torch.zeros_like(x)
-    for k in (4, 5, 6):  # about two centimetres wide, and never much thinner than a pixel
-        line = torch.maximum(line, 1.0 - (z - p[k]).abs() / (0.4 * p[10]).clamp(min=0.012))
-    shown = (y < p[7]) & (y > p[8]) & (x.abs() > p[9] - 0.05)
-    gap = torch.where(shown, line.clamp(min=0.0) * (0.024 / p[10]).clamp(max=0.6), 0.0)
-    light = (1.0 - gap) * torch.where(y < p[8], 0.10, 1.0)
-    return torch.where(on_paint, torch.where(arch, 0.04, light), 1.0)[:, None]
+    for gap in gaps:  # about two centimetres wide, and never much thinner than a pixel
+        line = torch.maximum(line, 1.0 - (z - gap).abs() / (0.4 * pixel).clamp(min=0.012))
+    line = torch.where(on_side & (y < belt), line * (0.024 / pixel).clamp(max=0.6), 0.0)
+    light = torch.where(y < trim, 0.10, 1.0 - line)
+    light = torch.where(in_arch, 0.04, light)
+    post = (scene.pattern[flat] == PILLARS) & (fraction((first - z) / step + 0.04) < 0.08)
+    post = post & (z < first + 0.05) & (z > last - 0.05)
+    albedo = torch.where(post[:, None], scene.colours[flat, 3:], albedo)
+    return torch.where(scene.body_frame[flat][:, None], albedo * light[:, None], albedo)
 
 
 def reflect(
@@ -137,16 +145,16 @@ def reflect(
     share = scene.coach.mirror[flat]
     grazing = (1.0 - facing) * (1.0 - facing)
     # Schlick's approximation of Fresnel's law, whose fifth power keeps to multiplications.
-    share = torch.where(share > 0, share + (1.0 - share) * 0.8 * grazing * grazing * (1.0 - facing),
-                        0.0)[:, None]  # fmt: skip
+    rise = 0.4 * grazing * grazing * (1.0 - facing)
+    share = torch.where(share > 0, share + (1.0 - share) * rise, 0.0)[:, None]
     up = mirrored[:, 1:2]
     above = (0.5 + 6.0 * up).clamp(0.0, 1.0)
     sky = row[:, 6:9] * (1.9 - 0.9 * up.clamp(min=0.0)) + 0.25 * row[:, 3:6]
     ground = 0.35 * (row[:, 9:12] + 0.5 * row[:, 3:6])
     glint = _dot(mirrored, row[:, :3]).clamp(min=0.0)
-    for _ in range(5):  # to the 32nd power
+    for _ in range(6):  # to the 64th power
         glint = glint * glint
-    around = ground + above * (sky - ground) + 6.0 * glint[:, None] * row[:, 3:6]
+    around = ground + above * (sky - ground) + 2.5 * glint[:, None] * row[:, 3:6]
     return colour * (1.0 - share) + around * share
 
 
@@ -154,8 +162,8 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
 
 
-def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
-    """Light (0..1) that reaches the floor around a vehicle.
+def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of sun and sky (0..1) that reach the floor around a vehicle.
 
     The sun's shadow of a box: a point lies in it if the way to the sun passes over the footprint
     before it has risen above the roof. Its edge is soft, as the way over the footprint is short
@@ -167,17 +175,13 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
     height = 0.86 * scene.people.height  # the cabin is smaller than the body
     reach = np.minimum(height * flatness / np.maximum(c.sun[:, 1], 0.2), 1.6 * height)
     flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
-    direct, diffuse = c.sun_colour.mean(axis=1), c.sky_colour.mean(axis=1)
-    strength = np.clip(direct / (direct + diffuse), 0.0, 1.0)
     to_sun = [
         (coach.cos * flat[:, 0] - coach.sin * flat[:, 2]) * reach,
         (coach.sin * flat[:, 0] + coach.cos * flat[:, 2]) * reach,
     ]
     columns = (scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
-               *to_sun, reach, strength)  # fmt: skip
-    rx, rz, cos, sin, wide, long, sx, sz, reach_, k = (
-        scene.tensor(v)[:, None, None] for v in columns
-    )
+               *to_sun, reach)  # fmt: skip
+    rx, rz, cos, sin, wide, long, sx, sz, way = (scene.tensor(v)[:, None, None] for v in columns)
     px, pz = cos * (x - rx) - sin * (z - rz), sin * (x - rx) + cos * (z - rz)
     enter, leave = torch.zeros_like(px), torch.ones_like(px)
     for place, step, half in ((px, sx, wide), (pz, sz, long)):
@@ -185,7 +189,8 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
         one, two = (-half - place) / step, (half - place) / step
         enter = torch.maximum(enter, torch.minimum(one, two))
         leave = torch.minimum(leave, torch.maximum(one, two))
-    cast = ((leave - enter) * reach_ / 0.5).clamp(0.0, 1.0)
+    cast = ((leave - enter) * way / 0.5).clamp(0.0, 1.0)
     ox, oz = ((p.abs() - 0.94 * half).clamp(min=0.0) for p, half in ((px, wide), (pz, long)))
-    near = (1.0 - (ox * ox + oz * oz) / 0.36).clamp(min=0.0)
-    return (1.0 - 0.72 * k * cast) * (1.0 - 0.72 * near * near)
+    near = (1.0 - (ox * ox + oz * oz) / 0.42).clamp(min=0.0)
+    hidden = near * near
+    return (1.0 - 0.9 * cast) * (1.0 - 0.7 * hidden), (1.0 - 0.2 * cast) * (1.0 - 0.8 * hidden)

@@ -13,6 +13,7 @@ from .subject import linear
 from .vehicles import Vehicles
 
 _LONGEST = 12.0  # m: what is behind a scene has to leave room for such a bus
+_LAMP = 2.0  # times the light of an infrared camera for people, as it has to reach further
 _ASPHALT = np.array([(84, 84, 88), (104, 103, 102), (122, 118, 112), (96, 100, 108)], dtype=float)
 _LINES = np.array([(206, 204, 198), (150, 148, 144), (196, 176, 110)], dtype=float)
 
@@ -20,8 +21,8 @@ _LINES = np.array([(206, 204, 198), (150, 148, 144), (196, 176, 110)], dtype=flo
 def roadside(cameras: Cameras, seed: int) -> Cameras:
     """The cameras of a world of people, moved to where they watch a road.
 
-    They hang higher and further away; what stands behind the walking area moves behind the longest
-    vehicle; the floor is asphalt.
+    They hang higher and further away, and infrared ones have stronger lamps; what stands behind the
+    walking area moves behind the longest vehicle; the floor is asphalt.
     """
     d = Draws(seed, ROAD, [(camid,) for camid in range(len(cameras))], 20)
     near = cameras.near * 1.1 + 2.5
@@ -29,7 +30,7 @@ def roadside(cameras: Cameras, seed: int) -> Cameras:
     centre = cameras.box_centre * np.array([1.8, 1.5, 1.0])
     centre[..., 2] += push[:, None]
     asphalt = _ASPHALT[d.choice(np.ones(len(_ASPHALT)))] * d.uniform(0.8, 1.2)[:, None]
-    lanes, lines = d.chance(0.6), _LINES[d.choice((2.0, 2.0, 1.0))]
+    lanes, lines = d.chance(0.5), _LINES[d.choice((2.0, 2.0, 1.0))]
     patched = np.where(d.chance(0.5), 3, 0)
     second = np.where(lanes[:, None], lines, asphalt * d.uniform(0.8, 1.25)[:, None])
     return replace(
@@ -40,6 +41,7 @@ def roadside(cameras: Cameras, seed: int) -> Cameras:
         backdrop=cameras.backdrop + push,
         box_centre=centre,
         box_half=cameras.box_half * 1.5,
+        gain=cameras.gain * np.where(cameras.infrared, _LAMP, 1.0)[:, None],
         floor_kind=np.where(lanes, 2, patched),
         floor_colour=linear(np.stack([asphalt, second], axis=1)),
         floor_scale=d.uniform(0.9, 1.5),

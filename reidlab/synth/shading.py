@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .livery import draw_livery, fraction, panel_lines, reflect
+from .livery import draw_livery, draw_panels, fraction, reflect
 from .people import (
     CHECK,
     FACE_PATTERN,
@@ -100,7 +100,7 @@ def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
     on_body = points(scene.torso.index_select(0, image).T)
     albedo = _albedo(scene, flat, local, on_body)
     if scene.coach:
-        albedo = albedo * panel_lines(scene.coach, image, scene.body_frame[flat], on_body)
+        albedo = draw_panels(scene, image, flat, on_body, albedo)
     light = _light(scene, image, flat, normal, on_body[1], depth, albedo)
     return reflect(scene, image, flat, normal, (u, v), light) if scene.coach else light
 

@@ -27,7 +27,7 @@ _BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
 
 
 class Stage:
-    """N images: people or vehicles in their places, the view at each, and the crop a detector cuts out.
+    """N images: people or vehicles in their places, the view of each, the crop of a detector.
 
     Args:
         people: N rows.

@@ -26,7 +26,7 @@ MATERIALS = (
 (PAINT, ROOF, GLASS, TYRE, TRIM, LAMP, TAIL, PLATE, LOAD, STICKER, TICKET, CARGO, CHROME) = range(
     len(MATERIALS)
 )
-# Patterns on vehicles: on paint in metres of the vehicle's frame, on wheels and plates in their own.
+# Patterns: on paint and glass in metres of the vehicle's frame, elsewhere in the primitive's.
 LIVERIES = (
     "plain", "stripe", "two-tone", "bonnet stripes", "logo", "rim", "pillars", "letters", "slats",
     "reflector",
@@ -46,10 +46,10 @@ PAINTS: dict[str, tuple[int, int, int]] = {
     "violet": (76, 58, 104), "dark green": (26, 50, 38),
 }  # fmt: skip
 _TRAFFIC = {
-    "white": 5.0, "black": 4.0, "silver": 3.5, "grey": 3.0, "graphite": 2.5, "blue": 1.8,
+    "white": 5.5, "black": 4.0, "silver": 3.5, "grey": 3.0, "graphite": 2.5, "blue": 1.8,
     "red": 1.8, "navy": 1.5,
 }  # fmt: skip
-_RARE = 0.45  # weight of every other paint
+_RARE = 0.7  # weight of every other paint
 _KIND_WEIGHTS = {  # in the order of KINDS
     "plaza": (4.2, 2.4, 1.6, 0.9, 0.8, 1.1),
     "mall": (5.0, 3.6, 0.9, 0.6, 0.2, 0.3),
@@ -133,9 +133,7 @@ def sample_vehicles(
     return Vehicles(**columns, **_materials(columns, d, palette, detail))
 
 
-def _materials(
-    columns: dict[str, Any], d: Draws, palette: int, detail: float
-) -> dict[str, Array | Index]:
+def _materials(columns: dict[str, Any], d: Draws, palette: int, detail: float) -> dict[str, Any]:
     """Two colours, reflectance and pattern of each material."""
     kind = columns["kind"]
     n, m = len(kind), len(MATERIALS)
