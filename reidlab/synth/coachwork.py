@@ -102,7 +102,8 @@ class Workshop:
             radius: at both ends.
             squash: scale of the radius towards the two directions across the axis.
             forward: the second of them.
-            hull: half sizes about the first end that a picture has to hold, if that matters.
+            hull: half sizes about both ends that a picture has to hold; by default a little more
+                than the sphere at each.
         """
         scale = vector(squash[0], squash[1], np.zeros(self.size))[:, :2]
         piece = {
@@ -111,9 +112,8 @@ class Workshop:
         }  # fmt: skip
         if forward is not None:
             piece["forward"] = forward
-        if hull is not None:
-            half = vector(*hull) + np.zeros((self.size, 1))
-            piece["edges"] = half[:, :, None] * np.eye(3)
+        half = vector(*(hull or (0.7 * radius,) * 3)) + np.zeros((self.size, 1))
+        piece["edges"] = half[:, :, None] * np.eye(3)
         self.pieces[part].append(piece)
 
     def pair(self, part: int, material: Value, one: Array, other: Array, radius: Value,
@@ -147,15 +147,16 @@ def pack(
                     out[key][rows, slot] = value
             first += room
     present, box, edges = out.pop("present") > 0, out.pop("box") > 0, out.pop("edges")
-    solid = Solid(box, edges, _hull(out["a"], edges, present), footprint, panels)
+    solid = Solid(box, edges, _hull(out["a"], out["b"], edges, present), footprint, panels)
     on_paint = np.isin(part, (BODY, WINDOWS))
     return Primitives(**out, low=np.full(present.shape, -1.0), high=np.full(present.shape, 2.0),
                       present=present, part=part, torso_frame=on_paint, solid=solid)  # fmt: skip
 
 
-def _hull(a: Array, edges: Array, present: NDArray[np.bool_]) -> Array:
-    """(B, K, 3) corners of all boxes; a round cone has the edges that it was given, or none."""
-    corners = a[:, :, None] + _CORNERS[:, :1] * edges[:, :, None, 0]
-    corners = corners + _CORNERS[:, 1:2] * edges[:, :, None, 1]
-    corners = corners + _CORNERS[:, 2:] * edges[:, :, None, 2]
-    return np.where(present[:, :, None, None], corners, 0.0).reshape(len(a), -1, 3)
+def _hull(a: Array, b: Array, edges: Array, present: NDArray[np.bool_]) -> Array:
+    """(B, K, 3) corners of all boxes, and of cubes around the ends of the round cones."""
+    corner = _CORNERS[:, :1] * edges[:, :, None, 0] + _CORNERS[:, 1:2] * edges[:, :, None, 1]
+    corner = corner + _CORNERS[:, 2:] * edges[:, :, None, 2]
+    points = np.concatenate([a[:, :, None] + corner, b[:, :, None] + corner], axis=1)
+    shown = np.concatenate([present, present], axis=1)
+    return np.where(shown[:, :, None, None], points, 0.0).reshape(len(a), -1, 3)
