@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-PERSON, CAMERA, IMAGE, VISIT, VEHICLE, ROAD = 1, 2, 3, 4, 5, 6  # kinds of things; part of the seed
+PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
+VEHICLE, ROAD = 6, 7
 
 
 class Draws:

@@ -16,7 +16,6 @@ from .vehicles import (
     BONNET,
     LETTERS,
     LOGO,
-    PILLARS,
     REFLECTOR,
     RIM,
     SLATS,
@@ -36,16 +35,15 @@ def fraction(x: Tensor) -> Tensor:
 
 
 def draw_livery(
-    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_paint: Tensor, radius: Tensor
+    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, radius: Tensor
 ) -> Tensor:
-    """Share (F,) of a material's second colour.
+    """Share of a material's second colour, 0 where its pattern is none of a vehicle's.
 
     Args:
-        kind: (F,) into `vehicles.LIVERIES`.
-        x, y, z: (F,) in the vehicle's frame in metres where `on_paint`, else in the primitive's.
-        marks: (5, F) scale, two places, height and shine of each material.
-        on_paint: (F,) bool.
-        radius: (F,) of the primitive.
+        kind: pattern, a constant of `vehicles`; all arguments are elementwise.
+        x, y, z: on paint in the vehicle's frame in metres, elsewhere in the primitive's.
+        marks: scale, and two numbers that say where; what follows is not used.
+        radius: of the primitive.
     """
     scale, across, up = marks[0], marks[1], marks[2]
     stripe = (y - up).abs() < 0.5 * scale
@@ -86,23 +84,17 @@ def _rim(style: Tensor, x: Tensor, z: Tensor, size: Tensor) -> Tensor:
     return inside & metal & ~(hub & (style == 0))
 
 
-def draw_panels(
-    scene: Scene, image: Tensor, flat: Tensor, point: list[Tensor], albedo: Tensor
-) -> Tensor:
-    """Draw wheel arches, gaps between doors, black bumpers and window posts on (F, 3) reflectances.
+def draw_panels(panels: Tensor, point: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """What is drawn on the body: wheel arches, gaps between doors, black bumpers, window posts.
 
     Args:
-        scene: B images of vehicles; `scene.coach.panels` are (B, 14) the columns of `kinds.Panels`,
-            half the width, and the size of a pixel in m.
-        image: (F,) which of the B.
-        flat: (F,) primitive among all of them.
-        point: three (F,) coordinates in the vehicle's frame.
-        albedo: (F, 3) without these.
+        panels: (14, …) the columns of `fittings.Panels`, half the width, a pixel's size in m.
+        point: three coordinates in the vehicle's frame, elementwise like all of this.
+
+    Returns:
+        Share of the reflectance that remains, and where windows have posts.
     """
-    assert scene.coach is not None
-    front, rear, axle, arch, *gaps, belt, trim, first, last, step, half, pixel = (
-        scene.coach.panels.index_select(0, image).T
-    )
+    front, rear, axle, arch, *gaps, belt, trim, first, last, step, half, pixel = panels
     x, y, z = point
     on_side = x.abs() > half - 0.05
     reach = torch.minimum((z - front).abs(), (z - rear).abs())
@@ -111,55 +103,47 @@ def draw_panels(
     for gap in gaps:  # about two centimetres wide, and never much thinner than a pixel
         line = torch.maximum(line, 1.0 - (z - gap).abs() / (0.4 * pixel).clamp(min=0.012))
     line = torch.where(on_side & (y < belt), line * (0.024 / pixel).clamp(max=0.6), 0.0)
-    light = torch.where(y < trim, 0.10, 1.0 - line)
-    light = torch.where(in_arch, 0.04, light)
-    post = (scene.pattern[flat] == PILLARS) & (fraction((first - z) / step + 0.04) < 0.08)
-    post = post & (z < first + 0.05) & (z > last - 0.05)
-    albedo = torch.where(post[:, None], scene.colours[flat, 3:], albedo)
-    return torch.where(scene.body_frame[flat][:, None], albedo * light[:, None], albedo)
+    keep = torch.where(y < trim, 0.10, 1.0 - line)
+    post = (fraction((first - z) / step + 0.04) < 0.08) & (z < first + 0.05) & (z > last - 0.05)
+    return torch.where(in_arch, 0.04, keep), post
 
 
 def reflect(
-    scene: Scene, image: Tensor, flat: Tensor, normal: Tensor, place: tuple[Tensor, Tensor],
-    colour: Tensor,
-) -> Tensor:  # fmt: skip
-    """Lay the mirror image of sky, ground and sun over paint and glass.
+    light: Tensor, ahead: list[Tensor], normal: list[Tensor], mirror: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """The mirror image of sky, ground and sun in lacquer and glass.
 
     Args:
-        scene: B images.
-        image: (F,) which of the B.
-        flat: (F,) primitive among all of them.
-        normal: (F, 3) unit normals.
-        place: column and row (F,) of the samples.
-        colour: (F, 3) of what lies under the lacquer.
+        light: (12, …) way to the sun, colours of sun, sky and ground.
+        ahead: three components of the direction of sight, of any length, elementwise.
+        normal: three components of the unit normal.
+        mirror: share of light that the material mirrors straight on, 0: it is matt.
+
+    Returns:
+        The share that is mirrored here, and the three colours of what is.
     """
-    assert scene.coach is not None
-    c, r = scene.cameras, scene.rays
-    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
-    row = scene.tensor(np.concatenate(columns, axis=1)).index_select(0, image)
-    rays = torch.cat([r.start, r.right, r.down], dim=1).index_select(0, image)
-    ahead = rays[:, :3] + place[0][:, None] * rays[:, 3:6] + place[1][:, None] * rays[:, 6:]
-    ahead = ahead / torch.sqrt(_dot(ahead, ahead))[:, None]
-    facing = (-_dot(ahead, normal)).clamp(0.0, 1.0)
-    mirrored = ahead + 2.0 * facing[:, None] * normal
-    share = scene.coach.mirror[flat]
-    grazing = (1.0 - facing) * (1.0 - facing)
+    to_sun, sun, sky, ground = light[:3], light[3:6], light[6:9], light[9:12]
+    size = torch.sqrt(_dot(ahead, ahead))
+    facing = (-_dot(ahead, normal) / size).clamp(0.0, 1.0)
+    mirrored = [a / size + 2.0 * facing * n for a, n in zip(ahead, normal, strict=True)]
     # Schlick's approximation of Fresnel's law, whose fifth power keeps to multiplications.
+    grazing = (1.0 - facing) * (1.0 - facing)
     rise = 0.4 * grazing * grazing * (1.0 - facing)
-    share = torch.where(share > 0, share + (1.0 - share) * rise, 0.0)[:, None]
-    up = mirrored[:, 1:2]
-    above = (0.5 + 6.0 * up).clamp(0.0, 1.0)
-    sky = row[:, 6:9] * (1.9 - 0.9 * up.clamp(min=0.0)) + 0.25 * row[:, 3:6]
-    ground = 0.35 * (row[:, 9:12] + 0.5 * row[:, 3:6])
-    glint = _dot(mirrored, row[:, :3]).clamp(min=0.0)
+    share = torch.where(mirror > 0, mirror + (1.0 - mirror) * rise, 0.0)
+    glint = _dot(mirrored, list(to_sun)).clamp(min=0.0)
     for _ in range(6):  # to the 64th power
         glint = glint * glint
-    around = ground + above * (sky - ground) + 2.5 * glint[:, None] * row[:, 3:6]
-    return colour * (1.0 - share) + around * share
+    above = (0.5 + 6.0 * mirrored[1]).clamp(0.0, 1.0)
+    around = []
+    for k in range(3):
+        high = sky[k] * (1.9 - 0.9 * mirrored[1].clamp(min=0.0)) + 0.25 * sun[k]
+        low = 0.35 * (ground[k] + 0.5 * sun[k])
+        around.append(low + above * (high - low) + 2.5 * glint * sun[k])
+    return share, around
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
+def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

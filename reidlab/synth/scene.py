@@ -135,6 +135,9 @@ class Coach:
         assert scene.people.mirror is not None
         mirror[:, : material.shape[1]] = scene.people.mirror[material]
         self.mirror = scene.tensor(mirror.reshape(-1))
+        c = scene.cameras
+        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
+        self.light = scene.tensor(np.concatenate(lights, axis=1))  # (B, 12)
 
 
 class _Lens:

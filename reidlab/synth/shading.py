@@ -21,6 +21,7 @@ from .people import (
 )
 from .raycast import NOTHING, SLOTS, TILE
 from .scene import Scene
+from .vehicles import PILLARS
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -100,9 +101,21 @@ def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
     on_body = points(scene.torso.index_select(0, image).T)
     albedo = _albedo(scene, flat, local, on_body)
     if scene.coach:
-        albedo = draw_panels(scene, image, flat, on_body, albedo)
-    light = _light(scene, image, flat, normal, on_body[1], depth, albedo)
-    return reflect(scene, image, flat, normal, (u, v), light) if scene.coach else light
+        panels = scene.coach.panels.index_select(0, image).T
+        keep, post = draw_panels(panels, on_body)
+        post = post & (scene.pattern[flat] == PILLARS)
+        albedo = torch.where(post[:, None], scene.colours[flat, 3:], albedo)
+        albedo = albedo * torch.where(scene.body_frame[flat], keep, 1.0)[:, None]
+    colour = _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    if scene.coach:
+        r = scene.rays
+        rays = torch.cat([r.start, r.right, r.down], dim=1).index_select(0, image).T
+        ahead = [rays[k] + u * rays[3 + k] + v * rays[6 + k] for k in range(3)]
+        light = scene.coach.light.index_select(0, image).T
+        share, around = reflect(light, ahead, list(normal.unbind(1)), scene.coach.mirror[flat])
+        mirrored = torch.stack(around, dim=1)
+        colour = colour + share[:, None] * (mirrored - colour)
+    return colour
 
 
 def _normal(scene: Scene, flat: Tensor, local: list[Tensor]) -> Tensor:
@@ -134,8 +147,10 @@ def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Te
     if len(busy):
         marks = scene.marks.index_select(0, flat[busy]).T
         radius = scene.shapes.ra.reshape(-1)[flat[busy]]
-        draw = draw_livery if scene.coach else _pattern
-        mix[busy] = draw(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
+        where = x[busy], y[busy], z[busy]
+        mix[busy] = _pattern(pattern[busy], *where, marks, on_body[busy], radius)
+        if scene.coach:
+            mix[busy] += draw_livery(pattern[busy], *where, marks, radius)
     albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
     if scene.coach:
         return albedo  # metal has none

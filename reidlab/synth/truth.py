@@ -72,7 +72,7 @@ def truth_of_vehicles(
         "colour": _names(_PAINT_NAMES, vehicles.colour_name[:, PAINT]),
         "roof_colour": _names(_PAINT_NAMES, vehicles.colour_name[:, ROOF]),
         "second_colour": _names(_PAINT_NAMES, vehicles.second_name),
-        "livery": _names(LIVERIES, vehicles.pattern[:, PAINT]),
+        "livery": _names(LIVERIES, vehicles.livery),
         "cargo_colour": _names(_PAINT_NAMES, vehicles.colour_name[:, CARGO]),
         "rims": _names(RIMS, vehicles.offset[:, TYRE, 0].astype(np.int64)),
         "roof_load": _names(ROOF_LOADS, vehicles.roof_load),

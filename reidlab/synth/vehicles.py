@@ -31,8 +31,11 @@ LIVERIES = (
     "plain", "stripe", "two-tone", "bonnet stripes", "logo", "rim", "pillars", "letters", "slats",
     "reflector",
 )  # fmt: skip
-PLAIN, STRIPE, TWO_TONE, BONNET, LOGO, RIM, PILLARS, LETTERS, SLATS, REFLECTOR = range(
-    len(LIVERIES)
+# Numbered apart from the patterns on clothes and boxes, but for plain, which is 0 everywhere.
+_FIRST_LIVERY = 32
+PLAIN = 0
+STRIPE, TWO_TONE, BONNET, LOGO, RIM, PILLARS, LETTERS, SLATS, REFLECTOR = range(
+    _FIRST_LIVERY + 1, _FIRST_LIVERY + len(LIVERIES)
 )
 
 # sRGB; the order matters: `palette=k` keeps the first k, so the early ones are far apart.
@@ -92,6 +95,11 @@ class Vehicles(Subject):
     mirror = np.array([
         0.05, 0.05, 0.10, 0.0, 0.02, 0.12, 0.05, 0.0, 0.02, 0.0, 0.0, 0.02, 0.35,
     ])  # fmt: skip
+
+    @property
+    def livery(self) -> Index:
+        """(N,) into LIVERIES: the pattern of the paint."""
+        return np.maximum(self.pattern[:, PAINT] - _FIRST_LIVERY, PLAIN)
 
 
 def sample_vehicles(
