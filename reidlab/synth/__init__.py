@@ -1,4 +1,4 @@
-"""The synthetic world: people who do not exist, with knobs and ground truth.
+"""The synthetic world: people and vehicles that do not exist, with knobs and ground truth.
 
 `World` holds the knobs and renders images; `write_dataset` puts them on disk in a benchmark's
 layout. To read the code, follow one image:
@@ -7,11 +7,14 @@ layout. To read the code, follow one image:
     body, stage               a person and a pose as tapered capsules, in a place before the camera
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
     shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
+    vehicles, kinds, livery   the same for vehicles: what they are, how they are built (of pieces in
+    road                      fittings and coachwork), their paint, and where their cameras hang
     render, world             many images and their truth
     layout, writers           which file each goes into, and a folder full of them
 """
 
 from .body import PARTS
+from .coachwork import VEHICLE_PARTS
 from .styles import STYLES
 from .world import PRETRAINING_SEEDS, Pictures, World
 from .writers import layouts, suggested_world, write_dataset
@@ -20,6 +23,7 @@ __all__ = [
     "PARTS",
     "PRETRAINING_SEEDS",
     "STYLES",
+    "VEHICLE_PARTS",
     "Pictures",
     "World",
     "layouts",

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .draws import Array
+from .livery import footprint_shadow, fraction
 from .scene import Scene
-from .shading import fraction
 from .vectors import unit
 
 _NOISE = 256  # side of the tileable noise picture
@@ -84,11 +84,12 @@ def _base(scene: Scene, on_floor: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Te
 
 def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """(B, height, width, 3) light that arrives: sun and sky outside the shadow, less on a wall."""
-    c, shade = scene.cameras, _shadow(scene, x, z)[..., None]
+    c, shadow = scene.cameras, footprint_shadow if scene.coach else _shadow
+    open_to_sun, open_to_sky = (share[..., None] for share in shadow(scene, x, z))
     sun_up = scene.tensor(c.sun[:, 1])[:, None, None, None]
     lights = (c.sun_colour, c.sky_colour, c.ground_colour)
     sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)
-    floor = sun * sun_up * shade + sky * (0.55 + 0.45 * shade)
+    floor = sun * sun_up * open_to_sun + sky * open_to_sky
     return torch.where(on_floor[..., None], floor, 0.6 * sun + 0.5 * sky + 0.5 * bounce)
 
 
@@ -120,8 +121,8 @@ def _wall(scene: Scene, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(kind == 3, foliage, torch.where(kind == 4, panels, mix))
 
 
-def _shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
-    """Light (0..1) that reaches the floor around the person: a long soft shadow, two contacts."""
+def _shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of sun and sky (0..1) that reach the floor: a long soft shadow, two contacts."""
     c = scene.cameras
     flatness = np.sqrt(np.maximum(1 - c.sun[:, 1] ** 2, 1e-9))
     reach = np.minimum(1.7 * flatness / np.maximum(c.sun[:, 1], 0.2), 2.6)
@@ -144,4 +145,4 @@ def _shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
         along, across = (x - ax) * fx + (z - az) * fz, (z - az) * fx - (x - ax) * fz
         inside = (1.0 - (along * along) / (a * a) - (across * across) / (b * b)).clamp(min=0.0)
         light = light * (1.0 - k * inside * (2.0 - inside))
-    return light
+    return light, 0.55 + 0.45 * light

@@ -52,6 +52,18 @@ class Primitives:
     material: Array  # (B, S)
     part: NDArray[np.int64]  # (S,)
     torso_frame: NDArray[np.bool_]  # (S,) pattern in the frame of the torso: it runs across slots
+    solid: Solid | None = None  # what only vehicles have
+
+
+@dataclass
+class Solid:
+    """The other half of a vehicle's primitives: boxes, and what its picture needs to know."""
+
+    box: NDArray[np.bool_]  # (B, S) the slot holds a box about `a` instead of a round cone
+    edges: Array  # (B, S, 3, 3) three half edges of each box, which need not be at right angles
+    hull: Array  # (B, K, 3) points that a picture has to hold
+    footprint: Array  # (B, 2) half width and half length on the floor, m
+    panels: Array  # (B, 9) what is drawn on the paint, see `livery.panel_lines`
 
 
 @dataclass
@@ -135,8 +147,12 @@ class _Builder:
 
     def done(self) -> Primitives:
         """All slots, stacked."""
-        per_image = {key: np.stack([s[key] for s in self.slots], axis=1) for key in _PER_IMAGE}
-        per_slot = {key: np.array([s[key] for s in self.slots]) for key in ("part", "torso_frame")}
+        per_image: dict[str, Any] = {
+            key: np.stack([s[key] for s in self.slots], axis=1) for key in _PER_IMAGE
+        }
+        per_slot: dict[str, Any] = {
+            key: np.array([s[key] for s in self.slots]) for key in ("part", "torso_frame")
+        }
         return Primitives(**per_image, **per_slot)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draws import CAMERA, Array, Draws
-from .people import linear
 from .styles import COLOURS, STYLES, Style
+from .subject import linear
 
 Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
+VEHICLE, ROAD = 6, 7
 
 
 class Draws:
@@ -22,7 +23,7 @@ class Draws:
 
     Args:
         seed: the world's seed.
-        kind: `PERSON`, `CAMERA`, `IMAGE` or `VISIT`.
+        kind: one of the constants above, such as `PERSON`.
         keys: one tuple of non-negative integers per row; equal keys give equal rows.
         columns: uniforms per row; asking for more is an error, so that rows never overlap.
     """

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .draws import PERSON, Array, Draws
 from .styles import COLOURS, COMMON, PATTERNS, STYLES
-
-Index = NDArray[np.int64]
-Flag = NDArray[np.bool_]
+from .subject import Flag, Index, Subject, linear
 
 # Materials a person carries; the renderer colours each body part by one of them.
 MATERIALS = (
@@ -34,17 +31,10 @@ _HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 
 _HAIR_WEIGHTS = (5.0, 3.0, 2.0, 1.4, 0.9, 0.7, 0.3)
 
 
-def linear(srgb: Array) -> Array:
-    """sRGB in 0..255 to linear light in 0..1, elementwise."""
-    scaled = np.asarray(srgb, dtype=np.float64) / 255.0
-    return np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
-
-
 @dataclass(frozen=True)
-class People:
+class People(Subject):
     """N people as columns. Lengths are metres (`height`) or shares of the height."""
 
-    height: Array  # (N,) m
     girth: Array  # (N,) 1 = average
     shoulders: Array  # (N,) half width as a share of the height
     leg: Array  # (N,) hip height as a share of the height
@@ -61,22 +51,9 @@ class People:
     bag_side: Array  # (N,) -1 right, +1 left
     scarf: Flag
     stride: Array  # (N,) how far this person swings
-    colour: Array  # (N, M, 3) first colour per material, linear RGB
-    colour2: Array  # (N, M, 3)
-    infrared: Array  # (N, M) reflectance under near infrared
-    infrared2: Array  # (N, M)
-    pattern: Index  # (N, M) into PATTERNS
-    scale: Array  # (N, M) period or size of the pattern, m
-    offset: Array  # (N, M, 2) where a logo or print sits, m
-    colour_name: Index  # (N, M) into COLOURS, -1 where the material has none (skin, hair)
     skin_tone: Array  # (N,) 0 dark … 1 light
 
-    def __len__(self) -> int:
-        return len(self.height)
-
-    def take(self, rows: Index) -> People:
-        """The people of `rows`, with repetition."""
-        return People(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+    shine = np.where(np.arange(len(MATERIALS)) == SHOES, 1.0, 0.0)
 
 
 def palette_weights(size: int, exponent: float) -> Array:

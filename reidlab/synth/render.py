@@ -1,4 +1,4 @@
-"""Images of people in front of cameras: place, cast, shade, develop.
+"""Images of people or vehicles in front of cameras: place, cast, shade, develop.
 
 `render` is a function of (people, cameras, shots) row by row; see `raycast` for why its bytes do
 not depend on how the work is cut.
@@ -15,12 +15,12 @@ from . import raycast
 from .backdrop import paint
 from .cameras import Cameras
 from .film import develop
-from .people import People
 from .raycast import NOTHING, SLOTS, TILE
 from .scene import Scene
 from .shading import shade_pixels
 from .shots import Shots
 from .stage import Stage
+from .subject import Subject
 
 # Images cast together: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
 _GROUP = {"cpu": 8}
@@ -30,7 +30,7 @@ Bytes = NDArray[np.uint8]
 
 
 def render(
-    people: People,
+    people: Subject,
     cameras: Cameras,
     shots: Shots,
     resolution: tuple[int, int],
@@ -39,7 +39,7 @@ def render(
     """Render N images: row i shows `people[i]` seen by `cameras[i]`.
 
     Args:
-        people: N rows.
+        people: N rows, of people or of vehicles.
         cameras: N rows.
         shots: N rows.
         resolution: (height, width) in pixels, multiples of four.

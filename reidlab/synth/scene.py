@@ -13,7 +13,6 @@ from . import raycast
 from .body import OCCLUDER
 from .cameras import CLUTTER
 from .draws import Array
-from .people import SHOES
 from .raycast import SLOTS, Rays, Shapes
 from .shots import OCCLUDERS
 from .stage import Stage
@@ -66,6 +65,7 @@ class Scene:
         self.frames = raycast.canonical_rays(self.rays, self.shapes)
         self._materials(stage, rows, boxes)
         self.torso = self._torso(stage.cos[rows], stage.sin[rows])
+        self.coach = Coach(self, stage, rows) if stage.shapes.solid else None
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
         """`value` on the device; floats become float32."""
@@ -98,7 +98,7 @@ class Scene:
         scale = per_slot(p.scale[image, material], np.ones((n, k)))
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
-        shine = per_slot(material == SHOES, no).astype(float)
+        shine = per_slot(p.shine[material], np.zeros((n, k)))
         marks = np.stack([scale, place[..., 0], place[..., 1], height, shine], axis=-1)
         self.marks = self.tensor(marks).reshape(-1, 5)
 
@@ -110,6 +110,34 @@ class Scene:
         m, r = self.tensor(matrix), self.rays
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
+
+
+class Coach:
+    """What only vehicles need: their place on the floor, what their paint shows and mirrors.
+
+    Args:
+        scene: B images of vehicles.
+        stage: where they come from.
+        rows: which of the stage.
+    """
+
+    def __init__(self, scene: Scene, stage: Stage, rows: slice) -> None:
+        solid = stage.shapes.solid
+        assert solid is not None
+        self.cos, self.sin = stage.cos[rows], stage.sin[rows]
+        self.footprint = solid.footprint[rows]
+        depth = np.sqrt(dot(stage.root[rows] - stage.eye[rows], stage.root[rows] - stage.eye[rows]))
+        pixel = 2 * stage.window[rows, 3] * depth / scene.height  # m
+        panels = [solid.panels[rows], self.footprint[:, :1], pixel[:, None]]
+        self.panels = scene.tensor(np.concatenate(panels, axis=1))
+        mirror = np.zeros((len(pixel), scene.slots))
+        material = stage.shapes.material[rows].astype(np.int64)
+        assert scene.people.mirror is not None
+        mirror[:, : material.shape[1]] = scene.people.mirror[material]
+        self.mirror = scene.tensor(mirror.reshape(-1))
+        c = scene.cameras
+        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
+        self.light = scene.tensor(np.concatenate(lights, axis=1))  # (B, 12)
 
 
 class _Lens:
@@ -159,6 +187,13 @@ def _shapes(scene: Scene, stage: Stage, rows: slice, boxes: Boxes, lens: _Lens) 
     matrix, length = _cone_frames(s.a[rows], s.b[rows], s.forward[rows], s.squash[rows])
     bounds, segment = _cone_bounds(stage, rows, lens)
     everywhere = np.broadcast_to(np.array([0.0, 0.0, 0.0, 0.0, 1e5]), (n, k, 5))
+    solid = np.zeros(length.shape, bool)
+    if s.solid:  # some slots hold boxes
+        solid, edges = s.solid.box[rows], s.solid.edges[rows]
+        matrix[solid], length[solid] = _inverse(edges[solid]), 1.0
+        x, y = (v.reshape(*solid.shape, 8) for v in lens.samples(_corners(s.a[rows], edges))[:2])
+        sides = np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
+        bounds[solid], segment[solid] = sides[solid], everywhere[0, 0]
 
     def join(cones: NDArray[Any], others: NDArray[Any]) -> Tensor:
         return scene.tensor(np.concatenate([cones, others], axis=1))
@@ -171,11 +206,25 @@ def _shapes(scene: Scene, stage: Stage, rows: slice, boxes: Boxes, lens: _Lens) 
         rb=join(s.rb[rows], one),
         low=join(s.low[rows], np.full((n, k), -1.0)),
         high=join(s.high[rows], np.full((n, k), 2.0)),
-        is_box=join(np.zeros(length.shape, bool), one > 0),
+        is_box=join(solid, one > 0),
         bounds=join(bounds, _box_bounds(boxes, lens)),
         segment=join(segment, everywhere),
         present=join(s.present[rows], boxes.present),
     )
+
+
+def _inverse(edges: Array) -> Array:
+    """(K, 3, 3) maps from scene offsets to coordinates along three edges each."""
+    one, two, three = np.moveaxis(edges, 1, 0)
+    normals = np.stack([cross(two, three), cross(three, one), cross(one, two)], axis=1)
+    return normals / dot(one, normals[:, 0])[:, None, None]
+
+
+def _corners(centre: Array, edges: Array) -> Array:
+    """(B, S, 3) and (B, S, 3, 3) half edges to (B, 8 S, 3) corners."""
+    out = centre[:, :, None] + _CORNERS[:, :1] * edges[:, :, None, 0]
+    out = out + _CORNERS[:, 1:2] * edges[:, :, None, 1] + _CORNERS[:, 2:] * edges[:, :, None, 2]
+    return out.reshape(len(out), -1, 3)
 
 
 def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Array, Array]:

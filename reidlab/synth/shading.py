@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .livery import draw_livery, draw_panels, fraction, reflect
 from .people import (
     CHECK,
     FACE_PATTERN,
@@ -20,11 +21,7 @@ from .people import (
 )
 from .raycast import NOTHING, SLOTS, TILE
 from .scene import Scene
-
-
-def fraction(x: Tensor) -> Tensor:
-    """x minus the integer below it, elementwise."""
-    return x - torch.floor(x)
+from .vehicles import PILLARS
 
 
 def _triangle(x: Tensor) -> Tensor:
@@ -103,7 +100,22 @@ def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
     normal = _normal(scene, flat, local)
     on_body = points(scene.torso.index_select(0, image).T)
     albedo = _albedo(scene, flat, local, on_body)
-    return _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    if scene.coach:
+        panels = scene.coach.panels.index_select(0, image).T
+        keep, post = draw_panels(panels, on_body)
+        post = post & (scene.pattern[flat] == PILLARS)
+        albedo = torch.where(post[:, None], scene.colours[flat, 3:], albedo)
+        albedo = albedo * torch.where(scene.body_frame[flat], keep, 1.0)[:, None]
+    colour = _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    if scene.coach:
+        r = scene.rays
+        rays = torch.cat([r.start, r.right, r.down], dim=1).index_select(0, image).T
+        ahead = [rays[k] + u * rays[3 + k] + v * rays[6 + k] for k in range(3)]
+        light = scene.coach.light.index_select(0, image).T
+        share, around = reflect(light, ahead, list(normal.unbind(1)), scene.coach.mirror[flat])
+        mirrored = torch.stack(around, dim=1)
+        colour = colour + share[:, None] * (mirrored - colour)
+    return colour
 
 
 def _normal(scene: Scene, flat: Tensor, local: list[Tensor]) -> Tensor:
@@ -135,8 +147,13 @@ def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Te
     if len(busy):
         marks = scene.marks.index_select(0, flat[busy]).T
         radius = scene.shapes.ra.reshape(-1)[flat[busy]]
-        mix[busy] = _pattern(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
+        where = x[busy], y[busy], z[busy]
+        mix[busy] = _pattern(pattern[busy], *where, marks, on_body[busy], radius)
+        if scene.coach:
+            mix[busy] += draw_livery(pattern[busy], *where, marks, radius)
     albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
+    if scene.coach:
+        return albedo  # metal has none
     crease = _triangle(y * 5.1 + x * 3.7 + z * 2.9) * _triangle(y * 8.3 - x * 6.1 + z * 4.7)
     return albedo * (1.0 + 0.13 * crease)[:, None]
 

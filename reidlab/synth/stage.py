@@ -5,18 +5,29 @@ A camera is at (0, height, 0) of its scene and the floor is y = 0; see `cameras`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from .body import Primitives, build
+from .body import Pose, Primitives, build
 from .cameras import Cameras
 from .draws import Array
+from .kinds import assemble
 from .people import People
 from .shots import Shots
+from .subject import Subject
 from .vectors import cross, dot, unit
+from .vehicles import Vehicles
+
+_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
+    People: build,
+    Vehicles: assemble,
+}
 
 
 class Stage:
-    """N images: people in their places, the view at each, and the crop a detector cuts out.
+    """N images: people or vehicles in their places, the view of each, the crop of a detector.
 
     Args:
         people: N rows.
@@ -26,7 +37,7 @@ class Stage:
     """
 
     def __init__(
-        self, people: People, cameras: Cameras, shots: Shots, resolution: tuple[int, int]
+        self, people: Subject, cameras: Cameras, shots: Shots, resolution: tuple[int, int]
     ) -> None:
         self.people, self.cameras, self.shots, self.resolution = people, cameras, shots, resolution
         depth = cameras.near[:, 0] + shots.distance * (cameras.near[:, 1] - cameras.near[:, 0])
@@ -35,7 +46,7 @@ class Stage:
         self.eye = np.stack([nil, cameras.height, nil], axis=1)  # (N, 3)
         yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
         self.cos, self.sin = np.cos(yaw), np.sin(yaw)
-        self.shapes = self._to_scene(build(people, shots.pose))
+        self.shapes = self._to_scene(_BUILD[type(people)](people, shots.pose))
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
@@ -46,6 +57,11 @@ class Stage:
         shapes.a = self._turn(shapes.a) + self.root[:, None]
         shapes.b = self._turn(shapes.b) + self.root[:, None]
         shapes.forward = self._turn(shapes.forward)
+        if shapes.solid:
+            n, slots = shapes.present.shape
+            edges = self._turn(shapes.solid.edges.reshape(n, -1, 3))
+            shapes.solid.edges = edges.reshape(n, slots, 3, 3)
+            shapes.solid.hull = self._turn(shapes.solid.hull) + self.root[:, None]
         return shapes
 
     def _turn(self, v: Array) -> Array:
@@ -63,7 +79,19 @@ class Stage:
 
     def _window(self) -> Array:
         """(N, 4) centre (right, up) and half size (right, up) of the crop, in tangents."""
-        s, (height, width) = self.shapes, self.resolution
+        height, width = self.resolution
+        low, high = self._extent()
+        half = 0.5 * (high - low) * (self.cameras.fill * self.shots.zoom)[:, None]
+        half_up = np.maximum(half[:, 1], half[:, 0] * height / width)  # long strides need the width
+        centre = 0.5 * (low + high) + self.shots.shift * 2 * half_up[:, None]
+        return np.stack([centre[:, 0], centre[:, 1], half_up * width / height, half_up], axis=1)
+
+    def _extent(self) -> tuple[Array, Array]:
+        """Lowest and highest tangents (right, up) of whoever stands there, each (N, 2)."""
+        s = self.shapes
+        if s.solid:
+            x, y, _ = self.project(s.solid.hull)
+            return np.stack([x.min(1), y.min(1)], axis=1), np.stack([x.max(1), y.max(1)], axis=1)
         lows, highs = [], []
         for end, radius in ((s.a, s.ra), (s.b, s.rb)):
             x, y, depth = self.project(end)
@@ -72,8 +100,4 @@ class Stage:
             high = [np.where(s.present, v + reach, -np.inf).max(axis=1) for v in (x, y)]
             lows.append(np.stack(low, axis=1))
             highs.append(np.stack(high, axis=1))
-        low, high = np.minimum(*lows), np.maximum(*highs)
-        half = 0.5 * (high - low) * (self.cameras.fill * self.shots.zoom)[:, None]
-        half_up = np.maximum(half[:, 1], half[:, 0] * height / width)  # long strides need the width
-        centre = 0.5 * (low + high) + self.shots.shift * 2 * half_up[:, None]
-        return np.stack([centre[:, 0], centre[:, 1], half_up * width / height, half_up], axis=1)
+        return np.minimum(*lows), np.maximum(*highs)

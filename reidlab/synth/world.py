@@ -14,14 +14,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from .body import ACCESSORY, OCCLUDER
 from .cameras import Cameras, hang_beside, sample_cameras
 from .draws import VISIT, Draws
-from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People, sample_people
+from .people import People, sample_people
 from .render import render
+from .road import drive, roadside
 from .shots import Shots, sample_shots
-from .styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, STYLES, TOPS
+from .styles import COLOURS, STYLES
 from .threads import in_threads
+from .truth import truth_of_people, truth_of_vehicles
+from .vehicles import Vehicles, sample_vehicles
 
 VERSION = 2  # of the mathematics: raise it when the same knobs give other pixels
 
@@ -29,7 +31,7 @@ VERSION = 2  # of the mathematics: raise it when the same knobs give other pixel
 # example uses them, so that nobody is ever judged on people the weights have seen.
 PRETRAINING_SEEDS = 900_000_000
 
-_COLOUR_NAMES = (*COLOURS, "")
+SUBJECTS = ("person", "vehicle")
 _CHUNK = 48  # images that a thread renders at once
 _RANGES = {
     "seed": (0, 2**62),
@@ -51,34 +53,37 @@ class Pictures(NamedTuple):
     """N rendered images with their truth."""
 
     images: NDArray[np.uint8]  # (N, H, W, 3)
-    masks: NDArray[np.uint8]  # (N, H, W) part labels, see body.PARTS
+    masks: NDArray[np.uint8]  # (N, H, W) part labels, see PARTS and VEHICLE_PARTS
     truth: pd.DataFrame  # one row per image
 
 
 @dataclass(frozen=True)
 class World:
-    """A world of people who do not exist.
+    """A world of people, or of vehicles, that do not exist.
 
     Equal worlds give equal bytes, whatever the batch size or the order of the images.
 
     Args:
         seed: everything random follows from it.
-        identities: people 1 … identities.
+        identities: people or vehicles 1 … identities.
         cameras: visible cameras, numbered from 0.
         infrared_cameras: near-infrared cameras, numbered after the visible ones.
         images_per_camera: images of a person in each camera that sees them.
         palette: wardrobe colours in this world (2 … 40). With few, people differ only in details.
+            Of vehicles' paints there are 20, and a larger number means all of them.
         clutter: density of the boxes in a scene (0 … 1.3).
         occlusion: probability that something stands before the person (0 … 1).
         jitter: multiplies the detector's errors of place and size (0: a perfect box).
-        pose: multiplies how far limbs and heads move (0: everybody stands at attention).
-        detail: multiplies the size of stripes, checks, logos and prints.
+        pose: multiplies how far limbs and heads move (0: everybody stands at attention), or how far
+            the front wheels of vehicles are turned.
+        detail: multiplies the size of stripes, checks, logos, prints and stickers.
         resolution: (height, width) in pixels, multiples of 4.
         style: the domain: "plaza", "mall", "night-street" or "random".
         orientations: 0: people walk as they like; n: image `index` of a person shows them turned
             by (index % n) / n of a full turn, from facing the camera.
         twins: pairs (infrared camera, visible camera) that hang side by side: they see the same
             scene, and image `index` of a person is taken by both at the same instant.
+        subject: who is seen: "person" or "vehicle". Seeds, cameras and knobs mean the same to both.
 
     Raises:
         ValueError: a knob is outside its range; the message names it.
@@ -99,6 +104,7 @@ class World:
     style: str = "plaza"
     orientations: int = 0
     twins: tuple[tuple[int, int], ...] = ()
+    subject: str = "person"
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -111,6 +117,8 @@ class World:
             object.__setattr__(self, name, kind(value))  # 1 and 1.0 are the same world
         if self.style not in STYLES:
             raise ValueError(f"World(style={self.style!r}): expected one of {', '.join(STYLES)}")
+        if self.subject not in SUBJECTS:
+            raise ValueError(f"World(subject={self.subject!r}): expected {' or '.join(SUBJECTS)}")
         if self.cameras + self.infrared_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
         sides = tuple(self.resolution)
@@ -152,11 +160,19 @@ class World:
         cameras = sample_cameras(
             self.seed, list(range(total)), dark, style=self.style, clutter=self.clutter
         )
+        if self.subject == "vehicle":
+            cameras = roadside(cameras, self.seed)
         return hang_beside(cameras, self.twins)
 
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
         return sample_people(
+            self.seed, pids, style=self.style, palette=self.palette, detail=self.detail
+        )
+
+    def vehicles(self, pids: list[int]) -> Vehicles:
+        """The vehicles `pids` as columns, in the same way."""
+        return sample_vehicles(
             self.seed, pids, style=self.style, palette=self.palette, detail=self.detail
         )
 
@@ -231,61 +247,16 @@ class World:
     ) -> Pictures:
         pids = sorted({pid for pid, _, _ in keys})
         row = {pid: i for i, pid in enumerate(pids)}
-        people = self.people(pids).take(np.array([row[pid] for pid, _, _ in keys]))
+        rows = np.array([row[pid] for pid, _, _ in keys])
         cameras = self.all_cameras.take(np.array([camid for _, camid, _ in keys]))
         shots = self.shots(keys, cameras, jitter=jitter)
-        images, masks = render(people, cameras, shots, self.resolution, device)
-        return Pictures(images, masks, _truth(keys, people, cameras, shots, masks))
-
-
-# Materials whose colour, pattern and reflectance the truth names, in the order of its columns.
-_TOLD = {
-    "top": TOP, "bottom": BOTTOM, "shoes": SHOES, "hat": HAT, "backpack": BACKPACK, "bag": BAG,
-}  # fmt: skip
-
-
-def _truth(
-    keys: list[tuple[int, int, int]],
-    people: People,
-    cameras: Cameras,
-    shots: Shots,
-    masks: NDArray[np.uint8],
-) -> pd.DataFrame:
-    """One row per image: what a camera saw, and what nobody could see."""
-
-    def names(table: tuple[str, ...], index: NDArray[np.int64]) -> list[str]:
-        return [table[i] for i in index]
-
-    pids, camids, indices = zip(*keys, strict=True)
-    columns: dict[str, object] = {
-        "pid": pids,
-        "camid": camids,
-        "index": indices,
-        "modality": np.where(cameras.infrared, "infrared", "visible"),
-        "azimuth": (np.rad2deg(shots.azimuth) % 360.0).round(1),
-        "phase": shots.pose.phase.round(3),
-        "height": people.height.round(3),
-        "girth": people.girth.round(3),
-        "skin_tone": people.skin_tone.round(3),
-        "top": names(TOPS, people.top),
-        "bottom": names(BOTTOMS, people.bottom),
-        "hair": names(HAIR, people.hair),
-        "hat": names(HATS, people.hat),
-        "backpack": people.backpack,
-        "bag": people.bag,
-        "scarf": people.scarf,
-        "accessory_visible": (masks == ACCESSORY).any(axis=(1, 2)),
-    }
-    for label, material in _TOLD.items():
-        columns[f"{label}_colour"] = names(_COLOUR_NAMES, people.colour_name[:, material])
-        columns[f"{label}_pattern"] = names(PATTERNS, people.pattern[:, material])
-        columns[f"{label}_infrared"] = people.infrared[:, material].round(3)
-    columns["person_share"] = _share((masks > 0) & (masks != OCCLUDER))
-    columns["occluder_share"] = _share(masks == OCCLUDER)
-    return pd.DataFrame(columns)
-
-
-def _share(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(N, H, W) to (N,) the share of the picture, to four places."""
-    pixels: NDArray[np.int64] = chosen.sum(axis=(1, 2))
-    return (pixels / chosen[0].size).round(4)
+        if self.subject == "vehicle":
+            vehicles = self.vehicles(pids).take(rows)
+            shots = drive(vehicles, cameras, shots)
+            images, masks = render(vehicles, cameras, shots, self.resolution, device)
+            truth = truth_of_vehicles(keys, vehicles, cameras, shots, masks)
+        else:
+            people = self.people(pids).take(rows)
+            images, masks = render(people, cameras, shots, self.resolution, device)
+            truth = truth_of_people(keys, people, cameras, shots, masks)
+        return Pictures(images, masks, truth)

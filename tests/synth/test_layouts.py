@@ -15,8 +15,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reidlab.synth import PARTS, World, layouts, suggested_world, write_dataset, writers
-from reidlab.synth.layout import LAYOUTS, base, cuhk03, occluded_duke, regdb
+from reidlab.synth import (
+    PARTS,
+    World,
+    layouts,
+    suggested_world,
+    truth,
+    vehicles,
+    write_dataset,
+    writers,
+)
+from reidlab.synth.layout import LAYOUTS, cuhk03, occluded_duke, regdb, veri776
 
 KNOBS = {"seed": 3, "identities": 12, "resolution": (32, 16)}
 WORLDS = {
@@ -604,7 +613,7 @@ def test_veri_tracks_and_views(written):
     tracks = [line.split() for line in lines(root / "test_track.txt")]
     assert sorted(name for track in tracks for name in track) == lines(root / "name_test.txt")
     assert all(len({name[:9] for name in track}) == 1 for track in tracks)
-    views = dict(zip(table["file"], base.views(table), strict=True))
+    views = dict(zip(table["file"], table["view"], strict=True))
     for name in ("train", "test"):
         rows = [line.split(" ") for line in lines(root / f"keypoint_{name}.txt")]
         assert {len(row) for row in rows} == {42}
@@ -618,18 +627,15 @@ def test_views_are_eighths_of_a_turn():
     """0 faces the camera, which is to walk against its line of sight: 180 degrees."""
     degrees = {180: 0, 200: 0, 160: 0, 203: 1, 225: 1, 270: 2, 315: 3, 0: 4, 350: 4, 45: 5, 90: 6,
                135: 7, 157: 7}  # fmt: skip
-    table = pd.DataFrame({"azimuth": [float(d) for d in degrees]})
-    assert base.views(table).tolist() == list(degrees.values())
+    radians = np.deg2rad([float(d) for d in degrees])
+    assert truth.view(radians).tolist() == list(degrees.values())
 
 
 def test_veri_knows_every_kind_and_paint():
-    vehicles = pytest.importorskip("reidlab.synth.vehicles")
-    from reidlab.synth.layout.veri776 import _numbers
-
     paints = pd.DataFrame({"colour": list(vehicles.PAINTS)})
-    assert set(_numbers(paints, "colour", "")) <= set(range(1, 11))
+    assert set(veri776._numbers(paints, "colour")) <= set(range(1, 11))
     kinds = pd.DataFrame({"kind": list(vehicles.KINDS)})
-    assert _numbers(kinds, "kind", "") == [1, 9, 3, 6, 7, 8]
+    assert veri776._numbers(kinds, "kind") == [1, 9, 3, 6, 7, 8]
 
 
 # --- RandPerson -----------------------------------------------------------------------------------

@@ -142,6 +142,15 @@ def test_shares_are_those_of_the_masks(reference):
     np.testing.assert_allclose(truth["occluder_share"], hidden, atol=1e-4)
 
 
+def test_the_view_is_the_sector_of_the_azimuth(plaza):
+    """0 faces the camera, 2 shows the right side, 4 the back, 6 the left side."""
+    _, (_, _, truth) = plaza
+    centre = {0: 180, 1: 225, 2: 270, 3: 315, 4: 0, 5: 45, 6: 90, 7: 135}
+    assert len(set(truth["view"])) > 4
+    gap = (truth["azimuth"] - truth["view"].map(centre) + 180.0) % 360.0 - 180.0
+    assert gap.abs().max() <= 22.6
+
+
 def test_infrared_pictures_are_grey_and_others_are_not(plaza):
     _, (images, _, truth) = plaza
     spread = np.ptp(images.astype(int), axis=3)

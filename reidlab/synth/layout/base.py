@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ..world import World
 
@@ -92,14 +91,6 @@ def standard_split(world: World, train_fraction: float) -> Iterator[tuple[str, K
             for index in range(world.images_per_camera):
                 test = "gallery" if index else "query"
                 yield "train" if pid in training else test, (pid, camid, index)
-
-
-def views(table: pd.DataFrame) -> NDArray[np.int64]:
-    """(N,) 0 to 7: eighths of a turn, 0 facing the camera."""
-    if "view" in table:
-        return table["view"].to_numpy(np.int64)
-    turned = (table["azimuth"].to_numpy() - 180.0 + 22.5) % 360.0
-    return (turned // 45.0).astype(np.int64)
 
 
 def total_cameras(world: World) -> int:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..atomic import write_atomic
 from ..world import World
-from .base import Entry, Layout, expect_fraction, expect_protocol, standard_split, views
+from .base import Entry, Layout, expect_fraction, expect_protocol, standard_split
 
 
 def check(world: World, *, train_fraction: float) -> None:
@@ -30,7 +30,7 @@ def entries(world: World, *, train_fraction: float) -> list[Entry]:
 
 def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: float) -> pd.DataFrame:
     """The table."""
-    told = table.assign(path=table["file"], view=views(table)).sort_values("path")
+    told = table.assign(path=table["file"]).sort_values("path")
     told = told[["path", "pid", "camid", "split", "modality", "view"]]
     write_atomic(root / "images.csv", told.to_csv(index=False).encode())
     return table

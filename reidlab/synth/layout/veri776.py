@@ -9,7 +9,7 @@ points (here: none, -1) and last the view, 0 to 7; ours are eighths of a turn, 0
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +25,6 @@ from .base import (
     expect_room,
     standard_split,
     total_cameras,
-    views,
 )
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
@@ -54,8 +53,7 @@ def check(world: World, *, train_fraction: float) -> None:
 
 def adapt(world: World) -> World:
     """The same knobs, with vehicles."""
-    subject = {f.name: "vehicle" for f in fields(world) if f.name == "subject"}
-    return replace(world, **subject)  # type: ignore[arg-type]
+    return replace(world, subject="vehicle")
 
 
 def entries(world: World, *, train_fraction: float) -> list[Entry]:
@@ -76,8 +74,8 @@ def _name(key: Key) -> str:
 
 def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: float) -> pd.DataFrame:
     """Lists, XML and views."""
-    told = table.assign(name=[Path(file).name for file in table["file"]], view=views(table))
-    told["paint"], told["type"] = _numbers(told, "colour", "grey"), _numbers(told, "kind", "saloon")
+    told = table.assign(name=[Path(file).name for file in table["file"]])
+    told["paint"], told["type"] = _numbers(told, "colour"), _numbers(told, "kind")
     told = told.sort_values("name")
     lists = {"train": "train", "query": "query", "test": "gallery"}
     parts = {name: told[told["split"] == split] for name, split in lists.items()}
@@ -100,11 +98,10 @@ def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: flo
     return table
 
 
-def _numbers(table: pd.DataFrame, column: str, default: str) -> list[int]:
-    """The set's numbers, from 1, of what the truth names; people have neither kind nor paint."""
+def _numbers(table: pd.DataFrame, column: str) -> list[int]:
+    """The set's numbers, from 1, of what the truth names."""
     listed, words = (KINDS, _KINDS) if column == "kind" else (COLOURS, _COLOURS)
-    told = table[column] if column in table else [default] * len(table)
-    return [listed.index(words.get(word, word)) + 1 for word in told]
+    return [listed.index(words.get(word, word)) + 1 for word in table[column]]
 
 
 def _xml(part: pd.DataFrame, tag: str) -> list[str]:

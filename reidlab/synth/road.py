@@ -1,0 +1,61 @@
+"""Vehicles instead of people: the same cameras further off, over a road, and room for a length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from .cameras import Cameras
+from .draws import ROAD, Draws
+from .shots import Shots
+from .subject import linear
+from .vehicles import Vehicles
+
+_LONGEST = 12.0  # m: what is behind a scene has to leave room for such a bus
+_LAMP = 2.0  # times the light of an infrared camera for people, as it has to reach further
+_ASPHALT = np.array([(84, 84, 88), (104, 103, 102), (122, 118, 112), (96, 100, 108)], dtype=float)
+_LINES = np.array([(206, 204, 198), (150, 148, 144), (196, 176, 110)], dtype=float)
+
+
+def roadside(cameras: Cameras, seed: int) -> Cameras:
+    """The cameras of a world of people, moved to where they watch a road.
+
+    They hang higher and further away, and infrared ones have stronger lamps; what stands behind the
+    walking area moves behind the longest vehicle; the floor is asphalt.
+    """
+    d = Draws(seed, ROAD, [(camid,) for camid in range(len(cameras))], 20)
+    near = cameras.near * 1.1 + 2.5
+    push = near[:, 1] - cameras.near[:, 1] + 1.5 * _LONGEST
+    centre = cameras.box_centre * np.array([1.8, 1.5, 1.0])
+    centre[..., 2] += push[:, None]
+    asphalt = _ASPHALT[d.choice(np.ones(len(_ASPHALT)))] * d.uniform(0.8, 1.2)[:, None]
+    lanes, lines = d.chance(0.5), _LINES[d.choice((2.0, 2.0, 1.0))]
+    patched = np.where(d.chance(0.5), 3, 0)
+    second = np.where(lanes[:, None], lines, asphalt * d.uniform(0.8, 1.25)[:, None])
+    return replace(
+        cameras,
+        near=near,
+        height=cameras.height * 1.7 - 0.6,
+        side=cameras.side * 1.5,
+        backdrop=cameras.backdrop + push,
+        box_centre=centre,
+        box_half=cameras.box_half * 1.5,
+        gain=cameras.gain * np.where(cameras.infrared, _LAMP, 1.0)[:, None],
+        floor_kind=np.where(lanes, 2, patched),
+        floor_colour=linear(np.stack([asphalt, second], axis=1)),
+        floor_scale=d.uniform(0.9, 1.5),
+    )
+
+
+def drive(vehicles: Vehicles, cameras: Cameras, shots: Shots) -> Shots:
+    """Shots of people made fit for vehicles: further off by their length, occluders before them."""
+    length, width = vehicles.length, vehicles.width
+    span = cameras.near[:, 1] - cameras.near[:, 0]
+    cos, sin = np.abs(np.cos(shots.azimuth)), np.abs(np.sin(shots.azimuth))
+    ahead, across = 0.5 * (length * cos + width * sin), 0.5 * (length * sin + width * cos)
+    present, aside, wide, high, before = np.moveaxis(shots.occluder, 2, 0)
+    occluder = np.stack([
+        present, aside * across[:, None] * 1.6, wide * 2.0, high * 1.5, before + ahead[:, None],
+    ], axis=2)  # fmt: skip
+    return replace(shots, distance=shots.distance + 0.9 * length / span, occluder=occluder)
