@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidlab.data.dataset import DatasetError
+from reidlab.data.errors import DatasetError
 from reidlab.data.images import read_image
 from reidlab.data.transforms import NORMALIZATIONS
 

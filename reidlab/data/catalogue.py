@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reidlab.data.dataset import DatasetError, ReIDDataset
+from reidlab.data.dataset import ReIDDataset
+from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.market1501 import open_market1501
 from reidlab.data.pku_reid import open_pku_reid
 
@@ -68,4 +70,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
             f"{name} has no option {', '.join(unknown)}: expected "
             f"{', '.join(allowed) or 'no options'}"
         )
-    return reader(root, **options)
+    ds = reader(root, **options)
+    for text in (*ds.warnings, *ds.notes):
+        warnings.warn(f"{name} at {ds.root}: {text}", DatasetWarning, stacklevel=2)
+    return ds

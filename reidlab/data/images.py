@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from reidlab.data.dataset import DatasetError
+from reidlab.data.errors import DatasetError
 
 
 def read_image(path: str | Path) -> Image.Image:
