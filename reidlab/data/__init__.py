@@ -9,6 +9,7 @@ from reidlab.data.help import data_help
 from reidlab.data.images import read_image
 from reidlab.data.loader import make_loader
 from reidlab.data.samplers import IdentitySampler, ShuffleSampler
+from reidlab.data.sysu_mm01 import draw_gallery
 from reidlab.data.transforms import NORMALIZATIONS, build_transform, normalization_for
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "build_transform",
     "data_catalogue",
     "data_help",
+    "draw_gallery",
     "list_datasets",
     "make_loader",
     "mask_path",
