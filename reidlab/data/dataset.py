@@ -50,15 +50,14 @@ class Findings:
     def sentences(self) -> tuple[list[str], list[str]]:
         """(warnings, notes): also of the names that were left out."""
         warnings, notes = list(self.warnings), []
-        if self.foreign:
+        foreign, litter = sorted(set(self.foreign)), sorted(set(self.litter))
+        if foreign:
             warnings.append(
-                f"{len(self.foreign)} foreign names are left out: {some(self.foreign)} (expected "
-                f"names like {self.example})"
+                f"{len(foreign)} foreign names are left out: {some(foreign)} (expected names like "
+                f"{self.example})"
             )
-        if self.litter:
-            notes.append(
-                f"{len(self.litter)} files that are no images are passed over: {some(self.litter)}"
-            )
+        if litter:
+            notes.append(f"{len(litter)} files that are no images are passed over: {some(litter)}")
         return warnings, notes
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from reidlab.data.errors import DatasetError
 
-HEADER = 128  # bytes of text at the start of a MATLAB file, either version
 HDF5 = b"\x89HDF\r\n\x1a\n"
+USER_BLOCK = 512  # bytes that MATLAB writes before the HDF5 file proper
 
 
 def split_virtual(path: str | Path) -> tuple[str, str] | None:
@@ -43,7 +43,7 @@ def load_matlab5(path: Path, *names: str) -> tuple[np.ndarray[Any, Any], ...]:
     _expect_version(path, "5")
     scipy_io = _optional("scipy.io", "scipy", path)
     try:
-        variables = scipy_io.loadmat(path, variable_names=names)
+        variables = scipy_io.loadmat(path)
     except Exception as error:  # scipy raises a dozen kinds for damaged files
         raise _damaged(path, error) from error
     _expect_variables(path, names, variables)
@@ -83,12 +83,12 @@ def _optional(module: str, package: str, path: Path) -> ModuleType:
 def _expect_version(path: Path, expected: str) -> None:
     try:
         with path.open("rb") as file:
-            header = file.read(HEADER)
+            header = file.read(USER_BLOCK + len(HDF5))
     except OSError as error:
         raise DatasetError(f"cannot read {path} ({error}): copy it again") from error
     if header.startswith(b"MATLAB 5.0"):
         version = "5"
-    elif header.startswith((b"MATLAB 7.3", HDF5)):
+    elif header.startswith((b"MATLAB 7.3", HDF5)) or header.endswith(HDF5):
         version = "7.3"
     else:
         raise DatasetError(

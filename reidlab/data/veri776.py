@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -27,7 +28,17 @@ VIEWS = {"train": "keypoint_train.txt", "query": "keypoint_test.txt", "gallery":
 NAME = re.compile(r"(\d{4})_c(?!000)(\d{3})_(\d{8})_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c002_00030600_0.jpg"
 XML_DECLARATION = re.compile(rb"^\s*(?:\xef\xbb\xbf)?\s*<\?xml.*?\?>", re.DOTALL)
-ATTRIBUTES = {"color": "colorID", "type": "typeID"}  # column -> attribute
+
+
+class Attributes(NamedTuple):
+    """What the labels say of an image, in the set's numbers; -1 unknown."""
+
+    pid: int
+    color: int
+    type: int
+
+
+NOTHING = Attributes(-1, -1, -1)
 
 
 def open_veri776(root: str | Path) -> ReIDDataset:
@@ -80,7 +91,7 @@ def _images(
     )
 
 
-def _attributes(path: Path) -> dict[str, dict[str, str]]:
+def _attributes(path: Path) -> dict[str, Attributes]:
     """Attributes of each image by file name; empty without the file.
 
     The file declares itself gb2312, which Python's parser does not know; its names are ASCII, so
@@ -90,9 +101,13 @@ def _attributes(path: Path) -> dict[str, dict[str, str]]:
         return {}
     text = XML_DECLARATION.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")
     try:
-        items = ElementTree.fromstring(text).iter("Item")
-        return {item.attrib["imageName"]: dict(item.attrib) for item in items}
-    except (ElementTree.ParseError, KeyError) as error:
+        return {
+            item.attrib["imageName"]: Attributes(
+                *(int(item.attrib.get(key, -1)) for key in ("vehicleID", "colorID", "typeID"))
+            )
+            for item in ElementTree.fromstring(text).iter("Item")
+        }
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
         raise DatasetError(
             f"cannot read the labels {path} ({error}): it is damaged or another file. Copy it "
             "again, or remove it to do without colours and types"
@@ -100,7 +115,7 @@ def _attributes(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _with_attributes(
-    frame: pd.DataFrame, attributes: dict[str, dict[str, str]], source: str, found: Findings
+    frame: pd.DataFrame, attributes: Mapping[str, Attributes], source: str, found: Findings
 ) -> pd.DataFrame:
     """The table with the colour and type of each vehicle, where the set knows them."""
     if not attributes:
@@ -111,19 +126,15 @@ def _with_attributes(
         found.warnings.append(
             f"{len(unknown)} images of {len(names)} are not in {source}: {some(unknown)}"
         )
-    pairs = zip(names, frame["pid"], strict=True)
-    wrong = [n for n, pid in pairs if int(attributes.get(n, {}).get("vehicleID", pid)) != pid]
+    told = [attributes.get(name, NOTHING) for name in names]
+    pids = frame["pid"].tolist()
+    wrong = [name for name, it, pid in zip(names, told, pids, strict=True) if it.pid not in (-1, pid)]
     if wrong:
         found.warnings.append(
             f"{source} gives {len(wrong)} images another vehicle than their name; the name "
             f"counts: {some(wrong)}"
         )
-    return frame.assign(
-        **{
-            column: [int(attributes.get(name, {}).get(key, -1)) for name in names]
-            for column, key in ATTRIBUTES.items()
-        }
-    )
+    return frame.assign(color=[it.color for it in told], type=[it.type for it in told])
 
 
 def _views(path: Path, found: Findings) -> dict[str, int]:
