@@ -43,8 +43,9 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
     """
     folder = existing_folder("occluded-duke", root)
     found = Findings(folder, EXAMPLE)
-    images = _first(folder, (folder, folder / DUKE, folder / IN), FOLDERS)
-    lists = _first(folder, (folder, folder / IN), LISTS)
+    lists = _first((folder, folder / IN), LISTS)
+    built = (folder, folder / IN)  # what the authors' script makes needs no list
+    images = _first(built if lists is None else (folder, folder / DUKE, folder / IN), FOLDERS)
     if images is None:
         raise _no_images(folder, lists)
     files = {
@@ -65,7 +66,7 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
     )
 
 
-def _first(root: Path, folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
+def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
     """The first of the folders that holds all parts."""
     return next((path for path in folders if has_all(path, _files(parts))), None)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from reidlab.data.cards import CARDS
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
+from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
@@ -129,6 +129,12 @@ def _open_release(folder: Path) -> ReIDDataset:
         chosen = read_numbers(lists[0], found)
         everybody = _flat(folder / "images" if (folder / "images").is_dir() else folder, found)
         in_train = everybody["pid"].isin(chosen)
+        absent = sorted(set(chosen) - set(everybody["pid"]))
+        if absent:
+            found.warnings.append(
+                f"{len(absent)} of the {len(chosen)} people of {TRAIN_IDS} have no image: "
+                f"{some(absent)}"
+            )
         train, test = (everybody[rows].reset_index(drop=True) for rows in (in_train, ~in_train))
     return finish(
         "pku-reid",

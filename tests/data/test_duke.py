@@ -51,6 +51,14 @@ class TestOccludedDuke:
         assert ds.options == {"split from": "folders"}
         assert len(ds.train) == 3
 
+    def test_a_built_folder_beside_duke(self, tmp_path):
+        dukemtmc(tmp_path / "DukeMTMC-reID")
+        with pytest.raises(DatasetError, match=r"incomplete: Occluded_Duke/train.list, "):
+            open_dataset("occluded-duke", tmp_path)
+        dukemtmc(tmp_path / "Occluded_Duke")
+        ds = open_dataset("occluded-duke", tmp_path)
+        assert all("/Occluded_Duke/" in path for path in ds.train["path"])
+
     def test_duke_itself_is_not_occluded_duke(self, tmp_path, monkeypatch):
         """The counts of the whole set, made small, are those of this folder."""
         small = dict(zip(("train", "query", "gallery"), [Counts(3, 2, 3), Counts(2, 2, 2), Counts(3, 3, 3)]))
