@@ -59,9 +59,14 @@ def mean_color_features(frame: pd.DataFrame, *, background_only: bool = False) -
 
 
 def mask_path(path: str | Path) -> Path:
-    """Where a synthetic image's true mask lies: <root>/masks/<folder>/<stem>.png."""
+    """Where a synthetic image's true mask lies: that of <root>/a/b.jpg is <root>/masks/a/b.png.
+
+    The root is the nearest folder above the image that holds masks/, whatever the layout.
+    """
     image = Path(path)
-    return image.parent.parent / "masks" / image.parent.name / f"{image.stem}.png"
+    above = (folder for folder in image.parents if (folder / "masks").is_dir())
+    root = next(above, image.parent.parent)
+    return (root / "masks" / image.relative_to(root)).with_suffix(".png")
 
 
 def _person(path: Path) -> NDArray[np.bool_]:

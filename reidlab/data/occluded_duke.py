@@ -76,6 +76,8 @@ def _files(parts: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _no_images(folder: Path, lists: Path | None) -> DatasetError:
+    if lists is None and has_all(folder, (DUKE,)):
+        return _no_lists(folder)
     if lists is None:
         return wrong_root(
             "occluded-duke",
@@ -92,6 +94,13 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
     return DatasetError(
         f"the lists are in {lists}, but there is no {DUKE} with {', '.join(_files(FOLDERS))} in "
         f"{folder}: Occluded-Duke is a list of DukeMTMC-reID's images. Put a lawful copy there"
+    )
+
+
+def _no_lists(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"{folder} holds DukeMTMC-reID and not Occluded-Duke: add {IN} with the lists "
+        f"{', '.join(_files(LISTS))}, or open it as 'dukemtmc'"
     )
 
 
@@ -115,11 +124,8 @@ def _listed(
 
 
 def _refuse_plain_duke(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Without lists only the counts tell the set from the one it was made of."""
+    """Without lists only its name and its counts tell Duke from what is made of it."""
     duke = CARDS["dukemtmc"].counts()
     assert duke is not None
-    if all(count(tables[split]) == duke[split] for split in duke):
-        raise DatasetError(
-            f"{folder} holds the whole DukeMTMC-reID and not Occluded-Duke: add the lists "
-            f"{', '.join(_files(LISTS))}, or open it as 'dukemtmc'"
-        )
+    if folder.name == DUKE or all(count(tables[split]) == duke[split] for split in duke):
+        raise _no_lists(folder)

@@ -53,6 +53,14 @@ def test_masks_lie_beside_the_folders():
     assert mask_path(path) == Path("/data/set/masks/bounding_box_train/0002_c1s1_000451_03.png")
 
 
+@pytest.mark.parametrize(
+    "image", ["cam1/0006/0001.jpg", "cuhk03_release/cuhk-03.mat/detected/1_001_1_01.png"]
+)
+def test_masks_of_deeper_layouts(image, tmp_path):
+    (tmp_path / "masks").mkdir()
+    assert mask_path(tmp_path / image) == tmp_path / "masks" / Path(image).with_suffix(".png")
+
+
 def test_real_sets_have_no_masks(market_root):
     ds = open_dataset("market1501", market_root)
     with pytest.raises(DatasetError, match=r"no mask .*only synthetic sets have masks"):

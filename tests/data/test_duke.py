@@ -53,8 +53,10 @@ class TestOccludedDuke:
 
     def test_a_built_folder_beside_duke(self, tmp_path):
         dukemtmc(tmp_path / "DukeMTMC-reID")
-        with pytest.raises(DatasetError, match=r"incomplete: Occluded_Duke/train.list, "):
+        with pytest.raises(DatasetError, match="and not Occluded-Duke: add Occluded_Duke with the lists"):
             open_dataset("occluded-duke", tmp_path)
+        with pytest.raises(DatasetError, match="and not Occluded-Duke: add"):
+            open_dataset("occluded-duke", tmp_path / "DukeMTMC-reID")
         dukemtmc(tmp_path / "Occluded_Duke")
         ds = open_dataset("occluded-duke", tmp_path)
         assert all("/Occluded_Duke/" in path for path in ds.train["path"])
@@ -65,7 +67,7 @@ class TestOccludedDuke:
         monkeypatch.setitem(CARDS, "dukemtmc", CARDS["dukemtmc"].__class__(
             **{**CARDS["dukemtmc"].__dict__, "published": small}
         ))  # fmt: skip
-        with pytest.raises(DatasetError, match="whole DukeMTMC-reID and not Occluded-Duke"):
+        with pytest.raises(DatasetError, match="holds DukeMTMC-reID and not Occluded-Duke"):
             open_dataset("occluded-duke", dukemtmc(tmp_path))
 
     def test_images_are_missing(self, tmp_path):
