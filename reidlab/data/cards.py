@@ -372,7 +372,7 @@ def _sysu_mm01() -> DatasetCard:
         camera_rule="a query of camera 3 does not see camera 2, whoever is there",
         script="prepare_sysu_mm01.py",
         images=45_863,  # 30,071 visible, 15,792 infrared
-        people=491,
+        people=491,  # seen in both modalities; 1,118 images are of others, who are in no split
         cameras=6,
         # Training: 22,258 visible and 11,909 infrared images of the ids in train_id and val_id.
         published=_splits(train, query, Counts(301, 96, 4)),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from reidlab.data.cards import CARDS, DatasetCard
+from reidlab.data.errors import DatasetError
 
 
 def data_help(name: str) -> str:
     """What the set is, why it is not shipped, how to get it, and the synthetic alternative.
 
     Raises:
-        KeyError: a name that is not in `list_datasets()`.
+        DatasetError: there is no set of that name.
     """
+    if name not in CARDS:
+        raise DatasetError(f"unknown data set {name!r}: reidlab knows {', '.join(CARDS)}")
     card = CARDS[name]
     return "\n".join([_what(card), _how(card), f"The root to pass is {card.root_hint}.", _else(card)])
 

@@ -7,6 +7,7 @@ slashes) is accepted, the last with a warning; a name that stands twice is taken
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -37,14 +38,14 @@ def read_lines(path: Path, found: Findings) -> list[str]:
         found.warnings.append(
             f"{path.name} has Windows' back-slashes in its paths; they are read as slashes"
         )
-    once = list(dict.fromkeys(lines))
-    if len(once) < len(lines):
-        seen: set[str] = set()
-        twice = [line for line in lines if line in seen or seen.add(line)]  # type: ignore[func-returns-value]
+    times = Counter(lines)
+    if len(times) < len(lines):
+        twice = [line for line, number in times.items() if number > 1]
         found.warnings.append(
-            f"{path.name} repeats {len(twice)} lines, e.g. {some(twice, 1)}; each is taken once"
+            f"{path.name} repeats {len(lines) - len(times)} lines, e.g. {some(twice, 1)}; each is "
+            "taken once"
         )
-    return once
+    return list(times)
 
 
 def read_text(path: Path) -> str:

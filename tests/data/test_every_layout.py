@@ -199,6 +199,8 @@ def test_warnings_point_at_the_caller(tmp_path):
 def test_an_unknown_name(tmp_path):
     with pytest.raises(DatasetError, match="'market': reidlab reads market1501, dukemtmc, "):
         open_dataset("market", tmp_path)
+    with pytest.raises(DatasetError, match="'market': reidlab knows market1501, "):
+        data_help("market")
 
 
 class TestCards:
