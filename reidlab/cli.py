@@ -9,9 +9,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from reidlab.data import ReIDDataset
 
 app = typer.Typer(
     help="Person re-identification with transformers.",
@@ -23,8 +26,12 @@ record = typer.Typer(help="Look at the records that runs leave behind.", no_args
 app.add_typer(data, name="data")
 app.add_typer(record, name="record")
 
-Name = Annotated[str, typer.Argument(help="Layout, such as market1501 or pku-reid.")]
+Name = Annotated[str, typer.Argument(help="Layout, such as market1501; see `data list`.")]
 Root = Annotated[Path, typer.Argument(help="Folder of the data set.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="key=value, as open_dataset takes it; may be given repeatedly."),
+]
 RecordFile = Annotated[Path, typer.Argument(help="A record.json, or the run folder it is in.")]
 
 
@@ -35,45 +42,82 @@ def _fail(error: Exception) -> NoReturn:
 
 
 @data.command("describe")
-def describe(name: Name, root: Root) -> None:
+def describe(name: Name, root: Root, option: Options = None) -> None:
     """Count images, people and cameras of each part of a data set."""
-    from reidlab.data import DatasetError, open_dataset
-
-    try:
-        ds = open_dataset(name, root)
-    except DatasetError as error:
-        _fail(error)
-    typer.echo(ds.describe().to_string())
+    ds = _open(name, root, option)
+    table = ds.describe()
+    words = ["licence", "status", "camera rule"]
+    typer.echo(table.drop(columns=words).to_string())
+    for word in words:
+        typer.echo(f"{word}: {table[word].iloc[0]}")
+    typer.echo(f"options: {', '.join(f'{k}={v}' for k, v in ds.options.items()) or 'none'}")
     typer.echo(f"fingerprint {ds.fingerprint()}")
-    for warning in ds.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+    for text in (*ds.warnings, *ds.notes):
+        typer.echo(f"warning: {text}", err=True)
 
 
 @data.command("check")
-def check(name: Name, root: Root) -> None:
-    """Open a data set and decode every image; exit status 1 if anything is not as published."""
-    from PIL import Image
+def check(name: Name, root: Root, option: Options = None) -> None:
+    """Open a data set and decode every image; exit status 1 if anything is not as published.
 
-    from reidlab.data import DatasetError, open_dataset
+    All foreign names are listed. Files that are no images (Thumbs.db) are no problem.
+    """
+    from reidlab.data import DatasetError, read_image
 
-    try:
-        ds = open_dataset(name, root)
-    except DatasetError as error:
-        _fail(error)
+    ds = _open(name, root, option)
     problems = list(ds.warnings)
     paths = sorted({path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]})
     with typer.progressbar(paths, label="decoding") as progress:
         for path in progress:
             try:
-                with Image.open(path) as image:
-                    image.load()
-            except OSError as error:
-                problems.append(f"{path}: {error}; copy this file from the original again")
+                read_image(path)
+            except DatasetError as error:
+                problems.append(str(error))
+    for foreign in ds.foreign:
+        typer.echo(f"left out: {foreign}", err=True)
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
+    typer.echo(ds.describe().iloc[:, :5].to_string())
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{len(paths)} images of {name}: as published")
+    expected = "as published" if ds.published else "all whole (nothing is published to compare)"
+    typer.echo(f"{len(paths)} images of {name}: {expected}")
+
+
+@data.command("list")
+def list_all() -> None:
+    """Print all data sets that can be opened, with their size, licence and status."""
+    from reidlab.data import data_catalogue
+
+    typer.echo(data_catalogue().to_string(na_rep="-"))
+
+
+def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
+    """The data set; its warnings are left to the caller to print."""
+    import warnings
+
+    from reidlab.data import DatasetError, DatasetWarning, open_dataset
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DatasetWarning)
+        try:
+            return open_dataset(name, root, **_parsed(options or []))
+        except DatasetError as error:
+            _fail(error)
+
+
+def _parsed(options: list[str]) -> dict[str, Any]:
+    """ "key=value" as keywords; what reads as a number or None is one."""
+    parsed: dict[str, Any] = {}
+    for text in options:
+        key, mark, value = text.partition("=")
+        if not mark or not key:
+            _fail(ValueError(f"--option {text!r}: expected key=value, as in --option trial=3"))
+        try:
+            parsed[key] = json.loads({"None": "null", "none": "null"}.get(value, value))
+        except json.JSONDecodeError:
+            parsed[key] = value
+    return parsed
 
 
 @record.command("show")

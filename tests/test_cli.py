@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from reidlab.cli import app
+from reidlab.cli import _parsed, app
 
 
 def run(*arguments: object):
@@ -56,6 +56,70 @@ def test_check_names_a_truncated_image(market):
     result = run("data", "check", "market1501", market)
     assert result.exit_code == 1
     assert str(broken) in result.output
+
+
+def test_describe_takes_options_and_says_whose_rules_hold(tmp_path):
+    for k in range(4):
+        folder = tmp_path / f"{k}" / "a"
+        folder.mkdir(parents=True)
+        (folder / "1.jpg").touch()
+    result = run("data", "describe", "folder", tmp_path, "--option", "train_fraction=0.25")
+    assert result.exit_code == 0, result.output
+    assert "options: from=folders, train_fraction=0.25" in result.output
+    assert "camera rule: same id and same camera dropped" in result.output
+    assert "licence: yours to know" in result.output
+    for wrong, message in (
+        ("train_fraction", "expected key=value"),
+        ("trial=1", "folder has no option trial: expected train_fraction"),
+    ):
+        result = run("data", "describe", "folder", tmp_path, "--option", wrong)
+        assert result.exit_code == 1
+        assert message in result.output
+
+
+def test_options_of_every_kind():
+    given = ["trial=None", "shots=10", "train_fraction=0.5", "mode=indoor", "val=out"]
+    assert _parsed(given) == {
+        "trial": None, "shots": 10, "train_fraction": 0.5, "mode": "indoor", "val": "out",
+    }  # fmt: skip
+
+
+def test_check_lists_foreign_names(market):
+    whole = run("data", "check", "market1501", market)
+    assert whole.exit_code == 1  # far from the published counts
+    assert "12,936" in whole.output
+    (market / "world.json").write_text("{}")
+    assert run("data", "check", "market1501", market).exit_code == 0
+    (market / "query" / "Thumbs.db").write_bytes(b"x")
+    result = run("data", "check", "market1501", market)
+    assert result.exit_code == 0  # litter does no harm
+    assert "left out: query/Thumbs.db" in result.output
+    names = [f"holiday{i}.jpg" for i in range(5)]
+    for name in names:
+        (market / "query" / name).write_bytes(b"x")
+    result = run("data", "check", "market1501", market)
+    assert result.exit_code == 1
+    assert all(f"left out: query/{name}" in result.output for name in names)
+
+
+def test_check_decodes_images_inside_an_archive(tmp_path):
+    from tests.data.layouts import cuhk03
+
+    result = run("data", "check", "cuhk03-np", cuhk03(tmp_path))
+    assert "problem: train has" in result.output
+    assert "cannot read" not in result.output
+    (tmp_path / "world.json").write_text("{}")
+    result = run("data", "check", "cuhk03-np", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "11 images of cuhk03-np: all whole" in result.output
+
+
+def test_list_names_every_set():
+    from reidlab.data import list_datasets
+
+    result = run("data", "list")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()[2:]] == list_datasets()
 
 
 @pytest.mark.parametrize("command", ["describe", "check"])

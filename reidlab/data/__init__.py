@@ -1,23 +1,31 @@
 """Data: on-disk layouts to tables, tables to batches."""
 
 from reidlab.data.baselines import mask_path, mean_color_features, pixel_features
+from reidlab.data.cards import CARDS, Counts, DatasetCard, data_catalogue
 from reidlab.data.catalogue import list_datasets, open_dataset
-from reidlab.data.dataset import DatasetError, DatasetWarning, ReIDDataset
+from reidlab.data.dataset import ReIDDataset
+from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image
 from reidlab.data.loader import make_loader
 from reidlab.data.samplers import IdentitySampler, ShuffleSampler
+from reidlab.data.sysu_mm01 import draw_gallery
 from reidlab.data.transforms import NORMALIZATIONS, build_transform, normalization_for
 
 __all__ = [
+    "CARDS",
     "NORMALIZATIONS",
+    "Counts",
+    "DatasetCard",
     "DatasetError",
     "DatasetWarning",
     "IdentitySampler",
     "ReIDDataset",
     "ShuffleSampler",
     "build_transform",
+    "data_catalogue",
     "data_help",
+    "draw_gallery",
     "list_datasets",
     "make_loader",
     "mask_path",

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidlab.data.dataset import DatasetError
+from reidlab.data.errors import DatasetError
 from reidlab.data.images import read_image
 from reidlab.data.transforms import NORMALIZATIONS
 
@@ -59,13 +59,13 @@ def mean_color_features(frame: pd.DataFrame, *, background_only: bool = False) -
 
 
 def mask_path(path: str | Path) -> Path:
-    """Where a synthetic image's true mask lies: <root>/a/b.jpg has <root>/masks/a/b.png.
+    """Where a synthetic image's true mask lies: that of <root>/a/b.jpg is <root>/masks/a/b.png.
 
-    The root is the nearest folder above that has `masks`; where none has, two levels are assumed.
+    The root is the nearest folder above the image that holds masks/, whatever the layout.
     """
     image = Path(path)
     above = (folder for folder in image.parents if (folder / "masks").is_dir())
-    root = next(above, image.parents[1])
+    root = next(above, image.parent.parent)
     return (root / "masks" / image.relative_to(root)).with_suffix(".png")
 
 

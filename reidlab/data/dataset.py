@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import warnings as python_warnings
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_card
+from reidlab.data.errors import DatasetError
+from reidlab.data.matlab import split_virtual
+
 SPLITS = ("train", "query", "gallery")
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
-
-
-class DatasetError(Exception):
-    """Something is wrong with a data folder; the message says what, where and what to do."""
-
-
-class DatasetWarning(UserWarning):
-    """A data folder can be used, but it is not quite the published set."""
-
-
-class Counts(NamedTuple):
-    """What a split holds, junk and distractors not counted as people, junk not as images."""
-
-    images: int
-    people: int
-    cameras: int
 
 
 class Image(NamedTuple):
@@ -41,6 +29,38 @@ class Image(NamedTuple):
     view: int = -1
 
 
+@dataclass
+class Findings:
+    """What a reader noticed on its way.
+
+    Args:
+        root: names are relative to it.
+        example: a name of the layout.
+        warnings: what makes the set differ from the published one, a sentence each.
+        foreign: names that are not of the layout and were left out.
+        litter: files that are no images and were passed over.
+    """
+
+    root: Path
+    example: str
+    warnings: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    litter: list[str] = field(default_factory=list)
+
+    def sentences(self) -> tuple[list[str], list[str]]:
+        """(warnings, notes): also of the names that were left out."""
+        warnings, notes = list(self.warnings), []
+        foreign, litter = sorted(set(self.foreign)), sorted(set(self.litter))
+        if foreign:
+            warnings.append(
+                f"{len(foreign)} foreign names are left out: {some(foreign)} (expected names like "
+                f"{self.example})"
+            )
+        if litter:
+            notes.append(f"{len(litter)} files that are no images are passed over: {some(litter)}")
+        return warnings, notes
+
+
 @dataclass(frozen=True, eq=False)
 class ReIDDataset:
     """A re-identification data set as three tables.
@@ -48,16 +68,23 @@ class ReIDDataset:
     Args:
         name: the name it was opened by.
         root: the folder.
-        train: one row per image: path (absolute), pid (the set's own number), camid (from 0),
-            modality ("visible" or "infrared"), view (-1 unknown), junk and distractor (bool), and
-            label (from 0: the rank of the pid among the sorted training pids).
+        train: one row per image: path (absolute; one that leads through a .mat file is read by
+            `read_image` all the same), pid (the set's own number), camid (from 0), modality
+            ("visible" or "infrared"), view (-1 unknown), junk and distractor (bool, Market-1501
+            only), and label (from 0: the rank of the pid among the sorted training pids). Some
+            sets have columns of their own after these.
         query: the same without label.
         gallery: likewise. Junk is in the table, flagged: the standard protocol ignores it, so
             embed `gallery[~gallery.junk]` to save the time.
         protocol: the evaluation rule the set is judged by.
-        options: what `open_dataset` was asked for beyond the name.
+        options: how it was opened, defaults and what was detected included.
         published: what the publication counts, by split; None for a synthetic set.
         warnings: where the folder differs from the published set; each was also issued.
+        notes: what is in the folder beside the set and does no harm; issued likewise.
+        foreign: all names that were left out, relative to root: images whose name is not of the
+            layout, and files that are no images.
+        lists: files that decide the split; their contents are in the fingerprint.
+        card: what is known of the set; see `DatasetCard`.
     """
 
     name: str
@@ -66,9 +93,13 @@ class ReIDDataset:
     query: pd.DataFrame
     gallery: pd.DataFrame
     protocol: str = "standard"
-    options: Mapping[str, str] = field(default_factory=dict)
-    published: Mapping[str, Counts] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    published: Published | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    lists: tuple[Path, ...] = ()
+    card: DatasetCard | None = None
 
     @property
     def num_classes(self) -> int:
@@ -77,98 +108,171 @@ class ReIDDataset:
 
     @property
     def num_cameras(self) -> int:
-        """Size of a table indexed by camid, over all splits."""
-        return max(int(getattr(self, split)["camid"].max()) for split in SPLITS) + 1
+        """Size of a table indexed by camid, over all splits that hold an image."""
+        frames = [getattr(self, split) for split in SPLITS]
+        return max((int(frame["camid"].max()) + 1 for frame in frames if len(frame)), default=0)
 
     def describe(self) -> pd.DataFrame:
         """Images, people and cameras of each split, the published counts, and the difference.
 
         `images` is without junk, `difference` is images minus published images; both are missing
-        (NA) where nothing was published, as for a synthetic set.
+        (NA) where nothing was published, as for a synthetic set. The last columns are of the card:
+        licence, status, and the camera rule.
         """
         rows = {}
         for split in SPLITS:
             frame = getattr(self, split)
             counts = count(frame)
             published = None if self.published is None else self.published[split]
+            there = None if published is None else published.images
             rows[split] = {
                 "images": counts.images,
                 "people": counts.people,
                 "cameras": counts.cameras,
                 "junk": int(frame["junk"].sum()),
                 "distractors": int(frame["distractor"].sum()),
-                "published images": published and published.images,
+                "published images": there,
                 "published people": published and published.people,
                 "published cameras": published and published.cameras,
-                "difference": published and counts.images - published.images,
+                "difference": None if there is None else images_of(frame) - there,
             }
-        return pd.DataFrame.from_dict(rows, orient="index").astype("Int64").rename_axis("split")
+        table = pd.DataFrame.from_dict(rows, orient="index").astype("Int64").rename_axis("split")
+        for column in ("licence", "status", "camera rule"):
+            table[column] = getattr(self.card, column.replace(" ", "_"), None)
+        return table
 
     def fingerprint(self) -> str:
         """sha256 over the sorted relative names and sizes in bytes of all its images.
 
-        It tells two copies apart that differ in what files they hold, in a second for Market-1501;
-        it does not read the pixels.
+        Files that decide the split (`lists`) enter with their contents, a .mat file that holds the
+        images with its size. It tells two copies apart that differ in what files they hold, in a
+        second for Market-1501; it does not read the pixels.
         """
         paths = {path for split in SPLITS for path in getattr(self, split)["path"]}
-        lines = sorted(
-            f"{Path(path).relative_to(self.root).as_posix()} {Path(path).stat().st_size}\n"
-            for path in paths
-        )
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        lines = [f"{self._relative(path)} sha256 {_digest(path)}\n" for path in self.lists]
+        containers = set()
+        for path in paths:
+            inside = split_virtual(path)
+            if inside is None:
+                lines.append(f"{self._relative(path)} {os.stat(path).st_size}\n")
+            else:
+                containers.add(inside[0])
+                lines.append(f"{self._relative(path)}\n")
+        lines += [f"{self._relative(path)} {os.stat(path).st_size}\n" for path in containers]
+        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+    def _relative(self, path: str | Path) -> str:
+        text, prefix = os.fspath(path), f"{self.root}{os.sep}"
+        below = text.removeprefix(prefix) if text.startswith(prefix) else None
+        return Path(below or os.path.relpath(text, self.root)).as_posix()
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split)):,}" for split in SPLITS)
         return f"ReIDDataset({self.name!r} in {self.root.name!r}: {sizes} images)"
 
 
-def table(images: Iterable[Image]) -> pd.DataFrame:
-    """Rows of a reader as a table, with the junk and distractor flags; in path order."""
+def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
+    """Rows of a reader as a table, in path order.
+
+    Args:
+        images: the rows.
+        flags: pid -1 is junk and 0 a distractor, which is Market-1501's own convention: elsewhere
+            0 is a person like any other.
+    """
     frame = pd.DataFrame(sorted(images), columns=list(Image._fields))
-    frame["junk"] = frame["pid"] == JUNK
-    frame["distractor"] = frame["pid"] == DISTRACTOR
+    frame = frame.astype({"pid": "int64", "camid": "int64", "view": "int64"})  # if it is empty
+    frame["junk"] = (frame["pid"] == JUNK) & flags
+    frame["distractor"] = (frame["pid"] == DISTRACTOR) & flags
     return frame
+
+
+def images_of(frame: pd.DataFrame) -> int:
+    """Images of a table without junk."""
+    return len(frame) - int(frame["junk"].sum())
 
 
 def count(frame: pd.DataFrame) -> Counts:
     """Images (without junk), people and cameras of a table."""
     seen = frame[~frame["junk"]]
     people = seen.loc[~seen["distractor"], "pid"]
-    return Counts(len(seen), people.nunique(), seen["camid"].nunique())
+    return Counts(images_of(frame), people.nunique(), seen["camid"].nunique())
+
+
+def is_synthetic(root: Path) -> bool:
+    """Whether `reidlab.synth` wrote it, or the set it is a part of (world.json is written last)."""
+    return any((folder / "world.json").is_file() for folder in (root, root.parent))
+
+
+def some(names: Iterable[object], limit: int = 3) -> str:
+    """The first few names, for a sentence."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:limit]) + (", ..." if len(listed) > limit else "")
 
 
 def finish(
     name: str,
-    root: Path,
+    found: Findings,
     tables: Mapping[str, pd.DataFrame],
     *,
-    published: Mapping[str, Counts] | None,
-    warnings: list[str],
-    options: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    published: Published | None = None,
+    protocol: str = "standard",
+    lists: Iterable[Path] = (),
+    same_ids: bool = True,
 ) -> ReIDDataset:
-    """Check what holds for every set, label the training people, issue the warnings."""
+    """Check what holds for every set, compare the counts, label the training people.
+
+    Args:
+        name: of the set.
+        found: what the reader noticed; the sentences on counts are added.
+        tables: by split.
+        options: see `ReIDDataset`.
+        published: counts under these options; by default those of the card. A synthetic set has
+            none.
+        protocol: see `ReIDDataset`.
+        lists: see `ReIDDataset`.
+        same_ids: one number is one person in training and test alike, so nobody may be in both.
+    """
+    card = CARDS[name]
     train, query, gallery = (tables[split] for split in SPLITS)
-    _check_people(root, train, query, gallery)
+    _check_people(found.root, train, query, gallery, same_ids=same_ids)
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
+    if is_synthetic(found.root):
+        card, published = synthetic_card(card), None
+    elif published is None:
+        published = card.published
+    warnings, notes = found.sentences()
     if published is not None:
-        warnings = warnings + _differences(tables, published)
-    for text in warnings:
-        python_warnings.warn(f"{name} at {root}: {text}", DatasetWarning, stacklevel=4)
+        warnings += _differences(tables, published)
     return ReIDDataset(
         name=name,
-        root=root,
+        root=found.root,
         train=train,
         query=query,
         gallery=gallery,
+        protocol=protocol,
         options=dict(options or {}),
         published=published,
         warnings=tuple(warnings),
+        notes=tuple(notes),
+        foreign=tuple(sorted({*found.foreign, *found.litter})),
+        lists=tuple(lists),
+        card=card,
     )
 
 
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _check_people(
-    root: Path, train: pd.DataFrame, query: pd.DataFrame, gallery: pd.DataFrame
+    root: Path,
+    train: pd.DataFrame,
+    query: pd.DataFrame,
+    gallery: pd.DataFrame,
+    *,
+    same_ids: bool,
 ) -> None:
     for split, frame in (("train", train), ("query", query)):
         nobody = frame[frame["junk"] | frame["distractor"]]
@@ -179,7 +283,7 @@ def _check_people(
                 "the gallery alone. Were the folders mixed up when unpacking? Unpack them again"
             )
     tested = pd.concat([query["pid"], gallery.loc[~gallery["junk"], "pid"]])
-    both = sorted(set(train["pid"]) & set(tested))
+    both = sorted(set(train["pid"]) & set(tested)) if same_ids else []
     if both:
         raise DatasetError(
             f"{len(both)} people of {root} are both in the training and in the test split, e.g. "
@@ -188,18 +292,23 @@ def _check_people(
         )
 
 
-def _differences(tables: Mapping[str, pd.DataFrame], published: Mapping[str, Counts]) -> list[str]:
+def _differences(tables: Mapping[str, pd.DataFrame], published: Published) -> list[str]:
     """One sentence for each split that is not as published."""
     texts = []
     for split in SPLITS:
         here, there = count(tables[split]), published[split]
+        if there.images is None:
+            here, change = here._replace(images=None), ""
+        else:
+            change = f" ({images_of(tables[split]) - there.images:+,} images)"
         if here != there:
             texts.append(
-                f"{split} has {_in_words(here)}; published are {_in_words(there)} "
-                f"({here.images - there.images:+,} images). Is the copy complete?"
+                f"{split} has {_in_words(here)}; published are {_in_words(there)}{change}. "
+                "Is the copy complete?"
             )
     return texts
 
 
 def _in_words(counts: Counts) -> str:
-    return f"{counts.images:,} images of {counts.people:,} people in {counts.cameras} cameras"
+    images = "" if counts.images is None else f"{counts.images:,} images of "
+    return f"{images}{counts.people:,} people in {counts.cameras} cameras"

@@ -1,120 +1,213 @@
 """Finding the images of a layout on disk, and saying precisely what is wrong where they are not.
 
-A file name of the layout matches an anchored pattern on its *base name*: directories of the user
-may look like anything. Files that are no images (Thumbs.db, readme.txt, __MACOSX/, ._names) are
-passed over in silence; images with a foreign name are left out and reported.
+A file name of the layout matches a pattern as a whole and on its *base name*: directories of the
+user may look like anything. Whatever else lies in an image folder is left out and reported: images
+and folders with a foreign name as a warning, files that are no images (Thumbs.db, __MACOSX, ._names)
+as a note. A folder is listed once and no file is opened or asked for its size.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from reidlab.data.dataset import DatasetError
+from reidlab.data.dataset import Findings, is_synthetic, some
+from reidlab.data.errors import DatasetError
 from reidlab.data.help import data_help
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}  # of Windows, macOS, Synology
+
+Layout = tuple[str, ...]  # folders and files that make a root; what has a suffix is a file
 
 
-def existing_root(name: str, root: str | Path, parts: tuple[str, ...]) -> Path:
-    """The absolute root, once it is sure that all parts (folders below it) are there.
+class Listing(NamedTuple):
+    """What lies directly in a folder, by kind, in name order."""
+
+    images: list[str]
+    folders: list[str]
+    other: list[str]
+
+
+def listing(folder: str | Path) -> Listing:
+    """One look into a folder.
 
     Raises:
-        DatasetError: missing, a file, half-written, the wrong level, or incomplete.
+        DatasetError: it cannot be read.
+    """
+    found = Listing([], [], [])
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_litter(entry.name):
+                    found.other.append(entry.name)
+                elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir():
+                    found.images.append(entry.name)
+                else:
+                    (found.folders if entry.is_dir() else found.other).append(entry.name)
+    except OSError as error:
+        raise DatasetError(f"cannot list {folder} ({error}): copy or unpack it again") from error
+    for names in found:
+        names.sort()
+    return found
+
+
+def is_litter(name: str) -> bool:
+    """Whether an operating system left it there."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def existing_folder(name: str, root: str | Path) -> Path:
+    """The absolute root, once it is sure that it is a folder and not half-written.
+
+    Raises:
+        DatasetError: missing, a file, or begun by `write_dataset` and not finished.
     """
     path = Path(root).expanduser().absolute()
     if not path.exists():
         raise DatasetError(f"there is no folder {path}.\n\n{data_help(name)}")
     if not path.is_dir():
         raise DatasetError(f"{path} is a file, expected the folder it unpacks to: unpack it first")
-    _check_finished(path, parts)
-    missing = [part for part in parts if not (path / part).is_dir()]
-    if not missing:
+    _check_finished(path, name)
+    return path
+
+
+def existing_root(name: str, root: str | Path, *layouts: Layout) -> Path:
+    """The absolute root, once it is sure that all parts of one of the layouts are there.
+
+    Raises:
+        DatasetError: see `existing_folder`; or the wrong level, or incomplete.
+    """
+    path = existing_folder(name, root)
+    if any(has_all(path, parts) for parts in layouts):
         return path
-    better = _right_level(path, parts)
+    raise wrong_root(name, path, *layouts)
+
+
+def has_all(folder: Path, parts: Layout) -> bool:
+    """Whether every part is there, as a folder or (if its name has a suffix) as a file."""
+    return all(_there(folder, part) for part in parts)
+
+
+def wrong_root(
+    name: str,
+    path: Path,
+    *layouts: Layout,
+    is_root: Callable[[Path], bool] | None = None,
+) -> DatasetError:
+    """What is wrong with a folder that has none of the layouts, and which to pass instead.
+
+    Args:
+        name: of the data set.
+        path: what the user passed.
+        layouts: what a root holds; the first is the usual one.
+        is_root: another test for the folder to pass, where the layouts do not say all.
+    """
+    wanted = is_root or (lambda folder: any(has_all(folder, parts) for parts in layouts))
+    better = _right_level(path, wanted)
     if better is not None:
         level = "deep" if better in path.parents else "high"
-        raise DatasetError(
-            f"{path} is at the wrong level (too {level}): the folders {', '.join(parts)} are in "
-            f"{better}. Pass that folder: open_dataset({name!r}, {str(better)!r})"
+        parts = next((parts for parts in layouts if has_all(better, parts)), layouts[0])
+        return DatasetError(
+            f"{path} is at the wrong level (too {level}): {', '.join(parts)} are in {better}. Pass "
+            f"that folder: open_dataset({name!r}, {str(better)!r})"
         )
-    if len(missing) < len(parts):
-        raise DatasetError(
+    fullest = max(layouts, key=lambda parts: sum(_there(path, part) for part in parts))
+    missing = [part for part in fullest if not _there(path, part)]
+    if len(missing) < len(fullest):
+        return DatasetError(
             f"{path} is incomplete: {', '.join(missing)} is missing, expected all of "
-            f"{', '.join(parts)}. Unpack or copy the set again"
+            f"{', '.join(fullest)}. Unpack or copy the set again"
         )
-    found = ", ".join(sorted(child.name for child in path.iterdir())[:5]) or "nothing"
-    raise DatasetError(
-        f"{path} does not look like {name}: it has none of {', '.join(parts)}; found {found}."
+    found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing: the folder is empty"
+    return DatasetError(
+        f"{path} does not look like {name}: it has none of {', '.join(layouts[0])}; found {found}."
         f"\n\n{data_help(name)}"
     )
 
 
 def matching_images(
-    folder: Path, pattern: re.Pattern[str], example: str, warnings: list[str]
-) -> Iterator[tuple[Path, re.Match[str]]]:
-    """Images directly in a folder whose base name matches, in name order.
-
-    Images with another name are left out and reported in `warnings`.
+    folder: Path, pattern: re.Pattern[str], found: Findings
+) -> list[tuple[str, re.Match[str]]]:
+    """(path, match) of the images directly in a folder, in name order. The rest is in `found`.
 
     Raises:
         DatasetError: no images, or none with a name of the layout.
     """
-    images = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-    if not images:
+    here = listing(folder)
+    if not here.images:
         raise DatasetError(
-            f"{folder} holds no images, expected names like {example}. Was the unpacking or "
+            f"{folder} holds no images, expected names like {found.example}. Was the unpacking or "
             "copying interrupted? Do it again"
         )
-    foreign = []
-    for path in images:
-        match = pattern.match(path.name)
+    matches, foreign = matched(folder, here.images, pattern)
+    if not matches:
+        raise DatasetError(
+            f"none of the {len(here.images)} images in {folder} has a name of this layout: "
+            f"expected names like {found.example}, found {some(foreign)}. Is it another data "
+            "set?"
+        )
+    leave_out(found, folder, foreign + here.folders)
+    pass_over(found, folder, here.other)
+    return matches
+
+
+def matched(
+    folder: str | Path, names: Iterable[str], pattern: re.Pattern[str]
+) -> tuple[list[tuple[str, re.Match[str]]], list[str]]:
+    """(path, match) of the names that match as a whole, and the other names."""
+    matches, foreign = [], []
+    prefix = os.path.join(folder, "")
+    for name in names:
+        match = pattern.fullmatch(name)
         if match:
-            yield path, match
+            matches.append((prefix + name, match))
         else:
-            foreign.append(path.name)
-    if len(foreign) == len(images):
-        raise DatasetError(
-            f"none of the {len(images)} images in {folder} has a name of this layout: expected "
-            f"names like {example}, found {', '.join(foreign[:3])}. Is it another data set?"
-        )
-    if foreign:
-        warnings.append(
-            f"{len(foreign)} of {len(images)} images in {folder.name} have a foreign name and are "
-            f"left out: {', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''} (expected "
-            f"names like {example})"
-        )
+            foreign.append(name)
+    return matches, foreign
 
 
-def is_synthetic(root: Path) -> bool:
-    """Whether `reidlab.synth` wrote it (and finished: world.json is written last)."""
-    return (root / "world.json").is_file()
+def leave_out(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
+    """Report names that are not of the layout."""
+    found.foreign += [_below(found.root, folder, name) for name in names]
 
 
-def _check_finished(root: Path, parts: tuple[str, ...]) -> None:
-    if is_synthetic(root):
-        return
-    begun = (root / "world.json.partial").exists() or (
-        (root / "masks").is_dir() and any((root / part).is_dir() for part in parts)
-    )
-    if begun:
-        raise DatasetError(
-            f"{root} is a synthetic set whose writing was interrupted: it has no world.json, which "
-            "is written last. Run write_dataset (or data_scripts/make_synthetic.py) with the same "
-            "settings again; it resumes where it stopped"
-        )
+def pass_over(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
+    """Report files that are no images."""
+    found.litter += [_below(found.root, folder, name) for name in names]
 
 
-def _right_level(root: Path, parts: tuple[str, ...]) -> Path | None:
-    """The folder nearby, up to two levels above or below, that holds all parts."""
+def _below(root: Path, folder: str | Path, name: str) -> str:
+    return os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
+
+
+def _there(folder: Path, part: str) -> bool:
+    path = folder / part
+    return path.is_file() if path.suffix else path.is_dir()
+
+
+def _right_level(root: Path, wanted: Callable[[Path], bool]) -> Path | None:
+    """The folder nearby, up to two levels above or below, that is a root."""
     above = list(root.parents)[:2]
-    below = sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern))
+    below = sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir())
     for candidate in above + below:
-        if candidate.name != "__MACOSX" and all((candidate / part).is_dir() for part in parts):
+        if "__MACOSX" not in candidate.parts and wanted(candidate):
             return candidate
     return None
+
+
+def _check_finished(root: Path, name: str) -> None:
+    """Refuse what `write_dataset` began and did not finish, and a part of such a set."""
+    begun = [path for path in (root, root.parent) if (path / "world.json.partial").exists()]
+    if name != "folder" and (root / "masks").is_dir():  # there it could be somebody's name
+        begun.append(root)
+    for path in begun:
+        if not is_synthetic(path):
+            raise DatasetError(
+                f"{path} is a synthetic set whose writing was interrupted: it has no world.json, "
+                "which is written last. Run write_dataset (or data_scripts/make_synthetic.py) with "
+                "the same settings again; it resumes where it stopped"
+            )

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-SYNTHETIC = (
-    "No data at hand? A synthetic set in the same layout takes a minute and needs no permission:\n"
-    "    python data_scripts/make_synthetic.py --layout market1501 --out data/synthetic"
-)
-
-_WHAT_TO_DO = {
-    "market1501": (
-        "Market-1501 (Zheng et al., ICCV 2015): 32,668 boxes of 1,501 people seen by six cameras "
-        "at Tsinghua University.\n"
-        "Its people were filmed in public and its terms are research only, no redistribution, so "
-        "reidlab neither ships nor downloads it. Ask its authors for Market-1501-v15.09.15.zip and "
-        "run\n"
-        "    python data_scripts/prepare_market1501.py --help\n"
-        "which says what to request, unpacks, and checks. The root to pass is the folder that "
-        "holds bounding_box_train, query and bounding_box_test."
-    ),
-    "pku-reid": (
-        "PKU-Reid (Ma et al., arXiv 1605.02464): 114 people seen by two cameras in eight "
-        "orientations; 74 of them are public in the split of LA-TF++.\n"
-        "It shows real people under CC BY-NC-SA 4.0, so reidlab does not ship it. The folder "
-        "`data` of github.com/aditi184/Person_Re-Identification is the root to pass: it holds "
-        "train/ and val/ and needs no conversion."
-    ),
-}
+from reidlab.data.cards import CARDS, DatasetCard
+from reidlab.data.errors import DatasetError
 
 
 def data_help(name: str) -> str:
-    """What the set is, why it is not shipped, how to get it, and the synthetic alternative."""
-    return f"{_WHAT_TO_DO[name]}\n{SYNTHETIC}"
+    """What the set is, why it is not shipped, how to get it, and the synthetic alternative.
+
+    Raises:
+        DatasetError: there is no set of that name.
+    """
+    if name not in CARDS:
+        raise DatasetError(f"unknown data set {name!r}: reidlab knows {', '.join(CARDS)}")
+    card = CARDS[name]
+    return "\n".join([_what(card), _how(card), f"The root to pass is {card.root_hint}.", _else(card)])
+
+
+def _what(card: DatasetCard) -> str:
+    if card.images is None:
+        return f"{card.title.capitalize()}: reidlab ships none and reads what you have."
+    return (
+        f"{card.title} ({card.citation}): {card.images:,} images of {card.people:,} {card.subject} "
+        f"seen by {card.cameras} cameras.\n"
+        f"{card.privacy} Licence: {card.licence}. So reidlab neither ships nor downloads it."
+    )
+
+
+def _how(card: DatasetCard) -> str:
+    ask = f"Ask {card.ask}." if card.ask else "There is nobody to ask for a copy."
+    if not card.script:
+        return card.privacy
+    return (
+        f"{ask} With a copy at hand run\n"
+        f"    python data_scripts/{card.script} --help\n"
+        "which says what to request, unpacks, and checks."
+    )
+
+
+def _else(card: DatasetCard) -> str:
+    return (
+        "No data at hand? A synthetic set in the same layout takes a minute and needs no "
+        "permission:\n"
+        f"    python data_scripts/make_synthetic.py --layout {card.name} "
+        f"--out data/synthetic-{card.name}"
+    )

@@ -6,19 +6,28 @@ from pathlib import Path
 
 from PIL import Image
 
-from reidlab.data.dataset import DatasetError
+from reidlab.data.cuhk03_store import read_stored_image
+from reidlab.data.errors import DatasetError
+from reidlab.data.matlab import split_virtual
 
 
 def read_image(path: str | Path) -> Image.Image:
     """The whole image, decoded, as RGB.
 
+    Args:
+        path: of a file, or one that leads through a .mat file, as tables of CUHK03 have it:
+            ".../cuhk-03.mat/detected/1_001_1_01.png".
+
     Raises:
         DatasetError: it is missing, truncated or no image.
     """
+    inside = split_virtual(path)
+    if inside is not None:
+        return Image.fromarray(read_stored_image(*inside))
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(
             f"the image {path} is gone since the data set was opened: restore it, or open the "
             "data set again without it"

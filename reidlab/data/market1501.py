@@ -10,32 +10,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reidlab.data.dataset import Counts, Image, ReIDDataset, finish, table
-from reidlab.data.folders import existing_root, is_synthetic, matching_images
+from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
+from reidlab.data.folders import existing_root, matching_images
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-NAME = re.compile(r"^(-?\d+)_c(\d)s(\d)_(\d+)_(\d+)\.jpg$")
+NAME = re.compile(r"(-1|\d{4})_c([1-9])s(\d)_(\d+)_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c1s1_000451_03.jpg"
-
-# Counted in the official id lists. The gallery is 19,732 files less 3,819 junk; the official page
-# says 2,793 distractors, the lists hold 2,798.
-PUBLISHED = {
-    "train": Counts(12_936, 751, 6),
-    "query": Counts(3_368, 750, 6),
-    "gallery": Counts(15_913, 750, 6),
-}
 
 
 def open_market1501(root: str | Path) -> ReIDDataset:
     """Read the folder that holds bounding_box_train, query and bounding_box_test."""
     folder = existing_root("market1501", root, tuple(FOLDERS.values()))
-    warnings: list[str] = []
+    found = Findings(folder, EXAMPLE)
     tables = {
         split: table(
-            Image(path=str(path), pid=int(name[1]), camid=int(name[2]) - 1)
-            for path, name in matching_images(folder / part, NAME, EXAMPLE, warnings)
+            (
+                Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1)
+                for path, name in matching_images(folder / part, NAME, found)
+            ),
+            flags=True,
         )
         for split, part in FOLDERS.items()
     }
-    published = None if is_synthetic(folder) else PUBLISHED
-    return finish("market1501", folder, tables, published=published, warnings=warnings)
+    return finish("market1501", found, tables)

@@ -1,10 +1,15 @@
-"""PKU-Reid, in the split that LA-TF++ published: 62 people to train on, 12 to test on.
+"""PKU-Reid: 114 people, two cameras, eight orientations.
 
 Ma, Liu, Hu, Wang, Sun, "Orientation driven bag of appearances for person re-identification",
-arXiv 1605.02464. `train/009/02_7.png` reads: person 9, camera 2, orientation 7. The files are JPEG
-data under a .png name. 17 of the 28 official queries are byte for byte in the official gallery, so
-the default here is another one: all 192 test images as query and as gallery, where the standard
-rule removes an image's own copy together with its camera.
+arXiv 1605.02464. Two layouts are in use:
+
+- LA-TF++ published 74 people, 62 to train on and 12 to test on: `train/009/02_7.png` reads person
+  9, camera 2, orientation 7. The files are JPEG data under a .png name. 17 of its 28 queries are byte
+  for byte in its gallery, so the default here is another split: all 192 test images as query and as
+  gallery, where the standard rule removes an image's own copy together with its camera.
+- The release names them `9_2_7.png`, half of the people for training: in train/ and test/, or all in
+  one folder beside train_ids.txt, a list of the training people. All test images are query and
+  gallery.
 """
 
 from __future__ import annotations
@@ -14,83 +19,135 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import Counts, DatasetError, Image, ReIDDataset, finish, table
-from reidlab.data.folders import existing_root, matching_images
+from reidlab.data.cards import CARDS
+from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.errors import DatasetError
+from reidlab.data.folders import (
+    existing_folder,
+    has_all,
+    leave_out,
+    listing,
+    matched,
+    matching_images,
+    pass_over,
+    wrong_root,
+)
+from reidlab.data.lists import read_numbers
 
-PERSON = re.compile(r"^\d{3}$")
-NAME = re.compile(r"^(0[12])_([1-8])\.png$")
-EXAMPLE = "01_5.png"
+PERSON = re.compile(r"\d{3}", re.ASCII)
+NAME = re.compile(r"(0[12])_([1-8])\.png", re.ASCII)
+RELEASE_NAME = re.compile(r"(\d{1,3})_0?([12])_([1-8])\.png", re.ASCII)
+EXAMPLE, RELEASE_EXAMPLE = "009/01_5.png", "9_1_5.png"
 
 TRAIN = "train"
-TEST_PARTS = {  # split -> folders of query and gallery
+TEST_PARTS = {  # split -> folders of query and gallery, in the layout of LA-TF++
     "all_imgs": ("val/all_imgs", "val/all_imgs"),
-    "official": ("val/query", "val/gallery"),
+    "la-tf-pp": ("val/query", "val/gallery"),
 }
-PUBLISHED = {
-    "all_imgs": {
-        "train": Counts(992, 62, 2),
-        "query": Counts(192, 12, 2),
-        "gallery": Counts(192, 12, 2),
-    },
-    "official": {
-        "train": Counts(992, 62, 2),
-        "query": Counts(28, 12, 2),
-        "gallery": Counts(181, 12, 2),
-    },
-}
+RELEASE = "57-57"
+TRAIN_IDS = "train_ids.txt"
 
 
-def open_pku_reid(root: str | Path, *, split: str = "all_imgs") -> ReIDDataset:
-    """Read the folder that holds train/ and val/.
+def open_pku_reid(root: str | Path, *, split: str | None = None) -> ReIDDataset:
+    """Read the folder that holds train and val, or train and test, or all images.
 
     Args:
         root: that folder.
-        split: "all_imgs" (192 images as query and gallery) or "official" (28 against 181).
+        split: "all_imgs" (192 images as query and gallery; the default where there is val),
+            "la-tf-pp" (28 against 181), "57-57" (the release's, its default), or "official": the
+            one of the last two that came with the folder.
 
     Returns:
-        The set; column `view` is the orientation, 0 to 7 for the names' 1 to 8.
+        The set; column `view` is the orientation, 0 to 7 for the names' 1 to 8. `options` names the
+        split it came to.
     """
-    if split not in TEST_PARTS:
+    choices = (*TEST_PARTS, RELEASE, "official")
+    if split is not None and split not in choices:
         raise DatasetError(
-            f"unknown split {split!r} of pku-reid: choose one of {', '.join(TEST_PARTS)}"
+            f"unknown split {split!r} of pku-reid: choose one of {', '.join(choices)}"
         )
+    folder = existing_folder("pku-reid", root)
+    released = _is_release(folder)
+    if split is None or split == "official":
+        split = RELEASE if released else "la-tf-pp" if split else "all_imgs"
+    if released != (split == RELEASE):
+        raise DatasetError(
+            f"{folder} is laid out as {'the release' if released else 'by LA-TF++'} and has no "
+            f"split {split!r}: choose {RELEASE if released else ' or '.join(TEST_PARTS)}"
+        )
+    return _open_release(folder) if released else _open_la_tf_pp(folder, split)
+
+
+def _is_release(folder: Path) -> bool:
+    return has_all(folder, ("train", "test")) or (folder / TRAIN_IDS).is_file()
+
+
+def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
     query, gallery = TEST_PARTS[split]
-    folder = existing_root("pku-reid", root, tuple(dict.fromkeys((TRAIN, query, gallery))))
-    warnings: list[str] = []
+    layout = tuple(dict.fromkeys((TRAIN, query, gallery)))
+    if not has_all(folder, layout):
+        raise wrong_root(
+            "pku-reid", folder, layout, ("train", "test"), ("images", TRAIN_IDS), (TRAIN_IDS,)
+        )
+    found = Findings(folder, EXAMPLE)
     parts = {"train": TRAIN, "query": query, "gallery": gallery}
-    by_part = {part: _people(folder / part, warnings) for part in dict.fromkeys(parts.values())}
+    by_part = {part: _people(folder / part, found) for part in dict.fromkeys(parts.values())}
     return finish(
         "pku-reid",
-        folder,
+        found,
         {name: by_part[part].copy() for name, part in parts.items()},
-        published=PUBLISHED[split],
-        warnings=warnings,
         options={"split": split},
+        published=CARDS["pku-reid"].counts(split=split),
     )
 
 
-def _people(folder: Path, warnings: list[str]) -> pd.DataFrame:
+def _people(folder: Path, found: Findings) -> pd.DataFrame:
     """All images below folder/<person>/."""
-    below = sorted(path for path in folder.iterdir() if path.is_dir())
-    people = [path for path in below if PERSON.match(path.name)]
+    here = listing(folder)
+    people = [name for name in here.folders if PERSON.fullmatch(name)]
     if not people:
         raise DatasetError(
             f"{folder} holds no folders of people, expected names of three digits like 009, each "
             f"with images like {EXAMPLE}. Was the copying interrupted? Do it again"
         )
-    foreign = [path.name for path in below if path not in people and path.name != "__MACOSX"]
-    if foreign:
-        warnings.append(
-            f"{len(foreign)} folders in {folder.name} have a foreign name and are left out: "
-            f"{', '.join(foreign[:3])} (expected three digits like 009)"
-        )
+    leave_out(found, folder, [name for name in here.folders if name not in people] + here.images)
+    pass_over(found, folder, here.other)
     return table(
-        Image(
-            path=str(path),
-            pid=int(person.name),
-            camid=int(name[1]) - 1,
-            view=int(name[2]) - 1,
-        )
+        Image(path=path, pid=int(person), camid=int(name[1]) - 1, view=int(name[2]) - 1)
         for person in people
-        for path, name in matching_images(person, NAME, EXAMPLE, warnings)
+        for path, name in matching_images(folder / person, NAME, found)
+    )
+
+
+def _open_release(folder: Path) -> ReIDDataset:
+    found = Findings(folder, RELEASE_EXAMPLE)
+    lists = []
+    if has_all(folder, ("train", "test")):
+        train, test = (_flat(folder / part, found) for part in ("train", "test"))
+    else:
+        lists = [folder / TRAIN_IDS]
+        chosen = read_numbers(lists[0], found)
+        everybody = _flat(folder / "images" if (folder / "images").is_dir() else folder, found)
+        in_train = everybody["pid"].isin(chosen)
+        absent = sorted(set(chosen) - set(everybody["pid"]))
+        if absent:
+            found.warnings.append(
+                f"{len(absent)} of the {len(chosen)} people of {TRAIN_IDS} have no image: "
+                f"{some(absent)}"
+            )
+        train, test = (everybody[rows].reset_index(drop=True) for rows in (in_train, ~in_train))
+    return finish(
+        "pku-reid",
+        found,
+        {"train": train, "query": test, "gallery": test.copy()},
+        options={"split": RELEASE},
+        published=CARDS["pku-reid"].counts(split=RELEASE),
+        lists=lists,
+    )
+
+
+def _flat(folder: Path, found: Findings) -> pd.DataFrame:
+    return table(
+        Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1, view=int(name[3]) - 1)
+        for path, name in matching_images(folder, RELEASE_NAME, found)
     )

@@ -53,11 +53,12 @@ def test_masks_lie_beside_the_folders():
     assert mask_path(path) == Path("/data/set/masks/bounding_box_train/0002_c1s1_000451_03.png")
 
 
-@pytest.mark.parametrize("folders", ["Visible/12", "DukeMTMC-reID/query", "x/cuhk-03.mat/labeled"])
-def test_masks_of_a_deeper_layout_lie_below_the_root(tmp_path, folders):
+@pytest.mark.parametrize(
+    "image", ["cam1/0006/0001.jpg", "cuhk03_release/cuhk-03.mat/detected/1_001_1_01.png"]
+)
+def test_masks_of_deeper_layouts(image, tmp_path):
     (tmp_path / "masks").mkdir()
-    path = tmp_path / folders / "a.bmp"
-    assert mask_path(path) == tmp_path / "masks" / folders / "a.png"
+    assert mask_path(tmp_path / image) == tmp_path / "masks" / Path(image).with_suffix(".png")
 
 
 def test_real_sets_have_no_masks(market_root):

@@ -1,0 +1,224 @@
+"""Who is trained on and who tested in CUHK03: the published .mat files, or torchreid's .json.
+
+Paths in the .json files are absolute and of another machine, so they are matched by base name; their
+ids are relabelled, so people are numbered by their names.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reidlab.data.cuhk03_store import EXAMPLE, NAME, PEOPLE, Person, person_of, stored_test_set, view_of
+from reidlab.data.dataset import SPLITS, Findings, some
+from reidlab.data.errors import DatasetError
+from reidlab.data.lists import read_text
+from reidlab.data.matlab import load_matlab5
+
+CONFIG_VARIABLES = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
+TRIALS = range(20)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a file says about the split: the images of each part, or the people to test on.
+
+    Args:
+        file: that says so.
+        names: base names of the images by split, or None.
+        tested: the people to test on, where there are no names: all their images are query and
+            gallery.
+        pids: the person of each image, where the file numbers people.
+    """
+
+    file: Path
+    names: Mapping[str, list[str]] | None = None
+    tested: Collection[Person] = ()
+    pids: Mapping[str, int] = field(default_factory=dict)
+
+    def listed(self, there: Collection[str]) -> Mapping[str, list[str]]:
+        """Base names by split; `there` are those of all images."""
+        if self.names is not None:
+            return self.names
+        test = [name for name in there if person_of(name) in self.tested]
+        chosen = set(test)
+        train = [name for name in there if name not in chosen]
+        return {"train": train, "query": test, "gallery": test}
+
+
+def config_split(path: Path, found: Findings) -> Split:
+    """The new protocol as published: cuhk03_new_protocol_config_<boxes>.mat.
+
+    Raises:
+        DatasetError: it cannot be read, or contradicts itself.
+    """
+    filelist, labels, views, *indices = load_matlab5(path, *CONFIG_VARIABLES)
+    files = [str(np.asarray(cell).ravel()[0]) for cell in filelist.ravel() if np.size(cell)]
+    _check_names(path, files)
+    if not len(files) == labels.size == views.size:
+        raise DatasetError(
+            f"{path} lists {len(files)} files, {labels.size} labels and {views.size} cameras, "
+            "expected as many of each. Take the published file"
+        )
+    pids = dict(zip(files, (int(label) for label in labels.ravel()), strict=True))
+    _check_config(path, files, pids, views.ravel())
+    places = dict(zip(SPLITS, (indices[0], indices[1], indices[2]), strict=True))
+    names = {part: _chosen(path, f"{part}_idx", files, places[part], found) for part in SPLITS}
+    _check_overlap(path, names)
+    return Split(path, names, pids=pids)
+
+
+def json_split(path: Path, split: int) -> Split:
+    """A split as torchreid and fast-reid write it, {train, query, gallery: [[path, id, cam], ...]}.
+
+    Raises:
+        DatasetError: no JSON, or of another form.
+    """
+    try:
+        splits = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"{path} is no JSON ({error}): it is damaged, perhaps an interrupted copy. Copy it "
+            "again, or delete it and use the published .mat"
+        ) from error
+    if not isinstance(splits, list) or split >= len(splits):
+        count = len(splits) if isinstance(splits, list) else "no list of"
+        raise DatasetError(f"{path} holds {count} splits, so there is no split {split}")
+    return Split(path, {part: _json_names(path, part, splits[split]) for part in SPLITS})
+
+
+def classic_split(root: Path, mat: Path | None, split: int) -> Split | None:
+    """One of the classic test sets, from wherever it stands; None if it stands nowhere.
+
+    Raises:
+        DatasetError: the file cannot be read, or its people are none of CUHK03's.
+    """
+    if (root / "testsets.mat").is_file():
+        path = root / "testsets.mat"
+        (cells,) = load_matlab5(path, "testsets")
+        if split >= cells.size:
+            raise DatasetError(f"{path} holds {cells.size} test sets, expected 20")
+        people = np.asarray(cells.ravel()[split], np.float64)
+    elif (root / "testsets.csv").is_file():
+        path = root / "testsets.csv"
+        people = _csv_test_set(path, split)
+    elif mat is not None:
+        path = mat
+        people = stored_test_set(mat, split)
+    else:
+        return None
+    return Split(path, tested=_tested(path, people))
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    foreign = [name for name in names if not NAME.fullmatch(name)]
+    if foreign or not names:
+        raise DatasetError(
+            f"{path} lists {len(foreign)} names that are not CUHK03's: {some(foreign) or 'none'} "
+            f"(expected names like {EXAMPLE}). Take the published file"
+        )
+
+
+def _check_config(
+    path: Path, files: list[str], pids: Mapping[str, int], views: NDArray[Any]
+) -> None:
+    """Labels and cameras of a configuration against the names, which say the same."""
+    wrong = [name for name, view in zip(files, views, strict=True) if view_of(name) != int(view)]
+    if wrong:
+        raise DatasetError(
+            f"{path}: camId of {len(wrong)} images is not the view of their name, e.g. {wrong[0]}. "
+            "Views count from 1. Take the published file"
+        )
+    pairs = {(person_of(name), pid) for name, pid in pids.items()}
+    if not len(pairs) == len({person for person, _ in pairs}) == len({pid for _, pid in pairs}):
+        raise DatasetError(
+            f"{path}: labels and names do not agree on who is who. Take the published file"
+        )
+
+
+def _chosen(
+    path: Path, variable: str, files: list[str], places: NDArray[Any], found: Findings
+) -> list[str]:
+    """The files at places that count from 1."""
+    rows = np.asarray(places, np.int64).ravel()
+    if not rows.size:
+        raise DatasetError(f"{path}: {variable} is empty. Take the published file")
+    if rows.min() < 1 or rows.max() > len(files):
+        hint = " It looks as if it counted from 0, as Python does." if rows.min() == 0 else ""
+        raise DatasetError(
+            f"{path}: {variable} goes from {rows.min()} to {rows.max()}, expected places from 1 to "
+            f"{len(files)} in filelist.{hint} Take the published file"
+        )
+    once = list(dict.fromkeys(rows.tolist()))
+    if len(once) < rows.size:
+        found.warnings.append(
+            f"{path.name}: {variable} repeats {rows.size - len(once)} places; each is taken once"
+        )
+    return [files[row - 1] for row in once]
+
+
+def _check_overlap(path: Path, names: Mapping[str, list[str]]) -> None:
+    for one, other in (("train", "query"), ("train", "gallery"), ("query", "gallery")):
+        both = sorted(set(names[one]) & set(names[other]))
+        if both:
+            raise DatasetError(
+                f"{path}: {len(both)} images are in {one}_idx and in {other}_idx, e.g. {both[0]}. "
+                "Take the published file"
+            )
+
+
+def _json_names(path: Path, part: str, split: Any) -> list[str]:
+    try:
+        rows = [(str(file), int(cam)) for file, _, cam in split[part]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{path} has no {part} of the form [[path, id, camera], ...] "
+            f"({type(error).__name__}: {error}). Take a file that torchreid wrote"
+        ) from error
+    named = [(re.split(r"[/\\]", file)[-1], cam) for file, cam in rows]
+    _check_names(path, [name for name, _ in named])
+    wrong = [name for name, cam in named if view_of(name) != cam + 1]
+    if wrong:
+        raise DatasetError(
+            f"{path}: {len(wrong)} images of {part} have a camera that is not the view of their "
+            f"name less one, e.g. {wrong[0]}. Take a file that torchreid wrote"
+        )
+    return list(dict.fromkeys(name for name, _ in named))
+
+
+def _csv_test_set(path: Path, split: int) -> NDArray[np.float64]:
+    """Pair and person of the rows of one split; columns split (from 0), pair, person (from 1)."""
+    rows = list(csv.DictReader(read_text(path).splitlines()))
+    try:
+        people = [(int(r["pair"]), int(r["person"])) for r in rows if int(r["split"]) == split]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{path} is no table with the columns split, pair and person of whole numbers "
+            f"({type(error).__name__}: {error}). Convert cuhk-03.mat again"
+        ) from error
+    return np.array(people, np.float64).reshape(-1, 2)
+
+
+def _tested(path: Path, people: NDArray[np.float64]) -> set[Person]:
+    """The rows as people, once it is sure that they can be."""
+    if people.ndim != 2 or people.shape[1] != 2 or not len(people):
+        raise DatasetError(
+            f"{path} has a test set of the shape {people.shape}, expected (100, 2): camera pair and "
+            "person. Take the published file"
+        )
+    pairs, persons = people.T
+    if pairs.min() < 1 or pairs.max() > len(PEOPLE) or persons.min() < 1:
+        raise DatasetError(
+            f"{path} has a test set with pairs {pairs.min():g} to {pairs.max():g} and people from "
+            f"{persons.min():g}, expected pairs 1 to {len(PEOPLE)} and people from 1. Was it made to "
+            "count from 0? Take the published file"
+        )
+    return {(int(pair), int(person)) for pair, person in people}

@@ -1,0 +1,159 @@
+"""Text files that say which images belong to a split.
+
+A list is followed exactly. What a text editor or Windows adds to it (a BOM, CRLF, blank lines, back
+slashes) is accepted, the last with a warning; a name that stands twice is taken once and reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from reidlab.data.dataset import Findings, some
+from reidlab.data.errors import DatasetError
+from reidlab.data.folders import IMAGE_SUFFIXES
+
+
+class Labelled(NamedTuple):
+    """A line "<path> <label>"."""
+
+    path: str
+    label: int
+
+
+def read_lines(path: Path, found: Findings) -> list[str]:
+    """The lines of a text file, stripped, without blank ones and repetitions.
+
+    Raises:
+        DatasetError: it cannot be read, is no text, or is empty.
+    """
+    lines = list(filter(None, map(str.strip, read_text(path).splitlines())))
+    if not lines:
+        raise DatasetError(f"{path} is empty: was the copying interrupted? Do it again")
+    if any("\\" in line for line in lines):
+        lines = [line.replace("\\", "/") for line in lines]
+        found.warnings.append(
+            f"{path.name} has Windows' back-slashes in its paths; they are read as slashes"
+        )
+    times = Counter(lines)
+    if len(times) < len(lines):
+        twice = [line for line, number in times.items() if number > 1]
+        found.warnings.append(
+            f"{path.name} repeats {len(lines) - len(times)} lines, e.g. {some(twice, 1)}; each is "
+            "taken once"
+        )
+    return list(times)
+
+
+def read_text(path: Path) -> str:
+    """A small text file as UTF-8, without a BOM."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"there is no {path}, the list that decides the split: copy it from the archive"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it as plain "
+            "text, or copy it again"
+        ) from error
+
+
+def read_labelled(path: Path, found: Findings) -> list[Labelled]:
+    """The lines "<path> <label>" of a list.
+
+    Raises:
+        DatasetError: see `read_lines`; or a line that has another form, e.g. the label first; or
+            one path with two labels.
+    """
+    entries: dict[str, int] = {}
+    for line in read_lines(path, found):
+        entry = _labelled(path, line)
+        if entries.setdefault(entry.path, entry.label) != entry.label:
+            raise DatasetError(
+                f"{path} gives {entry.path} two labels, {entries[entry.path]} and {entry.label}: "
+                "take the published list"
+            )
+    return [Labelled(*entry) for entry in entries.items()]
+
+
+def _labelled(path: Path, line: str) -> Labelled:
+    parts = line.split()
+    if len(parts) == 2:
+        name, label = parts
+        if re.fullmatch(r"\d+", label, re.ASCII):
+            return Labelled(name.removeprefix("./"), int(label))
+        if re.fullmatch(r"\d+", name, re.ASCII) and label.lower().endswith(IMAGE_SUFFIXES):
+            raise DatasetError(
+                f"{path} has the label before the path in the line {line!r}: expected '<path> "
+                "<label>'. Swap the columns, or take the published list"
+            )
+    raise DatasetError(
+        f"{path} has the line {line!r}, expected '<path> <label>' with a whole number as label. Take "
+        "the published list"
+    )
+
+
+def read_numbers(path: Path, found: Findings) -> list[int]:
+    """Whole numbers of a text file, separated by commas, blanks or line ends; each once.
+
+    Raises:
+        DatasetError: see `read_lines`; or something else than a number.
+    """
+    numbers: dict[int, None] = {}
+    repeated = 0
+    words = re.split(r"[,\s]+", " ".join(read_lines(path, found)).strip(", \t"))
+    for word in words:
+        if not re.fullmatch(r"\d+", word, re.ASCII):
+            raise DatasetError(
+                f"{path} holds {word!r} where a person's number is expected (whole numbers "
+                "separated by commas): take the published file"
+            )
+        repeated += int(word) in numbers
+        numbers[int(word)] = None
+    if repeated:
+        found.warnings.append(f"{path.name} repeats {repeated} numbers; each is taken once")
+    return list(numbers)
+
+
+def present(
+    source: str, listed: Collection[str], on_disk: Collection[str], found: Findings
+) -> list[str]:
+    """The listed names that are on disk. How many are missing is reported.
+
+    Args:
+        source: the list's name, for the sentence.
+        listed: names.
+        on_disk: names in the same form.
+        found: where it is reported.
+
+    Raises:
+        DatasetError: none of them is there.
+    """
+    there = set(on_disk)
+    missing = [name for name in listed if name not in there]
+    if len(missing) == len(listed):
+        raise DatasetError(
+            f"none of the {len(listed)} images named by {source} is in {found.root}, e.g. "
+            f"{some(missing, 1)}. Are the images unpacked beside the list, and is it the list of "
+            "this set?"
+        )
+    if missing:
+        found.warnings.append(
+            f"{len(missing)} of the {len(listed)} images named by {source} are missing: "
+            f"{some(missing)}"
+        )
+    return [name for name in listed if name in there]
+
+
+def unlisted(names: Collection[str], listed: Collection[str], found: Findings) -> None:
+    """Report images of the layout that stand in no list; they are in no table."""
+    extra = sorted(set(names) - set(listed))
+    if extra:
+        found.warnings.append(
+            f"{len(extra)} images stand in no list and are left out: {some(extra)}"
+        )

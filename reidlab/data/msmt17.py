@@ -1,0 +1,162 @@
+"""MSMT17: fifteen cameras, lists that decide the split.
+
+Wei, Zhang, Gao, Tian, "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR
+2018. Version 2 is version 1 with masked faces, in other folders. A line of a list such as
+`0000/0000_000_01_0303morning_0015_0.jpg 0` names a file below train/ or test/ and its label, which is
+the number of its folder; the third number of the name is the camera.
+
+People are numbered from 0 in training and from 0 again in test, and these are **different people**:
+person 0 of `train` is not person 0 of `query`. The check that nobody is in both is left out here, the
+folders keep them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from reidlab.data.cards import CARDS
+from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.errors import DatasetError
+from reidlab.data.folders import (
+    existing_folder,
+    has_all,
+    leave_out,
+    listing,
+    pass_over,
+    wrong_root,
+)
+from reidlab.data.lists import Labelled, present, read_labelled, unlisted
+
+VERSIONS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
+NAME = re.compile(
+    r"(\d{4})/(\d{4})_\d{3}_(?!00)(\d{2})_\d{4}(?:morning|noon|afternoon)_\d{4}_\d{1,2}(?:_ex)?"
+    r"\.jpg",
+    re.ASCII,
+)
+PERSON = re.compile(r"\d{4}", re.ASCII)
+EXAMPLE = "0000/0000_000_01_0303morning_0015_0.jpg"
+
+
+def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None) -> ReIDDataset:
+    """Read the folder that holds the four lists and the two folders of images.
+
+    Args:
+        root: that folder, MSMT17_V1 or MSMT17_V2.
+        val: "in" trains on list_val.txt as well, 32,621 images (as TransReID and QAConv do); "out"
+            on list_train.txt alone, 30,248 (as torchreid and fast-reid do).
+        version: "V1" or "V2", where a folder holds both; else it is detected.
+    """
+    if val not in ("in", "out"):
+        raise DatasetError(f"val is {val!r} for msmt17: choose 'in' or 'out'")
+    folder = existing_folder("msmt17", root)
+    version = _version(folder, version)
+    found = Findings(folder, EXAMPLE)
+    tables = {}
+    for part, lists in zip(VERSIONS[version], (LISTS[:2], LISTS[2:]), strict=True):
+        on_disk = _on_disk(folder / part, found)
+        named = {name: read_labelled(folder / name, found) for name in lists}
+        for name, lines in named.items():
+            tables[name] = _listed(folder, part, name, lines, on_disk, found)
+        listed = [f"{part}/{line.path}" for lines in named.values() for line in lines]
+        unlisted([f"{part}/{name}" for name in on_disk], listed, found)
+    train, held_out, query, gallery = (tables[name] for name in LISTS)
+    if val == "in":
+        train = pd.concat([train, held_out]).sort_values("path", ignore_index=True)
+    return finish(
+        "msmt17",
+        found,
+        {"train": train, "query": query, "gallery": gallery},
+        options={"val": val, "version": version},
+        published=CARDS["msmt17"].counts(val=val),
+        lists=[folder / name for name in LISTS],
+        same_ids=False,
+    )
+
+
+def _version(folder: Path, asked: str | None) -> str:
+    """Which version lies there, once it is sure that its folders and the lists do."""
+    if asked is not None and asked not in VERSIONS:
+        raise DatasetError(f"version is {asked!r} for msmt17: choose one of {', '.join(VERSIONS)}")
+    here = [version for version, parts in VERSIONS.items() if has_all(folder, (*parts, *LISTS))]
+    if not here or (asked is not None and asked not in here):
+        wanted = VERSIONS if asked is None else {asked: VERSIONS[asked]}
+        raise wrong_root("msmt17", folder, *((*parts, *LISTS) for parts in wanted.values()))
+    if asked is None and len(here) > 1:
+        raise DatasetError(
+            f"{folder} holds both versions of MSMT17: say which, open_dataset('msmt17', "
+            f"{str(folder)!r}, version='V2')"
+        )
+    return asked or here[0]
+
+
+def _on_disk(part: Path, found: Findings) -> set[str]:
+    """<person>/<file> of all images of the layout below a folder."""
+    here = listing(part)
+    leave_out(found, part, here.images)
+    pass_over(found, part, here.other)
+    names: set[str] = set()
+    for person in here.folders:
+        if not PERSON.fullmatch(person):
+            leave_out(found, part, [person])
+            continue
+        below = listing(part / person)
+        good = [name for name in below.images if NAME.fullmatch(f"{person}/{name}")]
+        names.update(f"{person}/{name}" for name in good)
+        if len(good) < len(below.images) or below.folders:
+            leave_out(found, part / person, sorted({*below.images, *below.folders} - set(good)))
+        pass_over(found, part / person, below.other)
+    if not names:
+        raise DatasetError(
+            f"{part} holds no images in folders of people, expected names like {EXAMPLE}. Was the "
+            "unpacking interrupted? Do it again"
+        )
+    return names
+
+
+def _listed(
+    folder: Path,
+    part: str,
+    source: str,
+    lines: list[Labelled],
+    on_disk: set[str],
+    found: Findings,
+) -> pd.DataFrame:
+    """The images that a list names."""
+    matches = {line.path: NAME.fullmatch(line.path) for line in lines}
+    foreign = [path for path, match in matches.items() if match is None]
+    if len(foreign) == len(lines):
+        raise DatasetError(
+            f"no line of {folder / source} names an image of MSMT17: expected '{EXAMPLE} 0', found "
+            f"{foreign[0]!r}. Take the published list"
+        )
+    leave_out(found, folder / part, foreign)
+    named = {path: match for path, match in matches.items() if match is not None}
+    _check_labels(folder / source, lines, named, found)
+    kept = present(source, list(named), on_disk, found)
+    prefix = f"{folder / part}/"
+    return table(
+        Image(path=prefix + path, pid=int(named[path][1]), camid=int(named[path][3]) - 1)
+        for path in kept
+    )
+
+
+def _check_labels(
+    path: Path, lines: list[Labelled], named: dict[str, re.Match[str]], found: Findings
+) -> None:
+    wrong = [f"{p} {label}" for p, label in lines if p in named and int(named[p][1]) != label]
+    if wrong:
+        raise DatasetError(
+            f"{path} gives {len(wrong)} images a label that is not the number of their folder, "
+            f"e.g. {wrong[0]!r}: the list was made for other folders, or relabelled. Take the "
+            "published list"
+        )
+    moved = [path for path, match in named.items() if match[1] != match[2]]
+    if moved:
+        found.warnings.append(
+            f"{len(moved)} images of {path.name} lie in another person's folder than their name "
+            f"says; the folder counts: {some(moved)}"
+        )

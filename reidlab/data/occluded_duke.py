@@ -1,0 +1,131 @@
+"""Occluded-Duke: three lists of files of DukeMTMC-reID, whose images were withdrawn.
+
+Miao, Wu, Liu, Ding, Yang, "Pose-Guided Feature Alignment for Occluded Person Re-identification",
+ICCV 2019. A query is a file of Duke's query folder or of its gallery folder; 1,870 of the 2,210
+queries are gallery files as well, where the standard rule removes them with their camera.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from reidlab.data.cards import CARDS
+from reidlab.data.dataset import Findings, ReIDDataset, count, finish, table
+from reidlab.data.dukemtmc import EXAMPLE, NAME, image_of
+from reidlab.data.errors import DatasetError
+from reidlab.data.folders import existing_folder, has_all, leave_out, matching_images, wrong_root
+from reidlab.data.lists import present, read_lines
+from reidlab.data.market1501 import FOLDERS
+
+LISTS = {"train": "train.list", "query": "query.list", "gallery": "gallery.list"}
+IN = "Occluded_Duke"
+DUKE = "DukeMTMC-reID"
+SOURCES = {  # split -> folders of Duke where a listed file may lie, the first that has it counts
+    "train": ("train",),
+    "query": ("query", "gallery"),
+    "gallery": ("gallery", "query"),
+}
+
+Files = Mapping[str, tuple[str, re.Match[str]]]  # base name -> (path, match)
+
+
+def open_occluded_duke(root: str | Path) -> ReIDDataset:
+    """Read the lists and the images they name.
+
+    Args:
+        root: the folder that holds Occluded_Duke (with train.list, query.list and gallery.list) and
+            DukeMTMC-reID; or the lists together with Duke's three folders or with DukeMTMC-reID; or,
+            without lists, the three folders that the authors' script makes of them.
+    """
+    folder = existing_folder("occluded-duke", root)
+    found = Findings(folder, EXAMPLE)
+    lists = _first((folder, folder / IN), LISTS)
+    built = (folder, folder / IN)  # what the authors' script makes needs no list
+    images = _first(built if lists is None else (folder, folder / DUKE, folder / IN), FOLDERS)
+    if images is None:
+        raise _no_images(folder, lists)
+    files = {
+        split: {Path(path).name: (path, name) for path, name in matching_images(part, NAME, found)}
+        for split, part in ((split, images / part) for split, part in FOLDERS.items())
+    }
+    if lists is None:
+        tables = {split: table(image_of(*file) for file in files[split].values()) for split in files}
+        _refuse_plain_duke(folder, tables)
+    else:
+        tables = {split: _listed(lists / LISTS[split], split, files, found) for split in LISTS}
+    return finish(
+        "occluded-duke",
+        found,
+        tables,
+        options={"split from": "folders" if lists is None else "lists"},
+        lists=[] if lists is None else [lists / file for file in LISTS.values()],
+    )
+
+
+def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
+    """The first of the folders that holds all parts."""
+    return next((path for path in folders if has_all(path, _files(parts))), None)
+
+
+def _files(parts: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(parts.values())
+
+
+def _no_images(folder: Path, lists: Path | None) -> DatasetError:
+    if lists is None and has_all(folder, (DUKE,)):
+        return _no_lists(folder)
+    if lists is None:
+        return wrong_root(
+            "occluded-duke",
+            folder,
+            (f"{IN}/train.list", f"{IN}/query.list", f"{IN}/gallery.list", DUKE),
+            _files(LISTS),
+            _files(FOLDERS),
+        )
+    if has_all(folder.parent, (DUKE,)):
+        return DatasetError(
+            f"{folder} holds the lists only; {DUKE} is beside it. Pass the folder that holds both: "
+            f"open_dataset('occluded-duke', {str(folder.parent)!r})"
+        )
+    return DatasetError(
+        f"the lists are in {lists}, but there is no {DUKE} with {', '.join(_files(FOLDERS))} in "
+        f"{folder}: Occluded-Duke is a list of DukeMTMC-reID's images. Put a lawful copy there"
+    )
+
+
+def _no_lists(folder: Path) -> DatasetError:
+    return DatasetError(
+        f"{folder} holds DukeMTMC-reID and not Occluded-Duke: add {IN} with the lists "
+        f"{', '.join(_files(LISTS))}, or open it as 'dukemtmc'"
+    )
+
+
+def _listed(
+    path: Path, split: str, files: Mapping[str, Files], found: Findings
+) -> pd.DataFrame:
+    """The images that a list names."""
+    names = [line.rsplit("/", 1)[-1] for line in read_lines(path, found)]
+    foreign = [name for name in names if not NAME.fullmatch(name)]
+    if len(foreign) == len(names):
+        raise DatasetError(
+            f"no line of {path} is a file name of DukeMTMC-reID: expected names like {EXAMPLE}, "
+            f"found {foreign[0]!r}. Take the published list"
+        )
+    leave_out(found, path.parent, foreign)
+    where = {
+        name: file for source in reversed(SOURCES[split]) for name, file in files[source].items()
+    }
+    named = [name for name in names if name not in set(foreign)]
+    return table(image_of(*where[name]) for name in present(path.name, named, where, found))
+
+
+def _refuse_plain_duke(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Without lists only its name and its counts tell Duke from what is made of it."""
+    duke = CARDS["dukemtmc"].counts()
+    assert duke is not None
+    if folder.name == DUKE or all(count(tables[split]) == duke[split] for split in duke):
+        raise _no_lists(folder)
