@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -233,12 +234,14 @@ def finish(
         lists: see `ReIDDataset`.
         same_ids: one number is one person in training and test alike, so nobody may be in both.
     """
-    card = CARDS[name]
+    card, synthetic = CARDS[name], is_synthetic(found.root)
+    if synthetic:
+        tables = _with_modality(found.root, tables)
     train, query, gallery = (tables[split] for split in SPLITS)
     _check_people(found.root, train, query, gallery, same_ids=same_ids)
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
-    if is_synthetic(found.root):
+    if synthetic:
         card, published = synthetic_card(card), None
     elif published is None:
         published = card.published
@@ -260,6 +263,24 @@ def finish(
         lists=tuple(lists),
         card=card,
     )
+
+
+def _with_modality(root: Path, tables: Mapping[str, pd.DataFrame]) -> Mapping[str, pd.DataFrame]:
+    """Names of a layout for visible cameras cannot tell that a synthetic one is infrared.
+
+    `world.json` can: infrared cameras are numbered after the visible ones.
+    """
+    folder = next(f for f in (root, root.parent) if (f / "world.json").is_file())
+    world = json.loads((folder / "world.json").read_text(encoding="utf-8")).get("world", {})
+    if not world.get("infrared_cameras") or any(
+        (frame["modality"] == "infrared").any() for frame in tables.values()
+    ):
+        return tables
+    dark = {split: frame["camid"] >= world["cameras"] for split, frame in tables.items()}
+    return {
+        split: frame.assign(modality=frame["modality"].mask(dark[split], "infrared"))
+        for split, frame in tables.items()
+    }
 
 
 def _digest(path: Path) -> str:

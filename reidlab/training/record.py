@@ -38,7 +38,7 @@ class RunRecord:
         seed: Of the run.
         commit: Of the code, None outside a git checkout.
         dirty: Whether tracked files differed from that commit; None outside a git checkout.
-        data: Name, fingerprint, protocol and counts; never a path.
+        data: Name, options, fingerprint, protocol and counts; never a path.
         environment: python, torch, timm, accelerate, system, device, cores.
         metrics: rank1, rank5, rank10, mAP, mINP as shares of 1, and counts.
         seconds: train, embed, rank.
@@ -118,14 +118,20 @@ def describe_environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def describe_data(ds: ReIDDataset) -> dict[str, Any]:
-    """Name, fingerprint, protocol and counts: all but where it lies."""
+    """Name, options, fingerprint, protocol and counts: all but where it lies."""
     frames = {"train": ds.train, "query": ds.query, "gallery": ds.gallery}
     counts: dict[str, int] = {}
     for name, frame in frames.items():
         kept = frame[~frame["junk"]]
         counts[f"{name}_images"] = len(kept)
         counts[f"{name}_identities"] = int(kept.loc[~kept["distractor"], "pid"].nunique())
-    return {"name": ds.name, "fingerprint": ds.fingerprint(), "protocol": ds.protocol, **counts}
+    return {
+        "name": ds.name,
+        "options": dict(ds.options),  # MSMT17 with or without its validation images is two sets
+        "fingerprint": ds.fingerprint(),
+        "protocol": ds.protocol,
+        **counts,
+    }
 
 
 def usable_cores() -> int:
