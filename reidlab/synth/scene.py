@@ -60,17 +60,30 @@ class Scene:
         )  # fmt: skip
         boxes = _boxes(self, stage.eye[rows])
         self.slots = stage.shapes.part.size + boxes.part.size
-        assert self.slots <= SLOTS
+        assert self.slots < SLOTS  # the last number means: nothing
         self.shapes = _shapes(self, stage, rows, boxes, _Lens(stage, rows, step))
-        self.part = self.tensor(np.concatenate([stage.shapes.part, boxes.part]))  # (slots,)
+        part = np.zeros(SLOTS, np.uint8)
+        part[: self.slots] = np.concatenate([stage.shapes.part, boxes.part])
+        self.part = self.tensor(part)  # (SLOTS,) label; zero where there is nothing
         self.frames = raycast.canonical_rays(self.rays, self.shapes)
         self._materials(stage, rows, boxes)
         self.torso = self._torso(stage.cos[rows], stage.sin[rows])
+        c = self.cameras
+        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
+        self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
         """`value` on the device; floats become float32."""
         kind = torch.float32 if value.dtype.kind == "f" else None
         return torch.as_tensor(np.ascontiguousarray(value), dtype=kind, device=self.device)
+
+    def columns(self, *values: Array) -> Tensor:
+        """K arrays (B,) as a (K, B, 1) tensor, sent to the device in one piece."""
+        return self.tensor(np.stack(values))[..., None]
+
+    def planes(self, value: Array) -> Tensor:
+        """(B, 3) as a (3, B, 1) tensor."""
+        return self.tensor(value.T)[..., None]
 
     def _materials(self, stage: Stage, rows: slice, boxes: Boxes) -> None:
         """Per primitive: two colours, pattern, scale and place, picked by modality."""
@@ -94,7 +107,7 @@ class Scene:
         self.pattern = self.tensor(pattern.reshape(-1))
         no = np.zeros((n, k), bool)
         on_body = np.broadcast_to(stage.shapes.torso_frame, material.shape)
-        self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1))
+        self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1).astype(float))
         scale = per_slot(p.scale[image, material], np.ones((n, k)))
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
