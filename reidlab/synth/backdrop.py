@@ -77,9 +77,7 @@ def _pixel_rays(scene: Scene) -> list[Tensor]:
     return out
 
 
-def _base(
-    scene: Scene, floor: Tensor, x: Tensor, y: Tensor, z: Tensor, along: Tensor
-) -> Tensor:
+def _base(scene: Scene, floor: Tensor, x: Tensor, y: Tensor, z: Tensor, along: Tensor) -> Tensor:
     """(3, B, height·width) reflectance."""
     c = scene.cameras
     mix = _soft(scene, floor, x, along)
@@ -97,10 +95,9 @@ def _base(
             old = mix.index_select(0, rows)
             share = share.sub_(old).mul_(here.index_select(0, rows)).add_(old)
             mix.index_copy_(0, rows, share)
-    ground, wall_colour = c.floor_colour, c.backdrop_colour
+    behind, extra = c.backdrop_colour, c.floor_colour - c.backdrop_colour
     first, second = (
-        (floor * scene.planes(ground[:, i] - wall_colour[:, i])).add_(scene.planes(wall_colour[:, i]))
-        for i in (0, 1)
+        (floor * scene.planes(extra[:, i])).add_(scene.planes(behind[:, i])) for i in (0, 1)
     )
     return second.sub_(first).mul_(mix).add_(first)
 
@@ -108,9 +105,7 @@ def _base(
 # Per kind of floor and of wall: noise of how many texels a metre, and the share of the second
 # colour in the middle and how far noise shifts it. Zeros: a pattern of `_FLOORS` or `_WALLS`.
 _SOFT_FLOORS = np.array([(12.8, 0.25, 0.25), (0, 0, 0), (0, 0, 0), (12.8, 0.5, 2.2)])
-_SOFT_WALLS = np.array(
-    [(6.4, 0.3, 0.3), (0, 0, 0), (0, 0, 0), (25.6, 0.5, 1.9), (0, 0, 0)]
-)  # fmt: skip
+_SOFT_WALLS = np.array([(6.4, 0.3, 0.3), (0, 0, 0), (0, 0, 0), (25.6, 0.5, 1.9), (0, 0, 0)])
 
 
 def _soft(scene: Scene, floor: Tensor, x: Tensor, along: Tensor) -> Tensor:

@@ -64,15 +64,18 @@ def _noise_windows(device: torch.device, length: int) -> Tensor:
 
 
 def _blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """(…, B, H, W) smoothed by two passes of three taps per axis; sigma (B,) pixels, up to 1.1."""
+    """(…, B, H, W) smoothed by two passes of three taps per axis; sigma (B,) pixels, up to 1.1.
+
+    `x` is overwritten.
+    """
     w = (sigma * sigma * 0.25).clamp(max=0.32)[:, None, None]
     rest, near = 1.0 - 2.0 * w, torch.empty_like(x)
     for _ in range(2):
         for axis in (-2, -1):
             n = x.shape[axis]
             # Sum of both neighbours; a pixel at an edge is its own neighbour.
-            for to, before, after, size in ((1, 0, 2, n - 2), (0, 0, 1, 1), (n - 1, n - 2, n - 1, 1)):
-                pair = x.narrow(axis, before, size), x.narrow(axis, after, size)
-                torch.add(*pair, out=near.narrow(axis, to, size))
-            x = (x * rest).add_(near.mul_(w))
+            for at, size, before in ((1, n - 2, 0), (0, 1, 0), (n - 1, 1, n - 2)):
+                pair = x.narrow(axis, before, size), x.narrow(axis, min(at + 1, n - 1), size)
+                torch.add(*pair, out=near.narrow(axis, at, size))
+            x.mul_(rest).add_(near.mul_(w))
     return x

@@ -74,7 +74,7 @@ class People:
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index) -> People:
+    def take(self, rows: Index | slice) -> People:
         """The people of `rows`, with repetition."""
         return People(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

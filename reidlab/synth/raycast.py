@@ -13,7 +13,7 @@ ray misses gets a root behind the eye instead, and max keeps the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,11 +24,12 @@ TILE = 8  # samples along the side of a tile
 SLOTS = 128  # primitives per image at most: a slot number fits into the low bits of a key
 NOTHING = 0  # the key of a sample that sees nothing
 _SAMPLES = TILE * TILE
-# Tiles × primitives per pass: on a CPU temporaries of a quarter of a megabyte, which stay in cache.
-_ITEMS = {"cpu": 1024}
+# Tiles × primitives per pass: on a CPU temporaries of half a megabyte, which stay in its cache.
+_ITEMS = {"cpu": 2048}
 _MANY_ITEMS = 1 << 20
 _MISSED = 1e30  # in place of a negative discriminant: its root lies far behind the eye
 _STEEP = 1e6  # outside a cone's ends the inverse depth falls by this much a metre
+_STEEPEST = 0.9999  # sine of the half angle of a cone from which on one sphere swallows the other
 _FLATTEST = 1e-3  # sine of the half angle of a cone from which on its apex is taken to be far away
 
 
@@ -68,15 +69,14 @@ class Pieces(NamedTuple):
     """V pairs of a primitive and a tile."""
 
     which: Tensor  # (V,) primitive, counted through all images
-    tile: Tensor  # (V,) tile, counted through all images
     tile_x: Tensor  # (V,) column of the tile in its image
     tile_y: Tensor  # (V,) row
     keys: Tensor  # (TILE², V) keys of the samples of the tile
 
     def take(self, rows: Tensor) -> Pieces:
         """The pieces `rows`."""
-        keys = self.keys.gather(1, rows.expand(_SAMPLES, -1))
-        return Pieces(*(v.index_select(0, rows) for v in self[:4]), keys)
+        which, tile_x, tile_y = (v.index_select(0, rows) for v in self[:3])
+        return Pieces(which, tile_x, tile_y, self.keys.gather(1, rows.expand(_SAMPLES, -1)))
 
 
 class Sight(NamedTuple):
@@ -87,8 +87,7 @@ class Sight(NamedTuple):
     """
 
     keys: Tensor  # (TILE², B·tiles) int32, the nearest primitive of every sample
-    cones: Pieces  # of each visible primitive, what is seen of it; `NOTHING` elsewhere
-    boxes: Pieces
+    pieces: Pieces  # of each visible primitive, what is seen of it; `NOTHING` elsewhere
 
 
 def slot_of(keys: Tensor) -> Tensor:
@@ -116,71 +115,90 @@ def canonical_rays(rays: Rays, shapes: Shapes) -> Tensor:
 
 def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Sight:
     """Nearest primitive of every sample, and which primitives are seen in which tile."""
-    tiles = len(rays.start) * (rays.columns // TILE) * (rays.rows // TILE)
-    device = shapes.present.device
-    nearest = torch.full((_SAMPLES, tiles), NOTHING, dtype=torch.int32, device=device)
-    cones, boxes = shapes.present & ~shapes.is_box, shapes.present & shapes.is_box
-    cast = [_cast(_round_cone, _cone_table, rays, shapes, frames, cones)]
-    cast += [_cast(_box, _box_table, rays, shapes, frames, boxes)]
-    for pieces in cast:
-        nearest.scatter_reduce_(1, pieces.tile.expand(_SAMPLES, -1), pieces.keys, "amax")
-    return Sight(nearest, *(_seen(pieces, nearest) for pieces in cast))
-
-
-def _cast(
-    kernel: Callable[[Tensor, Tensor, Tensor], Tensor],
-    prepare: Callable[[Shapes, Tensor, Tensor], Tensor],
-    rays: Rays,
-    shapes: Shapes,
-    frames: Tensor,
-    chosen: Tensor,
-) -> Pieces:
-    """Keys of every tile that a primitive of `chosen` may cover, whatever stands before it."""
-    slots, across, down = chosen.shape[1], rays.columns // TILE, rays.rows // TILE
-    rows = chosen.reshape(-1).nonzero().squeeze(1)
-    bounds, segment = (
-        v.reshape(len(v) * slots, -1).index_select(0, rows) for v in (shapes.bounds, shapes.segment)
+    across, down = rays.columns // TILE, rays.rows // TILE
+    slots, device = shapes.present.shape[1], shapes.present.device
+    casts = [
+        _Cast(_round_cone, _cone_table, rays, shapes, frames, shapes.present & ~shapes.is_box),
+        _Cast(_box, _box_table, rays, shapes, frames, shapes.present & shapes.is_box),
+    ]
+    which, tile_x, tile_y = (
+        torch.cat([getattr(cast, name) for cast in casts]) for name in ("which", "tile_x", "tile_y")
     )
-    middle = _middle(bounds, rays)
-    bundle = frames.reshape(-1, 12).index_select(0, rows).T.double()
-    # From its middle on, so that all the numbers of a primitive are about as small as itself.
-    start = bundle[3:6] + middle[0] * bundle[6:9] + middle[1] * bundle[9:12]
-    bundle = torch.cat([bundle[:3], start, bundle[6:]])
-    table = prepare(shapes, rows, bundle).float()
-    row, tile_x, tile_y = _candidates(bounds, segment, across, down)
-    x, y = (
-        (tile * TILE).float() - centre.float().index_select(0, row)
-        for tile, centre in ((tile_x, middle[0]), (tile_y, middle[1]))
-    )
-    if kernel is _round_cone:
-        keep = _grazed(table[:6].index_select(1, row), x, y).nonzero().squeeze(1)
-        row, tile_x, tile_y, x, y = (v.index_select(0, keep) for v in (row, tile_x, tile_y, x, y))
-    which = rows.index_select(0, row)
-    low = ((SLOTS - 1) - which % slots).to(torch.int32)
-    keys = torch.empty((_SAMPLES, len(row)), dtype=torch.int32, device=rows.device)
-    step = _ITEMS.get(rows.device.type, _MANY_ITEMS)
-    for i in range(0, len(row), step):
-        part = slice(i, i + step)
-        inverse = kernel(table.index_select(1, row[part]), x[part], y[part])
-        bits = inverse.view(torch.int32).reshape(_SAMPLES, -1).bitwise_and_(-SLOTS)
-        torch.bitwise_or(bits, low[part], out=keys[:, part])
     tile = (which // slots) * (across * down) + tile_y * across + tile_x
-    return Pieces(which, tile, tile_x, tile_y, keys)
+    low = ((SLOTS - 1) - which % slots).to(torch.int32)
+    keys = torch.empty((_SAMPLES, len(which)), dtype=torch.int32, device=device)
+    at = 0
+    for cast in casts:
+        for inverse in cast.run():
+            part = slice(at, at + inverse.shape[-1])
+            bits = inverse.view(torch.int32).reshape(_SAMPLES, -1).bitwise_and_(-SLOTS)
+            torch.bitwise_or(bits, low[part], out=keys[:, part])
+            at = part.stop
+    nearest = torch.full(
+        (_SAMPLES, len(rays.start) * across * down), NOTHING, dtype=torch.int32, device=device
+    )
+    nearest.scatter_reduce_(1, tile.expand(_SAMPLES, -1), keys, "amax")
+    # What is nearest nowhere goes, and the rest keeps `NOTHING` where it is not the nearest.
+    here = nearest.gather(1, tile.expand(_SAMPLES, -1))
+    keys.mul_(torch.eq(keys, here, out=here))
+    seen = keys.amax(0).nonzero().squeeze(1)
+    return Sight(nearest, Pieces(which, tile_x, tile_y, keys).take(seen))
 
 
-def _middle(bounds: Tensor, rays: Rays) -> tuple[Tensor, Tensor]:
-    """Whole sample column and row in the middle of what is in the picture of (P, 4) bounds."""
-    x = bounds[:, :2].clamp(0, rays.columns).sum(dim=1)
-    y = bounds[:, 2:].clamp(0, rays.rows).sum(dim=1)
-    return torch.floor(x.double() * 0.5), torch.floor(y.double() * 0.5)
+class _Cast:
+    """The primitives of one kind, and the tiles that each may cover, whatever stands before it.
+
+    Args:
+        kernel: inverse depths of N primitives in a tile each, (TILE, TILE, N).
+        prepare: what `kernel` needs of each primitive, (K, P).
+        rays: rays of B images.
+        shapes: their primitives.
+        frames: of `canonical_rays`.
+        chosen: (B, S) which primitives are of this kind and there.
+    """
+
+    def __init__(
+        self,
+        kernel: Callable[[Tensor, Tensor, Tensor], Tensor],
+        prepare: Callable[[Shapes, Tensor, Tensor], Tensor],
+        rays: Rays,
+        shapes: Shapes,
+        frames: Tensor,
+        chosen: Tensor,
+    ) -> None:
+        self.kernel = kernel
+        rows = chosen.reshape(-1).nonzero().squeeze(1)
+        bounds, segment = (
+            v.flatten(0, 1).index_select(0, rows) for v in (shapes.bounds, shapes.segment)
+        )
+        middle = _middle(bounds, rays)
+        bundle = frames.flatten(0, 1).index_select(0, rows).T.double()
+        # From its middle on, so that all the numbers of a primitive are about as small as itself.
+        start = bundle[3:6] + middle[0] * bundle[6:9] + middle[1] * bundle[9:12]
+        self.table = prepare(shapes, rows, torch.cat([bundle[:3], start, bundle[6:]])).float()
+        row, tile_x, tile_y = _candidates(bounds, segment, rays.columns // TILE, rays.rows // TILE)
+        middle_x, middle_y = middle.float().index_select(1, row)
+        x, y = tile_x * TILE - middle_x, tile_y * TILE - middle_y
+        if kernel is _round_cone:
+            keep = _grazed(self.table[:6].index_select(1, row), x, y).nonzero().squeeze(1)
+            row, tile_x, tile_y, x, y = (
+                v.index_select(0, keep) for v in (row, tile_x, tile_y, x, y)
+            )
+        self.row, self.tile_x, self.tile_y, self.x, self.y = row, tile_x, tile_y, x, y
+        self.which = rows.index_select(0, row)
+
+    def run(self) -> Iterator[Tensor]:
+        """Inverse depths of all pairs, some at a time: (TILE, TILE, …)."""
+        step = _ITEMS.get(self.row.device.type, _MANY_ITEMS)
+        for row, x, y in zip(*(v.split(step) for v in (self.row, self.x, self.y)), strict=True):
+            yield self.kernel(self.table.index_select(1, row), x, y)
 
 
-def _seen(pieces: Pieces, nearest: Tensor) -> Pieces:
-    """The pieces that are nearest somewhere, with `NOTHING` where they are not."""
-    own = pieces.keys
-    here = nearest.gather(1, pieces.tile.expand(_SAMPLES, -1))
-    own.mul_(torch.eq(own, here, out=here))
-    return pieces.take(own.amax(0).nonzero().squeeze(1))
+def _middle(bounds: Tensor, rays: Rays) -> Tensor:
+    """(2, P) whole sample column and row in the middle of what the picture has of (P, 4) bounds."""
+    limits = bounds.new_tensor([rays.columns, rays.columns, rays.rows, rays.rows])
+    inside = bounds.clamp(min=0).minimum(limits).T.double()
+    return torch.floor((inside[0::2] + inside[1::2]) * 0.5)
 
 
 def _candidates(
@@ -201,7 +219,8 @@ def _candidates(
     tile_x, tile_y = x0 + within - down_by * wide, y0 + down_by
     near = _near_segment(segment.T.contiguous().index_select(1, row), tile_x, tile_y)
     near = near.nonzero().squeeze(1)
-    return tuple(v.index_select(0, near) for v in (row, tile_x, tile_y))
+    row, tile_x, tile_y = (v.index_select(0, near) for v in (row, tile_x, tile_y))
+    return row, tile_x, tile_y
 
 
 def _near_segment(segment: Tensor, tile_x: Tensor, tile_y: Tensor) -> Tensor:
@@ -267,10 +286,10 @@ def _lines(p: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def _cone_table(shapes: Shapes, rows: Tensor, bundle: Tensor) -> Tensor:
     """What `_round_cone` needs of each primitive: 3 square polynomials, 4 linear ones, 6 numbers.
 
-    A ray meets at most one of the three parts of a round cone first: where it enters the endless
-    cone around both spheres tells which. Between the circles where the cone touches the spheres
-    that is the hit. Beside them only the sphere of that side can be in the way: the narrow one on
-    the side of the apex, else the wide one.
+    A ray meets one of the three parts of a round cone first: where it enters the endless cone
+    around both spheres tells which. Between the circles where the cone touches the spheres, that is
+    the hit. Beside them only the sphere of that side can be in the way: the narrow one on the side
+    of the apex and before it, else the wide one.
 
     Args:
         shapes: the primitives of B images.
@@ -278,53 +297,44 @@ def _cone_table(shapes: Shapes, rows: Tensor, bundle: Tensor) -> Tensor:
         bundle: (12, P) origin, start, right and down of the rays in the canonical frame.
     """
     length, ra, rb, low, high = (
-        v.reshape(-1).index_select(0, rows).double()
+        v.flatten().index_select(0, rows).double()
         for v in (shapes.length, shapes.ra, shapes.rb, shapes.low, shapes.high)
     )
-    origin, directions = bundle[:3], bundle[3:].reshape(3, 3, -1).transpose(0, 1)
-    dx, dy, dz = directions  # each a linear polynomial
-    oy = origin[1]
+    (ox, oy, oz), (dx, dy, dz) = bundle[:3], bundle[3:].reshape(3, 3, -1).transpose(0, 1)
     a = _times(dx, dx) + _times(dy, dy) + _times(dz, dz)
-    b = origin[0] * dx + oy * dy + origin[2] * dz
-    c = origin[0] * origin[0] + oy * oy + origin[2] * origin[2]
+    b = ox * dx + oy * dy + oz * dz
+    c = ox * ox + oy * oy + oz * oz
+    # One end may swallow the other: a lone sphere, in a cylinder.
     capped_a, capped_b = low < 0, high > 1.5
-    # One end may be swallowed by the other: a lone sphere, in a cylinder.
-    alone = ((ra - rb).abs() >= 0.9999 * length) & capped_a & capped_b
-    only_a, only_b = ~capped_b | (alone & (ra >= rb)), ~capped_a | (alone & (ra < rb))
-    centre_a, radius_a = torch.where(only_b, length, 0.0), torch.where(only_b, rb, ra)
-    centre_b, radius_b = torch.where(only_a, 0.0, length), torch.where(only_a, ra, rb)
-    sine = torch.where(alone, 0.0, (ra - rb) / length).clamp(-0.9999, 0.9999)
-    radius = torch.where(alone, torch.maximum(ra, rb), ra)
+    alone = ((ra - rb).abs() >= _STEEPEST * length) & capped_a & capped_b
+    sine = torch.where(alone, 0.0, (ra - rb) / length).clamp(-_STEEPEST, _STEEPEST)
     # The cone: (radius across the axis) · cosine + y · sine = radius.
-    cosine2 = 1.0 - sine * sine
+    radius = torch.where(alone, torch.maximum(ra, rb), ra)
+    cosine2, rest = 1.0 - sine * sine, radius - sine * oy
     cone_a = cosine2 * a - _times(dy, dy)
     cone_b = cosine2 * b + (sine * radius - oy) * dy
-    rest = radius - sine * oy
     cone_c = cosine2 * (c - oy * oy) - rest * rest
     bottom = torch.maximum(ra * sine, low * length)
     top = torch.minimum(length + rb * sine, high * length)
     middle, half = 0.5 * (bottom + top), torch.where(alone, -1.0, 0.5 * (top - bottom))
-    tilt = torch.where(sine < 0, sine.clamp(max=-_FLATTEST), sine.clamp(min=_FLATTEST))
-    apex = radius / tilt - middle
-    wide_is_a = sine >= 0
-    wide, narrow = (
-        torch.where(flag, centre_a, centre_b) for flag in (wide_is_a, ~wide_is_a)
-    )
-    wide_r, narrow_r = (
-        torch.where(flag, radius_a, radius_b) for flag in (wide_is_a, ~wide_is_a)
-    )
-    wide_c, narrow_c = (
-        c - 2.0 * y * oy + y * y - r * r for y, r in ((wide, wide_r), (narrow, narrow_r))
-    )
-    wide_c = torch.where(capped_a | capped_b, wide_c, _MISSED)
-    narrow_c = torch.where(capped_a | capped_b, narrow_c, _MISSED)
-    squares = (_times(cone_b, cone_b) - cone_c * cone_a, cone_a, a)
-    lines = (-cone_b, _STEEP * dy, wide * dy - b, (narrow - wide) * dy)
+    lean = torch.where(sine < 0, sine.clamp(max=-_FLATTEST), sine.clamp(min=_FLATTEST))
+    apex = 0.5 * (radius / lean - middle)  # halfway to it, which is where the narrow end is
+    # The spheres. An end that is cut or swallowed is a copy of the other; of two nothing is left.
+    only_a, only_b = ~capped_b | (alone & (ra >= rb)), ~capped_a | (alone & (ra < rb))
+    at_a, at_b = torch.where(only_b, length, 0.0), torch.where(only_a, 0.0, length)
+    ra, rb = torch.where(only_b, rb, ra), torch.where(only_a, ra, rb)
+    c_a, c_b = (c - 2.0 * y * oy + y * y - r * r for y, r in ((at_a, ra), (at_b, rb)))
+    c_a, c_b = (torch.where(capped_a | capped_b, v, _MISSED) for v in (c_a, c_b))
+    wide, wide_c = (torch.where(sine < 0, *pair) for pair in ((at_b, at_a), (c_b, c_a)))
+    narrow, narrow_c = (torch.where(sine < 0, *pair) for pair in ((at_a, at_b), (c_a, c_b)))
     numbers = (
-        _STEEP * (oy - middle), _STEEP * half, _STEEP * 0.5 * apex, _STEEP * 0.5 * apex.abs(),
+        _STEEP * (oy - middle), _STEEP * half, _STEEP * apex, _STEEP * apex.abs(),
         wide_c, narrow_c - wide_c,
     )  # fmt: skip
-    return torch.cat([*squares, *lines, torch.stack(numbers)])
+    return torch.cat([
+        _times(cone_b, cone_b) - cone_c * cone_a, cone_a, a,
+        -cone_b, _STEEP * dy, wide * dy - b, (narrow - wide) * dy, torch.stack(numbers),
+    ])  # fmt: skip
 
 
 def _round_cone(table: Tensor, x: Tensor, y: Tensor) -> Tensor:

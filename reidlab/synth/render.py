@@ -22,9 +22,9 @@ from .shading import shade_pixels
 from .shots import Shots
 from .stage import Stage
 
-# Images cast together: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
-_GROUP = {"cpu": 8}
-_LARGE_GROUP = 64
+# Pixels rendered at once: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
+_GROUP = {"cpu": 8 * 192 * 96}
+_LARGE_GROUP = 256 * 192 * 96
 
 Bytes = NDArray[np.uint8]
 
@@ -50,9 +50,10 @@ def render(
     """
     device = torch.device(device)
     stage = Stage(people, cameras, shots, resolution)
-    group = _GROUP.get(device.type, _LARGE_GROUP)
+    scene = Scene(stage, slice(0, len(people)), device)
+    group = max(1, _GROUP.get(device.type, _LARGE_GROUP) // (resolution[0] * resolution[1]))
     pairs = [
-        _render_group(Scene(stage, slice(start, start + group), device))
+        _render_group(scene.take(slice(start, start + group)))
         for start in range(0, len(people), group)
     ]
     images, masks = zip(*pairs, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ class Boxes(NamedTuple):
     part: NDArray[np.int64]  # (K,)
 
 
+# What a scene has of each image, beside cameras, shots, rays and shapes.
+_PER_IMAGE = ("root", "frames", "colours", "pattern", "body_frame", "marks", "torso", "light")
+
+
 class Scene:
     """The images `rows` of `stage`; primitives come first and boxes after them, `slots` in all.
 
@@ -44,9 +49,8 @@ class Scene:
 
     def __init__(self, stage: Stage, rows: slice, device: torch.device) -> None:
         self.device, (self.height, self.width) = device, stage.resolution
-        index = np.arange(len(stage.people))[rows]
-        self.cameras, self.shots = stage.cameras.take(index), stage.shots.take(rows)
-        self.people = stage.people.take(index)
+        self.cameras, self.shots = stage.cameras.take(rows), stage.shots.take(rows)
+        self.people = stage.people.take(rows)
         self.root = stage.root[rows]
         cx, cy, hx, hy = stage.window[rows].T[..., None]
         step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
@@ -71,6 +75,18 @@ class Scene:
         c = self.cameras
         lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
         self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
+
+    def take(self, rows: slice) -> Scene:
+        """The images `rows` of this scene, without a copy."""
+        part = copy(self)
+        for name in _PER_IMAGE:
+            setattr(part, name, getattr(self, name)[rows])
+        part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
+        for name in ("rays", "shapes"):
+            columns = vars(getattr(self, name)).items()
+            cut = {k: v[rows] if isinstance(v, Tensor) else v for k, v in columns}
+            setattr(part, name, type(getattr(self, name))(**cut))
+        return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
         """`value` on the device; floats become float32."""
@@ -102,18 +118,18 @@ class Scene:
             return np.concatenate([person, filler], axis=1)
 
         pair = colours(p.colour, p.infrared), colours(p.colour2, p.infrared2)
-        self.colours = self.tensor(np.concatenate(pair, axis=-1)).reshape(-1, 6)
+        self.colours = self.tensor(np.concatenate(pair, axis=-1))  # (B, slots, 6)
         pattern = per_slot(p.pattern[image, material], np.zeros((n, k), np.int64))
-        self.pattern = self.tensor(pattern.reshape(-1))
+        self.pattern = self.tensor(pattern)  # (B, slots)
         no = np.zeros((n, k), bool)
         on_body = np.broadcast_to(stage.shapes.torso_frame, material.shape)
-        self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1).astype(float))
+        self.body_frame = self.tensor(per_slot(on_body, no).astype(float))
         scale = per_slot(p.scale[image, material], np.ones((n, k)))
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
         shine = per_slot(material == SHOES, no).astype(float)
         marks = np.stack([scale, place[..., 0], place[..., 1], height, shine], axis=-1)
-        self.marks = self.tensor(marks).reshape(-1, 5)
+        self.marks = self.tensor(marks)  # (B, slots, 5)
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""

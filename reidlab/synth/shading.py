@@ -24,7 +24,6 @@ from .people import (
 from .raycast import TILE, Pieces, Sight, nearness_of
 from .scene import Scene
 
-
 _HALF = TILE // 2  # pixels along the side of a tile
 # Light is summed in whole numbers, so that it does not matter which primitive comes first.
 _UNIT = 2.0**20
@@ -58,16 +57,12 @@ def shade_pixels(scene: Scene, sight: Sight) -> tuple[Tensor, Tensor]:
         (3, B, height·width) colour times coverage, and (B, height·width) coverage in 0..1.
     """
     images, pixels = len(scene.cameras), scene.height * scene.width
+    place, share = _places(sight.pieces)
+    colour = _shade(scene, sight.pieces.which, place)
+    share = share.mul_(_UNIT)
+    whole = torch.cat([colour.mul_(share), share[None]]).to(torch.int32)
     total = torch.zeros((4, images * pixels), dtype=torch.int32, device=scene.device)
-    for pieces, is_box in ((sight.cones, False), (sight.boxes, True)):
-        if not len(pieces.which):
-            continue
-        place, share = _places(pieces)
-        colour = _shade(scene, pieces.which, place, is_box)
-        share = share.mul_(_UNIT)
-        whole = torch.cat([colour.mul_(share), share[None]]).to(torch.int32)
-        pixel = _pixels(scene, pieces).expand(4, -1)
-        total.scatter_add_(1, pixel, whole.reshape(4, -1))
+    total.scatter_add_(1, _pixels(scene, sight.pieces).expand(4, -1), whole.flatten(1))
     light = total.to(torch.float32).mul_(1.0 / _UNIT).reshape(4, images, pixels)
     return light[:3], light[3]
 
@@ -106,38 +101,36 @@ def _columns(table: Tensor, rows: Tensor) -> Tensor:
     return table.index_select(0, rows).T.contiguous()
 
 
-def _shade(
-    scene: Scene, which: Tensor, place: tuple[Tensor, Tensor, Tensor], is_box: bool
-) -> Tensor:
+def _shade(scene: Scene, which: Tensor, place: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """(3, pixels of a tile, V) linear colour of the primitives `which` (V,) at `place`."""
     u, v, depth = place
     image = which // scene.slots
 
-    def points(bundle: Tensor) -> list[Tensor]:  # (12, V): origin, start, right, down
-        m = bundle
-        return [(u * m[6 + k]).add_(v * m[9 + k]).add_(m[3 + k]).mul_(depth).add_(m[k])
-                for k in range(3)]  # fmt: skip
+    def points(m: Tensor) -> list[Tensor]:  # (12, V): origin, start, right, down
+        ways = ((u * m[6 + k]).add_(v * m[9 + k]).add_(m[3 + k]) for k in range(3))
+        return [way.mul_(depth).add_(m[k]) for k, way in enumerate(ways)]
 
-    local = points(_columns(scene.frames.reshape(-1, 12), which))
+    local = points(_columns(scene.frames.flatten(0, 1), which))
     on_body = points(_columns(scene.torso, image))
-    normal = _normal(scene, which, local, is_box)
-    albedo = _albedo(scene, which, local, on_body, is_box)
+    normal = _normal(scene, which, local)
+    albedo = _albedo(scene, which, local, on_body)
     return _light(scene, image, which, normal, on_body[1], depth, albedo)
 
 
-def _normal(scene: Scene, which: Tensor, local: list[Tensor], is_box: bool) -> list[Tensor]:
+def _normal(scene: Scene, which: Tensor, local: list[Tensor]) -> list[Tensor]:
     """Three (pixels, V) components of unit scene normals."""
     s, (x, y, z) = scene.shapes, local
-    if is_box:
-        sizes = x.abs(), y.abs(), z.abs()
-        outer = torch.maximum(torch.maximum(sizes[0], sizes[1]), sizes[2]).mul_(0.999)
-        n = [(1.0 - less(size, outer)).mul_(v) for size, v in zip(sizes, local, strict=True)]
-    else:
-        length, ra, rb = (v.reshape(-1).index_select(0, which) for v in (s.length, s.ra, s.rb))
-        sine = ((ra - rb) / length).clamp(-0.9999, 0.9999)
-        lean = sine / torch.sqrt(1.0 - sine * sine)
-        foot = (x * x).add_(z * z).sqrt_().mul_(-lean).add_(y).clamp_(min=0.0).minimum(length)
-        n = [x, y - foot, z]
+    length, ra, rb, box = (
+        v.flatten().index_select(0, which) for v in (s.length, s.ra, s.rb, s.is_box.float())
+    )
+    sine = ((ra - rb) / length).clamp(-0.9999, 0.9999)
+    lean = sine / torch.sqrt(1.0 - sine * sine)
+    foot = (x * x).add_(z * z).sqrt_().mul_(-lean).add_(y).clamp_(min=0.0).minimum(length)
+    sizes = x.abs(), y.abs(), z.abs()
+    # Of a box the component of the face, or of two at an edge; of a cone all three.
+    outer = torch.maximum(torch.maximum(sizes[0], sizes[1]), sizes[2]).mul_(0.999).mul_(box)
+    across = x, y - foot.mul_(1.0 - box), z
+    n = [(1.0 - less(size, outer)).mul_(v) for size, v in zip(sizes, across, strict=True)]
     m = _columns(s.matrix.reshape(-1, 9), which)
     world = [(n[0] * m[i]).add_(n[1] * m[3 + i]).add_(n[2] * m[6 + i]) for i in range(3)]
     size = (world[0] * world[0]).add_(world[1] * world[1]).add_(world[2] * world[2])
@@ -145,36 +138,37 @@ def _normal(scene: Scene, which: Tensor, local: list[Tensor], is_box: bool) -> l
     return [w.mul_(scale) for w in world]
 
 
-def _albedo(
-    scene: Scene, which: Tensor, local: list[Tensor], body_point: list[Tensor], is_box: bool
-) -> Tensor:
+def _albedo(scene: Scene, which: Tensor, local: list[Tensor], body_point: list[Tensor]) -> Tensor:
     """(3, pixels, V) reflectance with pattern and creases."""
-    colours = _columns(scene.colours, which).reshape(2, 3, 1, -1)
-    pattern, on_body = (v.index_select(0, which) for v in (scene.pattern, scene.body_frame))
+    colours = _columns(scene.colours.flatten(0, 1), which).reshape(2, 3, 1, -1)
+    pattern, on_body = (
+        v.flatten().index_select(0, which) for v in (scene.pattern, scene.body_frame)
+    )
     x, y, z = ((b - c).mul_(on_body).add_(c) for b, c in zip(body_point, local, strict=True))
     crease = _triangle((y * 5.1).add_(x * 3.7).add_(z * 2.9))
     crease.mul_(_triangle((y * 8.3).sub_(x * 6.1).add_(z * 4.7)))
     rough = crease.mul_(0.13).add_(1.0)
     busy = pattern.nonzero().squeeze(1)
-    if is_box or not len(busy):
-        return colours[0] * rough
-    marks = _columns(scene.marks, which[busy])
-    radius = scene.shapes.ra.reshape(-1).index_select(0, which[busy])
+    marks = _columns(scene.marks.flatten(0, 1), which[busy])
+    radius = scene.shapes.ra.flatten().index_select(0, which[busy])
     rows = busy.expand(len(x), -1)
-    at = [v.gather(1, rows) for v in (x, y, z)]
-    share = _pattern(pattern[busy], *at, marks, on_body[busy], radius)
+    at = torch.stack([x, y, z]).gather(2, rows.expand(3, -1, -1))
+    share = _pattern(pattern[busy], at, marks, on_body[busy], radius)
     mix = torch.zeros_like(x).scatter_(1, rows, share)
     return (colours[1] - colours[0]).mul(mix).add_(colours[0]).mul_(rough)
 
 
-def _pattern(
-    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_body: Tensor, radius: Tensor
-) -> Tensor:
-    """Share (pixels, V) of the second colour. Coordinates in metres; y from the floor on a torso.
+def _pattern(kind: Tensor, place: Tensor, marks: Tensor, on_body: Tensor, radius: Tensor) -> Tensor:
+    """Share (pixels, V) of the second colour.
 
-    All but x, y and z are (V,) or (…, V).
+    Args:
+        kind: (V,) into `PATTERNS`.
+        place: (3, pixels, V) in metres; y from the floor on a torso.
+        marks: (5, V) scale, place of a logo, height of the person, shine.
+        on_body: (V,) 1 on a torso, else 0.
+        radius: (V,) of the primitive, m.
     """
-    scale, dx, dy, height, _ = marks
+    (x, y, z), (scale, dx, dy, height, _) = place, marks
     level, share, wide = y / height, y / radius, x.abs()
     front, back = less(-z, 0.0), less(z, 0.0)
     rows = less(fraction(y / scale), 0.5)
@@ -218,8 +212,9 @@ def _light(
     contact = (above_floor * 0.9).add_(0.62).clamp_(max=1.0)
     sun_colour, sky, ground = row[3:12].reshape(3, 3, 1, -1)
     light = (sky - ground).mul(up).add_(ground).add_(sun_colour * sun)
+    shoes = scene.marks[..., 4].flatten().index_select(0, which)
     shine = sun * sun
-    shine = (shine * shine).mul_(shine).mul_(scene.marks[:, 4].index_select(0, which) * 0.10)
+    shine = (shine * shine).mul_(shine).mul_(0.10 * shoes)
     dark = row[12]  # 1 or 0: a lamp at the lens
     falloff = (49.0 / (depth * depth)).clamp_(0.25, 1.6).sub_(1.0).mul_(dark).add_(1.0)
     return light.mul_(albedo).mul_(contact).add_(sun_colour * shine).mul_(falloff)

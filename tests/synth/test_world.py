@@ -45,7 +45,7 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(reference, order, count, gro
     world, pictures = reference
     chosen = order[:count]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(render_module._GROUP, "cpu", group)
+        patch.setitem(render_module._GROUP, "cpu", group * 64 * 32)
         torch.set_num_threads(threads)
         again = world.render([keys(20)[i] for i in chosen])
         torch.set_num_threads(1)
