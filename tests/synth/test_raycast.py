@@ -247,6 +247,33 @@ def test_equal_depths_fall_to_the_lower_slot():
     assert set(slot) == {-1, 0}
 
 
+def test_an_image_has_room_for_127_primitives():
+    """A grid of small spheres, each a little nearer than the last: every slot comes back."""
+    count = raycast.SLOTS - 1
+    specs = [
+        {"anchor": (0.18 * (i % 12 - 5.5), 0.18 * (i // 12 - 5), 6.0 - 0.001 * i), "ra": 0.08,
+         "rb": 0.08} for i in range(count)
+    ]  # fmt: skip
+    depth, slot = cast(rays(0.18), shapes(specs))
+    assert set(slot) == {-1, *range(count)}
+    nearest = np.array([depth[slot == i].min() for i in range(count)])
+    np.testing.assert_allclose(nearest, 5.94 - 0.001 * np.arange(count), atol=0.02)
+    twin = {"anchor": (0.0, 0.0, 5.0)}
+    _, slot = cast(rays(), shapes([{"anchor": (0.0, 0.0, -5.0)}] * (count - 2) + [twin, twin]))
+    assert set(slot) == {-1, count - 2}
+
+
+def test_a_sphere_that_swallows_the_other_is_seen_alone():
+    for ra, rb, centre in ((1.0, 0.3, 0.0), (0.3, 1.0, 0.5)):
+        spec = {"anchor": (0.0, 0.0, 5.0), "ra": ra, "rb": rb, "length": 0.5}
+        alone = {"anchor": (0.0, centre, 5.0), "ra": 1.0, "rb": 1.0}
+        (depth, slot), (expected_depth, expected_slot) = (
+            cast(rays(), shapes([s])) for s in (spec, alone)
+        )
+        np.testing.assert_array_equal(slot, expected_slot)
+        np.testing.assert_allclose(depth[slot == 0], expected_depth[slot == 0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("style", ["plaza", "random"])
 def test_culling_drops_nothing(style, monkeypatch):
     world = World(seed=21, cameras=4, infrared_cameras=1, occlusion=1.0, pose=1.5, style=style)
