@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import resource
 import sys
 import tempfile
 import time
@@ -132,7 +131,11 @@ def machine() -> str:
 
 
 def peak_memory() -> float:
-    """GB that this process has held at most so far."""
+    """GB that this process has held at most so far; not known on Windows."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 

@@ -26,7 +26,7 @@ NOTHING = 0  # the key of a sample that sees nothing
 _SAMPLES = TILE * TILE
 # Tiles × primitives per pass: on a CPU temporaries of half a megabyte, which stay in its cache.
 _ITEMS = {"cpu": 2048}
-_MANY_ITEMS = 1 << 20
+_MANY_ITEMS = 1 << 18
 _MISSED = 1e30  # in place of a negative discriminant: its root lies far behind the eye
 _STEEP = 1e6  # outside a cone's ends the inverse depth falls by this much a metre
 _STEEPEST = 0.9999  # sine of the half angle of a cone from which on one sphere swallows the other
