@@ -65,7 +65,7 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index) -> Cameras:
+    def take(self, rows: Index | slice) -> Cameras:
         """The cameras of `rows`, with repetition."""
         return Cameras(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import raycast
-from .body import OCCLUDER
+from .body import OCCLUDER, Solid
 from .cameras import CLUTTER
 from .draws import Array
 from .raycast import SLOTS, Rays, Shapes
@@ -32,6 +34,34 @@ class Boxes(NamedTuple):
     part: NDArray[np.int64]  # (K,)
 
 
+@dataclass
+class Coach:
+    """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
+
+    cos: Array  # (B,) of the direction of travel
+    sin: Array
+    height: Array  # (B,) m
+    footprint: Array  # (B, 2) half width and half length, m
+    panels: Tensor  # (B, 14) what is drawn on the paint, see `livery.draw_panels`
+    mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
+
+
+_Table = TypeVar("_Table", Rays, Shapes, Coach)
+
+
+def _cut(table: _Table, rows: slice) -> _Table:
+    """The images `rows` of a table whose columns are arrays or tensors; numbers stay."""
+    columns: dict[str, Any] = {
+        name: value if isinstance(value, int) else value[rows]
+        for name, value in vars(table).items()
+    }
+    return type(table)(**columns)
+
+
+# What a scene has of each image, beside cameras, shots, rays, shapes and coach.
+_PER_IMAGE = ("root", "frames", "colours", "pattern", "body_frame", "marks", "torso", "light")
+
+
 class Scene:
     """The images `rows` of `stage`; primitives come first and boxes after them, `slots` in all.
 
@@ -43,9 +73,7 @@ class Scene:
 
     def __init__(self, stage: Stage, rows: slice, device: torch.device) -> None:
         self.device, (self.height, self.width) = device, stage.resolution
-        index = np.arange(len(stage.people))[rows]
-        self.cameras, self.shots = stage.cameras.take(index), stage.shots.take(rows)
-        self.people = stage.people.take(index)
+        self.cameras, self.shots = stage.cameras.take(rows), stage.shots.take(rows)
         self.root = stage.root[rows]
         cx, cy, hx, hy = stage.window[rows].T[..., None]
         step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
@@ -59,22 +87,45 @@ class Scene:
         )  # fmt: skip
         boxes = _boxes(self, stage.eye[rows])
         self.slots = stage.shapes.part.size + boxes.part.size
-        assert self.slots <= SLOTS
+        assert self.slots < SLOTS  # the last number means: nothing
         self.shapes = _shapes(self, stage, rows, boxes, _Lens(stage, rows, step))
-        self.part = self.tensor(np.concatenate([stage.shapes.part, boxes.part]))  # (slots,)
+        part = np.zeros(SLOTS, np.uint8)
+        part[: self.slots] = np.concatenate([stage.shapes.part, boxes.part])
+        self.part = self.tensor(part)  # (SLOTS,) label; zero where there is nothing
         self.frames = raycast.canonical_rays(self.rays, self.shapes)
         self._materials(stage, rows, boxes)
         self.torso = self._torso(stage.cos[rows], stage.sin[rows])
-        self.coach = Coach(self, stage, rows) if stage.shapes.solid else None
+        self.coach = self._coach(stage, rows, stage.shapes.solid) if stage.shapes.solid else None
+        c = self.cameras
+        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
+        self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
+
+    def take(self, rows: slice) -> Scene:
+        """The images `rows` of this scene, without a copy."""
+        part = copy(self)
+        for name in _PER_IMAGE:
+            setattr(part, name, getattr(self, name)[rows])
+        part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
+        part.rays, part.shapes = _cut(self.rays, rows), _cut(self.shapes, rows)
+        part.coach = self.coach and _cut(self.coach, rows)
+        return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
         """`value` on the device; floats become float32."""
         kind = torch.float32 if value.dtype.kind == "f" else None
         return torch.as_tensor(np.ascontiguousarray(value), dtype=kind, device=self.device)
 
+    def columns(self, *values: Array) -> Tensor:
+        """K arrays (B,) as a (K, B, 1) tensor, sent to the device in one piece."""
+        return self.tensor(np.stack(values))[..., None]
+
+    def planes(self, value: Array) -> Tensor:
+        """(B, 3) as a (3, B, 1) tensor."""
+        return self.tensor(value.T)[..., None]
+
     def _materials(self, stage: Stage, rows: slice, boxes: Boxes) -> None:
         """Per primitive: two colours, pattern, scale and place, picked by modality."""
-        p, dark = self.people, self.cameras.infrared[:, None, None]
+        p, dark = stage.people.take(rows), self.cameras.infrared[:, None, None]
         material = stage.shapes.material[rows].astype(np.int64)
         image = np.arange(len(material))[:, None]
         n, k = boxes.present.shape
@@ -89,18 +140,18 @@ class Scene:
             return np.concatenate([person, filler], axis=1)
 
         pair = colours(p.colour, p.infrared), colours(p.colour2, p.infrared2)
-        self.colours = self.tensor(np.concatenate(pair, axis=-1)).reshape(-1, 6)
+        self.colours = self.tensor(np.concatenate(pair, axis=-1))  # (B, slots, 6)
         pattern = per_slot(p.pattern[image, material], np.zeros((n, k), np.int64))
-        self.pattern = self.tensor(pattern.reshape(-1))
+        self.pattern = self.tensor(pattern)  # (B, slots)
         no = np.zeros((n, k), bool)
         on_body = np.broadcast_to(stage.shapes.torso_frame, material.shape)
-        self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1))
+        self.body_frame = self.tensor(per_slot(on_body, no).astype(float))
         scale = per_slot(p.scale[image, material], np.ones((n, k)))
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
         shine = per_slot(p.shine[material], np.zeros((n, k)))
         marks = np.stack([scale, place[..., 0], place[..., 1], height, shine], axis=-1)
-        self.marks = self.tensor(marks).reshape(-1, 5)
+        self.marks = self.tensor(marks)  # (B, slots, 5)
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""
@@ -111,33 +162,19 @@ class Scene:
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-
-class Coach:
-    """What only vehicles need: their place on the floor, what their paint shows and mirrors.
-
-    Args:
-        scene: B images of vehicles.
-        stage: where they come from.
-        rows: which of the stage.
-    """
-
-    def __init__(self, scene: Scene, stage: Stage, rows: slice) -> None:
-        solid = stage.shapes.solid
-        assert solid is not None
-        self.cos, self.sin = stage.cos[rows], stage.sin[rows]
-        self.footprint = solid.footprint[rows]
-        depth = np.sqrt(dot(stage.root[rows] - stage.eye[rows], stage.root[rows] - stage.eye[rows]))
-        pixel = 2 * stage.window[rows, 3] * depth / scene.height  # m
-        panels = [solid.panels[rows], self.footprint[:, :1], pixel[:, None]]
-        self.panels = scene.tensor(np.concatenate(panels, axis=1))
-        mirror = np.zeros((len(pixel), scene.slots))
-        material = stage.shapes.material[rows].astype(np.int64)
-        assert scene.people.mirror is not None
-        mirror[:, : material.shape[1]] = scene.people.mirror[material]
-        self.mirror = scene.tensor(mirror.reshape(-1))
-        c = scene.cameras
-        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
-        self.light = scene.tensor(np.concatenate(lights, axis=1))  # (B, 12)
+    def _coach(self, stage: Stage, rows: slice, solid: Solid) -> Coach:
+        p, material = stage.people.take(rows), stage.shapes.material[rows].astype(np.int64)
+        offset = stage.root[rows] - stage.eye[rows]
+        pixel = 2 * stage.window[rows, 3] * np.sqrt(dot(offset, offset)) / self.height  # m
+        footprint = solid.footprint[rows]
+        panels = [solid.panels[rows], footprint[:, :1], pixel[:, None]]
+        mirror = np.zeros((len(pixel), self.slots))
+        assert p.mirror is not None
+        mirror[:, : material.shape[1]] = p.mirror[material]
+        return Coach(
+            cos=stage.cos[rows], sin=stage.sin[rows], height=p.height, footprint=footprint,
+            panels=self.tensor(np.concatenate(panels, axis=1)), mirror=self.tensor(mirror),
+        )  # fmt: skip
 
 
 class _Lens:

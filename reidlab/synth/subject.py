@@ -34,7 +34,7 @@ class Subject:
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index) -> Self:
+    def take(self, rows: Index | slice) -> Self:
         """The subjects of `rows`, with repetition."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

@@ -33,6 +33,7 @@ PRETRAINING_SEEDS = 900_000_000
 
 SUBJECTS = ("person", "vehicle")
 _CHUNK = 48  # images that a thread renders at once
+_LARGE_CHUNK = 1024  # the same on a graphics card, of which one thread takes care
 _RANGES = {
     "seed": (0, 2**62),
     "identities": (1, 10**6),
@@ -233,11 +234,13 @@ class World:
             raise ValueError(f"no camera {wrong} in this world: ids run from 0 to {total - 1}")
         if not keys:
             raise ValueError("no keys: expected at least one (pid, camid, index) to render")
-        cores = torch.get_num_threads() if torch.device(device).type == "cpu" else 1
-        size = max(1, min(_CHUNK, -(-len(keys) // cores))) if cores > 1 else len(keys)
+        on_cpu = torch.device(device).type == "cpu"
+        share = -(-len(keys) // torch.get_num_threads())
+        size = min(_CHUNK, share) if on_cpu else _LARGE_CHUNK
         chunks = [list(keys[i : i + size]) for i in range(0, len(keys), size)]
         work = partial(self._render_chunk, jitter=jitter, device=device)
-        images, masks, truth = zip(*in_threads(work, chunks), strict=True)
+        done = in_threads(work, chunks) if on_cpu else map(work, chunks)
+        images, masks, truth = zip(*done, strict=True)
         return Pictures(
             np.concatenate(images), np.concatenate(masks), pd.concat(truth, ignore_index=True)
         )

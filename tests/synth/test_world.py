@@ -45,7 +45,7 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(reference, order, count, gro
     world, pictures = reference
     chosen = order[:count]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(render_module._GROUP, "cpu", group)
+        patch.setitem(render_module._GROUP, "cpu", group * 64 * 32)
         torch.set_num_threads(threads)
         again = world.render([keys(20)[i] for i in chosen])
         torch.set_num_threads(1)
@@ -53,6 +53,16 @@ def test_bytes_do_not_depend_on_how_the_work_is_cut(reference, order, count, gro
     np.testing.assert_array_equal(again.masks, pictures.masks[chosen])
     expected = pictures.truth.iloc[chosen].reset_index(drop=True)
     assert again.truth.equals(expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_graphics_card_shows_the_same(reference, monkeypatch):
+    world, pictures = reference
+    there = world.render(keys(20), device="cuda")
+    assert np.abs(there.images.astype(int) - pictures.images).mean() < 0.5
+    assert (there.masks == pictures.masks).mean() > 0.999
+    monkeypatch.setattr(render_module, "_LARGE_GROUP", 3 * 64 * 32)
+    np.testing.assert_array_equal(world.render(keys(20), device="cuda").images, there.images)
 
 
 def test_rendering_leaves_torch_as_it_was(reference):
