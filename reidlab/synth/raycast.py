@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 TILE = 8  # samples along the side of a tile
-SLOTS = 64  # primitives per image at most: a slot number fits into the low bits of a depth
+SLOTS = 128  # primitives per image at most: a slot number fits into the low bits of a depth
 _FAR = 1e9  # no hit
 NOTHING = torch.iinfo(torch.int32).max
 # Tiles × primitives per pass: on a CPU temporaries of half a megabyte, which stay in its cache.
@@ -71,7 +71,7 @@ def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Tensor:
     """Nearest primitive of every sample.
 
     Returns:
-        (B, tiles, TILE·TILE) int32 keys: depth bits with the slot number in the low six bits, or
+        (B, tiles, TILE·TILE) int32 keys: depth bits with the slot number in the low seven bits, or
         `NOTHING`. Smaller is nearer, and equal depths fall to the lower slot.
     """
     images, slots = shapes.present.shape
