@@ -275,7 +275,8 @@ def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     length = np.where(coat, 0.27, np.where(p.top >= 2, 0.075, 0.05))
     hem = hips + _vector(0.0, -length * h, 0.0)
     hem_r = (0.088 + np.where(coat, 0.030, 0.004)) * thick * bulk
-    builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, depth + 0.16),
+    over = depth + np.where(p.bottom >= 2, 0.36, 0.16)  # a skirt stands off, its top with it
+    builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, over),
                 high=1.0, present=_hangs_out(p), torso=True)  # fmt: skip
     collar = (p.top >= 2) & (p.top <= 4)
     builder.add(TORSO, TOP, (neck + up(-0.010, -0.004), neck + up(0.018)), (0.042 * h, 0.044 * h),
