@@ -13,7 +13,8 @@ from .scene import Scene
 from .shading import fraction
 from .vectors import unit
 
-_NOISE = 256  # side of the tileable noise picture
+_NOISE = 1024  # side of the tileable noise picture
+_FINE = 4  # entries of it per texel: so many that nobody sees where one ends
 
 
 @lru_cache(maxsize=4)
@@ -34,8 +35,8 @@ def _noise_picture(device: torch.device) -> Tensor:
 
 def _grain(x: Tensor, y: Tensor, scale: float) -> Tensor:
     """Noise at (x, y) metres, `scale` texels per metre."""
-    column = torch.floor(x * scale).to(torch.int64) & (_NOISE - 1)
-    row = torch.floor(y * scale).to(torch.int64) & (_NOISE - 1)
+    column = torch.floor(x * (scale * _FINE)).to(torch.int64) & (_NOISE - 1)
+    row = torch.floor(y * (scale * _FINE)).to(torch.int64) & (_NOISE - 1)
     return _noise_picture(x.device)[row * _NOISE + column]
 
 

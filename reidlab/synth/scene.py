@@ -13,12 +13,15 @@ from . import raycast
 from .body import OCCLUDER
 from .cameras import CLUTTER
 from .draws import Array
-from .people import SHOES
+from .people import FACE, HAIR, HAT, MATERIALS, SHOES, SKIN, SOLE
 from .raycast import SLOTS, Rays, Shapes
 from .shots import OCCLUDERS
 from .stage import Stage
 from .vectors import cross, dot, unit
 
+# How deep the folds of each material are: cloth creases, skin and shoes hardly do.
+_CREASE = np.full(len(MATERIALS), 0.13)
+_CREASE[[SKIN, HAIR, FACE, SHOES, SOLE, HAT]] = 0.04
 _CORNERS = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], dtype=float)
 
 
@@ -99,8 +102,16 @@ class Scene:
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
         shine = per_slot(material == SHOES, no).astype(float)
-        marks = np.stack([scale, place[..., 0], place[..., 1], height, shine], axis=-1)
-        self.marks = self.tensor(marks).reshape(-1, 5)
+        crease = per_slot(_CREASE[material], np.zeros((n, k)))
+        span = self._pixel_span(stage, rows)[:, None]
+        pixel = per_slot(np.broadcast_to(span, material.shape), span / boxes.half[..., 1])
+        marks = (scale, place[..., 0], place[..., 1], height, shine, crease, pixel)
+        self.marks = self.tensor(np.stack(marks, axis=-1)).reshape(-1, len(marks))
+
+    def _pixel_span(self, stage: Stage, rows: slice) -> Array:
+        """(B,) metres that a pixel spans at the person: the softness of a pattern's edges."""
+        offset = self.root - stage.eye[rows]
+        return 2.0 * stage.window[rows, 3] / self.height * np.sqrt(dot(offset, offset))
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""

@@ -138,38 +138,49 @@ def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Te
         mix[busy] = _pattern(pattern[busy], x[busy], y[busy], z[busy], marks, on_body[busy], radius)
     albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
     crease = _triangle(y * 5.1 + x * 3.7 + z * 2.9) * _triangle(y * 8.3 - x * 6.1 + z * 4.7)
-    return albedo * (1.0 + 0.13 * crease)[:, None]
+    return albedo * (1.0 + scene.marks[:, 5][flat] * crease)[:, None]
+
+
+def _edge(distance: Tensor, pixel: Tensor) -> Tensor:
+    """Share 0..1 of a pixel on the near side of an edge that is `distance` away, in metres."""
+    return (0.5 + distance / pixel).clamp(0.0, 1.0)
+
+
+def _blob(x: Tensor, y: Tensor) -> Tensor:
+    """A soft disc (0..1) of radius one."""
+    return (1.25 - x * x - y * y).clamp(0.0, 1.0)
 
 
 def _pattern(
     kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_body: Tensor, radius: Tensor
 ) -> Tensor:
     """Share (F,) of the second colour. Coordinates in metres; y from the floor on a torso."""
-    scale, dx, dy, height, _ = marks
-    level = y / height
-    rows = (fraction(y / scale) < 0.5).float()
-    columns = (fraction(x / scale + 0.25) < 0.5).float()
-    logo = (z > 0) & ((x - dx) ** 2 + (y - dy * height) ** 2 < (0.45 * scale) ** 2)
-    back = (z < 0) & (x.abs() < 0.8 * scale) & ((y - 0.70 * height).abs() < 0.6 * scale)
-    split = torch.where(on_body, level - 0.67 > 0.0, y > 0.0)
-    stripe = (z.abs() < 0.30 * radius) & (x.abs() > 0.5 * radius)
-    opening = 0.020 + 0.10 * (level - 0.45).clamp(min=0.0) * height
-    share = y / radius
-    from_eye = (x.abs() - 0.42 * radius).abs()
-    eyes = (z > 0) & (from_eye < 0.20 * radius) & ((share - 0.95).abs() < 0.16)
-    mouth = (z > 0) & (x.abs() < 0.34 * radius) & ((share + 0.05).abs() < 0.09)
+    scale, dx, dy, height, _, _, pixel = marks
+    front, wide = (z > 0).float(), x.abs()
+    rows = _edge(-0.25 * scale * _triangle(y / scale + 0.25), pixel)
+    columns = _edge(-0.25 * scale * _triangle(x / scale + 0.5), pixel)
+    reach, right, up = 0.45 * scale, x - dx, y - dy * height
+    logo = _edge(0.5 * (reach - (right * right + up * up) / reach), pixel)
+    high = 0.6 * scale - (y - 0.70 * height).abs()
+    back = _edge(torch.minimum(0.8 * scale - wide, high), pixel)
+    split = _edge(torch.where(on_body, y - 0.67 * height, y), pixel)
+    stripe = _edge(torch.minimum(0.30 * radius - z.abs(), wide - 0.5 * radius), pixel)
+    opening = 0.020 + 0.10 * (y - 0.45 * height).clamp(min=0.0)
+    across, level = wide / radius, y / radius
+    eyes = _blob((across - 0.42) * 4.6, (level - 0.95) * 4.8)
+    mouth = _blob(across * 2.8, (level + 0.05) * 9.0)
     mix = torch.zeros_like(x)
     for name, value in (
         (H_STRIPES, rows),
         (V_STRIPES, columns),
         (CHECK, 0.5 * (rows + columns)),
-        (LOGO, (logo & on_body).float()),
-        (PRINT, (back & on_body).float()),
-        (TWO_TONE, split.float()),
-        (SIDE, stripe.float()),
-        (OPEN, ((z > 0) & (x.abs() < opening) & on_body).float()),
+        (LOGO, logo * front * on_body),
+        (PRINT, back * (1.0 - front) * on_body),
+        (TWO_TONE, split),
+        (SIDE, stripe),
+        (OPEN, _edge(opening - wide, pixel) * front * on_body),
         (STRANDS, 0.35 * (_triangle(x * 38.0) * _triangle(z * 29.0 + 0.3)).abs()),
-        (FACE_PATTERN, eyes.float() * 0.9 + mouth.float() * 0.35),
+        (FACE_PATTERN, (eyes * 0.95 + mouth * 0.5) * front),
     ):
         mix = torch.where(kind == name, value, mix)
     return mix
