@@ -56,10 +56,17 @@ def paint(scene: Scene) -> Tensor:
     )
     corner = torch.where(on_floor, 1.0, (0.7 + 0.5 * y).clamp(max=1.0))
     colour = colour * (grain * corner)[..., None]
-    dark = scene.tensor(c.infrared)[:, None, None, None]
-    colour = torch.where(dark, colour.mean(dim=3, keepdim=True), colour)
+    if c.lamp.any():
+        colour = colour * _lamp(scene, depth)[..., None]
     haze = scene.tensor(c.haze)[:, None, None] * ((depth - 4.0) / 24.0).clamp(0.0, 1.0)
     return colour + haze[..., None] * (scene.tensor(c.haze_colour)[:, None, None] - colour)
+
+
+def _lamp(scene: Scene, depth: Tensor) -> Tensor:
+    """(B, height, width) light of a lamp at the lens; one where a camera has none."""
+    reach = scene.tensor(scene.cameras.lamp)[:, None, None]
+    light = (reach * reach / (depth * depth)).clamp(max=1.5)
+    return torch.where(reach > 0, light, 1.0)
 
 
 def _pixel_rays(scene: Scene) -> list[Tensor]:
@@ -86,6 +93,8 @@ def _base(scene: Scene, on_floor: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Te
 def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """(B, height, width, 3) light that arrives: sun and sky outside the shadow, less on a wall."""
     c, shade = scene.cameras, _shadow(scene, x, z)[..., None]
+    if c.thermal.any():
+        shade = torch.where(scene.tensor(c.thermal)[:, None, None, None], 1.0, shade)
     sun_up = scene.tensor(c.sun[:, 1])[:, None, None, None]
     lights = (c.sun_colour, c.sky_colour, c.ground_colour)
     sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)

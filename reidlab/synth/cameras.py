@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draws import CAMERA, Array, Draws
+from .infrared import near_camera, thermal_camera
 from .people import linear
 from .styles import COLOURS, STYLES, Style
 
@@ -27,6 +28,8 @@ class Cameras:
     """C cameras as columns."""
 
     infrared: NDArray[np.bool_]
+    thermal: NDArray[np.bool_]  # sees warmth, not light; only where `infrared`
+    lamp: Array  # m from the lens at which its lamp gives full light; 0: it has none
     height: Array  # m
     near: Array  # (C, 2) nearest and farthest distance of people, m
     side: Array  # how far people stray to the left and right, m
@@ -41,6 +44,8 @@ class Cameras:
     tone: Array  # (C, TONES) display value 0..1 of sqrt(linear)
     saturation: Array
     blur: Array  # pixels at 192x96
+    soft: Array  # the same once more: infrared optics
+    bloom: Array  # share of the brightest light that spreads around it
     noise: Array
     vignette: Array
     quality: Index  # JPEG
@@ -68,9 +73,24 @@ class Cameras:
 
 
 def sample_cameras(
-    seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
+    seed: int,
+    camids: list[int],
+    infrared: list[bool],
+    *,
+    style: str,
+    clutter: float,
+    thermal: bool = False,
 ) -> Cameras:
-    """Draw cameras `camids` of the world `seed`; `infrared[i]` says which kind the i-th is."""
+    """Draw cameras `camids` of the world `seed`.
+
+    Args:
+        seed: the world's seed.
+        camids: their numbers.
+        infrared: for each, does it see infrared?
+        style: domain, a key of `STYLES`.
+        clutter: density of the boxes in a scene.
+        thermal: infrared is the far one, warmth; otherwise the near one, light of a lamp.
+    """
     law, dark = STYLES[style], np.array(infrared)
     d = Draws(seed, CAMERA, [(camid,) for camid in camids], 220)
     columns: dict[str, Any] = {"infrared": dark, "height": d.uniform(*law.height)}
@@ -80,49 +100,44 @@ def sample_cameras(
         "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi),
         "spread": d.uniform(0.4, 1.1), "fill": d.uniform(1.04, 1.14),
     }  # fmt: skip
-    columns |= (
-        _light(d, law, dark) | _lens(d, law, dark) | _scene(d, law, columns["near"][:, 1], clutter)
-    )
-    if dark.any():  # a lamp at the lens: the far scene sinks, and colour is reflectance only
-        columns["haze"] = np.where(dark, d.uniform(0.5, 0.9), columns["haze"])
-        columns["haze_colour"] = np.where(dark[:, None], 0.015, columns["haze_colour"])
+    columns |= _light(d, law) | _lens(d, law) | _scene(d, law, columns["near"][:, 1], clutter)
+    none = np.zeros(len(camids))
+    columns |= {"thermal": dark & thermal, "lamp": none, "soft": none, "bloom": none}
+    for name, value in (thermal_camera if thermal else near_camera)(columns, d).items():
+        columns[name] = np.where(dark.reshape(-1, *[1] * (value.ndim - 1)), value, columns[name])
     return Cameras(**columns)
 
 
-def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+def _light(d: Draws, law: Style) -> dict[str, Any]:
     around, up = d.uniform(0.0, 2 * np.pi), d.uniform(0.45, 0.95)
     flat = np.sqrt(1.0 - up * up)
     sun = np.stack([flat * np.cos(around), up, flat * np.sin(around)], axis=1)
-    sun = np.where(dark[:, None], np.array([0.0, 0.25, -0.968]), sun)
     strength, ambient = d.uniform(*law.sun), d.uniform(*law.ambient)
-    strength, ambient = np.where(dark, 1.15, strength), np.where(dark, 0.22, ambient)
     warm = d.uniform(0.0, 0.22)
     sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
     sky_tint = np.stack([1.0 - 0.6 * warm, np.ones_like(warm), 1.0 + 0.8 * warm], axis=1)
-    bounce, grey = np.array([0.62, 0.58, 0.52]), dark[:, None]
     return {
-        "sun": sun, "sun_colour": np.where(grey, 1.0, sun_tint) * strength[:, None],
-        "sky_colour": np.where(grey, 1.0, sky_tint) * ambient[:, None],
-        "ground_colour": np.where(grey, 0.7, bounce) * ambient[:, None],
+        "sun": sun, "sun_colour": sun_tint * strength[:, None],
+        "sky_colour": sky_tint * ambient[:, None],
+        "ground_colour": np.array([0.62, 0.58, 0.52]) * ambient[:, None],
     }  # fmt: skip
 
 
-def _lens(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+def _lens(d: Draws, law: Style) -> dict[str, Any]:
     warmth, tint = d.uniform(*law.warmth), d.around(0.0, law.tint)
     exposure = d.uniform(*law.exposure)
     gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
-    gain = np.where(dark[:, None], 1.0, gain) * exposure[:, None]
     curve, gamma = d.uniform(*law.contrast), d.uniform(0.92, 1.1)
     light = (np.arange(TONES) / (TONES - 1)) ** 2  # entries are spaced by the square root of light
     display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     display = display[None, :] ** gamma[:, None]
     s_curve = display * display * (3.0 - 2.0 * display)
     return {
-        "gain": gain, "tone": display + curve[:, None] * (s_curve - display),
-        "saturation": np.where(dark, 0.0, d.uniform(*law.saturation)),
-        "blur": d.uniform(*law.blur) + np.where(dark, 0.3, 0.0),
-        "noise": d.uniform(*law.noise) + np.where(dark, 0.015, 0.0),
-        "vignette": d.uniform(0.0, 0.15) + np.where(dark, 0.25, 0.0),
+        "gain": gain * exposure[:, None], "tone": display + curve[:, None] * (s_curve - display),
+        "saturation": d.uniform(*law.saturation),
+        "blur": d.uniform(*law.blur),
+        "noise": d.uniform(*law.noise),
+        "vignette": d.uniform(0.0, 0.15),
         "quality": np.rint(d.uniform(*law.quality)).astype(np.int64),
     }  # fmt: skip
 

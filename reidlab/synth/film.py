@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .cameras import TONES
@@ -24,11 +25,34 @@ def develop(scene: Scene, picture: Tensor) -> Tensor:
     """(B, H, W, 3) linear light to (B, H, W, 3) uint8."""
     display = _tone(scene, picture)
     display = _blur(display, scene.tensor(scene.cameras.blur * scene.height / 192.0))
+    infrared = np.flatnonzero(scene.cameras.infrared)
+    if len(infrared):
+        display[scene.tensor(infrared)] = _infrared_lens(scene, display, infrared)
     noise = _noise(scene).reshape(picture.shape)
     dark = scene.tensor(scene.cameras.infrared)[:, None, None, None]
     noise = 0.7 * noise[..., :1] + torch.where(dark, 0.0, 0.7 * noise)
     display = display + scene.tensor(scene.cameras.noise)[:, None, None, None] * noise
     return torch.floor(display.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+
+
+def _infrared_lens(scene: Scene, display: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    """(R, H, W, 1) of the grey pictures `rows`: softer, and what is bright spreads around it."""
+    c, x = scene.cameras, display[scene.tensor(rows)][..., :1]
+    x = _blur(x, scene.tensor(c.soft[rows] * scene.height / 192.0))
+    halo = (x - 0.55).clamp(min=0.0)
+    for step in (1, 2, 3):
+        halo = _spread(halo, step * max(1, scene.height // 96))
+    return x + scene.tensor(c.bloom[rows])[:, None, None, None] * halo
+
+
+def _spread(x: Tensor, step: int) -> Tensor:
+    """(B, H, W, C) with a quarter from `step` pixels before and behind, along both axes."""
+    for axis in (1, 2):
+        index = torch.arange(x.shape[axis], device=x.device)
+        before = x.index_select(axis, (index - step).clamp(min=0))
+        after = x.index_select(axis, (index + step).clamp(max=x.shape[axis] - 1))
+        x = 0.5 * x + 0.25 * before + 0.25 * after
+    return x
 
 
 def _tone(scene: Scene, picture: Tensor) -> Tensor:

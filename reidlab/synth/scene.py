@@ -81,12 +81,10 @@ class Scene:
         material = stage.shapes.material[rows].astype(np.int64)
         image = np.arange(len(material))[:, None]
         n, k = boxes.present.shape
-        grey = boxes.colour.mean(axis=2, keepdims=True)
-        box = np.where(dark, 0.3 + 0.5 * grey, boxes.colour)
 
         def colours(visible: Array, infrared: Array) -> Array:
             person = np.where(dark, infrared[image, material][..., None], visible[image, material])
-            return np.concatenate([person, box], axis=1)
+            return np.concatenate([person, boxes.colour], axis=1)
 
         def per_slot(person: NDArray[Any], filler: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([person, filler], axis=1)

@@ -192,7 +192,7 @@ def _light(
 ) -> Tensor:  # fmt: skip
     """(F, 3) light: sun with a soft edge, sky above, ground below, darker towards the feet."""
     c = scene.cameras
-    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
+    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.lamp[:, None])
     row = scene.tensor(np.concatenate(columns, axis=1)).index_select(0, image)
     sun = normal[:, 0] * row[:, 0] + normal[:, 1] * row[:, 1] + normal[:, 2] * row[:, 2]
     sun = ((sun + 0.18) / 1.18).clamp(min=0.0)
@@ -201,5 +201,7 @@ def _light(
     light = row[:, 3:6] * sun[:, None] + row[:, 6:9] * up + row[:, 9:12] * (1.0 - up)
     shine = sun * sun
     shine = shine * shine * shine * 0.10 * scene.marks[:, 4][flat]
-    falloff = torch.where(row[:, 12] > 0, (49.0 / (depth * depth)).clamp(0.25, 1.6), 1.0)
+    reach = row[:, 12]
+    falloff = (reach * reach / (depth * depth)).clamp(max=1.5)
+    falloff = torch.where(reach > 0, falloff, 1.0)
     return (albedo * light * contact[:, None] + row[:, 3:6] * shine[:, None]) * falloff[:, None]

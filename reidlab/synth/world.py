@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .body import ACCESSORY, OCCLUDER
 from .cameras import Cameras, sample_cameras
 from .draws import VISIT, Draws
+from .infrared import INFRARED
 from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People, sample_people
 from .render import render
 from .shots import Shots, sample_shots
@@ -64,7 +65,7 @@ class World:
         seed: everything random follows from it.
         identities: people 1 … identities.
         cameras: visible cameras, numbered from 0.
-        infrared_cameras: near-infrared cameras, numbered after the visible ones.
+        infrared_cameras: infrared cameras, numbered after the visible ones.
         images_per_camera: images of a person in each camera that sees them.
         palette: wardrobe colours in this world (2 … 40). With few, people differ only in details.
         clutter: density of the boxes in a scene (0 … 1.3).
@@ -74,6 +75,8 @@ class World:
         detail: multiplies the size of stripes, checks, logos and prints.
         resolution: (height, width) in pixels, multiples of 4.
         style: the domain: "plaza", "mall", "night-street" or "random".
+        infrared: what infrared cameras see: "near", the light of a lamp that cloth throws back
+            whatever its colour (as SYSU-MM01), or "thermal", warmth, without patterns (as RegDB).
 
     Raises:
         ValueError: a knob is outside its range; the message names it.
@@ -92,6 +95,7 @@ class World:
     detail: float = 1.0
     resolution: tuple[int, int] = (128, 64)
     style: str = "plaza"
+    infrared: str = "near"
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -104,6 +108,10 @@ class World:
             object.__setattr__(self, name, kind(value))  # 1 and 1.0 are the same world
         if self.style not in STYLES:
             raise ValueError(f"World(style={self.style!r}): expected one of {', '.join(STYLES)}")
+        if self.infrared not in INFRARED:
+            raise ValueError(
+                f"World(infrared={self.infrared!r}): expected one of {', '.join(INFRARED)}"
+            )
         if self.cameras + self.infrared_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
         sides = tuple(self.resolution)
@@ -128,13 +136,23 @@ class World:
         total = self.cameras + self.infrared_cameras
         dark = [camid >= self.cameras for camid in range(total)]
         return sample_cameras(
-            self.seed, list(range(total)), dark, style=self.style, clutter=self.clutter
+            self.seed,
+            list(range(total)),
+            dark,
+            style=self.style,
+            clutter=self.clutter,
+            thermal=self.infrared == "thermal",
         )
 
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
         return sample_people(
-            self.seed, pids, style=self.style, palette=self.palette, detail=self.detail
+            self.seed,
+            pids,
+            style=self.style,
+            palette=self.palette,
+            detail=self.detail,
+            thermal=self.infrared == "thermal",
         )
 
     def visits(self, pids: list[int]) -> dict[int, list[int]]:
