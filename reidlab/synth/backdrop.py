@@ -35,9 +35,10 @@ def _noise_picture(device: torch.device) -> Tensor:
 
 def _grain(x: Tensor, y: Tensor, scale: float) -> Tensor:
     """Noise at (x, y) metres, `scale` texels per metre."""
-    column = torch.floor(x * (scale * _FINE)).to(torch.int64) & (_NOISE - 1)
-    row = torch.floor(y * (scale * _FINE)).to(torch.int64) & (_NOISE - 1)
-    return _noise_picture(x.device)[row * _NOISE + column]
+    column = torch.floor(x * (scale * _FINE)).to(torch.int32) & (_NOISE - 1)
+    row = torch.floor(y * (scale * _FINE)).to(torch.int32) & (_NOISE - 1)
+    place = (row * _NOISE + column).reshape(-1)
+    return _noise_picture(x.device).index_select(0, place).reshape(x.shape)
 
 
 def paint(scene: Scene) -> Tensor:
@@ -50,7 +51,13 @@ def paint(scene: Scene) -> Tensor:
     on_floor = to_floor < to_wall
     depth = torch.minimum(to_floor, to_wall)
     x, y, z = depth * dx, tall + depth * dy, depth * dz
-    colour = _base(scene, on_floor, x, y, z) * _lit(scene, on_floor, x, z)
+    shiny = bool(c.gloss.any() or c.lit.any())
+    # A floor that mirrors shows the wall where the mirrored ray, climbing from y = 0, meets it.
+    across, level = (to_wall * dx, (tall + to_wall * dy).abs()) if shiny else (x, y)
+    wall = _wall(scene, across, level)
+    colour = _base(scene, on_floor, _floor(scene, x, z), wall) * _lit(scene, on_floor, x, z)
+    if shiny:
+        colour = _polish(scene, colour, on_floor, across, level, wall)
     grain = 1.0 + 0.16 * _grain(
         torch.where(on_floor, x, x * 0.7), torch.where(on_floor, z, y), 51.2
     )
@@ -81,13 +88,13 @@ def _pixel_rays(scene: Scene) -> list[Tensor]:
     return out
 
 
-def _base(scene: Scene, on_floor: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """(B, height, width, 3) reflectance."""
+def _base(scene: Scene, on_floor: Tensor, floor: Tensor, wall: Tensor) -> Tensor:
+    """(B, height, width, 3) reflectance from the shares of the second colours."""
     c = scene.cameras
-    mix = torch.where(on_floor, _floor(scene, x, z), _wall(scene, x, y))[..., None]
-    ground, wall = (scene.tensor(v)[:, None, None] for v in (c.floor_colour, c.backdrop_colour))
-    ground, wall = (v[..., 0, :] + mix * (v[..., 1, :] - v[..., 0, :]) for v in (ground, wall))
-    return torch.where(on_floor[..., None], ground, wall)
+    mix = torch.where(on_floor, floor, wall)[..., None]
+    both = (scene.tensor(v)[:, None, None] for v in (c.floor_colour, c.backdrop_colour))
+    ground, back = (v[..., 0, :] + mix * (v[..., 1, :] - v[..., 0, :]) for v in both)
+    return torch.where(on_floor[..., None], ground, back)
 
 
 def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
@@ -99,18 +106,47 @@ def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     lights = (c.sun_colour, c.sky_colour, c.ground_colour)
     sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)
     floor = sun * sun_up * shade + sky * (0.55 + 0.45 * shade)
+    if c.pool[:, 3].any():
+        floor = floor * _pool(scene, x, z)[..., None]
     return torch.where(on_floor[..., None], floor, 0.6 * sun + 0.5 * sky + 0.5 * bounce)
+
+
+def _pool(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
+    """(B, height, width) share of a street lamp's light that reaches the floor."""
+    at_x, at_z, reach, lost = scene.tensor(scene.cameras.pool)[:, None, None].unbind(-1)
+    away = (x - at_x) * (x - at_x) + (z - at_z) * (z - at_z)
+    return 1.0 - lost * (away / (away + reach * reach))
+
+
+def _polish(
+    scene: Scene, colour: Tensor, on_floor: Tensor, x: Tensor, y: Tensor, mix: Tensor
+) -> Tensor:
+    """Windows and shop fronts give light, and a polished or wet floor mirrors them."""
+    c = scene.cameras
+    gloss, lit, scale = (scene.tensor(v)[:, None, None] for v in (c.gloss, c.lit, c.backdrop_scale))
+    pane = torch.floor(x / (1.6 * scale)) * 0.618 + torch.floor(y / 2.2 + 0.7) * 0.382
+    light = lit * mix * (0.25 + fraction(pane))
+    tones = scene.tensor(c.backdrop_colour)[:, None, None]
+    base = tones[..., 0, :] + mix[..., None] * (tones[..., 1, :] - tones[..., 0, :])
+    lights = (c.sun_colour, c.sky_colour, c.ground_colour)
+    sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)
+    wall = base * (0.6 * sun + 0.5 * sky + 0.5 * bounce) + light[..., None] * tones[..., 1, :]
+    share = torch.where(on_floor, gloss * (1.0 - 0.12 * y).clamp(min=0.2), 1.0)
+    return colour + share[..., None] * (wall - colour)
 
 
 def _floor(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
     """Share of the floor's second colour: plain, tiles, lanes or patches."""
     c = scene.cameras
     kind, scale = (scene.tensor(v)[:, None, None] for v in (c.floor_kind, c.floor_scale))
-    grain = _grain(x, z, 12.8)
-    tiles = ((fraction(x / scale) < 0.05) | (fraction(z / scale) < 0.05)).float()
+    across, along, tiled = x / scale, z / scale, kind == 1
+    tile = torch.floor(across) * 1.7, torch.floor(along) * 2.3  # every tile has a grain of its own
+    grain = _grain(torch.where(tiled, tile[0], x), torch.where(tiled, tile[1], z), 12.8)
+    joint = (fraction(across) < 0.05) | (fraction(along) < 0.05)
+    tiles = torch.where(joint, 1.0, 0.15 + 0.3 * grain)
     lanes = (fraction((x + 0.35 * z) / (3.0 * scale)) < 0.12).float()
     patches = (0.5 + 2.2 * grain).clamp(0.0, 1.0)
-    mix = torch.where(kind == 1, tiles, 0.25 + 0.25 * grain)
+    mix = torch.where(tiled, tiles, 0.25 + 0.25 * grain)
     return torch.where(kind == 2, lanes, torch.where(kind == 3, patches, mix))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .draws import CAMERA, Array, Draws
 from .infrared import near_camera, thermal_camera
 from .people import linear
-from .styles import COLOURS, STYLES, Style
+from .styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
 
 Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene
@@ -58,10 +58,16 @@ class Cameras:
     backdrop_colour: Array  # (C, 2, 3)
     backdrop: Array  # distance of it from the camera, m
     backdrop_scale: Array
+    gloss: Array  # share of the backdrop that the floor mirrors
+    lit: Array  # light of the backdrop's second colour: windows, shop fronts
+    pool: Array  # (C, 4) a street lamp's place (x, z), reach, and the share of light lost beyond
     box_centre: Array  # (C, CLUTTER, 3)
     box_half: Array  # (C, CLUTTER, 3)
     box_turn: Array  # (C, CLUTTER, 2) cosine and sine about y
     box_colour: Array  # (C, CLUTTER, 3)
+    box_colour2: Array
+    box_pattern: Index  # (C, CLUTTER) into PATTERNS
+    box_scale: Array  # (C, CLUTTER) of the pattern, the box being 2 wide and 2 high
     box_present: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -92,7 +98,7 @@ def sample_cameras(
         thermal: infrared is the far one, warmth; otherwise the near one, light of a lamp.
     """
     law, dark = STYLES[style], np.array(infrared)
-    d = Draws(seed, CAMERA, [(camid,) for camid in camids], 220)
+    d = Draws(seed, CAMERA, [(camid,) for camid in camids], 240)
     columns: dict[str, Any] = {"infrared": dark, "height": d.uniform(*law.height)}
     nearest = d.uniform(law.distance[0], 0.5 * sum(law.distance))
     columns |= {
@@ -157,17 +163,42 @@ def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, A
         "backdrop_kind": d.choice(law.backdrops), "backdrop_colour": two_tones(law.wall_colours),
         "backdrop": farthest + d.uniform(*law.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
     }  # fmt: skip
+    pool = d.uniform(-2.0, 2.0), 0.8 * farthest + d.around(0.0, 2.0), d.uniform(1.5, 3.0)
+    scene |= {
+        "gloss": d.uniform(*law.gloss).clip(0.0), "lit": d.uniform(*law.lit).clip(0.0),
+        "pool": np.stack([*pool, d.uniform(*law.pool).clip(0.0)], axis=1),
+    }  # fmt: skip
+    boxes = [_furniture(d, law, farthest, scene["backdrop"], clutter) for _ in range(CLUTTER)]
+    return scene | {f"box_{key}": np.stack([b[key] for b in boxes], axis=1) for key in boxes[0]}
+
+
+# Columns of FURNITURE as arrays, so that every camera can have another kind.
+_KINDS = tuple(FURNITURE.values())
+_LEAST, _MOST = (np.array([(k.wide[i], k.high[i], k.deep[i]) for k in _KINDS]) for i in (0, 1))
+_SECOND = linear(np.array([k.second or (0, 0, 0) for k in _KINDS], dtype=np.float64))
+
+
+def _furniture(
+    d: Draws, law: Style, farthest: Array, backdrop: Array, clutter: float
+) -> dict[str, NDArray[Any]]:
+    """One box of every scene, behind wherever people walk."""
+    kind = d.choice(law.furniture)
+    share = np.stack([d.uniform(), d.uniform(), d.uniform()], axis=1)
+    half = _LEAST[kind] + share * (_MOST - _LEAST)[kind]
+    room = np.sqrt(half[:, 0] ** 2 + half[:, 2] ** 2) + 0.4  # nobody stands in it
+    depth = farthest + room + d.uniform() * np.maximum(backdrop - farthest - room, 0.0)
+    turn = d.uniform(-0.7, 0.7)
     wardrobe = np.array(list(COLOURS.values()), dtype=np.float64)
-    keys = ("centre", "half", "turn", "colour", "present")
-    boxes: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
-    for _ in range(CLUTTER):
-        depth = farthest + d.uniform(0.7, 1.0) * (scene["backdrop"] - farthest)
-        half = np.stack([d.uniform(0.15, 1.1), d.uniform(0.2, 1.3), d.uniform(0.15, 0.8)], axis=1)
-        turn = d.uniform(-0.7, 0.7)
-        boxes["centre"].append(np.stack([d.around(0.0, 7.0), half[:, 1], depth], axis=1))
-        boxes["half"].append(half)
-        boxes["turn"].append(np.stack([np.cos(turn), np.sin(turn)], axis=1))
-        muted = 0.55 * wardrobe[d.choice(np.ones(len(wardrobe)))] + 0.45 * 120.0
-        boxes["colour"].append(linear(muted))
-        boxes["present"].append(d.chance(min(1.0, 0.75 * clutter)))
-    return scene | {f"box_{key}": np.stack(value, axis=1) for key, value in boxes.items()}
+    picked = wardrobe[d.choice(np.ones(len(wardrobe)))]
+    muted = linear(law.bright * picked + (1.0 - law.bright) * 120.0)
+    own = np.array([k.second is None for k in _KINDS])[kind][:, None]
+    return {
+        "centre": np.stack([d.around(0.0, 6.0), half[:, 1], depth], axis=1),
+        "half": half,
+        "turn": np.stack([np.cos(turn), np.sin(turn)], axis=1),
+        "colour": muted,
+        "colour2": np.where(own, muted * d.uniform(0.35, 0.8)[:, None], _SECOND[kind]),
+        "pattern": np.array([PATTERNS.index(k.pattern) for k in _KINDS])[kind],
+        "scale": np.array([k.scale for k in _KINDS])[kind],
+        "present": d.chance(min(1.0, 0.75 * clutter)),
+    }

@@ -23,17 +23,17 @@ def near_camera(columns: dict[str, Any], d: Draws) -> dict[str, Array]:
     """Columns of `Cameras` that a lamp at the lens and a sensor in the dark change."""
     count = len(columns["height"])
     changed = _grey_scene(columns)
-    changed["box_colour"] = 0.2 + 0.5 * changed["box_colour"]
+    for name in ("box_colour", "box_colour2"):
+        changed[name] = 0.2 + 0.5 * changed[name]
     for name in ("floor_colour", "backdrop_colour"):  # a white room, or a street without end
         changed[name] = np.minimum(changed[name] * d.uniform(0.7, 2.2).reshape(-1, 1, 1), 0.9)
     return changed | _frontal_light(count, 1.1, 0.30) | {
         "lamp": columns["near"].mean(axis=1),
-        "gain": np.repeat(d.uniform(0.5, 0.85)[:, None], 3, axis=1),
+        "gain": np.repeat(d.uniform(0.45, 0.78)[:, None], 3, axis=1),
         "noise": columns["noise"] + d.uniform(0.012, 0.028),
         "soft": d.uniform(0.35, 0.8),
         "bloom": d.uniform(0.15, 0.4),
         "vignette": d.uniform(0.15, 0.4),
-        "haze": np.zeros(count),
     }  # fmt: skip
 
 
@@ -45,13 +45,13 @@ def thermal_camera(columns: dict[str, Any], d: Draws) -> dict[str, Array]:
     for name in ("floor_colour", "backdrop_colour", "box_colour"):
         level = (air * d.uniform(0.6, 1.5)).reshape(-1, 1, 1)
         changed[name] = level * (0.75 + 0.5 * changed[name])
+    changed["box_colour2"] = changed["box_colour"]
     return changed | _frontal_light(count, 0.30, 0.75) | {
         "gain": np.repeat(d.uniform(0.9, 1.25)[:, None], 3, axis=1),
         "noise": d.uniform(0.012, 0.026),
         "soft": d.uniform(1.0, 1.5),
         "bloom": d.uniform(0.1, 0.25),
         "vignette": d.uniform(0.0, 0.1),
-        "haze": np.zeros(count),
     }  # fmt: skip
 
 
@@ -59,16 +59,17 @@ def _grey_scene(columns: dict[str, Any]) -> dict[str, Array]:
     """Floor, backdrop and boxes without colour."""
     return {
         name: np.repeat(columns[name].mean(axis=-1, keepdims=True), 3, axis=-1)
-        for name in ("floor_colour", "backdrop_colour", "box_colour")
+        for name in ("floor_colour", "backdrop_colour", "box_colour", "box_colour2")
     }
 
 
 def _frontal_light(count: int, strength: float, ambient: float) -> dict[str, Array]:
-    """Light from where the camera is: what faces it is bright, what turns away from it darker."""
+    """Light from where the camera is, and no other: what turns away from it is darker."""
     return {
         "sun": np.tile([0.0, 0.25, -0.968], (count, 1)),
         "sun_colour": np.full((count, 3), strength),
         "sky_colour": np.full((count, 3), ambient),
         "ground_colour": np.full((count, 3), 0.7 * ambient),
-        "saturation": np.zeros(count),
-    }
+        "saturation": np.zeros(count), "haze": np.zeros(count), "lit": np.zeros(count),
+        "gloss": np.zeros(count), "pool": np.tile([0.0, 0.0, 1.0, 0.0], (count, 1)),
+    }  # fmt: skip

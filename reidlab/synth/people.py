@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .draws import PERSON, Array, Draws
-from .styles import COLOURS, COMMON, PATTERNS, STYLES
+from .styles import COLOURS, COMMON, PATTERNS, STYLES, Style
 
 Index = NDArray[np.int64]
 Flag = NDArray[np.bool_]
@@ -88,10 +88,12 @@ class People:
         return People(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
-def palette_weights(size: int, exponent: float) -> Array:
-    """Weights of the first `size` wardrobe colours; `exponent` 0: common ones are no likelier."""
-    names = list(COLOURS)[: min(size, len(COLOURS))]
-    return np.array([COMMON.get(name, 0.6) ** exponent for name in names])
+def palette_weights(size: int, law: Style) -> Array:
+    """Weights of the first `size` wardrobe colours where `law` holds."""
+    return np.array([
+        COMMON.get(name, 0.6) ** law.common_colours * (3.0 if name in law.favourites else 1.0)
+        for name in list(COLOURS)[:size]
+    ])  # fmt: skip
 
 
 def sample_people(
@@ -122,7 +124,7 @@ def sample_people(
     }  # fmt: skip
     columns["backpack"] &= ~((columns["top"] == 4) & columns["bag"])  # a coat and a bag are enough
     wardrobe = np.array([COLOURS[name] for name in COLOURS], dtype=np.float64)
-    weights = palette_weights(palette, law.common_colours)
+    weights = palette_weights(palette, law)
     first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.where(second == first, (second + 1) % len(weights), second)

@@ -32,7 +32,9 @@ class Boxes(NamedTuple):
     half: Array  # (B, K, 3)
     turn: Array  # (B, K, 3, 3) scene to box
     present: NDArray[np.bool_]  # (B, K)
-    colour: Array  # (B, K, 3)
+    colour: Array  # (B, K, 6) two colours
+    pattern: NDArray[np.int64]  # (B, K)
+    scale: Array  # (B, K) of the pattern
     part: NDArray[np.int64]  # (K,)
 
 
@@ -83,20 +85,20 @@ class Scene:
         n, k = boxes.present.shape
 
         def colours(visible: Array, infrared: Array) -> Array:
-            person = np.where(dark, infrared[image, material][..., None], visible[image, material])
-            return np.concatenate([person, boxes.colour], axis=1)
+            return np.where(dark, infrared[image, material][..., None], visible[image, material])
 
         def per_slot(person: NDArray[Any], filler: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([person, filler], axis=1)
 
         pair = colours(p.colour, p.infrared), colours(p.colour2, p.infrared2)
-        self.colours = self.tensor(np.concatenate(pair, axis=-1)).reshape(-1, 6)
-        pattern = per_slot(p.pattern[image, material], np.zeros((n, k), np.int64))
+        both = per_slot(np.concatenate(pair, axis=-1), boxes.colour)
+        self.colours = self.tensor(both).reshape(-1, 6)
+        pattern = per_slot(p.pattern[image, material], boxes.pattern)
         self.pattern = self.tensor(pattern.reshape(-1))
         no = np.zeros((n, k), bool)
         on_body = np.broadcast_to(stage.shapes.torso_frame, material.shape)
         self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1))
-        scale = per_slot(p.scale[image, material], np.ones((n, k)))
+        scale = per_slot(p.scale[image, material], boxes.scale)
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
         shine = per_slot(material == SHOES, no).astype(float)
@@ -150,12 +152,18 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     matrix = np.zeros((*cos.shape, 3, 3))
     matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
     matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
+
+    def also_occluders(boxes: NDArray[Any]) -> NDArray[Any]:  # they look as the first boxes do
+        return np.concatenate([boxes, boxes[:, :OCCLUDERS]], axis=1)
+
     return Boxes(
         centre=np.stack(centre, axis=1),
         half=np.stack(half, axis=1),
         turn=matrix,
         present=np.concatenate([c.box_present, occluder[:, :, 0] > 0], axis=1),
-        colour=np.concatenate([c.box_colour, c.box_colour[:, :OCCLUDERS]], axis=1),
+        colour=also_occluders(np.concatenate([c.box_colour, c.box_colour2], axis=2)),
+        pattern=also_occluders(c.box_pattern),
+        scale=also_occluders(c.box_scale),
         part=np.array([0] * CLUTTER + [OCCLUDER] * OCCLUDERS),
     )
 
