@@ -100,6 +100,8 @@ def _base(scene: Scene, on_floor: Tensor, floor: Tensor, wall: Tensor) -> Tensor
 def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """(B, height, width, 3) light that arrives: sun and sky outside the shadow, less on a wall."""
     c, shade = scene.cameras, _shadow(scene, x, z)[..., None]
+    if not np.isnan(scene.passer_root).all():
+        shade = shade * _passer_shadow(scene, x, z)[..., None]
     if c.thermal.any():
         shade = torch.where(scene.tensor(c.thermal)[:, None, None, None], 1.0, shade)
     sun_up = scene.tensor(c.sun[:, 1])[:, None, None, None]
@@ -109,6 +111,14 @@ def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     if c.pool[:, 3].any():
         floor = floor * _pool(scene, x, z)[..., None]
     return torch.where(on_floor[..., None], floor, 0.6 * sun + 0.5 * sky + 0.5 * bounce)
+
+
+def _passer_shadow(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
+    """Light (0..1) that reaches the floor around the feet of a passer-by; one where nobody is."""
+    at_x, _, at_z = scene.tensor(scene.passer_root)[:, None, None].unbind(-1)
+    away = (x - at_x) * (x - at_x) + (z - at_z) * (z - at_z)
+    inside = (1.0 - away / (0.40 * 0.40)).clamp(min=0.0)
+    return torch.where(at_x == at_x, 1.0 - 0.6 * inside * (2.0 - inside), 1.0)
 
 
 def _pool(scene: Scene, x: Tensor, z: Tensor) -> Tensor:

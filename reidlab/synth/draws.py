@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
+PERSON, CAMERA, IMAGE, VISIT, PASSER = 1, 2, 3, 4, 5  # kinds of things; part of the seed
 
 
 class Draws:
@@ -22,7 +22,7 @@ class Draws:
 
     Args:
         seed: the world's seed.
-        kind: `PERSON`, `CAMERA`, `IMAGE` or `VISIT`.
+        kind: `PERSON`, `CAMERA`, `IMAGE`, `VISIT` or `PASSER`.
         keys: one tuple of non-negative integers per row; equal keys give equal rows.
         columns: uniforms per row; asking for more is an error, so that rows never overlap.
     """

@@ -40,7 +40,7 @@ def _infrared_lens(scene: Scene, display: Tensor, rows: NDArray[np.int64]) -> Te
     c, x = scene.cameras, display[scene.tensor(rows)][..., :1]
     x = _blur(x, scene.tensor(c.soft[rows] * scene.height / 192.0))
     halo = (x - 0.55).clamp(min=0.0)
-    for step in (1, 2, 3):
+    for step in (1, 3):
         halo = _spread(halo, step * max(1, scene.height // 96))
     return x + scene.tensor(c.bloom[rows])[:, None, None, None] * halo
 

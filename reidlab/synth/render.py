@@ -15,6 +15,7 @@ from . import raycast
 from .backdrop import paint
 from .cameras import Cameras
 from .film import develop
+from .passers import Walks
 from .people import People
 from .raycast import NOTHING, SLOTS, TILE
 from .scene import Scene
@@ -35,6 +36,7 @@ def render(
     shots: Shots,
     resolution: tuple[int, int],
     device: str | torch.device = "cpu",
+    passers: tuple[People, Walks] | None = None,
 ) -> tuple[Bytes, Bytes]:
     """Render N images: row i shows `people[i]` seen by `cameras[i]`.
 
@@ -44,16 +46,17 @@ def render(
         shots: N rows.
         resolution: (height, width) in pixels, multiples of four.
         device: where the rays are cast; bytes are promised to be equal on one device.
+        passers: who else is in some of the images, and where.
 
     Returns:
         Images (N, height, width, 3) and part labels (N, height, width), both uint8.
     """
     device = torch.device(device)
-    stage = Stage(people, cameras, shots, resolution)
+    stage = Stage(people, cameras, shots, resolution, passers)
     group = _GROUP.get(device.type, _LARGE_GROUP)
     pairs = [
-        _render_group(Scene(stage, slice(start, start + group), device))
-        for start in range(0, len(people), group)
+        _render_group(Scene(stage.lean(rows), rows, device))
+        for rows in (slice(start, start + group) for start in range(0, len(people), group))
     ]
     images, masks = zip(*pairs, strict=True)
     return np.concatenate(images), np.concatenate(masks)

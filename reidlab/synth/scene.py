@@ -52,7 +52,7 @@ class Scene:
         index = np.arange(len(stage.people))[rows]
         self.cameras, self.shots = stage.cameras.take(index), stage.shots.take(rows)
         self.people = stage.people.take(index)
-        self.root = stage.root[rows]
+        self.root, self.passer_root = stage.root[rows], stage.passer_root[rows]
         cx, cy, hx, hy = stage.window[rows].T[..., None]
         step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
         right, up = stage.right[rows], stage.up[rows]
@@ -101,8 +101,8 @@ class Scene:
         scale = per_slot(p.scale[image, material], boxes.scale)
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
         height = np.broadcast_to(p.height[:, None], scale.shape)
-        shine = per_slot(material == SHOES, no).astype(float)
-        crease = per_slot(_CREASE[material], np.zeros((n, k)))
+        shine = per_slot(material % len(MATERIALS) == SHOES, no).astype(float)
+        crease = per_slot(_CREASE[material % len(MATERIALS)], np.zeros((n, k)))
         span = self._pixel_span(stage, rows)[:, None]
         pixel = per_slot(np.broadcast_to(span, material.shape), span / boxes.half[..., 1])
         marks = (scale, place[..., 0], place[..., 1], height, shine, crease, pixel)

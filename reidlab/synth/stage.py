@@ -5,11 +5,14 @@ A camera is at (0, height, 0) of its scene and the floor is y = 0; see `cameras`
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from .body import Primitives, build
 from .cameras import Cameras
 from .draws import Array
+from .passers import Walks, join_materials, join_primitives
 from .people import People
 from .shots import Shots
 from .vectors import cross, dot, unit
@@ -23,10 +26,16 @@ class Stage:
         cameras: N rows.
         shots: N rows.
         resolution: (height, width) in pixels.
+        passers: who else is in some of the images, and where.
     """
 
     def __init__(
-        self, people: People, cameras: Cameras, shots: Shots, resolution: tuple[int, int]
+        self,
+        people: People,
+        cameras: Cameras,
+        shots: Shots,
+        resolution: tuple[int, int],
+        passers: tuple[People, Walks] | None = None,
     ) -> None:
         self.people, self.cameras, self.shots, self.resolution = people, cameras, shots, resolution
         depth = cameras.near[:, 0] + shots.distance * (cameras.near[:, 1] - cameras.near[:, 0])
@@ -35,24 +44,34 @@ class Stage:
         self.eye = np.stack([nil, cameras.height, nil], axis=1)  # (N, 3)
         yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
         self.cos, self.sin = np.cos(yaw), np.sin(yaw)
-        self.shapes = self._to_scene(build(people, shots.pose))
+        self.shapes = _placed(build(people, shots.pose), yaw, self.root)
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
         self.up = cross(self.forward, self.right)
         self.window = self._window()
+        self.alone, self.passer_root = self.shapes, np.full_like(self.root, np.nan)
+        if passers is not None:
+            self._admit(*passers, yaw)
 
-    def _to_scene(self, shapes: Primitives) -> Primitives:
-        shapes.a = self._turn(shapes.a) + self.root[:, None]
-        shapes.b = self._turn(shapes.b) + self.root[:, None]
-        shapes.forward = self._turn(shapes.forward)
-        return shapes
+    def _admit(self, others: People, walks: Walks, yaw: Array) -> None:
+        """Let the passers-by in; the crop stays that of the person."""
+        rows = walks.rows
+        near = unit((self.eye - self.root)[rows] * np.array([1.0, 0.0, 1.0]))
+        right = np.stack([-near[:, 2], np.zeros(len(rows)), near[:, 0]], axis=1)
+        root = self.root[rows] + near * walks.ahead[:, None] + right * walks.aside[:, None]
+        shapes = _placed(build(others, walks.pose), yaw[rows] + walks.turn, root)
+        self.people = join_materials(self.people, rows, others)
+        self.shapes = join_primitives(self.alone, rows, shapes)
+        self.passer_root[rows] = root
 
-    def _turn(self, v: Array) -> Array:
-        """Rotate (N, S, 3) body vectors into the scene."""
-        cos, sin = self.cos[:, None], self.sin[:, None]
-        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
-        return np.stack(turned, axis=-1)
+    def lean(self, rows: slice) -> Stage:
+        """This stage, without the slots of passers-by if there are none in `rows`."""
+        if self.shapes is self.alone or not np.isnan(self.passer_root[rows]).all():
+            return self
+        stage = copy(self)
+        stage.shapes = self.alone
+        return stage
 
     def project(self, points: Array, rows: slice = slice(None)) -> tuple[Array, Array, Array]:
         """(B, K, 3) scene points of the images `rows` to tangents right and up, and depth in m."""
@@ -77,3 +96,16 @@ class Stage:
         half_up = np.maximum(half[:, 1], half[:, 0] * height / width)  # long strides need the width
         centre = 0.5 * (low + high) + self.shots.shift * 2 * half_up[:, None]
         return np.stack([centre[:, 0], centre[:, 1], half_up * width / height, half_up], axis=1)
+
+
+def _placed(shapes: Primitives, yaw: Array, root: Array) -> Primitives:
+    """`shapes` turned by (N,) `yaw` and moved to (N, 3) `root`: from body frames to the scene."""
+    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+
+    def turn(v: Array) -> Array:
+        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
+        return np.stack(turned, axis=-1)
+
+    shapes.a, shapes.b = turn(shapes.a) + root[:, None], turn(shapes.b) + root[:, None]
+    shapes.forward = turn(shapes.forward)
+    return shapes

@@ -18,6 +18,7 @@ from .body import ACCESSORY, OCCLUDER
 from .cameras import Cameras, sample_cameras
 from .draws import VISIT, Draws
 from .infrared import INFRARED
+from .passers import sample_walks
 from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People, sample_people
 from .render import render
 from .shots import Shots, sample_shots
@@ -219,7 +220,11 @@ class World:
         people = self.people(pids).take(np.array([row[pid] for pid, _, _ in keys]))
         cameras = self.all_cameras.take(np.array([camid for _, camid, _ in keys]))
         shots = self.shots(keys, cameras, jitter=jitter)
-        images, masks = render(people, cameras, shots, self.resolution, device)
+        passers = None
+        if shots.passer.any():
+            walks = sample_walks(self.seed, keys, shots.passer, pose=self.pose)
+            passers = self.people(walks.pids), walks
+        images, masks = render(people, cameras, shots, self.resolution, device, passers)
         return Pictures(images, masks, _truth(keys, people, cameras, shots, masks))
 
 
@@ -267,6 +272,7 @@ def _truth(
         columns[f"{label}_infrared"] = people.infrared[:, material].round(3)
     columns["person_share"] = _share((masks > 0) & (masks != OCCLUDER))
     columns["occluder_share"] = _share(masks == OCCLUDER)
+    columns["passer"] = shots.passer
     return pd.DataFrame(columns)
 
 
