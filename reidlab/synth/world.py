@@ -70,7 +70,7 @@ class World:
         images_per_camera: images of a person in each camera that sees them.
         palette: wardrobe colours in this world (2 … 40). With few, people differ only in details.
         clutter: density of the boxes in a scene (0 … 1.3).
-        occlusion: probability that something stands before the person (0 … 1).
+        occlusion: probability that a post, a box or a passer-by stands in the way (0 … 1).
         jitter: multiplies the detector's errors of place and size (0: a perfect box).
         pose: multiplies how far limbs and heads move (0: everybody stands at attention).
         detail: multiplies the size of stripes, checks, logos and prints.
