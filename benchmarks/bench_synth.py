@@ -28,9 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reidlab.synth import World, raycast, render, write_dataset
-from reidlab.synth.scene import Scene
-from reidlab.synth.stage import Stage
+from reidlab.synth import World, raycast, write_dataset
 
 WORLD = World(seed=1, cameras=5, infrared_cameras=1, resolution=(192, 96))
 CHUNK = 48
@@ -70,12 +68,7 @@ def plain_loop(todo: list[Key], device: str = "cpu") -> np.ndarray:
         patch.object(raycast, "_grazed", lambda square, x, y: torch.ones_like(x, dtype=torch.bool)),
     ):
         for key in todo:
-            cameras = WORLD.all_cameras.take(np.array([key[1]]))
-            stage = Stage(
-                WORLD.people([key[0]]), cameras, WORLD.shots([key], cameras), WORLD.resolution
-            )
-            scene = Scene(stage, slice(0, 1), torch.device(device))
-            images.append(render._render_group(scene)[0])
+            images.append(WORLD._render_chunk([key], jitter=1.0, device=device).images)
     return np.concatenate(images)
 
 

@@ -4,6 +4,8 @@
 layout. To read the code, follow one image:
 
     people, cameras, shots    who is seen, by what, and how: rows of random numbers given a meaning
+    passers                   another person in some images, before or beside
+    infrared                  what a lamp in the dark, or a sensor of warmth, makes of all this
     body, stage               a person and a pose as tapered capsules, in a place before the camera
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
     patterns, shading         its colour there

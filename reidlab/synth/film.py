@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .cameras import TONES
@@ -24,6 +25,10 @@ def develop(scene: Scene, picture: Tensor) -> Tensor:
     """(3, B, H·W) linear light to (B, H, W, 3) uint8."""
     c, shape = scene.cameras, (3, -1, scene.height, scene.width)
     display = _blur(_tone(scene, picture).view(shape), scene.tensor(c.blur * scene.height / 192.0))
+    infrared = np.flatnonzero(c.infrared)
+    if len(infrared):
+        grey = _infrared_lens(scene, display[0], infrared)
+        display.index_copy_(1, scene.tensor(infrared), grey.expand(3, -1, -1, -1))
     display = display.view(picture.shape)
     noise = _noise(scene).view(-1, 3, picture.shape[2]).transpose(0, 1)
     strength = 0.7 * 255.0 * c.noise
@@ -31,6 +36,26 @@ def develop(scene: Scene, picture: Tensor) -> Tensor:
     display.add_(noise * colour).add_(noise[0] * grey)
     pixels = display.clamp_(0.0, 255.5).to(torch.uint8)  # the tone curve holds the half to round up
     return torch.stack([*pixels.view(shape)], dim=-1)
+
+
+def _infrared_lens(scene: Scene, display: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    """(R, H, W) of the grey pictures `rows`: softer, and what is bright spreads around it."""
+    c, x = scene.cameras, display.index_select(0, scene.tensor(rows))
+    x = _blur(x, scene.tensor(c.soft[rows] * scene.height / 192.0))
+    halo = (x - (0.55 * 255.0 + 0.5)).clamp_(min=0.0)
+    for step in (1, 3):
+        halo = _spread(halo, step * max(1, scene.height // 96))
+    return x.add_(halo.mul_(scene.tensor(c.bloom[rows])[:, None, None]))
+
+
+def _spread(x: Tensor, step: int) -> Tensor:
+    """(B, H, W) with a quarter from `step` pixels before and behind, along both axes."""
+    for axis in (1, 2):
+        index = torch.arange(x.shape[axis], device=x.device)
+        before = x.index_select(axis, (index - step).clamp(min=0))
+        after = x.index_select(axis, (index + step).clamp(max=x.shape[axis] - 1))
+        x = (x * 0.5).add_(before.add_(after).mul_(0.25))
+    return x
 
 
 def _tone(scene: Scene, picture: Tensor) -> Tensor:

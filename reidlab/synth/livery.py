@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from .elementwise import fraction, less, more
-from .patterns import Pattern, Spots
+from .patterns import Pattern, Spots, edge, round_edge
 from .vectors import unit
 from .vehicles import (
     BONNET,
+    ENGINE,
     LETTERS,
     LOGO,
     REFLECTOR,
@@ -33,20 +34,19 @@ _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars 
 
 
 def _stripe(s: Spots) -> Tensor:
-    return less((s.y - s.up).abs_(), 0.5 * s.scale)
+    return edge((s.y - s.up).abs_().neg_().add_(0.5 * s.scale), s)
 
 
 def _two_tone(s: Spots) -> Tensor:
-    return less(s.y, s.up)
+    return edge(s.up - s.y, s)
 
 
 def _bonnet(s: Spots) -> Tensor:
-    return less(s.x.abs().sub_(s.across).abs_(), 0.5 * s.scale)
+    return edge(s.x.abs().sub_(s.across).abs_().neg_().add_(0.5 * s.scale), s)
 
 
 def _logo(s: Spots) -> Tensor:
-    away = (s.z - s.across).div_(1.6).square_().add_((s.y - s.up).square_())
-    return less(away, s.scale.square())
+    return round_edge((s.z - s.across).div_(1.6), s.y - s.up, s.scale, s)
 
 
 def _letters(s: Spots) -> Tensor:
@@ -56,6 +56,11 @@ def _letters(s: Spots) -> Tensor:
 
 def _slats(s: Spots) -> Tensor:
     return less(fraction(s.y * 2.0), 0.35)
+
+
+def _engine(s: Spots) -> Tensor:
+    """Warmth that grows towards an end of the vehicle: `up` 1 the front, -1 the rear."""
+    return (s.z * s.up).sub_(s.across).div_(0.5).add_(0.5).clamp_(0.0, 1.0)
 
 
 def _reflector(s: Spots) -> Tensor:
@@ -91,6 +96,7 @@ LIVERY: dict[int, Pattern] = {
     LETTERS: _letters,
     SLATS: _slats,
     REFLECTOR: _reflector,
+    ENGINE: _engine,
 }
 
 
@@ -195,5 +201,7 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor
         p.abs_().sub_(0.94 * half).clamp_(min=0.0).square_() for p, half in ((px, wide), (pz, long))
     )
     hidden = ox.add_(oz).mul_(-1.0 / 0.42).add_(1.0).clamp_(min=0.0).square_()
-    sun = (cast * -0.9).add_(1.0).mul_((hidden * -0.7).add_(1.0))
-    return sun, cast.mul_(-0.2).add_(1.0).mul_(hidden.mul_(-0.8).add_(1.0))
+    dark = scene.columns(np.where(c.thermal, 0.0, -1.0))[0]  # warmth casts no shadow
+    cast, hidden = cast.mul_(dark), hidden.mul_(dark)
+    sun = (cast * 0.9).add_(1.0).mul_((hidden * 0.7).add_(1.0))
+    return sun, cast.mul_(0.2).add_(1.0).mul_(hidden.mul_(0.8).add_(1.0))

@@ -1,4 +1,7 @@
-"""Patterns on clothes: which share of a material's second colour has a point on a person?"""
+"""Patterns on clothes and furniture: which share of a material's second colour has a point?
+
+Their edges are as soft as a pixel is wide, as every pixel is shaded once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .elementwise import fraction, less, more, triangle
+from .elementwise import more, triangle
 from .people import (
     CHECK,
     FACE_PATTERN,
@@ -33,6 +36,7 @@ class Spots(NamedTuple):
     across: Tensor  # (N,) two numbers that say where
     up: Tensor
     height: Tensor  # (N,) of the person or vehicle, m
+    pixel: Tensor  # (N,) what a pixel spans, in the unit of x, y and z
     on_body: Tensor  # (N,) 1 in the frame of the body, else 0
     radius: Tensor  # (N,) of the primitive, m
 
@@ -40,12 +44,27 @@ class Spots(NamedTuple):
 Pattern = Callable[[Spots], Tensor]
 
 
+def edge(distance: Tensor, s: Spots) -> Tensor:
+    """Share 0..1 of a pixel that is inside an edge `distance` away; overwrites that."""
+    return distance.div_(s.pixel).add_(0.5).clamp_(0.0, 1.0)
+
+
+def disc(x: Tensor, y: Tensor) -> Tensor:
+    """A soft disc (0..1) of radius one; overwrites both."""
+    return x.square_().add_(y.square_()).neg_().add_(1.25).clamp_(0.0, 1.0)
+
+
+def round_edge(x: Tensor, y: Tensor, radius: Tensor, s: Spots) -> Tensor:
+    """Share of a pixel inside a circle about (0, 0); overwrites x and y."""
+    return edge(x.square_().add_(y.square_()).div_(radius).neg_().add_(radius).mul_(0.5), s)
+
+
 def _rows(s: Spots) -> Tensor:
-    return less(fraction(s.y / s.scale), 0.5)
+    return edge(triangle((s.y / s.scale).add_(0.25)).mul_(-0.25 * s.scale), s)
 
 
 def _columns(s: Spots) -> Tensor:
-    return less(fraction(s.x / s.scale + 0.25), 0.5)
+    return edge(triangle((s.x / s.scale).add_(0.5)).mul_(-0.25 * s.scale), s)
 
 
 def _check(s: Spots) -> Tensor:
@@ -53,26 +72,27 @@ def _check(s: Spots) -> Tensor:
 
 
 def _logo(s: Spots) -> Tensor:
-    away = (s.x - s.across).square_().add_((s.y - s.up * s.height).square_())
-    return less(away, (0.45 * s.scale).square()).mul_(more(s.z, 0.0)).mul_(s.on_body)
+    inside = round_edge(s.x - s.across, s.y - s.up * s.height, 0.45 * s.scale, s)
+    return inside.mul_(more(s.z, 0.0)).mul_(s.on_body)
 
 
 def _print(s: Spots) -> Tensor:
-    high = less((s.y - 0.70 * s.height).abs_(), 0.6 * s.scale)
-    return high.mul_(less(s.x.abs(), 0.8 * s.scale)).mul_(less(s.z, 0.0)).mul_(s.on_body)
+    high = 0.6 * s.scale - (s.y - 0.70 * s.height).abs_()
+    inside = edge((0.8 * s.scale - s.x.abs()).minimum(high), s)
+    return inside.mul_(1.0 - more(s.z, 0.0)).mul_(s.on_body)
 
 
 def _two_tone(s: Spots) -> Tensor:
-    return more(s.y, 0.67 * s.height * s.on_body)
+    return edge(s.y - 0.67 * s.height * s.on_body, s)
 
 
 def _side(s: Spots) -> Tensor:
-    return less(s.z.abs(), 0.30 * s.radius).mul_(more(s.x.abs(), 0.5 * s.radius))
+    return edge((0.30 * s.radius - s.z.abs()).minimum(s.x.abs() - 0.5 * s.radius), s)
 
 
 def _open(s: Spots) -> Tensor:
     opening = (s.y - 0.45 * s.height).clamp_(min=0.0).mul_(0.10).add_(0.020)
-    return less(s.x.abs(), opening).mul_(more(s.z, 0.0)).mul_(s.on_body)
+    return edge(opening.sub_(s.x.abs()), s).mul_(more(s.z, 0.0)).mul_(s.on_body)
 
 
 def _strands(s: Spots) -> Tensor:
@@ -80,10 +100,9 @@ def _strands(s: Spots) -> Tensor:
 
 
 def _face(s: Spots) -> Tensor:
-    level, wide = s.y / s.radius, s.x.abs()
-    eyes = less((wide - 0.42 * s.radius).abs_(), 0.20 * s.radius)
-    eyes.mul_(less((level - 0.95).abs_(), 0.16)).mul_(0.9)
-    mouth = less(wide, 0.34 * s.radius).mul_(less(level.add_(0.05).abs_(), 0.09)).mul_(0.35)
+    across, level = s.x.abs().div_(s.radius), s.y / s.radius
+    eyes = disc((across - 0.42).mul_(4.6), (level - 0.95).mul_(4.8)).mul_(0.95)
+    mouth = disc(across.mul_(2.8), level.add_(0.05).mul_(9.0)).mul_(0.5)
     return eyes.add_(mouth).mul_(more(s.z, 0.0))
 
 

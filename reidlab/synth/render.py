@@ -15,6 +15,8 @@ from . import raycast
 from .backdrop import paint
 from .cameras import Cameras
 from .film import develop
+from .passers import Walks
+from .people import People
 from .raycast import TILE
 from .scene import Scene
 from .shading import shade_pixels
@@ -35,6 +37,7 @@ def render(
     shots: Shots,
     resolution: tuple[int, int],
     device: str | torch.device = "cpu",
+    passers: tuple[People, Walks] | None = None,
 ) -> tuple[Bytes, Bytes]:
     """Render N images: row i shows `people[i]` seen by `cameras[i]`.
 
@@ -44,20 +47,31 @@ def render(
         shots: N rows.
         resolution: (height, width) in pixels, multiples of four.
         device: where the rays are cast; bytes are promised to be equal on one device.
+        passers: who else is in some of the images, and where.
 
     Returns:
         Images (N, height, width, 3) and part labels (N, height, width), both uint8.
     """
     device = torch.device(device)
+    (height, width), count = resolution, len(people)
     stage = Stage(people, cameras, shots, resolution)
-    scene = Scene(stage, slice(0, len(people)), device)
-    group = max(1, _GROUP.get(device.type, _LARGE_GROUP) // (resolution[0] * resolution[1]))
-    pairs = [
-        _render_group(scene.take(slice(start, start + group)))
-        for start in range(0, len(people), group)
-    ]
-    images, masks = zip(*pairs, strict=True)
-    return np.concatenate(images), np.concatenate(masks)
+    parts = [(np.arange(count), stage)]
+    if passers is not None:  # images with somebody else have twice the primitives: apart
+        others, walks = passers
+        alone = np.delete(np.arange(count), walks.rows)
+        company = stage.take(walks.rows).joined(others, walks)
+        parts = [(alone, stage.take(alone)), (walks.rows, company)]
+    images = np.empty((count, height, width, 3), np.uint8)
+    masks = np.empty((count, height, width), np.uint8)
+    group = max(1, _GROUP.get(device.type, _LARGE_GROUP) // (height * width))
+    for rows, part in parts:
+        if not len(rows):
+            continue
+        scene = Scene(part, device)
+        for start in range(0, len(rows), group):
+            here = slice(start, start + group)
+            images[rows[here]], masks[rows[here]] = _render_group(scene.take(here))
+    return images, masks
 
 
 def _render_group(scene: Scene) -> tuple[Bytes, Bytes]:

@@ -18,6 +18,13 @@ from .vehicles import PILLARS
 _HALF = TILE // 2  # pixels along the side of a tile
 # Light is summed in whole numbers, so that it does not matter which primitive comes first.
 _UNIT = 2.0**20
+_PATTERNS = CLOTHES | LIVERY
+
+
+def lamplight(reach: Tensor, depth: Tensor) -> Tensor:
+    """Light of a lamp at the lens that is full at `reach` m; 1.0 where that is 0: there is none."""
+    light = (reach * reach / (depth * depth)).clamp_(max=1.5)
+    return light.sub_(1.0).mul_(reach.sign()).add_(1.0)
 
 
 def shade_pixels(scene: Scene, sight: Sight) -> tuple[Tensor, Tensor]:
@@ -130,10 +137,11 @@ def _albedo(scene: Scene, which: Tensor, local: list[Tensor], body_point: list[T
         v.flatten().index_select(0, which) for v in (scene.pattern, scene.body_frame)
     )
     x, y, z = ((b - c).mul_(on_body).add_(c) for b, c in zip(body_point, local, strict=True))
-    scale, across, up, height, _ = _columns(scene.marks.flatten(0, 1), which)
+    scale, across, up, height, pixel, _, folds = _columns(scene.marks.flatten(0, 1), which)
     radius = scene.shapes.ra.flatten().index_select(0, which)
-    spots = Spots(x, y, z, scale, across, up, height, on_body, radius)
-    mix = draw(pattern, LIVERY if scene.coach else CLOTHES, spots)
+    mix = draw(
+        pattern, _PATTERNS, Spots(x, y, z, scale, across, up, height, pixel, on_body, radius)
+    )
     if scene.coach:  # metal has no creases
         panels = _columns(scene.coach.panels, which // scene.slots)
         keep, post = draw_panels(panels, body_point)
@@ -142,7 +150,7 @@ def _albedo(scene: Scene, which: Tensor, local: list[Tensor], body_point: list[T
     else:
         crease = triangle((y * 5.1).add_(x * 3.7).add_(z * 2.9))
         crease.mul_(triangle((y * 8.3).sub_(x * 6.1).add_(z * 4.7)))
-        rough = crease.mul_(0.13).add_(1.0)
+        rough = crease.mul_(folds).add_(1.0)
     return (colours[1] - colours[0]).mul(mix).add_(colours[0]).mul_(rough)
 
 
@@ -158,9 +166,8 @@ def _light(
     contact = (above_floor * 0.9).add_(0.62).clamp_(max=1.0)
     sun_colour, sky, ground = row[3:12].reshape(3, 3, 1, -1)
     light = (sky - ground).mul(up).add_(ground).add_(sun_colour * sun)
-    shoes = scene.marks[..., 4].flatten().index_select(0, which)
+    shoes = scene.marks[..., 5].flatten().index_select(0, which)
     shine = sun * sun
     shine = (shine * shine).mul_(shine).mul_(0.10 * shoes)
-    dark = row[12]  # 1 or 0: a lamp at the lens
-    falloff = (49.0 / (depth * depth)).clamp_(0.25, 1.6).sub_(1.0).mul_(dark).add_(1.0)
-    return light.mul_(albedo).mul_(contact).add_(sun_colour * shine).mul_(falloff)
+    light = light.mul_(albedo).mul_(contact).add_(sun_colour * shine)
+    return light.mul_(lamplight(row[12], depth))

@@ -281,7 +281,7 @@ def test_culling_drops_nothing(style, monkeypatch):
     people = world.people([pid for pid, _, _ in keys])
     cameras = world.all_cameras.take(np.array([camid for _, camid, _ in keys]))
     stage = Stage(people, cameras, world.shots(keys, cameras), (64, 32))
-    scene = Scene(stage, slice(0, 6), torch.device("cpu"))
+    scene = Scene(stage, torch.device("cpu"))
     culled = raycast.visible(scene.rays, scene.shapes, scene.frames).keys
     candidates = raycast._candidates
 

@@ -66,7 +66,7 @@ def street(exact):
 def test_bytes_do_not_depend_on_how_the_work_is_cut(monkeypatch, group, threads):
     world = World(seed=2, occlusion=0.5, **SMALL)
     whole = world.render(keys(16))
-    monkeypatch.setitem(render_module._GROUP, "cpu", group)
+    monkeypatch.setitem(render_module._GROUP, "cpu", group * 48 * 64)
     torch.set_num_threads(threads)
     order = np.random.default_rng(group).permutation(16)[:11]
     again = world.render([keys(16)[i] for i in order])
