@@ -4,9 +4,12 @@
 layout. To read the code, follow one image:
 
     people, cameras, shots    who is seen, by what, and how: rows of random numbers given a meaning
+    passers                   another person in some images, before or beside
+    infrared                  what a lamp in the dark, or a sensor of warmth, makes of all this
     body, stage               a person and a pose as tapered capsules, in a place before the camera
     scene, raycast            the same as tensors; which capsule does each sample of the picture see
-    shading, backdrop, film   its colour, what lies behind, and what the camera makes of both
+    patterns, shading         its colour there
+    backdrop, film            what lies behind, and what the camera makes of both
     vehicles, kinds, livery   the same for vehicles: what they are, how they are built (of pieces in
     road                      fittings and coachwork), their paint, and where their cameras hang
     render, world             many images and their truth

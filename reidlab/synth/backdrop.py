@@ -1,19 +1,24 @@
-"""What lies behind the person: floor, wall, grain, and the shadow on the floor."""
+"""What lies behind the person: floor, wall, grain, lights, and the shadow on the floor."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from .cameras import Cameras
 from .draws import Array
-from .livery import footprint_shadow, fraction
+from .elementwise import fraction, less
+from .livery import footprint_shadow
 from .scene import Scene
+from .shading import lamplight
 from .vectors import unit
 
-_NOISE = 256  # side of the tileable noise picture
+_NOISE = 1024  # side of the tileable noise picture
 
 
 @lru_cache(maxsize=4)
@@ -32,93 +37,207 @@ def _noise_picture(device: torch.device) -> Tensor:
     return torch.as_tensor(flat, device=device)
 
 
-def _grain(x: Tensor, y: Tensor, scale: float) -> Tensor:
-    """Noise at (x, y) metres, `scale` texels per metre."""
-    column = torch.floor(x * scale).to(torch.int64) & (_NOISE - 1)
-    row = torch.floor(y * scale).to(torch.int64) & (_NOISE - 1)
-    return _noise_picture(x.device)[row * _NOISE + column]
+def _grain(x: Tensor, y: Tensor) -> Tensor:
+    """Noise at column x and row y of the noise picture, whose ends meet."""
+    column = torch.floor(x).to(torch.int32).bitwise_and_(_NOISE - 1)
+    row = torch.floor(y).to(torch.int32).bitwise_and_(_NOISE - 1)
+    place = row.mul_(_NOISE).add_(column)
+    return _noise_picture(x.device).index_select(0, place.view(-1)).view(x.shape)
 
 
 def paint(scene: Scene) -> Tensor:
-    """(B, height, width, 3) linear light of floor and backdrop at pixel centres."""
+    """(3, B, height·width) linear light of floor and backdrop at pixel centres."""
     c = scene.cameras
     dx, dy, dz = _pixel_rays(scene)
-    tall, far = (scene.tensor(v)[:, None, None] for v in (c.height, c.backdrop))
-    to_floor = torch.where(dy < -1e-6, tall / (-dy).clamp(min=1e-6), 1e6)
+    tall, far, haze = scene.columns(c.height, c.backdrop, c.haze)
+    to_floor = tall / (-dy).clamp_(min=1e-6)
     to_wall = far / dz.clamp(min=1e-3)
-    on_floor = to_floor < to_wall
-    depth = torch.minimum(to_floor, to_wall)
-    x, y, z = depth * dx, tall + depth * dy, depth * dz
-    colour = _base(scene, on_floor, x, y, z) * _lit(scene, on_floor, x, z)
-    grain = 1.0 + 0.16 * _grain(
-        torch.where(on_floor, x, x * 0.7), torch.where(on_floor, z, y), 51.2
-    )
-    corner = torch.where(on_floor, 1.0, (0.7 + 0.5 * y).clamp(max=1.0))
-    colour = colour * (grain * corner)[..., None]
-    dark = scene.tensor(c.infrared)[:, None, None, None]
-    colour = torch.where(dark, colour.mean(dim=3, keepdim=True), colour)
-    haze = scene.tensor(c.haze)[:, None, None] * ((depth - 4.0) / 24.0).clamp(0.0, 1.0)
-    return colour + haze[..., None] * (scene.tensor(c.haze_colour)[:, None, None] - colour)
+    floor = less(to_floor, to_wall)  # 1 or 0
+    depth = to_floor.minimum(to_wall)
+    shiny = np.flatnonzero((c.gloss > 0) | (c.lit > 0))
+    rows = scene.tensor(shiny)
+    # A floor that mirrors shows the wall where the mirrored ray, climbing from y = 0, meets it.
+    across, level, reach, rise = (v.index_select(0, rows) for v in (dx, dy, to_wall, tall))
+    across, level = across.mul_(reach), level.mul_(reach).add_(rise).abs_()
+    x, y, z = dx.mul_(depth), dy.mul_(depth).add_(tall), dz.mul_(depth)
+    along = (z - y).mul_(floor).add_(y)  # away from the camera on the floor, up on a wall
+    colour = _base(scene, floor, x, y, z, along)
+    grain = _grain((floor * 0.3).add_(0.7).mul_(x).mul_(204.8), along.mul_(204.8))
+    corner = y.mul_(0.5).add_(0.7).clamp_(max=1.0).maximum(floor)
+    rough = grain.mul_(0.16).add_(1.0).mul_(corner)
+    colour.mul_(_lit(scene, floor, x, z))
+    if len(shiny):
+        part = _polish(scene, shiny, colour.index_select(1, rows), floor, across, level)
+        colour.index_copy_(1, rows, part)
+    if c.lamp.any():
+        rough.mul_(lamplight(scene.columns(c.lamp)[0], depth))
+    colour.mul_(rough)
+    veil = depth.sub_(4.0).div_(24.0).clamp_(0.0, 1.0).mul_(haze)
+    return colour.add_((scene.planes(c.haze_colour) - colour).mul_(veil))
 
 
 def _pixel_rays(scene: Scene) -> list[Tensor]:
-    """Three (B, height, width) components of the rays through pixel centres."""
+    """Three (B, height·width) components of the rays through pixel centres."""
     r, device = scene.rays, scene.device
     column = torch.arange(scene.width, device=device, dtype=torch.float32) * 2.0 + 0.5
     row = torch.arange(scene.height, device=device, dtype=torch.float32) * 2.0 + 0.5
     out = []
     for axis in range(3):
-        start, right, down = (v[:, axis, None, None] for v in (r.start, r.right, r.down))
-        out.append(start + row[None, :, None] * down + column[None, None, :] * right)
+        start, right, down = (v[:, axis, None] for v in (r.start, r.right, r.down))
+        rays = (start + row * down)[:, :, None] + (column * right)[:, None, :]
+        out.append(rays.flatten(1))
     return out
 
 
-def _base(scene: Scene, on_floor: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """(B, height, width, 3) reflectance."""
+def _base(scene: Scene, floor: Tensor, x: Tensor, y: Tensor, z: Tensor, along: Tensor) -> Tensor:
+    """(3, B, height·width) reflectance."""
     c = scene.cameras
-    mix = torch.where(on_floor, _floor(scene, x, z), _wall(scene, x, y))[..., None]
-    ground, wall = (scene.tensor(v)[:, None, None] for v in (c.floor_colour, c.backdrop_colour))
-    ground, wall = (v[..., 0, :] + mix * (v[..., 1, :] - v[..., 0, :]) for v in (ground, wall))
-    return torch.where(on_floor[..., None], ground, wall)
+    mix = _soft(scene, floor, x, along)
+    _draw(scene, mix, c.floor_kind, _FLOORS, c.floor_scale, x, z, floor)
+    _draw(scene, mix, c.backdrop_kind, _WALLS, c.backdrop_scale, x, y, 1.0 - floor)
+    behind, extra = c.backdrop_colour, c.floor_colour - c.backdrop_colour
+    first, second = (
+        (floor * scene.planes(extra[:, i])).add_(scene.planes(behind[:, i])) for i in (0, 1)
+    )
+    return second.sub_(first).mul_(mix).add_(first)
 
 
-def _lit(scene: Scene, on_floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
-    """(B, height, width, 3) light that arrives: sun and sky outside the shadow, less on a wall."""
-    c, shadow = scene.cameras, footprint_shadow if scene.coach else _shadow
-    open_to_sun, open_to_sky = (share[..., None] for share in shadow(scene, x, z))
-    sun_up = scene.tensor(c.sun[:, 1])[:, None, None, None]
-    lights = (c.sun_colour, c.sky_colour, c.ground_colour)
-    sun, sky, bounce = (scene.tensor(v)[:, None, None] for v in lights)
-    floor = sun * sun_up * open_to_sun + sky * open_to_sky
-    return torch.where(on_floor[..., None], floor, 0.6 * sun + 0.5 * sky + 0.5 * bounce)
+def _draw(
+    scene: Scene, mix: Tensor, kinds: NDArray[np.int64], patterns: dict[int, _Pattern],
+    scales: Array, x: Tensor, up: Tensor, here: Tensor,
+) -> None:  # fmt: skip
+    """Put the patterns of those rows whose kind has one into `mix` (R, pixels), where `here` is 1.
+
+    Args:
+        scene: whose pictures are painted.
+        mix: shares of the second colour, changed in place.
+        kinds: (R,) of floor or wall.
+        patterns: by kind.
+        scales: (R,) of the pattern.
+        x: (R, pixels) metres across.
+        up: (R, pixels) metres along the floor or up the wall.
+        here: (R, pixels) 1 on that floor or wall, 0 elsewhere.
+    """
+    for kind, pattern in patterns.items():
+        chosen = np.flatnonzero(kinds == kind)
+        if not len(chosen):
+            continue
+        rows, scale = scene.tensor(chosen), scene.tensor(scales[chosen])[:, None]
+        share = pattern(x.index_select(0, rows), up.index_select(0, rows), scale)
+        old = mix.index_select(0, rows)
+        mix.index_copy_(0, rows, share.sub_(old).mul_(here.index_select(0, rows)).add_(old))
 
 
-def _floor(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
-    """Share of the floor's second colour: plain, tiles, lanes or patches."""
+# Per kind of floor and of wall: noise of how many texels a metre, and the share of the second
+# colour in the middle and how far noise shifts it. Zeros: a pattern of `_FLOORS` or `_WALLS`.
+_SOFT_FLOORS = np.array([(51.2, 0.25, 0.25), (0, 0, 0), (0, 0, 0), (51.2, 0.5, 2.2)])
+_SOFT_WALLS = np.array([(25.6, 0.3, 0.3), (0, 0, 0), (0, 0, 0), (102.4, 0.5, 1.9), (0, 0, 0)])
+
+
+def _soft(scene: Scene, floor: Tensor, x: Tensor, along: Tensor) -> Tensor:
+    """Share of the second colour where noise alone decides: plain, patches, wall, foliage."""
     c = scene.cameras
-    kind, scale = (scene.tensor(v)[:, None, None] for v in (c.floor_kind, c.floor_scale))
-    grain = _grain(x, z, 12.8)
-    tiles = ((fraction(x / scale) < 0.05) | (fraction(z / scale) < 0.05)).float()
-    lanes = (fraction((x + 0.35 * z) / (3.0 * scale)) < 0.12).float()
-    patches = (0.5 + 2.2 * grain).clamp(0.0, 1.0)
-    mix = torch.where(kind == 1, tiles, 0.25 + 0.25 * grain)
-    return torch.where(kind == 2, lanes, torch.where(kind == 3, patches, mix))
+    on_floor, on_wall = _SOFT_FLOORS[c.floor_kind], _SOFT_WALLS[c.backdrop_kind]
+    scale, middle, swing = (
+        (floor * extra).add_(base)
+        for base, extra in zip(
+            scene.columns(*on_wall.T), scene.columns(*(on_floor - on_wall).T), strict=True
+        )
+    )
+    grain = _grain(x * scale, scale.mul_(along))
+    return grain.mul_(swing).add_(middle).clamp_(0.0, 1.0)
 
 
-def _wall(scene: Scene, x: Tensor, y: Tensor) -> Tensor:
-    """Share of the backdrop's second colour: wall, bricks, windows, foliage or a shopfront."""
-    c = scene.cameras
-    kind, scale = (scene.tensor(v)[:, None, None] for v in (c.backdrop_kind, c.backdrop_scale))
-    joint = x / 0.5 + 0.5 * fraction(torch.floor(y / 0.18) * 0.5) * 2.0
-    bricks = ((fraction(y / 0.18) < 0.14) | (fraction(joint) < 0.06)).float()
-    windows = ((fraction(x / (1.6 * scale)) < 0.55) & (fraction(y / 2.2 + 0.7) < 0.6)).float()
-    foliage = (0.5 + 1.9 * _grain(x, y, 25.6)).clamp(0.0, 1.0)
+def _tiles(x: Tensor, z: Tensor, scale: Tensor) -> Tensor:
+    across, along = x / scale, z / scale
+    joint = less(fraction(across).minimum(fraction(along)), 0.05)
+    # Every tile has a grain of its own.
+    tone = _grain(across.floor_().mul_(87.04), along.floor_().mul_(117.76)).mul_(0.3).add_(0.15)
+    return (1.0 - tone).mul_(joint).add_(tone)
+
+
+def _lanes(x: Tensor, z: Tensor, scale: Tensor) -> Tensor:
+    return less(fraction((z * 0.35).add_(x).div_(3.0 * scale)), 0.12)
+
+
+def _bricks(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    layer = y / 0.18
+    joint = fraction(torch.floor(layer) * 0.5).add_(x / 0.5)
+    return less(fraction(layer), 0.14).maximum(less(fraction(joint), 0.06))
+
+
+def _windows(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
+    lit = less(fraction(x / (1.6 * scale)), 0.55)
+    return lit.mul_(less(fraction((y / 2.2).add_(0.7)), 0.6))
+
+
+def _shopfront(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
     panel = x / (1.3 * scale)
-    goods = _grain(torch.floor(panel) * 7.0, torch.floor(y / 1.9) * 5.0, 1.0)
-    panels = torch.where(fraction(panel) < 0.04, 1.0, (0.5 + 0.9 * goods).clamp(0.0, 1.0))
-    mix = torch.where(kind == 1, bricks, 0.3 + 0.3 * _grain(x, y, 6.4))
-    mix = torch.where(kind == 2, windows, mix)
-    return torch.where(kind == 3, foliage, torch.where(kind == 4, panels, mix))
+    goods = _grain(torch.floor(panel).mul_(28.0), torch.floor(y / 1.9).mul_(20.0))
+    return goods.mul_(0.9).add_(0.5).clamp_(0.0, 1.0).maximum(less(fraction(panel), 0.04))
+
+
+_Pattern = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Share of the second colour at (metres across, metres along or up, scale), by kind.
+_FLOORS: dict[int, _Pattern] = {1: _tiles, 2: _lanes}
+_WALLS: dict[int, _Pattern] = {1: _bricks, 2: _windows, 4: _shopfront}
+
+
+def _lit(scene: Scene, floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
+    """(3, B, height·width) arriving light: sun and sky outside the shadow, less on a wall.
+
+    What is on the floor at (x, z) is overwritten.
+    """
+    c = scene.cameras
+    pool = _pool(scene, x, z) if c.pool[:, 3].any() else None
+    for_sun, for_sky = (footprint_shadow if scene.coach else _shadow)(scene, x, z)
+    for share in (for_sun, for_sky):
+        share.mul_(floor)
+        if pool is not None:
+            share.mul_(pool)
+    light = (1.0 - floor).mul(scene.planes(_on_wall(c)))
+    light.add_(for_sun * scene.planes(c.sun_colour * c.sun[:, 1:2]))
+    return light.add_(for_sky * scene.planes(c.sky_colour))
+
+
+def _on_wall(c: Cameras) -> Array:
+    """(B, 3) light that arrives at a wall."""
+    return 0.6 * c.sun_colour + 0.5 * c.sky_colour + 0.5 * c.ground_colour
+
+
+def _pool(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
+    """(B, height·width) share of a street lamp's light that reaches the floor."""
+    at_x, at_z, reach, lost = scene.columns(*scene.cameras.pool.T)
+    away = (x - at_x).square_().add_((z - at_z).square_())
+    return (away / (away + reach * reach)).mul_(-lost).add_(1.0)
+
+
+def _polish(
+    scene: Scene, shiny: NDArray[np.int64], colour: Tensor, floor: Tensor, x: Tensor, y: Tensor
+) -> Tensor:
+    """Windows and shop fronts give light, and a polished or wet floor mirrors them.
+
+    Args:
+        scene: B images.
+        shiny: (R,) in which of them that is so.
+        colour: (3, R, pixels) without, changed in place.
+        floor: (B, pixels) 1 on the floor, else 0.
+        x, y: (R, pixels) metres across and up of the point on the wall that is seen or mirrored.
+    """
+    c = scene.cameras.take(shiny)
+    scale, middle, swing = scene.columns(*_SOFT_WALLS[c.backdrop_kind].T)
+    mix = _grain(x * scale, y * scale).mul_(swing).add_(middle).clamp_(0.0, 1.0)
+    _draw(scene, mix, c.backdrop_kind, _WALLS, c.backdrop_scale, x, y, torch.ones_like(mix))
+    gloss, lit, wide = scene.columns(c.gloss, c.lit, 1.6 * c.backdrop_scale)
+    pane = torch.floor(x / wide).mul_(0.618).add_(torch.floor((y / 2.2).add_(0.7)).mul_(0.382))
+    glow = fraction(pane).add_(0.25).mul_(mix).mul_(lit)
+    share = (y * -0.12).add_(1.0).clamp_(min=0.2).mul_(gloss).sub_(1.0)
+    share.mul_(floor.index_select(0, scene.tensor(shiny))).add_(1.0)  # all of it on the wall
+    first, second = c.backdrop_colour[:, 0], c.backdrop_colour[:, 1]
+    arriving = _on_wall(c)
+    wall = (mix * scene.planes((second - first) * arriving)).add_(scene.planes(first * arriving))
+    wall.add_(glow * scene.planes(second))
+    return colour.add_(wall.sub_(colour).mul_(share))
 
 
 def _shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,21 +247,25 @@ def _shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     reach = np.minimum(1.7 * flatness / np.maximum(c.sun[:, 1], 0.2), 2.6)
     flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
     direct, diffuse = c.sun_colour.mean(axis=1), c.sky_colour.mean(axis=1)
-    strength = np.clip(direct / (direct + diffuse), 0.0, 1.0)
-    centre = scene.root - flat * (0.5 * reach)[:, None]
-
-    def same(value: float) -> Array:
-        return np.full_like(reach, value)
-
-    light = torch.ones_like(x)
-    for at, half_long, half_wide, dark in (
-        (centre, 0.5 * reach + 0.22, same(0.26), 0.75 * strength),
-        (scene.root, same(0.42), same(0.42), same(0.45)),
-        (scene.root, same(0.24), same(0.24), same(0.45)),
-    ):
-        columns = (at[:, 0], at[:, 2], flat[:, 0], flat[:, 2], half_long, half_wide, dark)
-        ax, az, fx, fz, a, b, k = (scene.tensor(v)[:, None, None] for v in columns)
-        along, across = (x - ax) * fx + (z - az) * fz, (z - az) * fx - (x - ax) * fz
-        inside = (1.0 - (along * along) / (a * a) - (across * across) / (b * b)).clamp(min=0.0)
-        light = light * (1.0 - k * inside * (2.0 - inside))
-    return light, 0.55 + 0.45 * light
+    visible = np.where(c.thermal, 0.0, 1.0)  # warmth casts no shadow
+    strength = 0.75 * np.clip(direct / (direct + diffuse), 0.0, 1.0) * visible
+    ax, az, fx, fz, ahead, long, dark, visible_ = scene.columns(
+        scene.root[:, 0], scene.root[:, 2], flat[:, 0], flat[:, 2], 0.5 * reach,
+        (0.5 * reach + 0.22) ** -2, strength, visible,
+    )  # fmt: skip
+    x, z = x.sub_(ax), z.sub_(az)
+    along, across = (x * fx).add_(z * fz), (z * fx).sub_(x * fz)
+    across.mul_(across)
+    round_ = (along * along).add_(across)  # squared distance from the feet
+    cast = along.add_(ahead).square_().mul_(long).add_(across.mul_(0.26**-2))
+    # Each is 0 in its middle and 1 from its rim on; what it takes of the light falls off smoothly.
+    light = cast.clamp_(max=1.0).square_().mul_(dark).add_(1.0 - dark)
+    contacts = [(round_, 0.42, 0.45), (round_, 0.24, 0.45)]
+    if scene.passer_root is not None:
+        away = scene.passer_root - scene.root
+        px, pz = scene.columns(away[:, 0], away[:, 2])
+        contacts.append((x.sub_(px).square_().add_(z.sub_(pz).square_()), 0.40, 0.6))
+    for distance, radius, share in contacts:
+        rim = (distance * radius**-2).clamp_(max=1.0).square_()
+        light.mul_(rim.mul_(share * visible_).add_(1.0 - share * visible_))
+    return light, (light * 0.45).add_(0.55)

@@ -8,7 +8,7 @@ bags. A garment is a shell a little larger than the limb, cut open at its hem. A
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +53,12 @@ class Primitives:
     part: NDArray[np.int64]  # (S,)
     torso_frame: NDArray[np.bool_]  # (S,) pattern in the frame of the torso: it runs across slots
     solid: Solid | None = None  # what only vehicles have
+
+    def take(self, rows: NDArray[np.int64]) -> Primitives:
+        """The images `rows`."""
+        kept = {name: getattr(self, name)[rows] for name in _PER_IMAGE}
+        solid = self.solid and Solid(**{k: v[rows] for k, v in vars(self.solid).items()})
+        return replace(self, **kept, solid=solid)
 
 
 @dataclass
@@ -291,7 +297,8 @@ def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     length = np.where(coat, 0.27, np.where(p.top >= 2, 0.075, 0.05))
     hem = hips + _vector(0.0, -length * h, 0.0)
     hem_r = (0.088 + np.where(coat, 0.030, 0.004)) * thick * bulk
-    builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, depth + 0.16),
+    over = depth + np.where(p.bottom >= 2, 0.36, 0.16)  # a skirt stands off, its top with it
+    builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, over),
                 high=1.0, present=_hangs_out(p), torso=True)  # fmt: skip
     collar = (p.top >= 2) & (p.top <= 4)
     builder.add(TORSO, TOP, (neck + up(-0.010, -0.004), neck + up(0.018)), (0.042 * h, 0.044 * h),

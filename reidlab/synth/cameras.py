@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import CAMERA, Array, Draws
-from .styles import COLOURS, STYLES, Style
+from .draws import CAMERA, SENSOR, Array, Draws
+from .infrared import near_camera, thermal_camera
+from .styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
 from .subject import linear
 
 Index = NDArray[np.int64]
@@ -30,6 +31,8 @@ class Cameras:
     """C cameras as columns."""
 
     infrared: NDArray[np.bool_]
+    thermal: NDArray[np.bool_]  # sees warmth, not light; only where `infrared`
+    lamp: Array  # m from the lens at which its lamp gives full light; 0: it has none
     height: Array  # m
     near: Array  # (C, 2) nearest and farthest distance of people, m
     side: Array  # how far people stray to the left and right, m
@@ -44,6 +47,8 @@ class Cameras:
     tone: Array  # (C, TONES) display value 0..1 of sqrt(linear)
     saturation: Array
     blur: Array  # pixels at 192x96
+    soft: Array  # the same once more: infrared optics
+    bloom: Array  # share of the brightest light that spreads around it
     noise: Array
     vignette: Array
     quality: Index  # JPEG
@@ -56,16 +61,22 @@ class Cameras:
     backdrop_colour: Array  # (C, 2, 3)
     backdrop: Array  # distance of it from the camera, m
     backdrop_scale: Array
+    gloss: Array  # share of the backdrop that the floor mirrors
+    lit: Array  # light of the backdrop's second colour: windows, shop fronts
+    pool: Array  # (C, 4) a street lamp's place (x, z), reach, and the share of light lost beyond
     box_centre: Array  # (C, CLUTTER, 3)
     box_half: Array  # (C, CLUTTER, 3)
     box_turn: Array  # (C, CLUTTER, 2) cosine and sine about y
     box_colour: Array  # (C, CLUTTER, 3)
+    box_colour2: Array
+    box_pattern: Index  # (C, CLUTTER) into PATTERNS
+    box_scale: Array  # (C, CLUTTER) of the pattern, the box being 2 wide and 2 high
     box_present: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index) -> Cameras:
+    def take(self, rows: Index | slice) -> Cameras:
         """The cameras of `rows`, with repetition."""
         return Cameras(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
@@ -73,22 +84,27 @@ class Cameras:
 def sample_cameras(
     seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
 ) -> Cameras:
-    """Draw cameras `camids` of the world `seed`; `infrared[i]` says which kind the i-th is."""
-    law, dark = STYLES[style], np.array(infrared)
-    d = Draws(seed, CAMERA, [(camid,) for camid in camids], 220)
-    columns: dict[str, Any] = {"infrared": dark, "height": d.uniform(*law.height)}
+    """Draw cameras `camids` of the world `seed`, all of which see visible light.
+
+    Args:
+        seed: the world's seed.
+        camids: their numbers.
+        infrared: which of them are meant for `see_infrared`.
+        style: domain, a key of `STYLES`.
+        clutter: density of the boxes in a scene.
+    """
+    law = STYLES[style]
+    d = Draws(seed, CAMERA, [(camid,) for camid in camids], 240)
+    columns: dict[str, Any] = {"infrared": np.array(infrared), "height": d.uniform(*law.height)}
     nearest = d.uniform(law.distance[0], 0.5 * sum(law.distance))
     columns |= {
         "near": np.stack([nearest, nearest + d.uniform(1.5, 0.6 * law.distance[1])], axis=1),
         "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi),
         "spread": d.uniform(0.4, 1.1), "fill": d.uniform(1.04, 1.14),
     }  # fmt: skip
-    columns |= (
-        _light(d, law, dark) | _lens(d, law, dark) | _scene(d, law, columns["near"][:, 1], clutter)
-    )
-    if dark.any():  # a lamp at the lens: the far scene sinks, and colour is reflectance only
-        columns["haze"] = np.where(dark, d.uniform(0.5, 0.9), columns["haze"])
-        columns["haze_colour"] = np.where(dark[:, None], 0.015, columns["haze_colour"])
+    columns |= _light(d, law) | _lens(d, law) | _scene(d, law, columns["near"][:, 1], clutter)
+    none = np.zeros(len(camids))
+    columns |= {"thermal": none > 0, "lamp": none, "soft": none, "bloom": none}
     return Cameras(**columns)
 
 
@@ -101,40 +117,56 @@ def hang_beside(cameras: Cameras, pairs: Sequence[tuple[int, int]]) -> Cameras:
     return replace(cameras, **{name: getattr(cameras, name)[source] for name in place})
 
 
-def _light(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+def see_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) -> Cameras:
+    """Give the infrared ones among `cameras`, which see light so far, what they have in its place.
+
+    Args:
+        cameras: all cameras of the world `seed`.
+        seed: the world's seed.
+        thermal: infrared is the far one, warmth; otherwise the near one, light of a lamp.
+        reach: of the lamp, times the mean distance of whoever is seen.
+    """
+    dark = cameras.infrared
+    d = Draws(seed, SENSOR, [(camid,) for camid in range(len(cameras))], 20)
+    there = (thermal_camera if thermal else near_camera)(vars(cameras), d)
+    there["lamp"] = reach * there["lamp"]
+    columns: dict[str, Any] = {
+        name: np.where(dark.reshape(-1, *[1] * (value.ndim - 1)), value, getattr(cameras, name))
+        for name, value in there.items()
+    }
+    return replace(cameras, thermal=dark & thermal, **columns)
+
+
+def _light(d: Draws, law: Style) -> dict[str, Any]:
     around, up = d.uniform(0.0, 2 * np.pi), d.uniform(0.45, 0.95)
     flat = np.sqrt(1.0 - up * up)
     sun = np.stack([flat * np.cos(around), up, flat * np.sin(around)], axis=1)
-    sun = np.where(dark[:, None], np.array([0.0, 0.25, -0.968]), sun)
     strength, ambient = d.uniform(*law.sun), d.uniform(*law.ambient)
-    strength, ambient = np.where(dark, 1.15, strength), np.where(dark, 0.22, ambient)
     warm = d.uniform(0.0, 0.22)
     sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
     sky_tint = np.stack([1.0 - 0.6 * warm, np.ones_like(warm), 1.0 + 0.8 * warm], axis=1)
-    bounce, grey = np.array([0.62, 0.58, 0.52]), dark[:, None]
     return {
-        "sun": sun, "sun_colour": np.where(grey, 1.0, sun_tint) * strength[:, None],
-        "sky_colour": np.where(grey, 1.0, sky_tint) * ambient[:, None],
-        "ground_colour": np.where(grey, 0.7, bounce) * ambient[:, None],
+        "sun": sun, "sun_colour": sun_tint * strength[:, None],
+        "sky_colour": sky_tint * ambient[:, None],
+        "ground_colour": np.array([0.62, 0.58, 0.52]) * ambient[:, None],
     }  # fmt: skip
 
 
-def _lens(d: Draws, law: Style, dark: Any) -> dict[str, Any]:
+def _lens(d: Draws, law: Style) -> dict[str, Any]:
     warmth, tint = d.uniform(*law.warmth), d.around(0.0, law.tint)
     exposure = d.uniform(*law.exposure)
     gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
-    gain = np.where(dark[:, None], 1.0, gain) * exposure[:, None]
     curve, gamma = d.uniform(*law.contrast), d.uniform(0.92, 1.1)
     light = (np.arange(TONES) / (TONES - 1)) ** 2  # entries are spaced by the square root of light
     display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     display = display[None, :] ** gamma[:, None]
     s_curve = display * display * (3.0 - 2.0 * display)
     return {
-        "gain": gain, "tone": display + curve[:, None] * (s_curve - display),
-        "saturation": np.where(dark, 0.0, d.uniform(*law.saturation)),
-        "blur": d.uniform(*law.blur) + np.where(dark, 0.3, 0.0),
-        "noise": d.uniform(*law.noise) + np.where(dark, 0.015, 0.0),
-        "vignette": d.uniform(0.0, 0.15) + np.where(dark, 0.25, 0.0),
+        "gain": gain * exposure[:, None], "tone": display + curve[:, None] * (s_curve - display),
+        "saturation": d.uniform(*law.saturation),
+        "blur": d.uniform(*law.blur),
+        "noise": d.uniform(*law.noise),
+        "vignette": d.uniform(0.0, 0.15),
         "quality": np.rint(d.uniform(*law.quality)).astype(np.int64),
     }  # fmt: skip
 
@@ -154,17 +186,42 @@ def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, A
         "backdrop_kind": d.choice(law.backdrops), "backdrop_colour": two_tones(law.wall_colours),
         "backdrop": farthest + d.uniform(*law.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
     }  # fmt: skip
+    pool = d.uniform(-2.0, 2.0), 0.8 * farthest + d.around(0.0, 2.0), d.uniform(1.5, 3.0)
+    scene |= {
+        "gloss": d.uniform(*law.gloss).clip(0.0), "lit": d.uniform(*law.lit).clip(0.0),
+        "pool": np.stack([*pool, d.uniform(*law.pool).clip(0.0)], axis=1),
+    }  # fmt: skip
+    boxes = [_furniture(d, law, farthest, scene["backdrop"], clutter) for _ in range(CLUTTER)]
+    return scene | {f"box_{key}": np.stack([b[key] for b in boxes], axis=1) for key in boxes[0]}
+
+
+# Columns of FURNITURE as arrays, so that every camera can have another kind.
+_KINDS = tuple(FURNITURE.values())
+_LEAST, _MOST = (np.array([(k.wide[i], k.high[i], k.deep[i]) for k in _KINDS]) for i in (0, 1))
+_SECOND = linear(np.array([k.second or (0, 0, 0) for k in _KINDS], dtype=np.float64))
+
+
+def _furniture(
+    d: Draws, law: Style, farthest: Array, backdrop: Array, clutter: float
+) -> dict[str, NDArray[Any]]:
+    """One box of every scene, behind wherever people walk."""
+    kind = d.choice(law.furniture)
+    share = np.stack([d.uniform(), d.uniform(), d.uniform()], axis=1)
+    half = _LEAST[kind] + share * (_MOST - _LEAST)[kind]
+    room = np.sqrt(half[:, 0] ** 2 + half[:, 2] ** 2) + 0.4  # nobody stands in it
+    depth = farthest + room + d.uniform() * np.maximum(backdrop - farthest - room, 0.0)
+    turn = d.uniform(-0.7, 0.7)
     wardrobe = np.array(list(COLOURS.values()), dtype=np.float64)
-    keys = ("centre", "half", "turn", "colour", "present")
-    boxes: dict[str, list[NDArray[Any]]] = {key: [] for key in keys}
-    for _ in range(CLUTTER):
-        depth = farthest + d.uniform(0.7, 1.0) * (scene["backdrop"] - farthest)
-        half = np.stack([d.uniform(0.15, 1.1), d.uniform(0.2, 1.3), d.uniform(0.15, 0.8)], axis=1)
-        turn = d.uniform(-0.7, 0.7)
-        boxes["centre"].append(np.stack([d.around(0.0, 7.0), half[:, 1], depth], axis=1))
-        boxes["half"].append(half)
-        boxes["turn"].append(np.stack([np.cos(turn), np.sin(turn)], axis=1))
-        muted = 0.55 * wardrobe[d.choice(np.ones(len(wardrobe)))] + 0.45 * 120.0
-        boxes["colour"].append(linear(muted))
-        boxes["present"].append(d.chance(min(1.0, 0.75 * clutter)))
-    return scene | {f"box_{key}": np.stack(value, axis=1) for key, value in boxes.items()}
+    picked = wardrobe[d.choice(np.ones(len(wardrobe)))]
+    muted = linear(law.bright * picked + (1.0 - law.bright) * 120.0)
+    own = np.array([k.second is None for k in _KINDS])[kind][:, None]
+    return {
+        "centre": np.stack([d.around(0.0, 6.0), half[:, 1], depth], axis=1),
+        "half": half,
+        "turn": np.stack([np.cos(turn), np.sin(turn)], axis=1),
+        "colour": muted,
+        "colour2": np.where(own, muted * d.uniform(0.35, 0.8)[:, None], _SECOND[kind]),
+        "pattern": np.array([PATTERNS.index(k.pattern) for k in _KINDS])[kind],
+        "scale": np.array([k.scale for k in _KINDS])[kind],
+        "present": d.chance(min(1.0, 0.75 * clutter)),
+    }

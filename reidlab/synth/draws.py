@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
-VEHICLE, ROAD = 6, 7
+PASSER, VEHICLE, ROAD, SENSOR = 5, 6, 7, 8
 
 
 class Draws:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .cameras import TONES
@@ -21,47 +22,85 @@ def _noise_bank(device: torch.device) -> Tensor:
 
 
 def develop(scene: Scene, picture: Tensor) -> Tensor:
-    """(B, H, W, 3) linear light to (B, H, W, 3) uint8."""
-    display = _tone(scene, picture)
-    display = _blur(display, scene.tensor(scene.cameras.blur * scene.height / 192.0))
-    noise = _noise(scene).reshape(picture.shape)
-    dark = scene.tensor(scene.cameras.infrared)[:, None, None, None]
-    noise = 0.7 * noise[..., :1] + torch.where(dark, 0.0, 0.7 * noise)
-    display = display + scene.tensor(scene.cameras.noise)[:, None, None, None] * noise
-    return torch.floor(display.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
+    """(3, B, H·W) linear light to (B, H, W, 3) uint8."""
+    c, shape = scene.cameras, (3, -1, scene.height, scene.width)
+    display = _blur(_tone(scene, picture).view(shape), scene.tensor(c.blur * scene.height / 192.0))
+    infrared = np.flatnonzero(c.infrared)
+    if len(infrared):
+        grey = _infrared_lens(scene, display[0], infrared)
+        display.index_copy_(1, scene.tensor(infrared), grey.expand(3, -1, -1, -1))
+    display = display.view(picture.shape)
+    noise = _noise(scene).view(-1, 3, picture.shape[2]).transpose(0, 1)
+    strength = 0.7 * 255.0 * c.noise
+    grey, colour = scene.columns(strength, strength * ~c.infrared)
+    display.add_(noise * colour).add_(noise[0] * grey)
+    pixels = display.clamp_(0.0, 255.5).to(torch.uint8)  # the tone curve holds the half to round up
+    return torch.stack([*pixels.view(shape)], dim=-1)
+
+
+def _infrared_lens(scene: Scene, display: Tensor, rows: NDArray[np.int64]) -> Tensor:
+    """(R, H, W) of the grey pictures `rows`: softer, and what is bright spreads around it."""
+    c, x = scene.cameras, display.index_select(0, scene.tensor(rows))
+    x = _blur(x, scene.tensor(c.soft[rows] * scene.height / 192.0))
+    halo = (x - (0.55 * 255.0 + 0.5)).clamp_(min=0.0)
+    for step in (1, 3):
+        halo = _spread(halo, step * max(1, scene.height // 96))
+    return x.add_(halo.mul_(scene.tensor(c.bloom[rows])[:, None, None]))
+
+
+def _spread(x: Tensor, step: int) -> Tensor:
+    """(B, H, W) with a quarter from `step` pixels before and behind, along both axes."""
+    for axis in (1, 2):
+        index = torch.arange(x.shape[axis], device=x.device)
+        before = x.index_select(axis, (index - step).clamp(min=0))
+        after = x.index_select(axis, (index + step).clamp(max=x.shape[axis] - 1))
+        x = (x * 0.5).add_(before.add_(after).mul_(0.25))
+    return x
 
 
 def _tone(scene: Scene, picture: Tensor) -> Tensor:
-    """Linear light to display values in 0..1, through each camera's curve."""
-    c, (images, height, width, _) = scene.cameras, picture.shape
-    grey = picture[..., :1] * 0.25 + picture[..., 1:2] * 0.5 + picture[..., 2:] * 0.25
-    saturation = scene.tensor(c.saturation)[:, None, None, None]
-    gain = scene.tensor(c.gain * scene.shots.exposure[:, None])[:, None, None]
-    x = torch.linspace(-1.0, 1.0, width, device=scene.device)
-    y = torch.linspace(-1.0, 1.0, height, device=scene.device)
-    corner = 1.0 - scene.tensor(c.vignette)[:, None, None] * 0.5 * (x * x + (y * y)[:, None])
-    linear = (grey + saturation * (picture - grey)) * gain * corner[..., None]
-    entry = torch.floor(torch.sqrt(linear.clamp(0.0, 1.0)) * (TONES - 1) + 0.5).to(torch.int64)
-    row = torch.arange(images, device=scene.device)[:, None, None, None] * TONES
-    return scene.tensor(c.tone).reshape(-1)[entry + row]
+    """Linear light to display values from 0.5 to 255.5, through each camera's curve."""
+    c, (_, images, pixels) = scene.cameras, picture.shape
+    saturation, vignette = scene.columns(c.saturation, c.vignette)
+    gain = scene.planes(c.gain * scene.shots.exposure[:, None])
+    x = torch.linspace(-1.0, 1.0, scene.width, device=scene.device)
+    y = torch.linspace(-1.0, 1.0, scene.height, device=scene.device)
+    radius = (x * x + (y * y)[:, None]).view(pixels)
+    corner = (vignette * radius).mul_(-0.5).add_(1.0)
+    grey = (picture[0] * 0.25).add_(picture[1] * 0.5).add_(picture[2] * 0.25)
+    linear = (picture - grey).mul_(saturation).add_(grey).mul_(gain).mul_(corner)
+    step = linear.clamp_(0.0, 1.0).sqrt_().mul_(TONES - 1).add_(0.5).to(torch.int32)
+    step += torch.arange(images, device=scene.device, dtype=torch.int32)[:, None] * TONES
+    curve = scene.tensor(c.tone * 255.0 + 0.5).reshape(-1)
+    return curve.index_select(0, step.view(-1)).view(picture.shape)
 
 
 def _noise(scene: Scene) -> Tensor:
-    """(B, H·W·3) of the noise bank, from each image's own place on."""
-    bank = _noise_bank(scene.device)
-    start = torch.as_tensor(scene.shots.noise, device=scene.device)[:, None]
-    places = start + torch.arange(scene.height * scene.width * 3, device=scene.device)
-    return bank[places & (len(bank) - 1)]  # a large picture runs round the bank
+    """(B, 3·H·W) of the noise bank, from each image's own place on."""
+    windows = _noise_windows(scene.device, 3 * scene.height * scene.width)
+    return windows.index_select(0, torch.as_tensor(scene.shots.noise, device=scene.device))
+
+
+@lru_cache(maxsize=4)
+def _noise_windows(device: torch.device, length: int) -> Tensor:
+    """(places, length) view of the bank; a large picture runs round it."""
+    bank = _noise_bank(device)
+    return bank.repeat(2 + length // len(bank))[: len(bank) + length - 1].unfold(0, length, 1)
 
 
 def _blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """(B, H, W, C) smoothed by two passes of three taps per axis; sigma (B,) pixels, up to 1.1."""
-    w = (sigma * sigma * 0.25).clamp(max=0.32)[:, None, None, None]
+    """(…, B, H, W) smoothed by two passes of three taps per axis; sigma (B,) pixels, up to 1.1.
+
+    `x` is overwritten.
+    """
+    w = (sigma * sigma * 0.25).clamp(max=0.32)[:, None, None]
+    rest, near = 1.0 - 2.0 * w, torch.empty_like(x)
     for _ in range(2):
-        for axis in (1, 2):
+        for axis in (-2, -1):
             n = x.shape[axis]
-            index = torch.arange(n, device=x.device)
-            before = x.index_select(axis, (index - 1).clamp(min=0))
-            after = x.index_select(axis, (index + 1).clamp(max=n - 1))
-            x = x + w * (before - x) + w * (after - x)
+            # Sum of both neighbours; a pixel at an edge is its own neighbour.
+            for at, size, before in ((1, n - 2, 0), (0, 1, 0), (n - 1, 1, n - 2)):
+                pair = x.narrow(axis, before, size), x.narrow(axis, min(at + 1, n - 1), size)
+                torch.add(*pair, out=near.narrow(axis, at, size))
+            x.mul_(rest).add_(near.mul_(w))
     return x

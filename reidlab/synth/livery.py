@@ -1,6 +1,7 @@
 """How a vehicle looks: stripes and rims, gaps between doors, reflections, and its shadow.
 
-Like all shading these are element-wise operations that IEEE 754 rounds exactly.
+Like all shading these are element-wise operations that IEEE 754 rounds exactly; a condition is a
+float, 1 or 0.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .elementwise import fraction, less, more
+from .patterns import Pattern, Spots, edge, round_edge
 from .vectors import unit
 from .vehicles import (
     BONNET,
+    ENGINE,
     LETTERS,
     LOGO,
     REFLECTOR,
@@ -29,59 +33,71 @@ if TYPE_CHECKING:
 _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
 
 
-def fraction(x: Tensor) -> Tensor:
-    """x minus the integer below it, elementwise."""
-    return x - torch.floor(x)
+def _stripe(s: Spots) -> Tensor:
+    return edge((s.y - s.up).abs_().neg_().add_(0.5 * s.scale), s)
 
 
-def draw_livery(
-    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, radius: Tensor
-) -> Tensor:
-    """Share of a material's second colour, 0 where its pattern is none of a vehicle's.
-
-    Args:
-        kind: pattern, a constant of `vehicles`; all arguments are elementwise.
-        x, y, z: on paint in the vehicle's frame in metres, elsewhere in the primitive's.
-        marks: scale, and two numbers that say where; what follows is not used.
-        radius: of the primitive.
-    """
-    scale, across, up = marks[0], marks[1], marks[2]
-    stripe = (y - up).abs() < 0.5 * scale
-    bonnet = (x.abs() - across).abs() < 0.5 * scale
-    logo = ((z - across) / 1.6) ** 2 + (y - up) ** 2 < scale**2
-    letters = (fraction(x * 3.3 + across) < 0.6) & (y.abs() < 0.55) & (x.abs() < 0.85)
-    slats = fraction(y * 2.0) < 0.35
-    rim = _rim(across, x / radius, z / radius, up)
-    mix = torch.zeros_like(x)
-    for name, value in (
-        (STRIPE, stripe),
-        (TWO_TONE, y < up),
-        (BONNET, bonnet),
-        (LOGO, logo),
-        (LETTERS, letters),
-        (SLATS, slats),
-        (RIM, rim),
-        (REFLECTOR, y < 0.0),
-    ):
-        mix = torch.where(kind == name, value.to(mix.dtype), mix)
-    return mix
+def _two_tone(s: Spots) -> Tensor:
+    return edge(s.up - s.y, s)
 
 
-def _rim(style: Tensor, x: Tensor, z: Tensor, size: Tensor) -> Tensor:
-    """(F,) bool: metal of a wheel? x and z as shares of its radius."""
-    out = x * x + z * z
-    inside = out < size * size
-    cross = torch.minimum(x.abs(), z.abs()) < 0.10
-    diagonal = torch.minimum((x - z).abs(), (x + z).abs()) < 0.12
-    star = torch.zeros_like(inside)
+def _bonnet(s: Spots) -> Tensor:
+    return edge(s.x.abs().sub_(s.across).abs_().neg_().add_(0.5 * s.scale), s)
+
+
+def _logo(s: Spots) -> Tensor:
+    return round_edge((s.z - s.across).div_(1.6), s.y - s.up, s.scale, s)
+
+
+def _letters(s: Spots) -> Tensor:
+    inked = less(fraction((s.x * 3.3).add_(s.across)), 0.6)
+    return inked.mul_(less(s.y.abs(), 0.55)).mul_(less(s.x.abs(), 0.85))
+
+
+def _slats(s: Spots) -> Tensor:
+    return less(fraction(s.y * 2.0), 0.35)
+
+
+def _engine(s: Spots) -> Tensor:
+    """Warmth that grows towards an end of the vehicle: `up` 1 the front, -1 the rear."""
+    return (s.z * s.up).sub_(s.across).div_(0.5).add_(0.5).clamp_(0.0, 1.0)
+
+
+def _reflector(s: Spots) -> Tensor:
+    return less(s.y, 0.0)
+
+
+def _rim(s: Spots) -> Tensor:
+    """Metal of a wheel: `across` is the style, `up` its radius as a share of the tyre's."""
+    x, z, size, style = s.x / s.radius, s.z / s.radius, s.up, s.across
+    steel, four, eight, six, ring = ((style == i).to(x.dtype) for i in range(5))
+    out = (x * x).add_(z * z)
+    cross = less(torch.minimum(x.abs(), z.abs()), 0.10)
+    diagonal = less(torch.minimum((x - z).abs_(), (x + z).abs_()), 0.12)
+    star = torch.zeros_like(x)
     for a, b in _SPOKES:
-        star = star | ((a * z - b * x).abs() < 0.08)
-    edge = out > (0.80 * size) ** 2
-    hub = out < 0.03
-    metal = torch.ones_like(inside)
-    for index, bars in ((1, cross), (2, cross | diagonal), (3, star), (4, out > 0.30 * size**2)):
-        metal = torch.where(style == index, bars | edge | (hub & (style < 4)), metal)
-    return inside & metal & ~(hub & (style == 0))
+        star = star.maximum(less((z * a).sub_(x * b).abs_(), 0.08))
+    hub = less(out, 0.03)
+    bars = cross.mul_(four + eight).maximum(diagonal.mul_(eight)).maximum(star.mul_(six))
+    bars = bars.maximum(more(out, 0.30 * size.square()).mul_(ring))
+    bars = bars.maximum(hub * (1.0 - ring)).maximum(more(out, (0.80 * size).square()))
+    disc = (1.0 - hub).mul_(steel)  # pressed steel is closed but for its middle
+    return bars.mul_(1.0 - steel).add_(disc).mul_(less(out, size.square()))
+
+
+# Share of a material's second colour. `across` and `up` are two numbers that say where; on paint
+# coordinates are those of the vehicle in metres, elsewhere the primitive's.
+LIVERY: dict[int, Pattern] = {
+    STRIPE: _stripe,
+    TWO_TONE: _two_tone,
+    BONNET: _bonnet,
+    LOGO: _logo,
+    RIM: _rim,
+    LETTERS: _letters,
+    SLATS: _slats,
+    REFLECTOR: _reflector,
+    ENGINE: _engine,
+}
 
 
 def draw_panels(panels: Tensor, point: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -92,20 +108,23 @@ def draw_panels(panels: Tensor, point: list[Tensor]) -> tuple[Tensor, Tensor]:
         point: three coordinates in the vehicle's frame, elementwise like all of this.
 
     Returns:
-        Share of the reflectance that remains, and where windows have posts.
+        Share of the reflectance that remains, and 1 where windows have posts, else 0.
     """
     front, rear, axle, arch, *gaps, belt, trim, first, last, step, half, pixel = panels
     x, y, z = point
-    on_side = x.abs() > half - 0.05
-    reach = torch.minimum((z - front).abs(), (z - rear).abs())
-    in_arch = (reach * reach + (y - axle) ** 2 < arch * arch) & on_side
+    on_side = more(x.abs(), half - 0.05)
+    reach = torch.minimum((z - front).abs_(), (z - rear).abs_()).square_()
+    in_arch = less(reach.add_((y - axle).square_()), arch.square()).mul_(on_side)
     line = torch.zeros_like(x)
     for gap in gaps:  # about two centimetres wide, and never much thinner than a pixel
-        line = torch.maximum(line, 1.0 - (z - gap).abs() / (0.4 * pixel).clamp(min=0.012))
-    line = torch.where(on_side & (y < belt), line * (0.024 / pixel).clamp(max=0.6), 0.0)
-    keep = torch.where(y < trim, 0.10, 1.0 - line)
-    post = (fraction((first - z) / step + 0.04) < 0.08) & (z < first + 0.05) & (z > last - 0.05)
-    return torch.where(in_arch, 0.04, keep), post
+        off = (z - gap).abs_().div_((0.4 * pixel).clamp(min=0.012))
+        line = line.maximum(1.0 - off)
+    line.mul_(on_side).mul_(less(y, belt)).mul_((0.024 / pixel).clamp(max=0.6))
+    keep = 1.0 - line
+    keep.add_((0.10 - keep).mul_(less(y, trim)))
+    keep.add_((0.04 - keep).mul_(in_arch))
+    post = less(fraction((first - z).div_(step).add_(0.04)), 0.08)
+    return keep, post.mul_(less(z, first + 0.05)).mul_(more(z, last - 0.05))
 
 
 def reflect(
@@ -123,27 +142,29 @@ def reflect(
         The share that is mirrored here, and the three colours of what is.
     """
     to_sun, sun, sky, ground = light[:3], light[3:6], light[6:9], light[9:12]
-    size = torch.sqrt(_dot(ahead, ahead))
-    facing = (-_dot(ahead, normal) / size).clamp(0.0, 1.0)
-    mirrored = [a / size + 2.0 * facing * n for a, n in zip(ahead, normal, strict=True)]
+    near = _dot(ahead, ahead).sqrt_().reciprocal_()
+    facing = _dot(ahead, normal).mul_(near).neg_().clamp_(0.0, 1.0)
+    twice = facing * 2.0
+    mirrored = [(a * near).add_(twice * n) for a, n in zip(ahead, normal, strict=True)]
     # Schlick's approximation of Fresnel's law, whose fifth power keeps to multiplications.
-    grazing = (1.0 - facing) * (1.0 - facing)
-    rise = 0.4 * grazing * grazing * (1.0 - facing)
-    share = torch.where(mirror > 0, mirror + (1.0 - mirror) * rise, 0.0)
-    glint = _dot(mirrored, list(to_sun)).clamp(min=0.0)
+    grazing = 1.0 - facing
+    fifth = (grazing * grazing).square_().mul_(grazing)
+    share = fifth.mul_(0.4 * (1.0 - mirror)).add_(mirror).mul_(more(mirror, 0.0))
+    glint = _dot(mirrored, list(to_sun)).clamp_(min=0.0)
     for _ in range(6):  # to the 64th power
-        glint = glint * glint
-    above = (0.5 + 6.0 * mirrored[1]).clamp(0.0, 1.0)
+        glint.mul_(glint)
+    above = (mirrored[1] * 6.0).add_(0.5).clamp_(0.0, 1.0)
+    climb = mirrored[1].clamp(min=0.0).mul_(-0.9).add_(1.9)  # the sky is brightest at its edge
     around = []
     for k in range(3):
-        high = sky[k] * (1.9 - 0.9 * mirrored[1].clamp(min=0.0)) + 0.25 * sun[k]
         low = 0.35 * (ground[k] + 0.5 * sun[k])
-        around.append(low + above * (high - low) + 2.5 * glint * sun[k])
+        high = (climb * sky[k]).add_(0.25 * sun[k] - low).mul_(above)
+        around.append(high.add_(low).add_(glint * (2.5 * sun[k])))
     return share, around
 
 
 def _dot(a: list[Tensor], b: list[Tensor]) -> Tensor:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return (a[0] * b[0]).add_(a[1] * b[1]).add_(a[2] * b[2])
 
 
 def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,25 +177,31 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor
     c, coach = scene.cameras, scene.coach
     assert coach is not None
     flatness = np.sqrt(np.maximum(1 - c.sun[:, 1] ** 2, 1e-9))
-    height = 0.86 * scene.people.height  # the cabin is smaller than the body
+    height = 0.86 * coach.height  # the cabin is smaller than the body
     reach = np.minimum(height * flatness / np.maximum(c.sun[:, 1], 0.2), 1.6 * height)
     flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
     to_sun = [
         (coach.cos * flat[:, 0] - coach.sin * flat[:, 2]) * reach,
         (coach.sin * flat[:, 0] + coach.cos * flat[:, 2]) * reach,
     ]
-    columns = (scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
-               *to_sun, reach)  # fmt: skip
-    rx, rz, cos, sin, wide, long, sx, sz, way = (scene.tensor(v)[:, None, None] for v in columns)
-    px, pz = cos * (x - rx) - sin * (z - rz), sin * (x - rx) + cos * (z - rz)
+    a_step = [1.0 / np.where(np.abs(way) < 1e-3, 1e-3, way) for way in to_sun]
+    rx, rz, cos, sin, wide, long, sx, sz, way = scene.columns(
+        scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
+        *a_step, 2.0 * reach,
+    )  # fmt: skip
+    x, z = x.sub_(rx), z.sub_(rz)
+    px, pz = (x * cos).sub_(z * sin), (x * sin).add_(z * cos)
     enter, leave = torch.zeros_like(px), torch.ones_like(px)
     for place, step, half in ((px, sx, wide), (pz, sz, long)):
-        step = torch.where(step.abs() < 1e-3, 1e-3, step)
-        one, two = (-half - place) / step, (half - place) / step
-        enter = torch.maximum(enter, torch.minimum(one, two))
-        leave = torch.minimum(leave, torch.maximum(one, two))
-    cast = ((leave - enter) * way / 0.5).clamp(0.0, 1.0)
-    ox, oz = ((p.abs() - 0.94 * half).clamp(min=0.0) for p, half in ((px, wide), (pz, long)))
-    near = (1.0 - (ox * ox + oz * oz) / 0.42).clamp(min=0.0)
-    hidden = near * near
-    return (1.0 - 0.9 * cast) * (1.0 - 0.7 * hidden), (1.0 - 0.2 * cast) * (1.0 - 0.8 * hidden)
+        one, two = (-half - place).mul_(step), (half - place).mul_(step)
+        enter = enter.maximum(one.minimum(two))
+        leave = leave.minimum(one.maximum(two))
+    cast = leave.sub_(enter).mul_(way).clamp_(0.0, 1.0)
+    ox, oz = (
+        p.abs_().sub_(0.94 * half).clamp_(min=0.0).square_() for p, half in ((px, wide), (pz, long))
+    )
+    hidden = ox.add_(oz).mul_(-1.0 / 0.42).add_(1.0).clamp_(min=0.0).square_()
+    dark = scene.columns(np.where(c.thermal, 0.0, -1.0))[0]  # warmth casts no shadow
+    cast, hidden = cast.mul_(dark), hidden.mul_(dark)
+    sun = (cast * 0.9).add_(1.0).mul_((hidden * 0.7).add_(1.0))
+    return sun, cast.mul_(0.2).add_(1.0).mul_(hidden.mul_(0.8).add_(1.0))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .draws import PERSON, Array, Draws
-from .styles import COLOURS, COMMON, PATTERNS, STYLES
+from .styles import COLOURS, COMMON, PATTERNS, STYLES, Style
 from .subject import Flag, Index, Subject, linear
 
 # Materials a person carries; the renderer colours each body part by one of them.
@@ -29,6 +29,15 @@ _SKIN = np.array([(52, 36, 30), (84, 58, 44), (118, 80, 58), (152, 106, 78), (18
 _HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 120, 74),
                   (150, 148, 146), (120, 52, 32)], dtype=np.float64)  # fmt: skip
 _HAIR_WEIGHTS = (5.0, 3.0, 2.0, 1.4, 0.9, 0.7, 0.3)
+
+# What is radiated in the far infrared, as linear light. Least and most per kind of top, in the
+# order of TOPS: thin cloth is warmed by the skin, a coat is not.
+_CLOTH_WARMTH = np.array([(0.30, 0.24, 0.15, 0.12, 0.09, 0.28),
+                          (0.46, 0.40, 0.26, 0.23, 0.18, 0.44)])  # fmt: skip
+_BODY_WARMTH = {
+    SKIN: (0.55, 0.68), FACE: (0.60, 0.74), HAIR: (0.20, 0.30), SHOES: (0.10, 0.26),
+    SOLE: (0.08, 0.14), BACKPACK: (0.05, 0.13), BAG: (0.04, 0.12),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,15 +63,23 @@ class People(Subject):
     skin_tone: Array  # (N,) 0 dark … 1 light
 
     shine = np.where(np.arange(len(MATERIALS)) == SHOES, 1.0, 0.0)
+    # Cloth creases, skin and shoes hardly do.
+    crease = np.where(
+        np.isin(np.arange(len(MATERIALS)), (SKIN, HAIR, FACE, SHOES, SOLE, HAT)), 0.04, 0.13
+    )
 
 
-def palette_weights(size: int, exponent: float) -> Array:
-    """Weights of the first `size` wardrobe colours; `exponent` 0: common ones are no likelier."""
-    names = list(COLOURS)[: min(size, len(COLOURS))]
-    return np.array([COMMON.get(name, 0.6) ** exponent for name in names])
+def palette_weights(size: int, law: Style) -> Array:
+    """Weights of the first `size` wardrobe colours where `law` holds."""
+    return np.array([
+        COMMON.get(name, 0.6) ** law.common_colours * (3.0 if name in law.favourites else 1.0)
+        for name in list(COLOURS)[:size]
+    ])  # fmt: skip
 
 
-def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detail: float) -> People:
+def sample_people(
+    seed: int, pids: list[int], *, style: str, palette: int, detail: float, thermal: bool = False
+) -> People:
     """Draw people `pids` of the world `seed`.
 
     Args:
@@ -71,6 +88,7 @@ def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detai
         style: domain, a key of `STYLES`.
         palette: how many wardrobe colours exist in this world.
         detail: multiplies the size of stripes, checks, logos and prints.
+        thermal: `infrared` is the warmth that a material radiates, not the light it reflects.
     """
     law, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
     m = len(MATERIALS)
@@ -87,7 +105,7 @@ def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detai
     }  # fmt: skip
     columns["backpack"] &= ~((columns["top"] == 4) & columns["bag"])  # a coat and a bag are enough
     wardrobe = np.array([COLOURS[name] for name in COLOURS], dtype=np.float64)
-    weights = palette_weights(palette, law.common_colours)
+    weights = palette_weights(palette, law)
     first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.where(second == first, (second + 1) % len(weights), second)
@@ -97,12 +115,14 @@ def sample_people(seed: int, pids: list[int], *, style: str, palette: int, detai
     _dress(columns, first, second, d, law.plain)
     colour, colour2 = linear(wardrobe[first]), linear(wardrobe[second])
     _fix_body_colours(columns, colour, colour2, reflect, contrast, d)
+    if thermal:
+        reflect, contrast = _warmth(columns, d)
     columns["scale"] = columns["scale"] * detail
     names = first.copy()
     names[:, [SKIN, HAIR, FACE]] = -1
     return People(
         **columns, colour=colour, colour2=colour2, infrared=reflect,
-        infrared2=np.clip(reflect + contrast, 0.08, 0.92), colour_name=names,
+        infrared2=np.clip(reflect + contrast, 0.04, 0.92), colour_name=names,
     )  # fmt: skip
 
 
@@ -170,9 +190,9 @@ def _fix_body_colours(
     contrast[:, SLEEVE] = np.where(sleeve_follows, contrast[:, TOP], contrast[:, SLEEVE])
     dress = columns["top"] == 5
     reflect[dress, BOTTOM], contrast[dress, BOTTOM] = reflect[dress, TOP], contrast[dress, TOP]
-    for material, shade in ((SKIN, 0.52), (FACE, 0.52), (HAIR, 0.22), (SOLE, 0.5)):
+    for material, shade in ((SKIN, 0.62), (FACE, 0.62), (HAIR, 0.20), (SOLE, 0.5)):
         reflect[:, material] = d.around(np.full(n, shade), 0.04)
-        contrast[:, material] = -0.15
+        contrast[:, material] = -0.5 * shade
     # Fabrics are not flat paint: a small shift of hue and value tells two navy shirts apart.
     for material in (TOP, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF):
         shift = np.stack([d.around(1.0, 0.18) for _ in range(2)], axis=1)
@@ -182,3 +202,24 @@ def _fix_body_colours(
             dyed = colour[sleeve_follows, SLEEVE] * tone[sleeve_follows]
             colour[sleeve_follows, SLEEVE] = np.clip(dyed, 0.004, 0.9)
     colour[dress, BOTTOM] = colour[dress, TOP]
+
+
+def _warmth(columns: dict[str, Any], d: Draws) -> tuple[Array, Array]:
+    """(N, M) what each material radiates in the far infrared, and how much its pattern adds.
+
+    Skin is warmest; a coat keeps the warmth inside, what is carried has that of the air. A dye
+    radiates nothing, so patterns are gone, but an open top shows the warmer shirt below.
+    """
+    n, top = len(columns["top"]), columns["top"]
+    low, high = _CLOTH_WARMTH[:, top]
+    warmth = np.stack([d.uniform(0.12, 0.34) for _ in MATERIALS], axis=1)
+    warmth[:, TOP] = d.uniform(low, high)
+    warmth[:, SLEEVE] = warmth[:, TOP] * d.uniform(0.85, 1.1)
+    dress = top == 5
+    warmth[dress, BOTTOM] = warmth[dress, TOP]
+    for material, (least, most) in _BODY_WARMTH.items():
+        warmth[:, material] = d.uniform(np.full(n, least), np.full(n, most))
+    contrast = np.zeros_like(warmth)
+    below = d.uniform(0.08, 0.18)
+    contrast[:, TOP] = np.where(columns["pattern"][:, TOP] == OPEN, below, 0.0)
+    return warmth, contrast

@@ -15,16 +15,18 @@ from . import raycast
 from .backdrop import paint
 from .cameras import Cameras
 from .film import develop
-from .raycast import NOTHING, SLOTS, TILE
+from .passers import Walks
+from .people import People
+from .raycast import TILE
 from .scene import Scene
 from .shading import shade_pixels
 from .shots import Shots
 from .stage import Stage
 from .subject import Subject
 
-# Images cast together: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
-_GROUP = {"cpu": 8}
-_LARGE_GROUP = 64
+# Pixels rendered at once: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
+_GROUP = {"cpu": 8 * 192 * 96}
+_LARGE_GROUP = 256 * 192 * 96
 
 Bytes = NDArray[np.uint8]
 
@@ -35,6 +37,7 @@ def render(
     shots: Shots,
     resolution: tuple[int, int],
     device: str | torch.device = "cpu",
+    passers: tuple[People, Walks] | None = None,
 ) -> tuple[Bytes, Bytes]:
     """Render N images: row i shows `people[i]` seen by `cameras[i]`.
 
@@ -44,38 +47,44 @@ def render(
         shots: N rows.
         resolution: (height, width) in pixels, multiples of four.
         device: where the rays are cast; bytes are promised to be equal on one device.
+        passers: who else is in some of the images, and where.
 
     Returns:
         Images (N, height, width, 3) and part labels (N, height, width), both uint8.
     """
     device = torch.device(device)
+    (height, width), count = resolution, len(people)
     stage = Stage(people, cameras, shots, resolution)
-    group = _GROUP.get(device.type, _LARGE_GROUP)
-    pairs = [
-        _render_group(Scene(stage, slice(start, start + group), device))
-        for start in range(0, len(people), group)
-    ]
-    images, masks = zip(*pairs, strict=True)
-    return np.concatenate(images), np.concatenate(masks)
+    parts = [(np.arange(count), stage)]
+    if passers is not None:  # images with somebody else have twice the primitives: apart
+        others, walks = passers
+        alone = np.delete(np.arange(count), walks.rows)
+        company = stage.take(walks.rows).joined(others, walks)
+        parts = [(alone, stage.take(alone)), (walks.rows, company)]
+    images = np.empty((count, height, width, 3), np.uint8)
+    masks = np.empty((count, height, width), np.uint8)
+    group = max(1, _GROUP.get(device.type, _LARGE_GROUP) // (height * width))
+    for rows, part in parts:
+        if not len(rows):
+            continue
+        scene = Scene(part, device)
+        for start in range(0, len(rows), group):
+            here = slice(start, start + group)
+            images[rows[here]], masks[rows[here]] = _render_group(scene.take(here))
+    return images, masks
 
 
 def _render_group(scene: Scene) -> tuple[Bytes, Bytes]:
-    keys = raycast.visible(scene.rays, scene.shapes, scene.frames)  # (B, tiles, 64)
-    half = TILE // 2
-    # (B, tiles, 64) samples -> (pixels, 4): the four samples of a pixel side by side.
-    quads = keys.reshape(*keys.shape[:2], half, 2, half, 2).permute(0, 1, 2, 4, 3, 5).reshape(-1, 4)
-    colour, cover = shade_pixels(scene, quads)
-    front, cover = _to_picture(scene, colour), _to_picture(scene, cover)[..., None]
-    picture = front + (1.0 - cover) * paint(scene)
-    nearest = quads[:, 0]  # the first of the four samples names the part
-    slot = torch.where(nearest == NOTHING, 0, nearest & (SLOTS - 1)).to(torch.int64)
-    label = torch.where(nearest == NOTHING, 0, scene.part[slot])
-    mask = _to_picture(scene, label).to(torch.uint8)
-    return develop(scene, picture).cpu().numpy(), mask.cpu().numpy()
+    sight = raycast.visible(scene.rays, scene.shapes, scene.frames)
+    picture, cover = shade_pixels(scene, sight)
+    picture.add_(paint(scene).mul_(1.0 - cover))
+    return develop(scene, picture).cpu().numpy(), _labels(scene, sight.keys).cpu().numpy()
 
 
-def _to_picture(scene: Scene, x: Tensor) -> Tensor:
-    """(pixels, …) in the order of tiles to (B, height, width, …)."""
+def _labels(scene: Scene, keys: Tensor) -> Tensor:
+    """(B, height, width) part that the first of each pixel's four samples sees."""
     half = TILE // 2
-    x = x.reshape(-1, scene.height // half, scene.width // half, half, half, *x.shape[1:])
-    return x.transpose(2, 3).reshape(-1, scene.height, scene.width, *x.shape[5:])
+    first = keys.view(half, 2, half, 2, -1)[:, 0, :, 0].flatten()
+    label = scene.part.index_select(0, raycast.slot_of(first))
+    label = label.reshape(half, half, -1, scene.height // half, scene.width // half)
+    return label.permute(2, 3, 0, 4, 1).reshape(-1, scene.height, scene.width)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import raycast
-from .body import OCCLUDER
+from .body import OCCLUDER, Solid
 from .cameras import CLUTTER
 from .draws import Array
 from .raycast import SLOTS, Rays, Shapes
@@ -28,79 +30,138 @@ class Boxes(NamedTuple):
     half: Array  # (B, K, 3)
     turn: Array  # (B, K, 3, 3) scene to box
     present: NDArray[np.bool_]  # (B, K)
-    colour: Array  # (B, K, 3)
+    colour: Array  # (B, K, 6) two colours
+    pattern: NDArray[np.int64]  # (B, K)
+    scale: Array  # (B, K) of the pattern
     part: NDArray[np.int64]  # (K,)
 
 
+@dataclass
+class Coach:
+    """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
+
+    cos: Array  # (B,) of the direction of travel
+    sin: Array
+    height: Array  # (B,) m
+    footprint: Array  # (B, 2) half width and half length, m
+    panels: Tensor  # (B, 14) what is drawn on the paint, see `livery.draw_panels`
+    mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
+
+
+_Table = TypeVar("_Table", Rays, Shapes, Coach)
+
+
+def _cut(table: _Table, rows: slice) -> _Table:
+    """The images `rows` of a table whose columns are arrays or tensors; numbers stay."""
+    columns: dict[str, Any] = {
+        name: value if isinstance(value, int) else value[rows]
+        for name, value in vars(table).items()
+    }
+    return type(table)(**columns)
+
+
+# What a scene has of each image, beside cameras, shots, rays, shapes and coach.
+_PER_IMAGE = ("root", "frames", "colours", "pattern", "body_frame", "marks", "torso", "light")
+
+
 class Scene:
-    """The images `rows` of `stage`; primitives come first and boxes after them, `slots` in all.
+    """The images of `stage`; its primitives come first and boxes after them, `slots` in all.
 
     Args:
-        stage: N images.
-        rows: which of them.
+        stage: B images, at least one.
         device: where the tensors live.
     """
 
-    def __init__(self, stage: Stage, rows: slice, device: torch.device) -> None:
+    def __init__(self, stage: Stage, device: torch.device) -> None:
         self.device, (self.height, self.width) = device, stage.resolution
-        index = np.arange(len(stage.people))[rows]
-        self.cameras, self.shots = stage.cameras.take(index), stage.shots.take(rows)
-        self.people = stage.people.take(index)
-        self.root = stage.root[rows]
-        cx, cy, hx, hy = stage.window[rows].T[..., None]
+        self.cameras, self.shots = stage.cameras, stage.shots
+        self.root, self.passer_root = stage.root, stage.passer_root
+        cx, cy, hx, hy = stage.window.T[..., None]
         step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
-        right, up = stage.right[rows], stage.up[rows]
-        start = stage.forward[rows] + (cx - hx + 0.5 * step[0]) * right
+        right, up = stage.right, stage.up
+        start = stage.forward + (cx - hx + 0.5 * step[0]) * right
         start = start + (cy + hy - 0.5 * step[1]) * up
         self.rays = Rays(
-            origin=self.tensor(stage.eye[rows]), start=self.tensor(start),
+            origin=self.tensor(stage.eye), start=self.tensor(start),
             right=self.tensor(right * step[0]), down=self.tensor(-up * step[1]),
             columns=2 * self.width, rows=2 * self.height,
         )  # fmt: skip
-        boxes = _boxes(self, stage.eye[rows])
+        boxes = _boxes(self, stage.eye)
         self.slots = stage.shapes.part.size + boxes.part.size
-        assert self.slots <= SLOTS
-        self.shapes = _shapes(self, stage, rows, boxes, _Lens(stage, rows, step))
-        self.part = self.tensor(np.concatenate([stage.shapes.part, boxes.part]))  # (slots,)
+        assert self.slots < SLOTS  # the last number means: nothing
+        self.shapes = _shapes(self, stage, boxes, _Lens(stage, step))
+        part = np.zeros(SLOTS, np.uint8)
+        part[: self.slots] = np.concatenate([stage.shapes.part, boxes.part])
+        self.part = self.tensor(part)  # (SLOTS,) label; zero where there is nothing
         self.frames = raycast.canonical_rays(self.rays, self.shapes)
-        self._materials(stage, rows, boxes)
-        self.torso = self._torso(stage.cos[rows], stage.sin[rows])
-        self.coach = Coach(self, stage, rows) if stage.shapes.solid else None
+        offset = self.root - stage.eye
+        span = 2 * stage.window[:, 3] / self.height * np.sqrt(dot(offset, offset))
+        self._materials(stage, boxes, span)
+        self.torso = self._torso(stage.cos, stage.sin)
+        self.coach = self._coach(stage, stage.shapes.solid, span) if stage.shapes.solid else None
+        c = self.cameras
+        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.lamp[:, None])
+        self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
+
+    def take(self, rows: slice) -> Scene:
+        """The images `rows` of this scene, without a copy."""
+        part = copy(self)
+        for name in _PER_IMAGE:
+            setattr(part, name, getattr(self, name)[rows])
+        if self.passer_root is not None:
+            part.passer_root = self.passer_root[rows]
+        part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
+        part.rays, part.shapes = _cut(self.rays, rows), _cut(self.shapes, rows)
+        part.coach = self.coach and _cut(self.coach, rows)
+        return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
         """`value` on the device; floats become float32."""
         kind = torch.float32 if value.dtype.kind == "f" else None
         return torch.as_tensor(np.ascontiguousarray(value), dtype=kind, device=self.device)
 
-    def _materials(self, stage: Stage, rows: slice, boxes: Boxes) -> None:
-        """Per primitive: two colours, pattern, scale and place, picked by modality."""
-        p, dark = self.people, self.cameras.infrared[:, None, None]
-        material = stage.shapes.material[rows].astype(np.int64)
-        image = np.arange(len(material))[:, None]
+    def columns(self, *values: Array) -> Tensor:
+        """K arrays (B,) as a (K, B, 1) tensor, sent to the device in one piece."""
+        return self.tensor(np.stack(values))[..., None]
+
+    def planes(self, value: Array) -> Tensor:
+        """(B, 3) as a (3, B, 1) tensor."""
+        return self.tensor(value.T)[..., None]
+
+    def _materials(self, stage: Stage, boxes: Boxes, span: Array) -> None:
+        """Per primitive: two colours, pattern, scale and place, picked by modality.
+
+        Args:
+            stage: B images.
+            boxes: what else stands there.
+            span: (B,) metres that a pixel spans at the person: how soft a pattern's edges are.
+        """
+        p, dark = stage.people, self.cameras.infrared[:, None, None]
+        material = stage.shapes.material.astype(np.int64)
+        image, kind = np.arange(len(material))[:, None], material % len(p.shine)
         n, k = boxes.present.shape
-        grey = boxes.colour.mean(axis=2, keepdims=True)
-        box = np.where(dark, 0.3 + 0.5 * grey, boxes.colour)
 
         def colours(visible: Array, infrared: Array) -> Array:
-            person = np.where(dark, infrared[image, material][..., None], visible[image, material])
-            return np.concatenate([person, box], axis=1)
+            return np.where(dark, infrared[image, material][..., None], visible[image, material])
 
         def per_slot(person: NDArray[Any], filler: NDArray[Any]) -> NDArray[Any]:
             return np.concatenate([person, filler], axis=1)
 
         pair = colours(p.colour, p.infrared), colours(p.colour2, p.infrared2)
-        self.colours = self.tensor(np.concatenate(pair, axis=-1)).reshape(-1, 6)
-        pattern = per_slot(p.pattern[image, material], np.zeros((n, k), np.int64))
-        self.pattern = self.tensor(pattern.reshape(-1))
-        no = np.zeros((n, k), bool)
+        both = per_slot(np.concatenate(pair, axis=-1), boxes.colour)
+        self.colours = self.tensor(both)  # (B, slots, 6)
+        self.pattern = self.tensor(per_slot(p.pattern[image, material], boxes.pattern))
+        none = np.zeros((n, k))
         on_body = np.broadcast_to(stage.shapes.torso_frame, material.shape)
-        self.body_frame = self.tensor(per_slot(on_body, no).reshape(-1))
-        scale = per_slot(p.scale[image, material], np.ones((n, k)))
+        self.body_frame = self.tensor(per_slot(on_body, none).astype(float))  # (B, slots)
         place = per_slot(p.offset[image, material], np.zeros((n, k, 2)))
-        height = np.broadcast_to(p.height[:, None], scale.shape)
-        shine = per_slot(p.shine[material], np.zeros((n, k)))
-        marks = np.stack([scale, place[..., 0], place[..., 1], height, shine], axis=-1)
-        self.marks = self.tensor(marks).reshape(-1, 5)
+        height, pixel = (np.broadcast_to(v[:, None], material.shape) for v in (p.height, span))
+        marks = (
+            per_slot(p.scale[image, material], boxes.scale), place[..., 0], place[..., 1],
+            per_slot(height, none), per_slot(pixel, span[:, None] / boxes.half[..., 1]),
+            per_slot(p.shine[kind], none), per_slot(p.crease[kind], none),
+        )  # fmt: skip
+        self.marks = self.tensor(np.stack(marks, axis=-1))  # (B, slots, 7)
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""
@@ -111,45 +172,29 @@ class Scene:
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-
-class Coach:
-    """What only vehicles need: their place on the floor, what their paint shows and mirrors.
-
-    Args:
-        scene: B images of vehicles.
-        stage: where they come from.
-        rows: which of the stage.
-    """
-
-    def __init__(self, scene: Scene, stage: Stage, rows: slice) -> None:
-        solid = stage.shapes.solid
-        assert solid is not None
-        self.cos, self.sin = stage.cos[rows], stage.sin[rows]
-        self.footprint = solid.footprint[rows]
-        depth = np.sqrt(dot(stage.root[rows] - stage.eye[rows], stage.root[rows] - stage.eye[rows]))
-        pixel = 2 * stage.window[rows, 3] * depth / scene.height  # m
-        panels = [solid.panels[rows], self.footprint[:, :1], pixel[:, None]]
-        self.panels = scene.tensor(np.concatenate(panels, axis=1))
-        mirror = np.zeros((len(pixel), scene.slots))
-        material = stage.shapes.material[rows].astype(np.int64)
-        assert scene.people.mirror is not None
-        mirror[:, : material.shape[1]] = scene.people.mirror[material]
-        self.mirror = scene.tensor(mirror.reshape(-1))
-        c = scene.cameras
-        lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour)
-        self.light = scene.tensor(np.concatenate(lights, axis=1))  # (B, 12)
+    def _coach(self, stage: Stage, solid: Solid, span: Array) -> Coach:
+        p, material = stage.people, stage.shapes.material.astype(np.int64)
+        panels = [solid.panels, solid.footprint[:, :1], span[:, None]]
+        mirror = np.zeros((len(span), self.slots))
+        assert p.mirror is not None
+        # What is seen is light that comes from the sky, not warmth.
+        mirror[:, : material.shape[1]] = p.mirror[material] * ~self.cameras.thermal[:, None]
+        return Coach(
+            cos=stage.cos, sin=stage.sin, height=p.height, footprint=solid.footprint,
+            panels=self.tensor(np.concatenate(panels, axis=1)), mirror=self.tensor(mirror),
+        )  # fmt: skip
 
 
 class _Lens:
     """From the scene to sample columns and rows of the picture."""
 
-    def __init__(self, stage: Stage, rows: slice, step: tuple[Array, Array]) -> None:
-        self.stage, self.rows, self.step = stage, rows, step
+    def __init__(self, stage: Stage, step: tuple[Array, Array]) -> None:
+        self.stage, self.step = stage, step
 
     def samples(self, points: Array) -> tuple[Array, Array, Array]:
         """(B, K, 3) scene points to sample column, sample row and depth, each (B, K)."""
-        x, y, depth = self.stage.project(points, self.rows)
-        cx, cy, hx, hy = self.stage.window[self.rows].T[..., None]
+        x, y, depth = self.stage.project(points)
+        cx, cy, hx, hy = self.stage.window.T[..., None]
         return (x - (cx - hx)) / self.step[0], ((cy + hy) - y) / self.step[1], depth
 
 
@@ -169,29 +214,35 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     matrix = np.zeros((*cos.shape, 3, 3))
     matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
     matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
+
+    def also_occluders(boxes: NDArray[Any]) -> NDArray[Any]:  # they look as the first boxes do
+        return np.concatenate([boxes, boxes[:, :OCCLUDERS]], axis=1)
+
     return Boxes(
         centre=np.stack(centre, axis=1),
         half=np.stack(half, axis=1),
         turn=matrix,
         present=np.concatenate([c.box_present, occluder[:, :, 0] > 0], axis=1),
-        colour=np.concatenate([c.box_colour, c.box_colour[:, :OCCLUDERS]], axis=1),
+        colour=also_occluders(np.concatenate([c.box_colour, c.box_colour2], axis=2)),
+        pattern=also_occluders(c.box_pattern),
+        scale=also_occluders(c.box_scale),
         part=np.array([0] * CLUTTER + [OCCLUDER] * OCCLUDERS),
     )
 
 
-def _shapes(scene: Scene, stage: Stage, rows: slice, boxes: Boxes, lens: _Lens) -> Shapes:
+def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
     """Cones and boxes side by side in the slots."""
     s = stage.shapes
     n, k = boxes.present.shape
     one = np.ones((n, k))
-    matrix, length = _cone_frames(s.a[rows], s.b[rows], s.forward[rows], s.squash[rows])
-    bounds, segment = _cone_bounds(stage, rows, lens)
+    matrix, length = _cone_frames(s.a, s.b, s.forward, s.squash)
+    bounds, segment = _cone_bounds(stage, lens)
     everywhere = np.broadcast_to(np.array([0.0, 0.0, 0.0, 0.0, 1e5]), (n, k, 5))
     solid = np.zeros(length.shape, bool)
     if s.solid:  # some slots hold boxes
-        solid, edges = s.solid.box[rows], s.solid.edges[rows]
+        solid, edges = s.solid.box, s.solid.edges
         matrix[solid], length[solid] = _inverse(edges[solid]), 1.0
-        x, y = (v.reshape(*solid.shape, 8) for v in lens.samples(_corners(s.a[rows], edges))[:2])
+        x, y = (v.reshape(*solid.shape, 8) for v in lens.samples(_corners(s.a, edges))[:2])
         sides = np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
         bounds[solid], segment[solid] = sides[solid], everywhere[0, 0]
 
@@ -200,16 +251,16 @@ def _shapes(scene: Scene, stage: Stage, rows: slice, boxes: Boxes, lens: _Lens) 
 
     return Shapes(
         matrix=join(matrix, boxes.turn / boxes.half[..., None]),
-        anchor=join(s.a[rows], boxes.centre),
+        anchor=join(s.a, boxes.centre),
         length=join(length, one),
-        ra=join(s.ra[rows], one),
-        rb=join(s.rb[rows], one),
-        low=join(s.low[rows], np.full((n, k), -1.0)),
-        high=join(s.high[rows], np.full((n, k), 2.0)),
+        ra=join(s.ra, one),
+        rb=join(s.rb, one),
+        low=join(s.low, np.full((n, k), -1.0)),
+        high=join(s.high, np.full((n, k), 2.0)),
         is_box=join(solid, one > 0),
         bounds=join(bounds, _box_bounds(boxes, lens)),
         segment=join(segment, everywhere),
-        present=join(s.present[rows], boxes.present),
+        present=join(s.present, boxes.present),
     )
 
 
@@ -240,12 +291,12 @@ def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Arr
     return np.stack([x / squash[..., :1], y, z / squash[..., 1:]], axis=-2), length
 
 
-def _cone_bounds(stage: Stage, rows: slice, lens: _Lens) -> tuple[Array, Array]:
+def _cone_bounds(stage: Stage, lens: _Lens) -> tuple[Array, Array]:
     """Where a cone may appear: bounds (B, S, 4) and segment (B, S, 5), in samples."""
     s, ends = stage.shapes, []
-    for end, radius in ((s.a[rows], s.ra[rows]), (s.b[rows], s.rb[rows])):
+    for end, radius in ((s.a, s.ra), (s.b, s.rb)):
         x, y, depth = lens.samples(end)
-        reach = radius * np.maximum(s.squash[rows].max(axis=2), 1.0) / depth * 1.06
+        reach = radius * np.maximum(s.squash.max(axis=2), 1.0) / depth * 1.06
         ends.append((x, y, reach / lens.step[0], reach / lens.step[1]))
     (x0, y0, rx0, ry0), (x1, y1, rx1, ry1) = ends
     across = [np.minimum(x0 - rx0, x1 - rx1), np.maximum(x0 + rx0, x1 + rx1)]

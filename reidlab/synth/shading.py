@@ -1,211 +1,173 @@
-"""What colour has a point on a person or a box? Normal, pattern, light."""
+"""What colour has a point on a person or a box? Normal, pattern, light.
+
+Arrays are (pixels of a tile, pieces): what belongs to a primitive is a vector along the last axis.
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .livery import draw_livery, draw_panels, fraction, reflect
-from .people import (
-    CHECK,
-    FACE_PATTERN,
-    H_STRIPES,
-    LOGO,
-    OPEN,
-    PRINT,
-    SIDE,
-    STRANDS,
-    TWO_TONE,
-    V_STRIPES,
-)
-from .raycast import NOTHING, SLOTS, TILE
+from .elementwise import less, triangle
+from .livery import LIVERY, draw_panels, reflect
+from .patterns import CLOTHES, Spots, draw
+from .raycast import TILE, Pieces, Sight, nearness_of
 from .scene import Scene
 from .vehicles import PILLARS
 
+_HALF = TILE // 2  # pixels along the side of a tile
+# Light is summed in whole numbers, so that it does not matter which primitive comes first.
+_UNIT = 2.0**20
+_PATTERNS = CLOTHES | LIVERY
 
-def _triangle(x: Tensor) -> Tensor:
-    """A wave of period 1 between -1 and 1 without a transcendental function."""
-    return (fraction(x) - 0.5).abs() * 4.0 - 1.0
+
+def lamplight(reach: Tensor, depth: Tensor) -> Tensor:
+    """Light of a lamp at the lens that is full at `reach` m; 1.0 where that is 0: there is none."""
+    light = (reach * reach / (depth * depth)).clamp_(max=1.5)
+    return light.sub_(1.0).mul_(reach.sign()).add_(1.0)
 
 
-def shade_pixels(scene: Scene, quads: Tensor) -> tuple[Tensor, Tensor]:
+def shade_pixels(scene: Scene, sight: Sight) -> tuple[Tensor, Tensor]:
     """Colour and coverage per pixel.
 
     A pixel is shaded once per primitive that its four samples see, weighted by how many see it.
 
     Args:
         scene: B images.
-        quads: (pixels, 4) keys of `raycast.visible`, the four samples of a pixel side by side.
+        sight: what their samples see.
 
     Returns:
-        (pixels, 3) colour times coverage, and (pixels,) coverage in 0..1.
+        (3, B, height·width) colour times coverage, and (B, height·width) coverage in 0..1.
     """
-    seen = (quads != NOTHING).any(dim=1).nonzero().squeeze(1)  # pixels with something in front
-    first, share = _distinct(quads[seen])
-    chosen = first.reshape(-1).nonzero().squeeze(1)
-    sample = seen[chosen // 4] * 4 + chosen % 4
-    shaded = _shade(scene, quads.reshape(-1)[sample], sample)
-    quarters = torch.zeros(4 * len(seen), 3, device=quads.device)
-    quarters.index_copy_(0, chosen, shaded * share.reshape(-1)[chosen, None])
-    q = quarters.reshape(-1, 4, 3)
-    colour = torch.zeros(len(quads), 3, device=quads.device)
-    colour.index_copy_(0, seen, q[:, 0] + q[:, 1] + q[:, 2] + q[:, 3])
-    cover = torch.zeros(len(quads), device=quads.device)
-    return colour, cover.index_copy_(0, seen, (first * share).sum(dim=1))
+    images, pixels = len(scene.cameras), scene.height * scene.width
+    place, share = _places(sight.pieces)
+    colour = _shade(scene, sight.pieces.which, place)
+    share = share.mul_(_UNIT)
+    whole = torch.cat([colour.mul_(share), share[None]]).to(torch.int32)
+    total = torch.zeros((4, images * pixels), dtype=torch.int32, device=scene.device)
+    total.scatter_add_(1, _pixels(scene, sight.pieces).expand(4, -1), whole.flatten(1))
+    light = total.to(torch.float32).mul_(1.0 / _UNIT).reshape(4, images, pixels)
+    return light[:3], light[3]
 
 
-def _distinct(quads: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of a pixel's four samples are the first to see their primitive, and its share.
+def _pixels(scene: Scene, pieces: Pieces) -> Tensor:
+    """(pixels of a tile · V,) where in B·height·width a piece's pixels are."""
+    image = pieces.which // scene.slots
+    first = (image * scene.height + pieces.tile_y * _HALF) * scene.width + pieces.tile_x * _HALF
+    step = torch.arange(_HALF, device=scene.device)
+    return ((step[:, None] * scene.width + step)[..., None] + first).reshape(-1)
 
-    Args:
-        quads: (P, 4) keys.
+
+def _places(pieces: Pieces) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Where a pixel is shaded, and how much of it a piece has.
 
     Returns:
-        (P, 4) bool, and (P, 4) the share of the pixel's samples that see the same.
+        Mean column, row and depth of the samples of each pixel that see the piece, and the share
+        of its samples that do, each (pixels of a tile, V).
     """
-    hit = quads != NOTHING
-    a, b, c, d = torch.where(hit, quads & (SLOTS - 1), -1).unbind(1)
-    ab, ac, ad, bc, bd, cd = a == b, a == c, a == d, b == c, b == d, c == d
-    first = torch.stack([ab | True, ~ab, ~(ac | bc), ~(ad | bd | cd)], dim=1) & hit
-    ab, ac, ad, bc, bd, cd = (pair.float() for pair in (ab, ac, ad, bc, bd, cd))
-    others = torch.stack([ab + ac + ad, ab + bc + bd, ac + bc + cd, ad + bd + cd], dim=1)
-    return first, (1.0 + others) * 0.25
+    nearness = nearness_of(pieces.keys)
+    shape = (_HALF, 2, _HALF, 2, -1)
+    a, b, c, d = (nearness.sign().view(shape)[:, i, :, j] for i in (0, 1) for j in (0, 1))
+    right, below = b + d, c + d
+    count = a + c + right
+    some = count.clamp(min=1.0)
+    a, b, c, d = (nearness.view(shape)[:, i, :, j] for i in (0, 1) for j in (0, 1))
+    depth = some / (a + b + c + d).clamp_(min=1e-6)  # the inverse is linear on a flat surface
+    step = torch.arange(_HALF, device=right.device)[:, None] * 2
+    u = right.div_(some).add_(pieces.tile_x * TILE + step)
+    v = below.div_(some).add_((pieces.tile_y * TILE + step)[:, None])
+    return (u.flatten(0, 1), v.flatten(0, 1), depth.flatten(0, 1)), count.mul_(0.25).flatten(0, 1)
 
 
-def _place(scene: Scene, sample: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Image, sample column and sample row of (F,) places in the (pixels, 4) order."""
-    half, across = TILE // 2, scene.width * 2 // TILE
-    pixel, corner = sample // 4, sample % 4
-    per_image = scene.width * scene.height
-    image, within = pixel // per_image, pixel % per_image
-    tile, inner = within // half**2, within % half**2
-    column = (tile % across) * TILE + (inner % half) * 2 + corner % 2
-    row = (tile // across) * TILE + (inner // half) * 2 + corner // 2
-    return image, column, row
+def _columns(table: Tensor, rows: Tensor) -> Tensor:
+    """`rows` (V,) of a table (R, K), as (K, V)."""
+    return table.index_select(0, rows).T.contiguous()
 
 
-def _shade(scene: Scene, keys: Tensor, sample: Tensor) -> Tensor:
-    """(F, 3) linear colour of F samples; `sample` is their place in the (pixels, 4) order."""
-    image, column, row = _place(scene, sample)
-    flat = image * scene.slots + (keys & (SLOTS - 1)).to(torch.int64)
-    depth = (keys & -SLOTS).view(torch.float32)
-    u, v = column.to(torch.float32), row.to(torch.float32)
+def _shade(scene: Scene, which: Tensor, place: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """(3, pixels of a tile, V) linear colour of the primitives `which` (V,) at `place`."""
+    u, v, depth = place
+    image = which // scene.slots
 
-    def points(bundles: Tensor) -> list[Tensor]:  # (12, F): origin, start, right, down
-        m = bundles
-        return [m[k] + depth * (m[3 + k] + u * m[6 + k] + v * m[9 + k]) for k in range(3)]
+    def points(m: Tensor) -> list[Tensor]:  # (12, V): origin, start, right, down
+        ways = ((u * m[6 + k]).add_(v * m[9 + k]).add_(m[3 + k]) for k in range(3))
+        return [way.mul_(depth).add_(m[k]) for k, way in enumerate(ways)]
 
-    local = points(scene.frames.reshape(-1, 12).index_select(0, flat).T)
-    normal = _normal(scene, flat, local)
-    on_body = points(scene.torso.index_select(0, image).T)
-    albedo = _albedo(scene, flat, local, on_body)
-    if scene.coach:
-        panels = scene.coach.panels.index_select(0, image).T
-        keep, post = draw_panels(panels, on_body)
-        post = post & (scene.pattern[flat] == PILLARS)
-        albedo = torch.where(post[:, None], scene.colours[flat, 3:], albedo)
-        albedo = albedo * torch.where(scene.body_frame[flat], keep, 1.0)[:, None]
-    colour = _light(scene, image, flat, normal, on_body[1], depth, albedo)
+    local = points(_columns(scene.frames.flatten(0, 1), which))
+    on_body = points(_columns(scene.torso, image))
+    normal = _normal(scene, which, local)
+    albedo = _albedo(scene, which, local, on_body)
+    colour = _light(scene, image, which, normal, on_body[1], depth, albedo)
     if scene.coach:
         r = scene.rays
-        rays = torch.cat([r.start, r.right, r.down], dim=1).index_select(0, image).T
-        ahead = [rays[k] + u * rays[3 + k] + v * rays[6 + k] for k in range(3)]
-        light = scene.coach.light.index_select(0, image).T
-        share, around = reflect(light, ahead, list(normal.unbind(1)), scene.coach.mirror[flat])
-        mirrored = torch.stack(around, dim=1)
-        colour = colour + share[:, None] * (mirrored - colour)
+        m = _columns(torch.cat([r.start, r.right, r.down], dim=1), image)
+        ahead = [(u * m[3 + k]).add_(v * m[6 + k]).add_(m[k]) for k in range(3)]
+        mirror = scene.coach.mirror.flatten().index_select(0, which)
+        share, around = reflect(_columns(scene.light, image), ahead, normal, mirror)
+        for plane, mirrored in zip(colour, around, strict=True):
+            plane.add_(mirrored.sub_(plane).mul_(share))
     return colour
 
 
-def _normal(scene: Scene, flat: Tensor, local: list[Tensor]) -> Tensor:
-    """(F, 3) unit scene normals."""
-    s = scene.shapes
-    length, ra, rb = (x.reshape(-1)[flat] for x in (s.length, s.ra, s.rb))
-    x, y, z = local
-    across = torch.sqrt(x * x + z * z)
-    sine = ((ra - rb) / length).clamp(-0.97, 0.97)
-    foot = torch.minimum((y - across * sine / torch.sqrt(1.0 - sine * sine)).clamp(min=0.0), length)
-    box = s.is_box.reshape(-1)[flat]
-    outer = torch.maximum(torch.maximum(x.abs(), y.abs()), z.abs()) * 0.999
-    faces = [torch.where(v.abs() >= outer, v, 0.0) for v in (x, y, z)]
-    n = [torch.where(box, f, c) for f, c in zip(faces, (x, y - foot, z), strict=True)]
-    m = s.matrix.reshape(-1, 9).index_select(0, flat).T
-    world = [n[0] * m[i] + n[1] * m[3 + i] + n[2] * m[6 + i] for i in range(3)]
-    size = torch.sqrt(world[0] * world[0] + world[1] * world[1] + world[2] * world[2])
-    return torch.stack([w / size.clamp(min=1e-9) for w in world], dim=1)
+def _normal(scene: Scene, which: Tensor, local: list[Tensor]) -> list[Tensor]:
+    """Three (pixels, V) components of unit scene normals."""
+    s, (x, y, z) = scene.shapes, local
+    length, ra, rb, box = (
+        v.flatten().index_select(0, which) for v in (s.length, s.ra, s.rb, s.is_box.float())
+    )
+    sine = ((ra - rb) / length).clamp(-0.9999, 0.9999)
+    lean = sine / torch.sqrt(1.0 - sine * sine)
+    foot = (x * x).add_(z * z).sqrt_().mul_(-lean).add_(y).clamp_(min=0.0).minimum(length)
+    sizes = x.abs(), y.abs(), z.abs()
+    # Of a box the component of the face, or of two at an edge; of a cone all three.
+    outer = torch.maximum(torch.maximum(sizes[0], sizes[1]), sizes[2]).mul_(0.999).mul_(box)
+    across = x, y - foot.mul_(1.0 - box), z
+    n = [(1.0 - less(size, outer)).mul_(v) for size, v in zip(sizes, across, strict=True)]
+    m = _columns(s.matrix.reshape(-1, 9), which)
+    world = [(n[0] * m[i]).add_(n[1] * m[3 + i]).add_(n[2] * m[6 + i]) for i in range(3)]
+    size = (world[0] * world[0]).add_(world[1] * world[1]).add_(world[2] * world[2])
+    scale = size.clamp_(min=1e-18).sqrt_().reciprocal_()
+    return [w.mul_(scale) for w in world]
 
 
-def _albedo(scene: Scene, flat: Tensor, local: list[Tensor], body_point: list[Tensor]) -> Tensor:
-    """(F, 3) reflectance with pattern and creases."""
-    colours = scene.colours.index_select(0, flat)
-    pattern = scene.pattern[flat]
-    on_body = scene.body_frame[flat]
-    x, y, z = (torch.where(on_body, b, c) for b, c in zip(body_point, local, strict=True))
-    mix = torch.zeros_like(x)
-    busy = (pattern > 0).nonzero().squeeze(1)
-    if len(busy):
-        marks = scene.marks.index_select(0, flat[busy]).T
-        radius = scene.shapes.ra.reshape(-1)[flat[busy]]
-        where = x[busy], y[busy], z[busy]
-        mix[busy] = _pattern(pattern[busy], *where, marks, on_body[busy], radius)
-        if scene.coach:
-            mix[busy] += draw_livery(pattern[busy], *where, marks, radius)
-    albedo = colours[:, :3] + mix[:, None] * (colours[:, 3:] - colours[:, :3])
-    if scene.coach:
-        return albedo  # metal has none
-    crease = _triangle(y * 5.1 + x * 3.7 + z * 2.9) * _triangle(y * 8.3 - x * 6.1 + z * 4.7)
-    return albedo * (1.0 + 0.13 * crease)[:, None]
-
-
-def _pattern(
-    kind: Tensor, x: Tensor, y: Tensor, z: Tensor, marks: Tensor, on_body: Tensor, radius: Tensor
-) -> Tensor:
-    """Share (F,) of the second colour. Coordinates in metres; y from the floor on a torso."""
-    scale, dx, dy, height, _ = marks
-    level = y / height
-    rows = (fraction(y / scale) < 0.5).float()
-    columns = (fraction(x / scale + 0.25) < 0.5).float()
-    logo = (z > 0) & ((x - dx) ** 2 + (y - dy * height) ** 2 < (0.45 * scale) ** 2)
-    back = (z < 0) & (x.abs() < 0.8 * scale) & ((y - 0.70 * height).abs() < 0.6 * scale)
-    split = torch.where(on_body, level - 0.67 > 0.0, y > 0.0)
-    stripe = (z.abs() < 0.30 * radius) & (x.abs() > 0.5 * radius)
-    opening = 0.020 + 0.10 * (level - 0.45).clamp(min=0.0) * height
-    share = y / radius
-    from_eye = (x.abs() - 0.42 * radius).abs()
-    eyes = (z > 0) & (from_eye < 0.20 * radius) & ((share - 0.95).abs() < 0.16)
-    mouth = (z > 0) & (x.abs() < 0.34 * radius) & ((share + 0.05).abs() < 0.09)
-    mix = torch.zeros_like(x)
-    for name, value in (
-        (H_STRIPES, rows),
-        (V_STRIPES, columns),
-        (CHECK, 0.5 * (rows + columns)),
-        (LOGO, (logo & on_body).float()),
-        (PRINT, (back & on_body).float()),
-        (TWO_TONE, split.float()),
-        (SIDE, stripe.float()),
-        (OPEN, ((z > 0) & (x.abs() < opening) & on_body).float()),
-        (STRANDS, 0.35 * (_triangle(x * 38.0) * _triangle(z * 29.0 + 0.3)).abs()),
-        (FACE_PATTERN, eyes.float() * 0.9 + mouth.float() * 0.35),
-    ):
-        mix = torch.where(kind == name, value, mix)
-    return mix
+def _albedo(scene: Scene, which: Tensor, local: list[Tensor], body_point: list[Tensor]) -> Tensor:
+    """(3, pixels, V) reflectance with pattern and creases."""
+    colours = _columns(scene.colours.flatten(0, 1), which).reshape(2, 3, 1, -1)
+    pattern, on_body = (
+        v.flatten().index_select(0, which) for v in (scene.pattern, scene.body_frame)
+    )
+    x, y, z = ((b - c).mul_(on_body).add_(c) for b, c in zip(body_point, local, strict=True))
+    scale, across, up, height, pixel, _, folds = _columns(scene.marks.flatten(0, 1), which)
+    radius = scene.shapes.ra.flatten().index_select(0, which)
+    mix = draw(
+        pattern, _PATTERNS, Spots(x, y, z, scale, across, up, height, pixel, on_body, radius)
+    )
+    if scene.coach:  # metal has no creases
+        panels = _columns(scene.coach.panels, which // scene.slots)
+        keep, post = draw_panels(panels, body_point)
+        mix.add_(post.mul_((pattern == PILLARS).to(x.dtype)))
+        rough = keep.sub_(1.0).mul_(on_body).add_(1.0)
+    else:
+        crease = triangle((y * 5.1).add_(x * 3.7).add_(z * 2.9))
+        crease.mul_(triangle((y * 8.3).sub_(x * 6.1).add_(z * 4.7)))
+        rough = crease.mul_(folds).add_(1.0)
+    return (colours[1] - colours[0]).mul(mix).add_(colours[0]).mul_(rough)
 
 
 def _light(
-    scene: Scene, image: Tensor, flat: Tensor, normal: Tensor, above_floor: Tensor, depth: Tensor,
-    albedo: Tensor,
+    scene: Scene, image: Tensor, which: Tensor, normal: list[Tensor], above_floor: Tensor,
+    depth: Tensor, albedo: Tensor,
 ) -> Tensor:  # fmt: skip
-    """(F, 3) light: sun with a soft edge, sky above, ground below, darker towards the feet."""
-    c = scene.cameras
-    columns = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.infrared[:, None])
-    row = scene.tensor(np.concatenate(columns, axis=1)).index_select(0, image)
-    sun = normal[:, 0] * row[:, 0] + normal[:, 1] * row[:, 1] + normal[:, 2] * row[:, 2]
-    sun = ((sun + 0.18) / 1.18).clamp(min=0.0)
-    up = (0.5 + 0.5 * normal[:, 1])[:, None]
-    contact = (0.62 + 0.9 * above_floor).clamp(max=1.0)
-    light = row[:, 3:6] * sun[:, None] + row[:, 6:9] * up + row[:, 9:12] * (1.0 - up)
+    """(3, pixels, V) light: sun with a soft edge, sky above, ground below, darker at the feet."""
+    row = _columns(scene.light, image)
+    sun = (normal[0] * row[0]).add_(normal[1] * row[1]).add_(normal[2] * row[2])
+    sun = sun.add_(0.18).div_(1.18).clamp_(min=0.0)
+    up = normal[1] * 0.5 + 0.5
+    contact = (above_floor * 0.9).add_(0.62).clamp_(max=1.0)
+    sun_colour, sky, ground = row[3:12].reshape(3, 3, 1, -1)
+    light = (sky - ground).mul(up).add_(ground).add_(sun_colour * sun)
+    shoes = scene.marks[..., 5].flatten().index_select(0, which)
     shine = sun * sun
-    shine = shine * shine * shine * 0.10 * scene.marks[:, 4][flat]
-    falloff = torch.where(row[:, 12] > 0, (49.0 / (depth * depth)).clamp(0.25, 1.6), 1.0)
-    return (albedo * light * contact[:, None] + row[:, 3:6] * shine[:, None]) * falloff[:, None]
+    shine = (shine * shine).mul_(shine).mul_(0.10 * shoes)
+    light = light.mul_(albedo).mul_(contact).add_(sun_colour * shine)
+    return light.mul_(lamplight(row[12], depth))

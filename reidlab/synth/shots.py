@@ -12,6 +12,7 @@ from .cameras import Cameras
 from .draws import IMAGE, Array, Draws
 
 OCCLUDERS = 2  # things that may stand before a person
+_PASSERS = 0.35  # share of hidden people who are hidden by somebody
 NOISE_PLACES = 1 << 20  # where in the noise bank an image may begin to read
 
 
@@ -27,6 +28,7 @@ class Shots:
     zoom: Array  # (N,) of the box
     exposure: Array  # (N,)
     occluder: Array  # (N, OCCLUDERS, 5) present, metres aside, half width, half height, in front
+    passer: NDArray[np.bool_]  # (N,) a passer-by stands before or beside the person
     noise: NDArray[np.int64]  # (N,) where in the noise bank
 
     def take(self, rows: slice | NDArray[np.int64]) -> Shots:
@@ -57,10 +59,12 @@ def sample_shots(
     """
     d = Draws(seed, IMAGE, keys, 60)
     turn = cameras.azimuth + np.where(d.chance(0.5), np.pi, 0.0) + d.around(0.0, cameras.spread * 2)
-    poses = _poses(d, pose)
-    occluder = _occluders(d, occlusion)
-    return Shots(
-        distance=d.uniform(),
+    poses = sample_poses(d, pose)
+    occluder, distance = _occluders(d, occlusion), d.uniform()
+    depth = cameras.near[:, 0] + distance * (cameras.near[:, 1] - cameras.near[:, 0])
+    occluder = in_sight(occluder, cameras.height, depth)
+    shots = Shots(
+        distance=distance,
         aside=d.uniform(-1.0, 1.0),
         azimuth=turn,
         pose=poses,
@@ -69,11 +73,28 @@ def sample_shots(
         exposure=d.around(1.0, 0.12),
         occluder=occluder,
         noise=(d.uniform() * NOISE_PLACES).astype(np.int64),
+        passer=(occluder[:, 0, 0] > 0) & d.chance(_PASSERS),
     )
+    occluder[shots.passer, 0, 0] = 0.0  # the passer-by instead of the first thing
+    return shots
 
 
-def _poses(d: Draws, pose: float) -> Pose:
-    """Most people walk, some stand; a fifth of them bend one arm or both."""
+def in_sight(occluder: Array, height: Array, depth: Array) -> Array:
+    """Occluders (N, OCCLUDERS, 5) that rise above the line from a camera down to somebody's feet.
+
+    Args:
+        occluder: as in `Shots`.
+        height: (N,) of the camera, m.
+        depth: (N,) of whoever it looks at, m.
+    """
+    out = occluder.copy()
+    hidden_part = height[:, None] * out[..., 4] / depth[:, None]
+    out[..., 3] = np.maximum(out[..., 3], 0.5 * hidden_part + 0.15)
+    return out
+
+
+def sample_poses(d: Draws, pose: float) -> Pose:
+    """N poses. Most people walk, some stand; a fifth of them bend one arm or both."""
     walking = np.where(d.chance(0.85), 1.0, 0.12)
     holding = d.chance(0.22)[:, None] * np.stack([d.chance(0.6), d.chance(0.6)], axis=1)
     bend = np.stack([d.uniform(0.7, 1.7), d.uniform(0.7, 1.7)], axis=1) * holding * pose

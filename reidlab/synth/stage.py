@@ -6,14 +6,17 @@ A camera is at (0, height, 0) of its scene and the floor is y = 0; see `cameras`
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .body import Pose, Primitives, build
 from .cameras import Cameras
 from .draws import Array
 from .kinds import assemble
+from .passers import Walks, join_materials, join_primitives
 from .people import People
 from .shots import Shots
 from .subject import Subject
@@ -44,37 +47,44 @@ class Stage:
         nil = np.zeros_like(depth)
         self.root = np.stack([shots.aside * cameras.side, nil, depth], axis=1)  # (N, 3)
         self.eye = np.stack([nil, cameras.height, nil], axis=1)  # (N, 3)
-        yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
-        self.cos, self.sin = np.cos(yaw), np.sin(yaw)
-        self.shapes = self._to_scene(_BUILD[type(people)](people, shots.pose))
+        self.passer_root: Array | None = None  # (N, 3) where passers-by stand, if there are any
+        self.yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
+        self.cos, self.sin = np.cos(self.yaw), np.sin(self.yaw)
+        self.shapes = _placed(_BUILD[type(people)](people, shots.pose), self.yaw, self.root)
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
         self.up = cross(self.forward, self.right)
         self.window = self._window()
 
-    def _to_scene(self, shapes: Primitives) -> Primitives:
-        shapes.a = self._turn(shapes.a) + self.root[:, None]
-        shapes.b = self._turn(shapes.b) + self.root[:, None]
-        shapes.forward = self._turn(shapes.forward)
-        if shapes.solid:
-            n, slots = shapes.present.shape
-            edges = self._turn(shapes.solid.edges.reshape(n, -1, 3))
-            shapes.solid.edges = edges.reshape(n, slots, 3, 3)
-            shapes.solid.hull = self._turn(shapes.solid.hull) + self.root[:, None]
-        return shapes
+    def take(self, rows: NDArray[np.int64]) -> Stage:
+        """The images `rows` of this stage."""
+        part = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(part, name, value[rows])
+        part.people, part.cameras = self.people.take(rows), self.cameras.take(rows)
+        part.shots, part.shapes = self.shots.take(rows), self.shapes.take(rows)
+        return part
 
-    def _turn(self, v: Array) -> Array:
-        """Rotate (N, S, 3) body vectors into the scene."""
-        cos, sin = self.cos[:, None], self.sin[:, None]
-        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
-        return np.stack(turned, axis=-1)
+    def joined(self, others: People, walks: Walks) -> Stage:
+        """This stage with a passer-by in every image; the crop stays that of the person."""
+        assert isinstance(self.people, People)
+        stage = copy(self)
+        near = unit((self.eye - self.root) * np.array([1.0, 0.0, 1.0]))
+        right = np.stack([-near[:, 2], np.zeros(len(near)), near[:, 0]], axis=1)
+        root = self.root + near * walks.ahead[:, None] + right * walks.aside[:, None]
+        shapes = _placed(build(others, walks.pose), self.yaw + walks.turn, root)
+        stage.people = join_materials(self.people, others)
+        stage.shapes = join_primitives(self.shapes, shapes)
+        stage.passer_root = root
+        return stage
 
-    def project(self, points: Array, rows: slice = slice(None)) -> tuple[Array, Array, Array]:
-        """(B, K, 3) scene points of the images `rows` to tangents right and up, and depth in m."""
-        offset = points - self.eye[rows, None]
-        depth = np.maximum(dot(offset, self.forward[rows, None]), 0.2)
-        right, up = (dot(offset, axis[rows, None]) / depth for axis in (self.right, self.up))
+    def project(self, points: Array) -> tuple[Array, Array, Array]:
+        """(N, K, 3) scene points to tangents right and up, and depth in m."""
+        offset = points - self.eye[:, None]
+        depth = np.maximum(dot(offset, self.forward[:, None]), 0.2)
+        right, up = (dot(offset, axis[:, None]) / depth for axis in (self.right, self.up))
         return right, up, depth
 
     def _window(self) -> Array:
@@ -101,3 +111,20 @@ class Stage:
             lows.append(np.stack(low, axis=1))
             highs.append(np.stack(high, axis=1))
         return np.minimum(*lows), np.maximum(*highs)
+
+
+def _placed(shapes: Primitives, yaw: Array, root: Array) -> Primitives:
+    """`shapes` turned by (N,) `yaw` and moved to (N, 3) `root`: from their frames to the scene."""
+    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+
+    def turn(v: Array) -> Array:
+        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
+        return np.stack(turned, axis=-1)
+
+    shapes.a, shapes.b = turn(shapes.a) + root[:, None], turn(shapes.b) + root[:, None]
+    shapes.forward = turn(shapes.forward)
+    if shapes.solid:
+        edges = shapes.solid.edges
+        shapes.solid.edges = turn(edges.reshape(len(edges), -1, 3)).reshape(edges.shape)
+        shapes.solid.hull = turn(shapes.solid.hull) + root[:, None]
+    return shapes

@@ -21,7 +21,7 @@ class Subject:
     height: Array  # (N,) m
     colour: Array  # (N, M, 3) first colour per material, linear RGB
     colour2: Array  # (N, M, 3)
-    infrared: Array  # (N, M) reflectance under near infrared
+    infrared: Array  # (N, M) reflectance under near infrared, or warmth
     infrared2: Array  # (N, M)
     pattern: Index  # (N, M) which pattern mixes the two colours
     scale: Array  # (N, M) period or size of the pattern, m
@@ -29,12 +29,13 @@ class Subject:
     colour_name: Index  # (N, M) into the table of colours, -1 where the material has none
 
     shine: ClassVar[Array]  # (M,) highlight of the sun on each material
+    crease: ClassVar[Array]  # (M,) how deep its folds are, as a share of its reflectance
     mirror: ClassVar[Array | None] = None  # (M,) share of the sky that it reflects; None: matt
 
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index) -> Self:
+    def take(self, rows: Index | slice) -> Self:
         """The subjects of `rows`, with repetition."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

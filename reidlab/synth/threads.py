@@ -25,7 +25,7 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Ite
     has one. When the caller stops early or something raises, what has not begun is dropped.
     """
     cores = torch.get_num_threads()
-    if cores == 1 or len(items) < 2:
+    if cores == 1:
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))

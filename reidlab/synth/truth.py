@@ -57,6 +57,7 @@ def truth_of_people(
         columns[f"{label}_infrared"] = people.infrared[:, material].round(3)
     columns["person_share"] = _share((masks > 0) & (masks != OCCLUDER))
     columns["occluder_share"] = _share(masks == OCCLUDER)
+    columns["passer"] = shots.passer
     return pd.DataFrame(columns)
 
 

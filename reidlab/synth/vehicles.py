@@ -29,12 +29,12 @@ MATERIALS = (
 # Patterns: on paint and glass in metres of the vehicle's frame, elsewhere in the primitive's.
 LIVERIES = (
     "plain", "stripe", "two-tone", "bonnet stripes", "logo", "rim", "pillars", "letters", "slats",
-    "reflector",
+    "reflector", "engine",
 )  # fmt: skip
 # Numbered apart from the patterns on clothes and boxes, but for plain, which is 0 everywhere.
 _FIRST_LIVERY = 32
 PLAIN = 0
-STRIPE, TWO_TONE, BONNET, LOGO, RIM, PILLARS, LETTERS, SLATS, REFLECTOR = range(
+STRIPE, TWO_TONE, BONNET, LOGO, RIM, PILLARS, LETTERS, SLATS, REFLECTOR, ENGINE = range(
     _FIRST_LIVERY + 1, _FIRST_LIVERY + len(LIVERIES)
 )
 
@@ -91,7 +91,7 @@ class Vehicles(Subject):
     ticket_place: Array  # (N, 2) across -1..1, size in m
     plate_place: Array  # (N,) height of the rear plate, -1..1
 
-    shine = np.zeros(len(MATERIALS))
+    shine = crease = np.zeros(len(MATERIALS))
     mirror = np.array([
         0.05, 0.05, 0.10, 0.0, 0.02, 0.12, 0.05, 0.0, 0.02, 0.0, 0.0, 0.02, 0.35,
     ])  # fmt: skip
@@ -103,7 +103,7 @@ class Vehicles(Subject):
 
 
 def sample_vehicles(
-    seed: int, pids: list[int], *, style: str, palette: int, detail: float
+    seed: int, pids: list[int], *, style: str, palette: int, detail: float, thermal: bool = False
 ) -> Vehicles:
     """Draw vehicles `pids` of the world `seed`.
 
@@ -113,6 +113,7 @@ def sample_vehicles(
         style: domain; it says how often each kind drives by.
         palette: how many paints exist in this world (all of `PAINTS` from their number on).
         detail: multiplies the size of stripes, logos and stickers.
+        thermal: `infrared` is the warmth that a material radiates, not the light it reflects.
     """
     d = Draws(seed, VEHICLE, [(pid,) for pid in pids], 120)
     kind = d.choice(_KIND_WEIGHTS[style])
@@ -138,7 +139,10 @@ def sample_vehicles(
         ),
         "plate_place": d.uniform(-1.0, 1.0),
     }  # fmt: skip
-    return Vehicles(**columns, **_materials(columns, d, palette, detail))
+    columns |= _materials(columns, d, palette, detail)
+    if thermal:
+        columns["infrared"], columns["infrared2"] = _warmth(d, len(pids))
+    return Vehicles(**columns)
 
 
 def _materials(columns: dict[str, Any], d: Draws, palette: int, detail: float) -> dict[str, Any]:
@@ -253,4 +257,24 @@ def _reflectance(d: Draws, n: int) -> tuple[Array, Array]:
     ):  # fmt: skip
         first[:, material] = d.around(np.full(n, share), 0.02)
         second[:, material] = other
+    return first, second
+
+
+# What is radiated in the far infrared, as linear light: least and most. A body has the warmth of
+# the air, glass shows the cold of the sky, and what works or rolls is warm.
+_WARMTH = {
+    PAINT: (0.08, 0.20), GLASS: (0.03, 0.08), TYRE: (0.22, 0.40), TRIM: (0.12, 0.24),
+    LAMP: (0.14, 0.24), TAIL: (0.12, 0.20), PLATE: (0.08, 0.16), CHROME: (0.34, 0.56),
+}  # fmt: skip
+
+
+def _warmth(d: Draws, n: int) -> tuple[Array, Array]:
+    """(N, M) what each material radiates; the second: of paint above the engine, of rims."""
+    first = np.stack([d.uniform(0.06, 0.14) for _ in MATERIALS], axis=1)
+    for material, (least, most) in _WARMTH.items():
+        first[:, material] = d.uniform(np.full(n, least), np.full(n, most))
+    first[:, ROOF] = first[:, PAINT]
+    second = first.copy()  # a dye radiates nothing
+    second[:, PAINT] = first[:, PAINT] + d.uniform(0.12, 0.32)
+    second[:, GLASS], second[:, TYRE] = first[:, PAINT], 0.7 * first[:, TYRE]
     return first, second

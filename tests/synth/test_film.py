@@ -21,7 +21,8 @@ def test_blur_is_two_passes_of_three_taps():
                 for i in range(len(old)):
                     before, after = old[max(i - 1, 0)], old[min(i + 1, len(old) - 1)]
                     new[i] = (1 - 2 * w) * old[i] + w * before + w * after
-    blurred = film._blur(torch.as_tensor(picture), torch.as_tensor(sigma))
+    planes = torch.as_tensor(picture).permute(3, 0, 1, 2).clone()
+    blurred = film._blur(planes, torch.as_tensor(sigma)).permute(1, 2, 3, 0)
     np.testing.assert_allclose(blurred.numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(blurred[0].numpy(), picture[0])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reidlab.synth import World, raycast
-from reidlab.synth.raycast import NOTHING, SLOTS, TILE, Rays, Shapes
+from reidlab.synth.raycast import NOTHING, TILE, Rays, Shapes
 from reidlab.synth.scene import Scene
 from reidlab.synth.stage import Stage
 
@@ -103,12 +103,13 @@ def shapes(specs):
 
 def cast(bundle, what):
     """(SIDE², ) depth (inf: nothing) and slot (-1) of the library, in rows of samples."""
-    keys = raycast.visible(bundle, what, raycast.canonical_rays(bundle, what))
+    keys = raycast.visible(bundle, what, raycast.canonical_rays(bundle, what)).keys
     across = SIDE // TILE
-    keys = keys.reshape(across, across, TILE, TILE).transpose(1, 2).reshape(-1)
+    keys = keys.reshape(TILE, TILE, across, across).permute(2, 0, 3, 1).reshape(-1)
     hit = (keys != NOTHING).numpy()
-    depth = (keys & -SLOTS).view(torch.float32).numpy().astype(float)
-    return np.where(hit, depth, np.inf), np.where(hit, (keys & (SLOTS - 1)).numpy(), -1)
+    with np.errstate(divide="ignore"):
+        depth = 1.0 / raycast.nearness_of(keys).numpy().astype(float)
+    return np.where(hit, depth, np.inf), np.where(hit, raycast.slot_of(keys).numpy(), -1)
 
 
 def expected(bundle, specs):
@@ -183,7 +184,7 @@ def test_random_primitives_agree_with_marching(seed):
     assert differs.mean() < 0.01
     hit = ~differs & (slot >= 0)
     error = np.abs(depth[hit] - truth.min(axis=0)[hit])
-    assert np.quantile(error, 0.98) < 1e-3  # metres; depth keeps 17 bits
+    assert np.quantile(error, 0.98) < 1e-3  # metres; depth keeps 16 bits
     assert error.max() < 0.05  # where a ray grazes
 
 
@@ -246,17 +247,51 @@ def test_equal_depths_fall_to_the_lower_slot():
     assert set(slot) == {-1, 0}
 
 
+def test_an_image_has_room_for_127_primitives():
+    """A grid of small spheres, each a little nearer than the last: every slot comes back."""
+    count = raycast.SLOTS - 1
+    specs = [
+        {"anchor": (0.18 * (i % 12 - 5.5), 0.18 * (i // 12 - 5), 6.0 - 0.001 * i), "ra": 0.08,
+         "rb": 0.08} for i in range(count)
+    ]  # fmt: skip
+    depth, slot = cast(rays(0.18), shapes(specs))
+    assert set(slot) == {-1, *range(count)}
+    nearest = np.array([depth[slot == i].min() for i in range(count)])
+    np.testing.assert_allclose(nearest, 5.94 - 0.001 * np.arange(count), atol=0.02)
+    twin = {"anchor": (0.0, 0.0, 5.0)}
+    _, slot = cast(rays(), shapes([{"anchor": (0.0, 0.0, -5.0)}] * (count - 2) + [twin, twin]))
+    assert set(slot) == {-1, count - 2}
+
+
+def test_a_sphere_that_swallows_the_other_is_seen_alone():
+    for ra, rb, centre in ((1.0, 0.3, 0.0), (0.3, 1.0, 0.5)):
+        spec = {"anchor": (0.0, 0.0, 5.0), "ra": ra, "rb": rb, "length": 0.5}
+        alone = {"anchor": (0.0, centre, 5.0), "ra": 1.0, "rb": 1.0}
+        (depth, slot), (expected_depth, expected_slot) = (
+            cast(rays(), shapes([s])) for s in (spec, alone)
+        )
+        np.testing.assert_array_equal(slot, expected_slot)
+        np.testing.assert_allclose(depth[slot == 0], expected_depth[slot == 0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("style", ["plaza", "random"])
-def test_culling_drops_nothing(style):
+def test_culling_drops_nothing(style, monkeypatch):
     world = World(seed=21, cameras=4, infrared_cameras=1, occlusion=1.0, pose=1.5, style=style)
     keys = [(pid, pid % 5, 0) for pid in range(1, 7)]
     people = world.people([pid for pid, _, _ in keys])
     cameras = world.all_cameras.take(np.array([camid for _, camid, _ in keys]))
     stage = Stage(people, cameras, world.shots(keys, cameras), (64, 32))
-    scene = Scene(stage, slice(0, 6), torch.device("cpu"))
-    culled = raycast.visible(scene.rays, scene.shapes, scene.frames)
-    scene.shapes.bounds = torch.tensor([0.0, WHOLE, 0.0, WHOLE]).expand_as(scene.shapes.bounds)
-    scene.shapes.segment = torch.tensor([0.0] * 4 + [WHOLE]).expand_as(scene.shapes.segment)
-    everything = raycast.visible(scene.rays, scene.shapes, scene.frames)
+    scene = Scene(stage, torch.device("cpu"))
+    culled = raycast.visible(scene.rays, scene.shapes, scene.frames).keys
+    candidates = raycast._candidates
+
+    def everywhere(bounds, segment, across, down):
+        bounds = torch.tensor([0.0, WHOLE, 0.0, WHOLE]).expand_as(bounds)
+        segment = torch.tensor([0.0] * 4 + [WHOLE]).expand_as(segment)
+        return candidates(bounds, segment, across, down)
+
+    monkeypatch.setattr(raycast, "_candidates", everywhere)
+    monkeypatch.setattr(raycast, "_grazed", lambda square, x, y: x == x)
+    everything = raycast.visible(scene.rays, scene.shapes, scene.frames).keys
     assert torch.equal(culled, everything)
     assert (culled != NOTHING).float().mean() > 0.2

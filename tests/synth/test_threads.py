@@ -21,6 +21,13 @@ def test_results_come_in_order_and_torch_keeps_its_setting(cores):
     assert torch.get_num_threads() == cores
 
 
+def test_one_item_has_one_thread_too():
+    torch.set_num_threads(2)
+    assert list(in_threads(lambda _: torch.get_num_threads(), [0])) == [1]
+    assert list(in_threads(lambda item: item, [])) == []
+    assert torch.get_num_threads() == 2
+
+
 def test_an_error_stops_what_has_not_begun():
     torch.set_num_threads(2)
     begun = []

@@ -66,7 +66,7 @@ def street(exact):
 def test_bytes_do_not_depend_on_how_the_work_is_cut(monkeypatch, group, threads):
     world = World(seed=2, occlusion=0.5, **SMALL)
     whole = world.render(keys(16))
-    monkeypatch.setitem(render_module._GROUP, "cpu", group)
+    monkeypatch.setitem(render_module._GROUP, "cpu", group * 48 * 64)
     torch.set_num_threads(threads)
     order = np.random.default_rng(group).permutation(16)[:11]
     again = world.render([keys(16)[i] for i in order])
@@ -293,6 +293,29 @@ def test_infrared_pictures_are_grey_and_neither_black_nor_burnt(street):
 
 
 # --- knobs ----------------------------------------------------------------------------------------
+
+
+def test_to_a_thermal_camera_engines_and_tyres_are_warm():
+    """Seen from the right, the front on the left: the end with the engine glows."""
+    world = World(seed=5, **{**SMALL, "resolution": (96, 128)}, **EXACT, infrared="thermal",
+                  orientations=4, pose=0.0)  # fmt: skip
+    columns = np.arange(128)
+    for kind, front_is_warm in (("saloon", True), ("van", True), ("bus", False)):
+        pids = of_kind(world, kind, 6)
+        images, masks, truth = world.render([(pid, 3, 1) for pid in pids])
+        assert set(truth["view"]) == {RIGHT}
+        grey = images[..., 0].astype(float)
+        ahead, behind, body, tyres = [], [], [], []
+        for picture, mask in zip(grey, masks, strict=True):
+            ends = np.flatnonzero((mask > 0).any(axis=0))[[0, -1]]
+            share, paint = (columns - ends[0]) / (ends[1] - ends[0]), mask == BODY
+            ahead.append(np.median(picture[paint & (share < 0.15)]))
+            behind.append(np.median(picture[paint & (share > 0.85)]))
+            body.append(np.quantile(picture[paint], 0.25))
+            tyres.append(np.median(picture[mask == WHEELS]))
+        warmer = np.subtract(ahead, behind) if front_is_warm else np.subtract(behind, ahead)
+        assert warmer.min() > 15, kind
+        assert np.mean(tyres) > np.mean(body) + 20
 
 
 def test_pose_steers_the_front_wheels():
