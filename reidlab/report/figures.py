@@ -91,8 +91,7 @@ def _sheet(rows: Sequence[Sequence[Picture]], gap: tuple[int, int]) -> _Sheet:
 def _show(sheet: _Sheet, left: float, head: int, foot: int) -> tuple[BookFigure, Axes]:
     """Draw a sheet across the page, with `left` inches for labels, `head`/`foot` pixels spare."""
     height, width = sheet.pixels.shape[:2]
-    # Fewer pictures than fill the page are not blown up: a cell is at most 0.9 inches wide.
-    across = min(style.TEXT_WIDTH - left, 0.9 * width / sheet.cell[1])
+    across = _across(sheet, left)
     inches = across * (height + head + foot) / width
     figure = style.figure(aspect=style.TEXT_WIDTH / inches)
     figure.set_layout_engine("none")
@@ -102,6 +101,13 @@ def _show(sheet: _Sheet, left: float, head: int, foot: int) -> tuple[BookFigure,
     axes.set_ylim(height + foot - 0.5, -head - 0.5)
     axes.set_axis_off()
     return figure, axes
+
+
+def _across(sheet: _Sheet, left: float) -> float:
+    """Inches that a sheet takes on the page beside `left` inches for labels."""
+    width = sheet.pixels.shape[1]
+    # Fewer pictures than fill the page are not blown up: a cell is at most 0.9 inches wide.
+    return min(style.TEXT_WIDTH - left, 0.9 * width / sheet.cell[1])
 
 
 def _label_rows(axes: Axes, sheet: _Sheet, labels: Sequence[str] | None) -> None:
@@ -137,8 +143,10 @@ def contact_sheet(
     """
     gap = max(1, read_picture(images[0][0]).shape[1] // 24) if len(images) and len(images[0]) else 1
     sheet = _sheet(images, gap=(gap, gap))
-    head = sheet.cell[0] // 6 if column_labels else 0
-    figure, axes = _show(sheet, _margin(row_labels), head=head, foot=0)
+    left = _margin(row_labels)
+    # A line of 9 points needs a quarter of an inch, however low the pictures are.
+    line = 0.25 * sheet.pixels.shape[1] / _across(sheet, left)
+    figure, axes = _show(sheet, left, head=round(line) if column_labels else 0, foot=0)
     _label_rows(axes, sheet, row_labels)
     _label_columns(axes, sheet, column_labels)
     return figure
