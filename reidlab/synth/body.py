@@ -69,7 +69,7 @@ class Solid:
     edges: Array  # (B, S, 3, 3) three half edges of each box, which need not be at right angles
     hull: Array  # (B, K, 3) points that a picture has to hold
     footprint: Array  # (B, 2) half width and half length on the floor, m
-    panels: Array  # (B, 9) what is drawn on the paint, see `livery.panel_lines`
+    panels: Array  # (B, 12) what is drawn on the paint, see `fittings.Panels`
 
 
 @dataclass
