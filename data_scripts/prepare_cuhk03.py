@@ -34,10 +34,9 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from reidlab.data.cuhk03 import MATS
+from reidlab.data.cuhk03_store import BOXES, stored_images, stored_test_sets
+from reidlab.data.matlab import open_matlab73
 from reidlab.data.prepare import PrepareError, Recipe, put, run, written_whole
 
-BOXES = ("labeled", "detected")
 CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
-MAT = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")  # where a root may hold it
-SLOTS = 5  # of a person in one view: slots 1-5 are the first view, 6-10 the second
 MARKET = ("bounding_box_train", "query", "bounding_box_test")
 
 
@@ -69,55 +68,40 @@ def convert(source: Path, out: Path) -> tuple[Path, int]:
         The folder to open, and how many files were written.
 
     Raises:
-        PrepareError: a broken file, or an image in `out` that differs.
+        DatasetError: a broken file.
+        PrepareError: an image in `out` that differs.
     """
-    mat = next((source / place for place in MAT if (source / place).is_file()), None)
+    mat = next((source / place for place in MATS if (source / place).is_file()), None)
     if mat is None or (source != out and (source / "testsets.csv").is_file()):
         return source, 0
-    with _opened(mat) as file:
-        written = 0
-        for boxes in BOXES:
-            cells = tqdm(images(file, boxes), desc=boxes, unit=" images", disable=None)
-            written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in cells)
-        for config in sorted(source.rglob("*.mat")) if source != out else []:
-            if re.fullmatch(CONFIG, config.name):
-                with config.open("rb") as stream:
-                    written += put(stream, config.stat().st_size, out / config.name, config)
-        splits = io.StringIO(newline="")
-        table = csv.writer(splits, lineterminator="\n")
-        table.writerow(("split", "pair", "person"))
-        table.writerows(testsets(file))
-    text = splits.getvalue().encode()
+    with open_matlab73(mat, *BOXES, "testsets"):
+        written = 0  # all of it is there, so the first image may be written
+    for boxes in BOXES:
+        images = tqdm(stored_images(mat, boxes), desc=boxes, unit=" images", disable=None)
+        written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in images)
+    for config in sorted(source.rglob("*.mat")) if source != out else []:
+        if re.fullmatch(CONFIG, config.name):
+            with config.open("rb") as stream:
+                written += put(stream, config.stat().st_size, out / config.name, config)
+    text = _table_of_splits(stored_test_sets(mat)).encode()
     return out, written + put(io.BytesIO(text), len(text), out / "testsets.csv", mat)
 
 
-def images(file: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Name and (height, width, 3) pixels of each image; empty cells are passed over.
-
-    Args:
-        file: an open h5py file. MATLAB stores arrays by columns, so that all axes are reversed.
-        boxes: "labeled" or "detected".
-    """
-    for pair, people in enumerate(_cells(file, file[boxes]), start=1):
-        grid = file[people][()]  # references, (10 slots, people)
-        for person, column in itertools.product(range(grid.shape[1]), range(grid.shape[0])):
-            cell = file[grid[column, person]] if grid[column, person] else None
-            if cell is None or cell.ndim != 3 or "MATLAB_empty" in cell.attrs:
-                continue
-            view = 1 if column < SLOTS else 2
-            yield f"{pair}_{person + 1:03d}_{view}_{column + 1:02d}.png", cell[()].T
-
-
-def testsets(file: Any) -> Iterator[tuple[int, int, int]]:
-    """The people to test on: split (from 0), camera pair (from 1), person of the pair (from 1)."""
-    for split, rows in enumerate(_cells(file, file["testsets"])):
-        for pair, person in file[rows][()].T:
-            yield split, int(pair), int(person)
+def _table_of_splits(test_sets: Iterable[NDArray[np.int64]]) -> str:
+    """testsets.csv: split from 0, camera pair from 1, person of the pair from 1."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("split", "pair", "person"))
+    for split, people in enumerate(test_sets):
+        table.writerows((split, *person) for person in people.tolist())
+    return text.getvalue()
 
 
 def opens(root: Path) -> list[tuple[str, dict[str, Any]]]:
     """Each protocol that the folder has the files for, with both kinds of boxes."""
-    classic = [place for place in ("testsets.csv", "testsets.mat", *MAT) if (root / place).exists()]
+    classic = [
+        place for place in ("testsets.csv", "testsets.mat", *MATS) if (root / place).exists()
+    ]
     protocols = ["cuhk03-np"] * has_new_protocol(root) + ["cuhk03-classic"] * bool(classic)
     return [(name, {"boxes": boxes}) for name in protocols or ["cuhk03-np"] for boxes in BOXES]
 
@@ -136,31 +120,6 @@ def remarks(root: Path) -> list[str]:
         "the two files of the new protocol (NP), on which most results since 2018 are, are not "
         "there: run this again with them after the archive"
     ]
-
-
-def _cells(file: Any, cell: Any) -> list[Any]:
-    """References in a MATLAB cell of n x 1, which is stored as (1, n)."""
-    return [reference for row in cell[()] for reference in row]
-
-
-def _opened(mat: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise PrepareError("to read cuhk-03.mat install h5py: pip install h5py") from error
-    try:
-        file = h5py.File(mat)
-    except OSError as error:
-        raise PrepareError(
-            f"{mat} is not a whole HDF5 file ({error}). Unpack or copy it again"
-        ) from error
-    missing = {*BOXES, "testsets"}.difference(file)
-    if missing:
-        raise PrepareError(
-            f"{mat} has no {', '.join(sorted(missing))}, expected {', '.join(BOXES)}, testsets; "
-            f"found {', '.join(sorted(file)[:5]) or 'nothing'}. Is it the file of the authors?"
-        )
-    return file
 
 
 def _save(pixels: NDArray[np.uint8], target: Path) -> bool:

@@ -115,7 +115,9 @@ _WITHDRAWN = (
     "withdrawn in 2019; its authors asked that copies be taken down. The layout is supported for "
     "those who hold a lawful copy."
 )
-_IN_PUBLIC = "Its people were filmed in a public place and did not consent to a data set."
+_IN_PUBLIC = (
+    "Its people were filmed in a public place; as far as known, they did not consent to a data set."
+)
 _CUHK03_ROOT = (
     "the folder that holds cuhk03_release/cuhk-03.mat, or the images converted from it in "
     "images_detected and images_labeled"
@@ -256,7 +258,9 @@ def _cuhk03_np() -> DatasetCard:
         modality="visible",
         licence="research only, no redistribution",
         status="on request",
-        privacy=_IN_PUBLIC,
+        privacy=(
+            "Whether its people agreed to a data set is not stated in anything that we could check."
+        ),
         ask="its authors, by the form at ee.cuhk.edu.hk/~xgwang/CUHK_identification.html",
         root_hint=(
             f"{_CUHK03_ROOT}, and cuhk03_new_protocol_config_detected.mat beside it; or the copy "

@@ -74,7 +74,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
         ds = open_dataset("market1501", "data/synthetic")
         ds.train.groupby("camid").size()
     """
-    if name not in READERS:
+    if not isinstance(name, str) or name not in READERS:
         raise DatasetError(
             f"unknown data set {name!r}: reidlab reads {', '.join(list_datasets())}"
         )
@@ -86,7 +86,13 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
             f"{name} has no option {', '.join(unknown)}: expected "
             f"{', '.join(allowed) or 'no options'}"
         )
-    ds = reader(root, **options)
+    try:
+        ds = reader(root, **options)
+    except OSError as error:  # whatever of the folder may not be read, or goes away meanwhile
+        raise DatasetError(
+            f"cannot read {name} at {root} ({error}): allow yourself to read the folder and all in "
+            "it, or copy it again"
+        ) from error
     for text in (*ds.warnings, *ds.notes):
         warnings.warn(f"{name} at {ds.root}: {text}", DatasetWarning, stacklevel=2)
     return ds

@@ -50,6 +50,7 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
 from reidlab.data.market1501 import FOLDERS
+from reidlab.data.options import choose
 
 SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
@@ -57,6 +58,11 @@ MATS = ("cuhk03_release/cuhk-03.mat", "cuhk-03.mat")
 MARKET_NAME = re.compile(r"(\d{4})_c([12])_(\d+)\.(?:png|jpg)", re.ASCII)
 MARKET_EXAMPLE = "0003_c1_21.png"
 IMAGES = {"detected": 14_097, "labeled": 14_096}
+LAYOUTS = (  # what makes a root, each by itself
+    *((mat,) for mat in MATS),
+    *((f"images_{boxes}",) for boxes in BOXES),
+    *(tuple(f"{boxes}/{part}" for part in FOLDERS.values()) for boxes in BOXES),
+)
 
 
 def open_cuhk03_np(
@@ -72,14 +78,15 @@ def open_cuhk03_np(
         source: which of the two files decides, "mat" or "json"; "auto" takes the first that is
             there.
     """
-    folder = _root("cuhk03-np", root, boxes, source)
+    boxes, source = _chosen("cuhk03-np", boxes, source)
+    folder = _root("cuhk03-np", root)
     config = folder / CONFIG.format(boxes=boxes)
     splits = folder / f"splits_new_{boxes}.json"
     found = Findings(folder, EXAMPLE)
     if source != "json" and config.is_file():
         return _open("cuhk03-np", found, boxes, config_split(config, found), {})
     if source != "mat" and splits.is_file():
-        return _open("cuhk03-np", found, boxes, json_split(splits, 0), {})
+        return _open("cuhk03-np", found, boxes, json_split(splits, 0, found), {})
     if source == "auto" and has_all(folder / boxes, tuple(FOLDERS.values())):
         return _open_market(folder, boxes)
     wanted = {"mat": [config.name], "json": [splits.name]}
@@ -104,42 +111,38 @@ def open_cuhk03_classic(
         source: "mat" (the published test sets, also as testsets.mat or .csv), "json", or "auto",
             the first that is there.
     """
-    folder = _root("cuhk03-classic", root, boxes, source)
-    if split not in TRIALS or isinstance(split, bool):
-        raise DatasetError(f"split is {split!r} for cuhk03-classic: choose 0 to {TRIALS[-1]}")
+    boxes, source = _chosen("cuhk03-classic", boxes, source)
+    split = choose("cuhk03-classic", "split", split, TRIALS)
+    folder = _root("cuhk03-classic", root)
+    found = Findings(folder, EXAMPLE)
     chosen = None if source == "json" else classic_split(folder, _mat(folder), split)
     splits = folder / f"splits_classic_{boxes}.json"
     if chosen is None and source != "mat" and splits.is_file():
-        chosen = json_split(splits, split)
+        chosen = json_split(splits, split, found, query_in_gallery=True)
     if chosen is None:
         raise DatasetError(
             f"{folder} has no cuhk-03.mat, testsets.mat, testsets.csv or {splits.name} (source="
             f"{source!r}), one of which decides the split. Convert cuhk-03.mat again by "
             "data_scripts/prepare_cuhk03.py, which writes testsets.csv"
         )
-    found = Findings(folder, EXAMPLE)
-    return _open("cuhk03-classic", found, boxes, chosen, {"split": int(split)})
+    return _open("cuhk03-classic", found, boxes, chosen, {"split": split})
 
 
-def _root(name: str, root: str | Path, boxes: str, source: str) -> Path:
-    for option, value, choices in (("boxes", boxes, BOXES), ("source", source, SOURCES)):
-        if value not in choices:
-            raise DatasetError(
-                f"{option} is {value!r} for {name}: choose one of {', '.join(choices)}"
-            )
+def _chosen(name: str, boxes: str, source: str) -> tuple[str, str]:
+    return choose(name, "boxes", boxes, BOXES), choose(name, "source", source, SOURCES)
+
+
+def _root(name: str, root: str | Path) -> Path:
     folder = existing_folder(name, root)
     if not _is_root(folder):
-        raise wrong_root(name, folder, (MATS[0],), is_root=_is_root)
+        raise wrong_root(name, folder, *LAYOUTS, is_root=_is_root)
     return folder
 
 
 def _is_root(folder: Path) -> bool:
     if folder.name == "cuhk03_release" and (folder / "cuhk-03.mat").is_file():
         return not _is_root(folder.parent) or _has_split(folder)  # the lists are one level higher
-    return _mat(folder) is not None or any(
-        (folder / f"images_{boxes}").is_dir() or has_all(folder / boxes, tuple(FOLDERS.values()))
-        for boxes in BOXES
-    )
+    return any(has_all(folder, parts) for parts in LAYOUTS)
 
 
 def _has_split(folder: Path) -> bool:
@@ -177,6 +180,14 @@ def _open(
     listed = split.listed(paths)
     unlisted(paths, [image for names in listed.values() for image in names], found)
     number = _numbering(found, boxes, split)
+    empty = [part for part in SPLITS if not listed[part]]
+    if empty:
+        raise DatasetError(
+            f"{split.file} leaves no image of {found.root} for {' and '.join(empty)}: its "
+            f"{len(split.tested)} people, tested on, are "
+            f"{'all there are' if empty == ['train'] else 'none of those there'}. Take the published "
+            "file"
+        )
     tables = {}
     for part in SPLITS:
         kept = present(f"{split.file.name} ({part})", listed[part], paths, found)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reidlab.data.cuhk03_store import EXAMPLE, NAME, PEOPLE, Person, person_of, stored_test_set, view_of
+from reidlab.data.cuhk03_store import EXAMPLE, NAME, PEOPLE, Person, person_of, stored_test_sets, view_of
 from reidlab.data.dataset import SPLITS, Findings, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.lists import read_text
-from reidlab.data.matlab import load_matlab5
+from reidlab.data.matlab import load_matlab5, whole_numbers
 
 CONFIG_VARIABLES = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
 TRIALS = range(20)
@@ -68,31 +69,42 @@ def config_split(path: Path, found: Findings) -> Split:
             f"{path} lists {len(files)} files, {labels.size} labels and {views.size} cameras, "
             "expected as many of each. Take the published file"
         )
-    pids = dict(zip(files, (int(label) for label in labels.ravel()), strict=True))
-    _check_config(path, files, pids, views.ravel())
+    pids = dict(zip(files, whole_numbers(path, "labels", labels).ravel().tolist(), strict=True))
+    _check_config(path, files, pids, whole_numbers(path, "camId", views).ravel())
     places = dict(zip(SPLITS, (indices[0], indices[1], indices[2]), strict=True))
     names = {part: _chosen(path, f"{part}_idx", files, places[part], found) for part in SPLITS}
     _check_overlap(path, names)
     return Split(path, names, pids=pids)
 
 
-def json_split(path: Path, split: int) -> Split:
+def json_split(path: Path, split: int, found: Findings, *, query_in_gallery: bool = False) -> Split:
     """A split as torchreid and fast-reid write it, {train, query, gallery: [[path, id, cam], ...]}.
 
+    Args:
+        path: of the file.
+        split: which of those in it.
+        found: where repeated images are reported.
+        query_in_gallery: the same images may be both, as in the classic protocol.
+
     Raises:
-        DatasetError: no JSON, or of another form.
+        DatasetError: no JSON, or of another form, or it contradicts itself.
     """
     try:
         splits = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DatasetError(
             f"{path} is no JSON ({error}): it is damaged, perhaps an interrupted copy. Copy it "
             "again, or delete it and use the published .mat"
         ) from error
     if not isinstance(splits, list) or split >= len(splits):
         count = len(splits) if isinstance(splits, list) else "no list of"
-        raise DatasetError(f"{path} holds {count} splits, so there is no split {split}")
-    return Split(path, {part: _json_names(path, part, splits[split]) for part in SPLITS})
+        raise DatasetError(
+            f"{path} holds {count} splits, so there is no split {split}. Take a file that torchreid "
+            "wrote"
+        )
+    names = {part: _json_names(path, part, splits[split], found) for part in SPLITS}
+    _check_overlap(path, names, query_in_gallery=query_in_gallery)
+    return Split(path, names)
 
 
 def classic_split(root: Path, mat: Path | None, split: int) -> Split | None:
@@ -104,38 +116,53 @@ def classic_split(root: Path, mat: Path | None, split: int) -> Split | None:
     if (root / "testsets.mat").is_file():
         path = root / "testsets.mat"
         (cells,) = load_matlab5(path, "testsets")
-        if split >= cells.size:
-            raise DatasetError(f"{path} holds {cells.size} test sets, expected 20")
-        people = np.asarray(cells.ravel()[split], np.float64)
+        people = _of_twenty(path, list(cells.ravel()), split)
     elif (root / "testsets.csv").is_file():
         path = root / "testsets.csv"
         people = _csv_test_set(path, split)
     elif mat is not None:
         path = mat
-        people = stored_test_set(mat, split)
+        people = _of_twenty(path, stored_test_sets(mat), split)
     else:
         return None
     return Split(path, tested=_tested(path, people))
 
 
-def _check_names(path: Path, names: list[str]) -> None:
-    foreign = [name for name in names if not NAME.fullmatch(name)]
-    if foreign or not names:
+def _of_twenty(path: Path, sets: Sequence[Any], split: int) -> Any:
+    if split >= len(sets):
         raise DatasetError(
-            f"{path} lists {len(foreign)} names that are not CUHK03's: {some(foreign) or 'none'} "
+            f"{path} holds {len(sets)} test sets, so there is no split={split}: expected "
+            f"{len(TRIALS)} of them. Take the published file"
+        )
+    return sets[split]
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise DatasetError(f"{path} names no image in a part of the split. Take the published file")
+    foreign = [name for name in names if not NAME.fullmatch(name)]
+    if foreign:
+        raise DatasetError(
+            f"{path} lists {len(foreign)} names that are not CUHK03's: {some(foreign)} "
             f"(expected names like {EXAMPLE}). Take the published file"
         )
 
 
 def _check_config(
-    path: Path, files: list[str], pids: Mapping[str, int], views: NDArray[Any]
+    path: Path, files: list[str], pids: Mapping[str, int], views: NDArray[np.int64]
 ) -> None:
     """Labels and cameras of a configuration against the names, which say the same."""
-    wrong = [name for name, view in zip(files, views, strict=True) if view_of(name) != int(view)]
+    wrong = [name for name, view in zip(files, views, strict=True) if view_of(name) != view]
     if wrong:
         raise DatasetError(
             f"{path}: camId of {len(wrong)} images is not the view of their name, e.g. {wrong[0]}. "
             "Views count from 1. Take the published file"
+        )
+    if len(pids) < len(files) or min(pids.values()) < 1:
+        raise DatasetError(
+            f"{path}: {len(files)} files have {len(pids)} names and labels from "
+            f"{min(pids.values())}, expected each name once and labels from 1. Take the published "
+            "file"
         )
     pairs = {(person_of(name), pid) for name, pid in pids.items()}
     if not len(pairs) == len({person for person, _ in pairs}) == len({pid for _, pid in pairs}):
@@ -148,37 +175,42 @@ def _chosen(
     path: Path, variable: str, files: list[str], places: NDArray[Any], found: Findings
 ) -> list[str]:
     """The files at places that count from 1."""
-    rows = np.asarray(places, np.int64).ravel()
-    if not rows.size:
-        raise DatasetError(f"{path}: {variable} is empty. Take the published file")
+    rows = whole_numbers(path, variable, places).ravel()
     if rows.min() < 1 or rows.max() > len(files):
         hint = " It looks as if it counted from 0, as Python does." if rows.min() == 0 else ""
         raise DatasetError(
             f"{path}: {variable} goes from {rows.min()} to {rows.max()}, expected places from 1 to "
             f"{len(files)} in filelist.{hint} Take the published file"
         )
-    once = list(dict.fromkeys(rows.tolist()))
-    if len(once) < rows.size:
+    return _once(path, variable, [files[row - 1] for row in rows.tolist()], found)
+
+
+def _once(path: Path, part: str, names: list[str], found: Findings) -> list[str]:
+    """The names without repetitions, which are reported."""
+    once = list(dict.fromkeys(names))
+    if len(once) < len(names):
         found.warnings.append(
-            f"{path.name}: {variable} repeats {rows.size - len(once)} places; each is taken once"
+            f"{path.name}: {part} repeats {len(names) - len(once)} images; each is taken once"
         )
-    return [files[row - 1] for row in once]
+    return once
 
 
-def _check_overlap(path: Path, names: Mapping[str, list[str]]) -> None:
-    for one, other in (("train", "query"), ("train", "gallery"), ("query", "gallery")):
+def _check_overlap(
+    path: Path, names: Mapping[str, list[str]], *, query_in_gallery: bool = False
+) -> None:
+    for one, other in combinations(SPLITS, 2):
         both = sorted(set(names[one]) & set(names[other]))
-        if both:
+        if both and not (query_in_gallery and one == "query"):
             raise DatasetError(
-                f"{path}: {len(both)} images are in {one}_idx and in {other}_idx, e.g. {both[0]}. "
+                f"{path}: {len(both)} images are in {one} and in {other}, e.g. {both[0]}. "
                 "Take the published file"
             )
 
 
-def _json_names(path: Path, part: str, split: Any) -> list[str]:
+def _json_names(path: Path, part: str, split: Any, found: Findings) -> list[str]:
     try:
         rows = [(str(file), int(cam)) for file, _, cam in split[part]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(
             f"{path} has no {part} of the form [[path, id, camera], ...] "
             f"({type(error).__name__}: {error}). Take a file that torchreid wrote"
@@ -191,10 +223,10 @@ def _json_names(path: Path, part: str, split: Any) -> list[str]:
             f"{path}: {len(wrong)} images of {part} have a camera that is not the view of their "
             f"name less one, e.g. {wrong[0]}. Take a file that torchreid wrote"
         )
-    return list(dict.fromkeys(name for name, _ in named))
+    return _once(path, part, [name for name, _ in named], found)
 
 
-def _csv_test_set(path: Path, split: int) -> NDArray[np.float64]:
+def _csv_test_set(path: Path, split: int) -> list[Person]:
     """Pair and person of the rows of one split; columns split (from 0), pair, person (from 1)."""
     rows = list(csv.DictReader(read_text(path).splitlines()))
     try:
@@ -204,11 +236,17 @@ def _csv_test_set(path: Path, split: int) -> NDArray[np.float64]:
             f"{path} is no table with the columns split, pair and person of whole numbers "
             f"({type(error).__name__}: {error}). Convert cuhk-03.mat again"
         ) from error
-    return np.array(people, np.float64).reshape(-1, 2)
+    if not people:
+        raise DatasetError(
+            f"{path} has no row with split={split}, expected 100 rows for each of 0 to "
+            f"{TRIALS[-1]}. Convert cuhk-03.mat again"
+        )
+    return people
 
 
-def _tested(path: Path, people: NDArray[np.float64]) -> set[Person]:
+def _tested(path: Path, rows: Any) -> set[Person]:
     """The rows as people, once it is sure that they can be."""
+    people = whole_numbers(path, "a test set", rows)
     if people.ndim != 2 or people.shape[1] != 2 or not len(people):
         raise DatasetError(
             f"{path} has a test set of the shape {people.shape}, expected (100, 2): camera pair and "
@@ -217,8 +255,8 @@ def _tested(path: Path, people: NDArray[np.float64]) -> set[Person]:
     pairs, persons = people.T
     if pairs.min() < 1 or pairs.max() > len(PEOPLE) or persons.min() < 1:
         raise DatasetError(
-            f"{path} has a test set with pairs {pairs.min():g} to {pairs.max():g} and people from "
-            f"{persons.min():g}, expected pairs 1 to {len(PEOPLE)} and people from 1. Was it made to "
+            f"{path} has a test set with pairs {pairs.min()} to {pairs.max()} and people from "
+            f"{persons.min()}, expected pairs 1 to {len(PEOPLE)} and people from 1. Was it made to "
             "count from 0? Take the published file"
         )
     return {(int(pair), int(person)) for pair, person in people}

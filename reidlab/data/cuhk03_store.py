@@ -8,6 +8,7 @@ image leads through the file: `.../cuhk-03.mat/detected/1_001_1_01.png`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidlab.data.errors import DatasetError
-from reidlab.data.matlab import open_matlab73
+from reidlab.data.matlab import open_matlab73, whole_numbers
 
 BOXES = ("detected", "labeled")
 SLOTS = 10  # 1 to 5 of the first view, 6 to 10 of the second
@@ -40,13 +41,14 @@ def view_of(name: str) -> int:
 def stored_names(mat: Path, boxes: str) -> list[str]:
     """Names of all images; empty cells are skipped. No pixel is read."""
     with open_matlab73(mat, boxes) as file:
-        return [
-            f"{pair}_{person:03d}_{1 if slot <= SLOTS // 2 else 2}_{slot:02d}.png"
-            for pair, cells in enumerate(_pairs(file, boxes, mat), start=1)
-            for person, references in enumerate(cells.T, start=1)
-            for slot, reference in enumerate(references, start=1)
-            if reference and len(file[reference].shape or ()) == 3
-        ]
+        return [name for name, _ in _images(file, boxes, mat)]
+
+
+def stored_images(mat: Path, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Name and (H, W, 3) pixels of all images, one after another."""
+    with open_matlab73(mat, boxes) as file:
+        for name, cell in _images(file, boxes, mat):
+            yield name, _pixels(cell)
 
 
 def pair_sizes(mat: Path) -> list[int]:
@@ -55,16 +57,11 @@ def pair_sizes(mat: Path) -> list[int]:
         return [cells.shape[1] for cells in _pairs(file, BOXES[0], mat)]
 
 
-def stored_test_set(mat: Path, split: int) -> NDArray[np.float64]:
-    """(people, 2): pair and person of one of the classic test sets, as they stand there."""
+def stored_test_sets(mat: Path) -> list[NDArray[np.int64]]:
+    """The classic test sets: (people, 2) each, pair and person as they stand there."""
     with open_matlab73(mat, "testsets") as file:
-        references = file["testsets"][()].ravel()
-        if split >= len(references):
-            raise DatasetError(
-                f"{mat} holds {len(references)} test sets, so there is no split={split}: expected "
-                "20 of them. Take the published file"
-            )
-        return np.asarray(file[references[split]][()], np.float64).T
+        sets = [file[reference][()] for reference in file["testsets"][()].ravel()]
+    return [whole_numbers(mat, "testsets", rows).T for rows in sets]
 
 
 def read_stored_image(mat: str, place: str) -> NDArray[np.uint8]:
@@ -88,11 +85,31 @@ def read_stored_image(mat: str, place: str) -> NDArray[np.uint8]:
     pair, person = person_of(name)
     with open_matlab73(Path(mat), boxes) as file:
         cells = file[file[boxes][()].ravel()[pair - 1]]
-        inside = person <= cells.shape[1]
-        pixels = file[cells[slot - 1, person - 1]][()] if inside else np.empty(0)
-    if pixels.ndim != 3:
-        raise DatasetError(f"there is no image {place!r} in {mat}: its cell is empty")
-    return np.ascontiguousarray(pixels.T, dtype=np.uint8)
+        cell = _filled(file, cells[slot - 1, person - 1]) if person <= cells.shape[1] else None
+        if cell is None:
+            raise DatasetError(f"there is no image {place!r} in {mat}: its cell is empty")
+        return _pixels(cell)
+
+
+def _images(file: Any, boxes: str, mat: Path) -> Iterator[tuple[str, Any]]:
+    """Name and h5py data set of each image, in the order of the names; empty cells are skipped."""
+    for pair, cells in enumerate(_pairs(file, boxes, mat), start=1):
+        for person, references in enumerate(cells.T, start=1):
+            for slot, reference in enumerate(references, start=1):
+                cell = _filled(file, reference)
+                if cell is not None:
+                    view = 1 if slot <= SLOTS // 2 else 2
+                    yield f"{pair}_{person:03d}_{view}_{slot:02d}.png", cell
+
+
+def _filled(file: Any, reference: Any) -> Any | None:
+    """The cell, if there is an image in it: MATLAB stores the size of an empty one, a vector."""
+    cell = file[reference] if reference else None
+    return cell if cell is not None and len(cell.shape or ()) == 3 else None
+
+
+def _pixels(cell: Any) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(cell[()].T, dtype=np.uint8)
 
 
 def _pairs(file: Any, boxes: str, mat: Path) -> list[NDArray[Any]]:

@@ -40,6 +40,7 @@ class Findings:
         warnings: what makes the set differ from the published one, a sentence each.
         foreign: names that are not of the layout and were left out.
         litter: files that are no images and were passed over.
+        empty: folders of people that hold no image.
     """
 
     root: Path
@@ -47,6 +48,7 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
     def sentences(self) -> tuple[list[str], list[str]]:
         """(warnings, notes): also of the names that were left out."""
@@ -56,6 +58,12 @@ class Findings:
             warnings.append(
                 f"{len(foreign)} foreign names are left out: {some(foreign)} (expected names like "
                 f"{self.example})"
+            )
+        empty = sorted(set(self.empty))
+        if empty:
+            warnings.append(
+                f"{len(empty)} folders of people hold no images: {some(empty)}. Was the copying "
+                "interrupted?"
             )
         if litter:
             notes.append(f"{len(litter)} files that are no images are passed over: {some(litter)}")
@@ -148,7 +156,22 @@ class ReIDDataset:
         Files that decide the split (`lists`) enter with their contents, a .mat file that holds the
         images with its size. It tells two copies apart that differ in what files they hold, in a
         second for Market-1501; it does not read the pixels.
+
+        Raises:
+            DatasetError: a file is gone since the set was opened.
         """
+        try:
+            lines = self._sizes()
+        except OSError as error:
+            raise DatasetError(
+                f"{self.root} has changed since it was opened ({error}): restore the file, or open "
+                "the data set again"
+            ) from error
+        text = "".join(sorted(lines))
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+    def _sizes(self) -> list[str]:
+        """A line for each file: name and size, or what is in it."""
         paths = {path for split in SPLITS for path in getattr(self, split)["path"]}
         lines = [f"{self._relative(path)} sha256 {_digest(path)}\n" for path in self.lists]
         containers = set()
@@ -160,7 +183,7 @@ class ReIDDataset:
                 containers.add(inside[0])
                 lines.append(f"{self._relative(path)}\n")
         lines += [f"{self._relative(path)} {os.stat(path).st_size}\n" for path in containers]
-        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+        return lines
 
     def _relative(self, path: str | Path) -> str:
         text, prefix = os.fspath(path), f"{self.root}{os.sep}"
@@ -205,9 +228,9 @@ def is_synthetic(root: Path) -> bool:
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
-    """The first few names, for a sentence."""
+    """The first few names, for a sentence; a single one is an example, without dots."""
     listed = [str(name) for name in names]
-    return ", ".join(listed[:limit]) + (", ..." if len(listed) > limit else "")
+    return ", ".join(listed[:limit]) + (", ..." if 1 < limit < len(listed) else "")
 
 
 def finish(
@@ -239,15 +262,23 @@ def finish(
         tables = _with_modality(found.root, tables)
     train, query, gallery = (tables[split] for split in SPLITS)
     _check_people(found.root, train, query, gallery, same_ids=same_ids)
+    if query.empty != gallery.empty:
+        lacking, other = ("query", "gallery") if query.empty else ("gallery", "query")
+        raise DatasetError(
+            f"{found.root} has no image for the {lacking} split and "
+            f"{len(gallery) + len(query)} for the {other} split, expected some for both: nothing "
+            "can be searched. Unpack or copy the set again"
+        )
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
     if synthetic:
         card, published = synthetic_card(card), None
+        found.warnings += _lost(found.root)
     elif published is None:
         published = card.published
     warnings, notes = found.sentences()
     if published is not None:
-        warnings += _differences(tables, published)
+        warnings += _differences(tables, published) + _beyond(tables, card)
     return ReIDDataset(
         name=name,
         root=found.root,
@@ -328,6 +359,42 @@ def _differences(tables: Mapping[str, pd.DataFrame], published: Published) -> li
                 "Is the copy complete?"
             )
     return texts
+
+
+def _beyond(tables: Mapping[str, pd.DataFrame], card: DatasetCard) -> list[str]:
+    """A sentence on images of cameras that the published set does not have."""
+    images = pd.concat([tables[split][["path", "camid"]] for split in SPLITS])
+    beyond = images[images["camid"] >= (card.cameras or 0)]
+    if beyond.empty:
+        return []
+    names = sorted({os.path.basename(path) for path in beyond["path"]})
+    return [
+        f"{len(names)} images are of camera {int(beyond['camid'].min()) + 1} or above, but "
+        f"{card.title} has {card.cameras}: {some(names)}"
+    ]
+
+
+def _lost(root: Path) -> list[str]:
+    """A sentence on images of a synthetic set that its table names and the folder does not hold."""
+    world = next(folder for folder in (root, root.parent) if (folder / "world.json").is_file())
+    table_of_all = world / "attributes.csv"
+    if not table_of_all.is_file():
+        return []
+    try:
+        files = pd.read_csv(table_of_all, usecols=["file"])["file"].astype(str)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise DatasetError(
+            f"cannot read {table_of_all} ({error}): delete {world}, and write it again"
+        ) from error
+    paths = {file: split_virtual(world / file) or (world / file,) for file in files}
+    there = {path: os.path.isfile(path) for path in {path for path, *_ in paths.values()}}
+    lost = sorted(file for file, (path, *_) in paths.items() if not there[path])
+    if not lost:
+        return []
+    return [
+        f"{len(lost)} of the {len(paths)} images that {table_of_all.name} names are gone: "
+        f"{some(lost)}. Delete {world}, and write it again"
+    ]
 
 
 def _in_words(counts: Counts) -> str:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 
 import pandas as pd
 
 from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, is_synthetic, some, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import existing_folder, leave_out, listing, pass_over
+from reidlab.data.folders import absolute, existing_folder, leave_out, listing, pass_over
 from reidlab.data.help import data_help
-from reidlab.data.lists import present, read_text
+from reidlab.data.lists import present, read_text, unlisted
 
 TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
@@ -28,7 +29,7 @@ OPTIONAL = ("split", "modality", "view")
 PARTS = {"train": ("train",), "query": ("query",), "gallery": ("gallery",), "test": SPLITS[1:]}
 MODALITIES = ("visible", "infrared")
 EXAMPLE = "0007/camera_1/0001.jpg"
-NUMBER = re.compile(r"\d+", re.ASCII)
+NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
 
 Row = dict[str, str]  # the columns of a CSV file, and "file": the absolute path
 
@@ -47,19 +48,22 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
         in the order of their names; columns `person` and `camera` hold the names. Cameras of folders
         are counted from 0, whatever their names; `pid` of numbered people is the number.
     """
-    path = Path(root).expanduser().absolute()
-    if path.is_file() and path.suffix.lower() != ".csv":
-        raise DatasetError(f"{path} is a file, expected a folder or a .csv file")
-    folder = existing_folder("folder", path.parent if path.is_file() else path)
+    path = absolute(root)
+    is_table = os.path.isfile(path)
+    if is_table and path.suffix.lower() != ".csv":
+        raise DatasetError(
+            f"{path} is a file, expected a folder or a .csv file: unpack it, or pass its folder"
+        )
+    folder = existing_folder("folder", path.parent if is_table else path)
     found = Findings(folder, EXAMPLE)
-    source = path if path.is_file() else _table_in(folder)
+    source = path if is_table else _table_in(folder)
     rows = _from_folders(found) if source is None else _from_csv(source, found)
     if not rows:
         raise DatasetError(
             f"{folder} holds no images in folders <person>/<camera>/, expected paths like {EXAMPLE}."
             f"\n\n{data_help('folder')}"
         )
-    frame = _numbered(rows, keep_cameras=source is not None)
+    frame = _numbered(rows, found, keep_cameras=source is not None)
     tables, fraction = _split(frame, rows, train_fraction, folder)
     return finish(
         "folder",
@@ -96,7 +100,14 @@ def _from_folders(found: Findings) -> list[Row]:
         )
     leave_out(found, found.root, [n for n in here.folders if n not in parts] + here.images)
     pass_over(found, found.root, here.other)
-    return [row for part in parts for row in _people(found.root / part, part, found)]
+    rows = {part: _people(found.root / part, part, found) for part in parts}
+    for part in parts:
+        if not rows[part]:
+            raise DatasetError(
+                f"{found.root / part} holds no images, expected paths like {EXAMPLE} below it. Was "
+                "the copying interrupted? Do it again"
+            )
+    return [row for part in parts for row in rows[part]]
 
 
 def _people(folder: Path, split: str, found: Findings) -> list[Row]:
@@ -118,8 +129,12 @@ def _people(folder: Path, split: str, found: Findings) -> list[Row]:
             )
         leave_out(found, folder / person, below.images)
         pass_over(found, folder / person, below.other)
-        for camera in below.folders:
-            rows += _camera(folder, person, camera, split, found)
+        of_person = [
+            row for camera in below.folders for row in _camera(folder, person, camera, split, found)
+        ]
+        if not of_person:
+            found.empty.append((folder / person).relative_to(found.root).as_posix())
+        rows += of_person
     return rows
 
 
@@ -141,17 +156,8 @@ def _camera(folder: Path, person: str, camera: str, split: str, found: Findings)
 
 def _from_csv(source: Path, found: Findings) -> list[Row]:
     """A row for each line whose image is there."""
-    reader = csv.DictReader(read_text(source).splitlines())
-    columns = [str(name).strip() for name in reader.fieldnames or ()]
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise DatasetError(
-            f"{source} has no column {', '.join(missing)}: expected {', '.join(REQUIRED)} and "
-            f"perhaps {', '.join(OPTIONAL)}, found {', '.join(columns) or 'nothing'}"
-        )
-    reader.fieldnames = columns
     rows = []
-    for number, line in enumerate(reader, start=2):
+    for number, line in _lines(source):
         row = {key: (line.get(key) or "").strip() for key in (*REQUIRED, *OPTIONAL)}
         if any(row.values()):
             _check_row(source, number, row)
@@ -160,6 +166,25 @@ def _from_csv(source: Path, found: Findings) -> list[Row]:
     if not rows:
         raise DatasetError(f"{source} has a heading and no lines: write one for each image")
     return _existing(source, rows, found)
+
+
+def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The lines below the heading, by column, with their numbers."""
+    reader = csv.DictReader(read_text(source).splitlines())
+    try:
+        columns = [str(name).strip() for name in reader.fieldnames or ()]
+        known = [columns.count(name) for name in (*REQUIRED, *OPTIONAL)]
+        if 0 in known[: len(REQUIRED)] or max(known) > 1:
+            raise DatasetError(
+                f"{source} has the columns {', '.join(columns) or 'nothing'}: expected each of "
+                f"{', '.join(REQUIRED)} once, and perhaps {', '.join(OPTIONAL)}, separated by commas"
+            )
+        reader.fieldnames = columns
+        yield from enumerate(reader, start=2)
+    except csv.Error as error:
+        raise DatasetError(
+            f"{source} is no table ({error} in line {reader.line_num}): correct that line"
+        ) from error
 
 
 def _check_row(source: Path, number: int, row: Row) -> None:
@@ -188,7 +213,9 @@ def _existing(source: Path, rows: list[Row], found: Findings) -> list[Row]:
         if os.path.isdir(folder)
         for name in listing(folder).images
     }
+    _check_agreement(source, rows)
     kept = set(present(source.name, [row["file"] for row in rows], there, found))
+    unlisted(there, [row["file"] for row in rows], found)
     once = {(row["file"], row["split"]): row for row in rows if row["file"] in kept}
     repeated = sum(row["file"] in kept for row in rows) - len(once)
     if repeated:
@@ -196,10 +223,28 @@ def _existing(source: Path, rows: list[Row], found: Findings) -> list[Row]:
     return list(once.values())
 
 
-def _numbered(rows: Sequence[Row], *, keep_cameras: bool) -> pd.DataFrame:
+def _check_agreement(source: Path, rows: list[Row]) -> None:
+    """An image that stands in several lines is the same person in the same camera in all."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        for key in ("pid", "camid", "modality", "view"):
+            said = first.setdefault(row["file"], row)[key]
+            if row[key] != said:
+                raise DatasetError(
+                    f"{source} gives the image {row['path']} two values of {key}, {said!r} and "
+                    f"{row[key]!r}: correct one of the lines"
+                )
+
+
+def _numbered(rows: Sequence[Row], found: Findings, *, keep_cameras: bool) -> pd.DataFrame:
     """The rows as a table, people and cameras with numbers."""
     people = _numbers((row["pid"] for row in rows), keep=True)
     cameras = _numbers((row["camid"] for row in rows), keep=keep_cameras)
+    for kind, numbers in (("person", people), ("camera", cameras)):
+        once = {number: name for name, number in numbers.items()}
+        same = [f"{name} and {once[n]}" for name, n in numbers.items() if once[n] != name]
+        if same:
+            found.warnings.append(f"{some(same)} are read as the same {kind}, the number is the same")
     frame = table(
         Image(
             path=row["file"],
@@ -246,10 +291,20 @@ def _split(
                 files[split].add(row["file"])
         return {s: frame[frame["path"].isin(files[s])].reset_index(drop=True) for s in SPLITS}, None
     share = 0.5 if fraction is None else fraction
-    if not 0 <= share <= 1:
-        raise DatasetError(f"train_fraction is {share}, expected a share from 0 to 1")
+    if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise DatasetError(
+            f"train_fraction is {share!r} for folder: choose a share from 0 to 1, such as 0.5"
+        )
+    share = float(share)
     people = sorted(frame["pid"].unique())
-    trained = frame["pid"].isin(people[: round(share * len(people))])
+    training = round(share * len(people))
+    if 0 < share < 1 and training in (0, len(people)):
+        raise DatasetError(
+            f"{folder} holds {len(people)} people, of whom train_fraction={share:g} leaves "
+            f"{training} to train on and {len(people) - training} to test on: expected some for "
+            "both. Choose another share, or 0 or 1 if you mean it"
+        )
+    trained = frame["pid"].isin(people[:training])
     test = frame[~trained].reset_index(drop=True)
     train = frame[trained].reset_index(drop=True)
     return {"train": train, "query": test, "gallery": test.copy()}, share

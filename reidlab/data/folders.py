@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +33,10 @@ class Listing(NamedTuple):
 
 
 def listing(folder: str | Path) -> Listing:
-    """One look into a folder.
+    """One look into a folder. No file is opened or, but for links, asked for anything.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: it cannot be read, or holds a link to an image that is not there.
     """
     found = Listing([], [], [])
     try:
@@ -44,12 +44,21 @@ def listing(folder: str | Path) -> Listing:
             for entry in entries:
                 if is_litter(entry.name):
                     found.other.append(entry.name)
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.is_dir():
+                elif entry.is_dir():
+                    found.folders.append(entry.name)
+                elif not entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    found.other.append(entry.name)
+                elif entry.is_file():
                     found.images.append(entry.name)
                 else:
-                    (found.folders if entry.is_dir() else found.other).append(entry.name)
+                    raise DatasetError(
+                        f"{entry.path} is no file but a broken link or a device: restore what it "
+                        "leads to, or remove it"
+                    )
     except OSError as error:
-        raise DatasetError(f"cannot list {folder} ({error}): copy or unpack it again") from error
+        raise DatasetError(
+            f"cannot list {folder} ({error}): allow yourself to read it, or copy it again"
+        ) from error
     for names in found:
         names.sort()
     return found
@@ -66,12 +75,31 @@ def existing_folder(name: str, root: str | Path) -> Path:
     Raises:
         DatasetError: missing, a file, or begun by `write_dataset` and not finished.
     """
-    path = Path(root).expanduser().absolute()
-    if not path.exists():
+    path = absolute(root)
+    if not os.path.exists(path):
         raise DatasetError(f"there is no folder {path}.\n\n{data_help(name)}")
     if not path.is_dir():
         raise DatasetError(f"{path} is a file, expected the folder it unpacks to: unpack it first")
+    if not os.access(path, os.X_OK):
+        raise DatasetError(f"{path} may not be entered: allow yourself to read it, or copy it")
     _check_finished(path, name)
+    return path
+
+
+def absolute(root: str | Path) -> Path:
+    """What a user passed as an absolute path.
+
+    Raises:
+        DatasetError: it is no path, or an empty one.
+    """
+    try:
+        path = Path(root).expanduser().absolute()
+    except (TypeError, RuntimeError) as error:  # no path; a home of nobody
+        raise DatasetError(
+            f"root is {root!r} ({error}): expected the path of a folder, a string or a Path"
+        ) from error
+    if root == "":
+        raise DatasetError("root is empty: expected the path of a folder ('.' is the current one)")
     return path
 
 
@@ -110,7 +138,7 @@ def wrong_root(
     better = _right_level(path, wanted)
     if better is not None:
         level = "deep" if better in path.parents else "high"
-        parts = next((parts for parts in layouts if has_all(better, parts)), layouts[0])
+        parts = next((parts for parts in layouts if has_all(better, parts)), ("the images",))
         return DatasetError(
             f"{path} is at the wrong level (too {level}): {', '.join(parts)} are in {better}. Pass "
             f"that folder: open_dataset({name!r}, {str(better)!r})"
@@ -122,7 +150,8 @@ def wrong_root(
             f"{path} is incomplete: {', '.join(missing)} is missing, expected all of "
             f"{', '.join(fullest)}. Unpack or copy the set again"
         )
-    found = ", ".join(sorted(os.listdir(path))[:5]) or "nothing: the folder is empty"
+    names = [name for kind in listing(path) for name in kind]
+    found = some(sorted(names), 5) or "nothing: the folder is empty"
     return DatasetError(
         f"{path} does not look like {name}: it has none of {', '.join(layouts[0])}; found {found}."
         f"\n\n{data_help(name)}"
@@ -155,6 +184,35 @@ def matching_images(
     return matches
 
 
+def images_of_people(
+    folder: Path,
+    person: re.Pattern[str],
+    found: Findings,
+    wanted: Collection[str] | None = None,
+) -> Iterator[tuple[str, list[str]]]:
+    """(person, names of images) of each folder of a person. What else lies there is in `found`.
+
+    Args:
+        folder: that holds them.
+        person: what they are called.
+        found: where the rest is reported, folders of people without images included.
+        wanted: look into these alone.
+    """
+    here = listing(folder)
+    people = [name for name in here.folders if person.fullmatch(name)]
+    leave_out(found, folder, sorted(set(here.folders) - set(people)) + here.images)
+    pass_over(found, folder, here.other)
+    for name in people:
+        if wanted is not None and name not in wanted:
+            continue
+        below = listing(folder / name)
+        leave_out(found, folder / name, below.folders)
+        pass_over(found, folder / name, below.other)
+        if not below.images:
+            found.empty.append(_below(found.root, folder, name))
+        yield name, below.images
+
+
 def matched(
     folder: str | Path, names: Iterable[str], pattern: re.Pattern[str]
 ) -> tuple[list[tuple[str, re.Match[str]]], list[str]]:
@@ -185,14 +243,14 @@ def _below(root: Path, folder: str | Path, name: str) -> str:
 
 
 def _there(folder: Path, part: str) -> bool:
-    path = folder / part
-    return path.is_file() if path.suffix else path.is_dir()
+    path = folder / part  # os.path, because it takes what may not be looked at for missing
+    return os.path.isfile(path) if path.suffix else os.path.isdir(path)
 
 
 def _right_level(root: Path, wanted: Callable[[Path], bool]) -> Path | None:
     """The folder nearby, up to two levels above or below, that is a root."""
     above = list(root.parents)[:2]
-    below = sorted(path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.is_dir())
+    below = sorted(p for pattern in ("*", "*/*") for p in root.glob(pattern) if os.path.isdir(p))
     for candidate in above + below:
         if "__MACOSX" not in candidate.parts and wanted(candidate):
             return candidate

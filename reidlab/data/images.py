@@ -10,6 +10,9 @@ from reidlab.data.cuhk03_store import read_stored_image
 from reidlab.data.errors import DatasetError
 from reidlab.data.matlab import split_virtual
 
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for broken files; the last where a damaged header claims a huge image."""
+
 
 def read_image(path: str | Path) -> Image.Image:
     """The whole image, decoded, as RGB.
@@ -32,7 +35,7 @@ def read_image(path: str | Path) -> Image.Image:
             f"the image {path} is gone since the data set was opened: restore it, or open the "
             "data set again without it"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
+    except DAMAGE as error:
         raise DatasetError(
             f"cannot read the image {path} ({error}): it is damaged, perhaps an interrupted "
             "copy. Copy or unpack this file again (a synthetic one: delete it and run "

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,11 @@ def read_lines(path: Path, found: Findings) -> list[str]:
 
 
 def read_text(path: Path) -> str:
-    """A small text file as UTF-8, without a BOM."""
+    """A small text file as UTF-8, without a BOM.
+
+    Raises:
+        DatasetError: it is missing, cannot be read, or is no UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -60,6 +65,10 @@ def read_text(path: Path) -> str:
         raise DatasetError(
             f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it as plain "
             "text, or copy it again"
+        ) from error
+    except OSError as error:  # a folder of that name, or not ours to read
+        raise DatasetError(
+            f"cannot read the list {path} ({error}): copy it from the archive again"
         ) from error
 
 
@@ -148,6 +157,17 @@ def present(
             f"{some(missing)}"
         )
     return [name for name in listed if name in there]
+
+
+def check_disjoint(folder: Path, lists: Mapping[str, Collection[str]]) -> None:
+    """Raise if an image stands in two lists of which each is a part of the set."""
+    for (one, names), (other, others) in combinations(lists.items(), 2):
+        both = sorted(set(names) & set(others))
+        if both:
+            raise DatasetError(
+                f"{one} and {other} in {folder} both name {len(both)} images, e.g. {both[0]}: an "
+                "image belongs to one of them. Take the published lists"
+            )
 
 
 def unlisted(names: Collection[str], listed: Collection[str], found: Findings) -> None:

@@ -23,12 +23,12 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
     has_all,
+    images_of_people,
     leave_out,
-    listing,
-    pass_over,
     wrong_root,
 )
-from reidlab.data.lists import Labelled, present, read_labelled, unlisted
+from reidlab.data.lists import Labelled, check_disjoint, present, read_labelled, unlisted
+from reidlab.data.options import choose
 
 VERSIONS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
@@ -50,8 +50,8 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
             on list_train.txt alone, 30,248 (as torchreid and fast-reid do).
         version: "V1" or "V2", where a folder holds both; else it is detected.
     """
-    if val not in ("in", "out"):
-        raise DatasetError(f"val is {val!r} for msmt17: choose 'in' or 'out'")
+    val = choose("msmt17", "val", val, ("in", "out"))
+    version = choose("msmt17", "version", version, (*VERSIONS, None))
     folder = existing_folder("msmt17", root)
     version = _version(folder, version)
     found = Findings(folder, EXAMPLE)
@@ -61,6 +61,7 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
         named = {name: read_labelled(folder / name, found) for name in lists}
         for name, lines in named.items():
             tables[name] = _listed(folder, part, name, lines, on_disk, found)
+        check_disjoint(folder, {name: [line.path for line in lines] for name, lines in named.items()})
         listed = [f"{part}/{line.path}" for lines in named.values() for line in lines]
         unlisted([f"{part}/{name}" for name in on_disk], listed, found)
     train, held_out, query, gallery = (tables[name] for name in LISTS)
@@ -79,8 +80,6 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
 
 def _version(folder: Path, asked: str | None) -> str:
     """Which version lies there, once it is sure that its folders and the lists do."""
-    if asked is not None and asked not in VERSIONS:
-        raise DatasetError(f"version is {asked!r} for msmt17: choose one of {', '.join(VERSIONS)}")
     here = [version for version, parts in VERSIONS.items() if has_all(folder, (*parts, *LISTS))]
     if not here or (asked is not None and asked not in here):
         wanted = VERSIONS if asked is None else {asked: VERSIONS[asked]}
@@ -95,20 +94,12 @@ def _version(folder: Path, asked: str | None) -> str:
 
 def _on_disk(part: Path, found: Findings) -> set[str]:
     """<person>/<file> of all images of the layout below a folder."""
-    here = listing(part)
-    leave_out(found, part, here.images)
-    pass_over(found, part, here.other)
     names: set[str] = set()
-    for person in here.folders:
-        if not PERSON.fullmatch(person):
-            leave_out(found, part, [person])
-            continue
-        below = listing(part / person)
-        good = [name for name in below.images if NAME.fullmatch(f"{person}/{name}")]
-        names.update(f"{person}/{name}" for name in good)
-        if len(good) < len(below.images) or below.folders:
-            leave_out(found, part / person, sorted({*below.images, *below.folders} - set(good)))
-        pass_over(found, part / person, below.other)
+    for person, files in images_of_people(part, PERSON, found):
+        good = [file for file in files if NAME.fullmatch(f"{person}/{file}")]
+        names.update(f"{person}/{file}" for file in good)
+        if len(good) < len(files):
+            leave_out(found, part / person, sorted(set(files) - set(good)))
     if not names:
         raise DatasetError(
             f"{part} holds no images in folders of people, expected names like {EXAMPLE}. Was the "

@@ -43,7 +43,7 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
     """
     folder = existing_folder("occluded-duke", root)
     found = Findings(folder, EXAMPLE)
-    lists = _first((folder, folder / IN), LISTS)
+    lists = _lists(folder)
     built = (folder, folder / IN)  # what the authors' script makes needs no list
     images = _first(built if lists is None else (folder, folder / DUKE, folder / IN), FOLDERS)
     if images is None:
@@ -64,6 +64,20 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
         options={"split from": "folders" if lists is None else "lists"},
         lists=[] if lists is None else [lists / file for file in LISTS.values()],
     )
+
+
+def _lists(folder: Path) -> Path | None:
+    """The folder that holds the three lists; None if there is not a single one."""
+    for place in (folder, folder / IN):
+        missing = [name for name in _files(LISTS) if not has_all(place, (name,))]
+        if not missing:
+            return place
+        if len(missing) < len(LISTS):
+            raise DatasetError(
+                f"{place} holds some of the lists and no {', '.join(missing)}: copy "
+                f"{', '.join(_files(LISTS))} from the archive, or remove them all to read the folders"
+            )
+    return None
 
 
 def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:

@@ -25,14 +25,14 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
     has_all,
+    images_of_people,
     leave_out,
-    listing,
     matched,
     matching_images,
-    pass_over,
     wrong_root,
 )
 from reidlab.data.lists import read_numbers
+from reidlab.data.options import choose
 
 PERSON = re.compile(r"\d{3}", re.ASCII)
 NAME = re.compile(r"(0[12])_([1-8])\.png", re.ASCII)
@@ -62,10 +62,7 @@ def open_pku_reid(root: str | Path, *, split: str | None = None) -> ReIDDataset:
         split it came to.
     """
     choices = (*TEST_PARTS, RELEASE, "official")
-    if split is not None and split not in choices:
-        raise DatasetError(
-            f"unknown split {split!r} of pku-reid: choose one of {', '.join(choices)}"
-        )
+    split = choose("pku-reid", "split", split, (*choices, None))
     folder = existing_folder("pku-reid", root)
     released = _is_release(folder)
     if split is None or split == "official":
@@ -103,20 +100,20 @@ def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
 
 def _people(folder: Path, found: Findings) -> pd.DataFrame:
     """All images below folder/<person>/."""
-    here = listing(folder)
-    people = [name for name in here.folders if PERSON.fullmatch(name)]
-    if not people:
+    images = []
+    for person, files in images_of_people(folder, PERSON, found):
+        matches, foreign = matched(folder / person, files, NAME)
+        leave_out(found, folder / person, foreign)
+        images += [
+            Image(path=path, pid=int(person), camid=int(name[1]) - 1, view=int(name[2]) - 1)
+            for path, name in matches
+        ]
+    if not images:
         raise DatasetError(
-            f"{folder} holds no folders of people, expected names of three digits like 009, each "
-            f"with images like {EXAMPLE}. Was the copying interrupted? Do it again"
+            f"{folder} holds no images in folders of people, expected names of three digits like "
+            f"009, each with images like {EXAMPLE}. Was the copying interrupted? Do it again"
         )
-    leave_out(found, folder, [name for name in here.folders if name not in people] + here.images)
-    pass_over(found, folder, here.other)
-    return table(
-        Image(path=path, pid=int(person), camid=int(name[1]) - 1, view=int(name[2]) - 1)
-        for person in people
-        for path, name in matching_images(folder / person, NAME, found)
-    )
+    return table(images)
 
 
 def _open_release(folder: Path) -> ReIDDataset:

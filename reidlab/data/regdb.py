@@ -17,8 +17,9 @@ import pandas as pd
 
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import existing_root, leave_out, listing, pass_over
+from reidlab.data.folders import existing_root, images_of_people, leave_out
 from reidlab.data.lists import Labelled, present, read_labelled, unlisted
+from reidlab.data.options import choose
 
 MODALITIES = {"Visible": ("visible", "v", 0), "Thermal": ("infrared", "t", 1)}
 MODES = {  # mode -> folders of query and gallery
@@ -29,6 +30,7 @@ TRIALS = range(1, 11)
 NAME = re.compile(
     r"(Visible|Thermal)/(\d+)/(?:male|female)_(?:front|back)_([vt])_(\d{5})_(\d+)\.bmp", re.ASCII
 )
+PERSON = re.compile(r"\d+", re.ASCII)
 EXAMPLE = "Visible/285/male_back_v_05528_285.bmp"
 
 
@@ -45,10 +47,8 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
         Column `pair` numbers the images of a person in each modality in the order of their frames:
         the k-th visible and the k-th thermal image belong together (ours: no list says so).
     """
-    if trial not in TRIALS or isinstance(trial, bool):
-        raise DatasetError(f"trial is {trial!r} for regdb: choose 1 to 10")
-    if mode not in MODES:
-        raise DatasetError(f"mode is {mode!r} for regdb: choose one of {', '.join(MODES)}")
+    trial = choose("regdb", "trial", trial, TRIALS)
+    mode = choose("regdb", "mode", mode, tuple(MODES))
     folder = existing_root("regdb", root, (*MODALITIES, "idx"))
     found = Findings(folder, EXAMPLE)
     on_disk = {part: _on_disk(folder, part, found) for part in MODALITIES}
@@ -77,7 +77,7 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
             "query": tables["test", query],
             "gallery": tables["test", gallery],
         },
-        options={"trial": int(trial), "mode": mode},
+        options={"trial": trial, "mode": mode},
         protocol="regdb",
         lists=list(paths.values()),
     )
@@ -85,16 +85,11 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
 
 def _on_disk(folder: Path, part: str, found: Findings) -> set[str]:
     """<part>/<person>/<file> of all images of the layout."""
-    here = listing(folder / part)
-    leave_out(found, folder / part, here.images)
-    pass_over(found, folder / part, here.other)
     names: set[str] = set()
-    for person in here.folders:
-        below = listing(folder / part / person)
-        good = [name for name in below.images if _match(f"{part}/{person}/{name}")]
-        names.update(f"{part}/{person}/{name}" for name in good)
-        leave_out(found, folder / part / person, sorted({*below.images, *below.folders} - {*good}))
-        pass_over(found, folder / part / person, below.other)
+    for person, files in images_of_people(folder / part, PERSON, found):
+        good = [file for file in files if _match(f"{part}/{person}/{file}")]
+        names.update(f"{part}/{person}/{file}" for file in good)
+        leave_out(found, folder / part / person, sorted(set(files) - set(good)))
     if not names:
         raise DatasetError(
             f"{folder / part} holds no images in folders of people, expected names like {EXAMPLE}. "

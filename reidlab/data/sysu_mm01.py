@@ -30,14 +30,15 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
     has_all,
+    images_of_people,
     leave_out,
     listing,
     matched,
-    pass_over,
     wrong_root,
 )
 from reidlab.data.lists import read_numbers
-from reidlab.data.matlab import load_matlab5
+from reidlab.data.matlab import load_matlab5, whole_numbers
+from reidlab.data.options import choose
 
 CAMERAS = range(1, 7)
 INFRARED = (3, 6)
@@ -72,10 +73,13 @@ def open_sysu_mm01(
         draw: "agw" or "official", see above. Ten shots by "agw" are `random.sample` in the same
             walk (ours: AGW draws one).
     """
-    _check_options(mode, shots, trial, draw)
+    mode = choose("sysu-mm01", "mode", mode, tuple(GALLERY))
+    shots = choose("sysu-mm01", "shots", shots, SHOTS)
+    trial = choose("sysu-mm01", "trial", trial, (*TRIALS, None))
+    draw = choose("sysu-mm01", "draw", draw, DRAWS)
     folder = _root(root)
     found = Findings(folder, EXAMPLE)
-    _report_missing_cameras(folder, found)
+    _report_cameras(folder, found)
     train_ids, train_lists = _ids(folder, TRAIN_IDS, found)
     test_ids, test_lists = _ids(folder, TEST_IDS, found)
     _check_disjoint(folder, train_ids, test_ids)
@@ -110,23 +114,8 @@ def draw_gallery(ds: ReIDDataset, trial: int) -> IntArray:
         raise DatasetError(
             f"{ds!r} is no pool to draw from: open_dataset('sysu-mm01', root, trial=None) is"
         )
-    if trial not in TRIALS:
-        raise DatasetError(f"trial is {trial!r} for sysu-mm01: choose 0 to 9")
+    trial = choose("sysu-mm01", "trial", trial, TRIALS)
     return _drawn(ds.root, ds.gallery, trial, ds.options["shots"], ds.options["draw"])
-
-
-def _check_options(mode: str, shots: int, trial: int | None, draw: str) -> None:
-    choices = {
-        "mode": (mode, tuple(GALLERY)),
-        "shots": (shots, SHOTS),
-        "trial": (trial, (*TRIALS, None)),
-        "draw": (draw, DRAWS),
-    }
-    for option, (value, allowed) in choices.items():
-        if value not in allowed or isinstance(value, bool):
-            raise DatasetError(
-                f"{option} is {value!r} for sysu-mm01: choose one of {', '.join(map(repr, allowed))}"
-            )
 
 
 def _root(root: str | Path) -> Path:
@@ -144,13 +133,17 @@ def _cameras(folder: Path) -> list[int]:
     return [camera for camera in CAMERAS if (folder / f"cam{camera}").is_dir()]
 
 
-def _report_missing_cameras(folder: Path, found: Findings) -> None:
+def _report_cameras(folder: Path, found: Findings) -> None:
+    """Cameras that are missing, and folders that look like cameras and are none."""
     missing = sorted(set(CAMERAS) - set(_cameras(folder)))
     if missing:
         found.warnings.append(
-            f"the folders {some(f'cam{camera}' for camera in missing)} are missing: nothing was "
-            "seen by these cameras"
+            f"the folders {some((f'cam{camera}' for camera in missing), 6)} are missing: nothing "
+            "was seen by these cameras"
         )
+    known = {f"cam{camera}" for camera in CAMERAS}
+    like = [name for name in listing(folder).folders if name.lower().startswith("cam")]
+    leave_out(found, folder, sorted(set(like) - known))
 
 
 def _ids(folder: Path, names: Iterable[str], found: Findings) -> tuple[list[int], list[Path]]:
@@ -164,7 +157,7 @@ def _ids(folder: Path, names: Iterable[str], found: Findings) -> tuple[list[int]
         else:
             path = path.with_suffix(".mat")
             (array,) = load_matlab5(path, "id")
-            ids += [int(pid) for pid in np.asarray(array).ravel()]
+            ids += whole_numbers(path, "id", array).ravel().tolist()
         files.append(path)
     return ids, files
 
@@ -185,16 +178,11 @@ def _images(
     wanted = {f"{pid:04d}" for pid in pids}
     rows = []
     for camera in sorted(set(cameras) & set(_cameras(folder))):
-        here = listing(folder / f"cam{camera}")
-        strange = [name for name in here.folders if not PERSON.fullmatch(name)]
-        leave_out(found, folder / f"cam{camera}", strange + here.images)
-        pass_over(found, folder / f"cam{camera}", here.other)
-        for person in (name for name in here.folders if name in wanted):
-            below = listing(folder / f"cam{camera}" / person)
-            matches, foreign = matched(folder / f"cam{camera}" / person, below.images, NAME)
-            leave_out(found, folder / f"cam{camera}" / person, foreign + below.folders)
-            pass_over(found, folder / f"cam{camera}" / person, below.other)
-            modality = "infrared" if camera in INFRARED else "visible"
+        modality = "infrared" if camera in INFRARED else "visible"
+        for person, names in images_of_people(folder / f"cam{camera}", PERSON, found, wanted):
+            at = folder / f"cam{camera}" / person
+            matches, foreign = matched(at, names, NAME)
+            leave_out(found, at, foreign)
             rows += [Image(path, int(person), camera - 1, modality) for path, _ in matches]
     return table(rows)
 
@@ -276,18 +264,24 @@ def _official_order(
     order = {}
     for (pid, camid), images in places.items():
         try:
-            row = np.asarray(cameras.ravel()[camid].ravel()[pid - 1])[trial].astype(np.int64)
-        except (IndexError, AttributeError, ValueError) as error:
+            row = whole_numbers(path, PERMUTATIONS, cameras.ravel()[camid].ravel()[pid - 1])[trial]
+        except (IndexError, AttributeError) as error:
             raise DatasetError(
                 f"{path} has no permutation of trial {trial} for person {pid} in camera {camid + 1} "
                 f"({error}): expected a cell of cameras, each a cell of people, each 10 x n. Take "
                 "the published file"
             ) from error
-        if not np.array_equal(np.sort(row), np.arange(1, len(images) + 1)):
+        if row.size != len(images):
             raise DatasetError(
-                f"{path} orders {len(row)} images of person {pid} in camera {camid + 1}, but the "
+                f"{path} orders {row.size} images of person {pid} in camera {camid + 1}, but the "
                 f"folder holds {len(images)}: the copy is not complete, so the official draw cannot "
                 "be made. Unpack the set again, or pass draw='agw'"
+            )
+        if not np.array_equal(np.sort(row), np.arange(1, row.size + 1)):
+            raise DatasetError(
+                f"{path} has no order of the images 1 to {row.size} for person {pid} in camera "
+                f"{camid + 1} in trial {trial}, but numbers from {row.min()} to {row.max()} (they "
+                "count from 1, each once). Take the published file, or pass draw='agw'"
             )
         order[pid, camid] = row - 1
     return order

@@ -19,7 +19,7 @@ import pandas as pd
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_root, leave_out, matching_images
-from reidlab.data.lists import present, read_lines, read_text, unlisted
+from reidlab.data.lists import present, read_lines, unlisted
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
@@ -101,7 +101,7 @@ def _attributes(path: Path) -> dict[str, Attributes]:
         return {}
     text = XML_DECLARATION.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")
     try:
-        return {
+        attributes = {
             item.attrib["imageName"]: Attributes(
                 *(int(item.attrib.get(key, -1)) for key in ("vehicleID", "colorID", "typeID"))
             )
@@ -112,6 +112,12 @@ def _attributes(path: Path) -> dict[str, Attributes]:
             f"cannot read the labels {path} ({error}): it is damaged or another file. Copy it "
             "again, or remove it to do without colours and types"
         ) from error
+    if not attributes:
+        raise DatasetError(
+            f"the labels {path} name no image, expected an Item for each: it is another file. Copy "
+            "it again, or remove it to do without colours and types"
+        )
+    return attributes
 
 
 def _with_attributes(
@@ -142,10 +148,8 @@ def _views(path: Path, found: Findings) -> dict[str, int]:
     if not path.is_file():
         return {}
     views = {}
-    for line in read_text(path).splitlines():
-        words = line.replace("\\", "/").split()
-        if not words:
-            continue
+    for line in read_lines(path, found):
+        words = line.split()
         if len(words) < 2 or not re.fullmatch(r"-1|[0-7]", words[-1]):
             raise DatasetError(
                 f"{path} has the line {line[:60]!r}: expected a file name, key points, and last an "

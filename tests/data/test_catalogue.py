@@ -117,7 +117,7 @@ class TestPKUReid:
             open_dataset("pku-reid", pku_root)
 
     def test_unknown_split(self, pku_root):
-        with pytest.raises(DatasetError, match="'val' of pku-reid: choose one of all_imgs, la-"):
+        with pytest.raises(DatasetError, match="'val' for pku-reid: choose one of 'all_imgs', 'la-"):
             open_dataset("pku-reid", pku_root, split="val")
 
     def test_foreign_folders_are_reported(self, pku_root):
@@ -129,7 +129,7 @@ class TestPKUReid:
     def test_no_people(self, pku_root):
         shutil.rmtree(pku_root / "train")
         (pku_root / "train").mkdir()
-        with pytest.raises(DatasetError, match="train holds no folders of people"):
+        with pytest.raises(DatasetError, match="train holds no images in folders of people"):
             open_dataset("pku-reid", pku_root)
 
     def test_wrong_level(self, pku_root):

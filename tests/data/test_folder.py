@@ -35,7 +35,7 @@ class TestFolders:
 
     @pytest.mark.parametrize("share", [-0.1, 1.5])
     def test_train_fraction_out_of_range(self, share, tmp_path):
-        with pytest.raises(DatasetError, match="expected a share from 0 to 1"):
+        with pytest.raises(DatasetError, match="choose a share from 0 to 1"):
             open_dataset("folder", folder(tmp_path), train_fraction=share)
 
     def test_names_are_numbered_in_order(self, tmp_path):
@@ -141,8 +141,8 @@ class TestTable:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "no column path, pid, camid.*found nothing"),
-            ("path;pid;camid\n", "no column .*found path;pid;camid"),
+            ("", "the columns nothing: expected each of path, pid, camid once"),
+            ("path;pid;camid\n", "the columns path;pid;camid: expected .* separated by commas"),
             ("path,pid,camid\n", "a heading and no lines"),
             ("path,pid,camid\n3/a/x.jpg,,0\n", "an empty pid in line 2"),
             ("path,pid,camid\n3/a/x.jpg,-1,0\n", "a negative pid or camid"),

@@ -29,7 +29,7 @@ def test_val_out(tmp_path):
     assert len(ds.train) == 3
     assert ds.describe()["published images"].tolist() == [30_248, 11_659, 82_161]
     assert not any("no list" in text for text in ds.warnings)  # val is listed, though not used
-    with pytest.raises(DatasetError, match="val is 'maybe'.*'in' or 'out'"):
+    with pytest.raises(DatasetError, match="val is 'maybe' for msmt17: choose one of 'in', 'out'"):
         open_dataset("msmt17", tmp_path, val="maybe")
 
 

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 from data_scripts import prepare_cuhk03 as pc
+from reidlab.data import DatasetError
 from reidlab.data import prepare as p
+from reidlab.data.cuhk03_store import stored_images
 
 PEOPLE = (3, 2, 1, 1, 2)  # of each camera pair
 EMPTY = {(1, 1, 2), (1, 3, 10), (4, 1, 6)}  # pair, person, slot
-CONFIGS = [f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in ("labeled", "detected")]
+CONFIGS = [f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in ("detected", "labeled")]
 
 
 def size(pair, person):
@@ -199,7 +201,7 @@ def test_an_image_that_differs_is_not_overwritten(tmp_path, mat):
 
 def test_half_a_mat(tmp_path, mat):
     (tmp_path / "cuhk-03.mat").write_bytes(mat.read_bytes()[:-5000])
-    with pytest.raises(p.PrepareError, match=r"cuhk-03.mat is not a whole HDF5 file"):
+    with pytest.raises(DatasetError, match=r"cannot read .*cuhk-03.mat .*truncated"):
         pc.convert(tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -207,7 +209,7 @@ def test_half_a_mat(tmp_path, mat):
 def test_another_mat(tmp_path):
     with h5py.File(tmp_path / "cuhk-03.mat", "w") as file:
         file["detected"] = 1
-    with pytest.raises(p.PrepareError, match=r"has no labeled, testsets, expected .* found detect"):
+    with pytest.raises(DatasetError, match=r"no variable labeled, testsets; it has detected"):
         pc.convert(tmp_path, tmp_path / "out")
 
 
@@ -220,20 +222,19 @@ def test_images_are_read_one_at_a_time(mat, monkeypatch):
         return read(dataset, key, **options)
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", counted)
-    with h5py.File(mat) as file:
-        for number, _ in enumerate(pc.images(file, "detected"), start=1):
-            assert len(reads) == number
+    for number, _ in enumerate(stored_images(mat, "detected"), start=1):
+        assert len(reads) == number
     assert len(set(reads)) == len(expected("detected"))
 
 
 def test_which_protocols_can_be_opened(tmp_path):
     (tmp_path / "testsets.csv").write_text("split,pair,person\n")
-    classic = [("cuhk03-classic", {"boxes": boxes}) for boxes in ("labeled", "detected")]
+    classic = [("cuhk03-classic", {"boxes": boxes}) for boxes in ("detected", "labeled")]
     assert pc.opens(tmp_path) == classic
     assert "run this again with them" in pc.remarks(tmp_path)[0]
     for name in CONFIGS:
         (tmp_path / name).write_bytes(b"x")
-    new = [("cuhk03-np", {"boxes": boxes}) for boxes in ("labeled", "detected")]
+    new = [("cuhk03-np", {"boxes": boxes}) for boxes in ("detected", "labeled")]
     assert pc.opens(tmp_path) == new + classic
     assert pc.remarks(tmp_path) == []
     (tmp_path / "testsets.csv").unlink()
@@ -247,5 +248,5 @@ def test_images_sorted_by_the_new_protocol(tmp_path):
             archive.writestr(f"cuhk03-np/{part}/0003_c1_21.png", part)
     out = tmp_path / "out"
     assert p.prepare(pc.RECIPE, [tmp_path / "np.zip"], out) == (out, 6)
-    assert pc.opens(out) == [("cuhk03-np", {"boxes": boxes}) for boxes in ("labeled", "detected")]
+    assert pc.opens(out) == [("cuhk03-np", {"boxes": boxes}) for boxes in ("detected", "labeled")]
     assert pc.remarks(out) == []
