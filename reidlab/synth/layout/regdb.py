@@ -43,7 +43,7 @@ def check(world: World) -> None:
 
 
 def adapt(world: World) -> World:
-    """Side by side, and where the world knows heat, the second camera sees it."""
+    """Side by side; the second camera sees heat."""
     return replace(world, twins=((1, 0),), infrared="thermal")
 
 
