@@ -71,6 +71,7 @@ def test_what_a_record_holds(finished, ds, recipe):
     assert set(record.seconds) == {"train", "embed", "rank"}
     assert record.data == {
         "name": "market1501",
+        "options": {},
         "fingerprint": ds.fingerprint(),
         "protocol": "standard",
         "train_images": 32,
