@@ -38,6 +38,6 @@ def read_image(path: str | Path) -> Image.Image:
     except DAMAGE as error:
         raise DatasetError(
             f"cannot read the image {path} ({error}): it is damaged, perhaps an interrupted "
-            "copy. Copy or unpack this file again (a synthetic one: delete it and run "
-            "write_dataset again)"
+            "copy. Copy or unpack this file again (a synthetic set: delete its "
+            "folder and write it again)"
         ) from error

@@ -39,6 +39,7 @@ SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
 FOREIGN = re.compile(r"\.(rar|7z|z\d\d)$", re.IGNORECASE)
 PACKED = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$", re.IGNORECASE)
 LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store"}
+WORLD, MASKS = r"world\.json", "masks"  # of a set that reidlab.synth wrote: it stays synthetic
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -114,8 +115,13 @@ class Recipe:
         return KINDS[self.name].title
 
     def place(self, path: PurePosixPath) -> PurePosixPath | None:
-        """Where a file of an archive goes, relative to the output folder; None: nowhere."""
-        for pattern in self.keep:
+        """Where a file of an archive goes, relative to the output folder; None: nowhere.
+
+        The masks of a synthetic set are named as its images are, and stay behind.
+        """
+        if MASKS in path.parts:
+            return None
+        for pattern in (*self.keep, WORLD):
             match = re.search(rf"(?:^|/)({pattern})$", path.as_posix())
             if match:
                 return PurePosixPath(match[1])

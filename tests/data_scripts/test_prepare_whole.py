@@ -84,6 +84,31 @@ def test_packed_and_prepared_it_is_the_same_set(tmp_path, capsys, layout, kind):
             assert read_image(at).tobytes() == read_image(place).tobytes()
 
 
+@pytest.mark.parametrize(
+    ("layout", "options"),
+    [
+        ("market1501", {}), ("cuhk03-np", {"form": "images"}), ("cuhk03-np", {"form": "market"}),
+        ("pku-reid", {}), ("pku-reid", {"form": "57-57"}),
+    ],
+)  # fmt: skip
+def test_a_synthetic_set_stays_synthetic(tmp_path, capsys, layout, options):
+    """Packed with all it has: masks, which are named as images are, do not come between them."""
+    root, out = tmp_path / "written", tmp_path / "out"
+    world = suggested_world(layout, identities=10, resolution=(16, 16))
+    write_dataset(layout, root, world, **options)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in sorted(root.rglob("*")):
+            archive.write(path, f"set/{path.relative_to(root).as_posix()}")
+    assert script(layout).main([str(tmp_path / "set.zip"), "--out", str(out)]) == 0
+    assert "published are" not in capsys.readouterr().err
+    ds = open_dataset(layout, out)
+    assert ds.published is None
+    assert ds.warnings == ()
+    for split in ("train", "query", "gallery"):
+        before = rows(open_dataset(layout, root), split)
+        assert before.drop(columns="at").equals(rows(ds, split).drop(columns="at"))
+
+
 @pytest.mark.parametrize("layout", SCRIPTS)
 def test_the_card_and_the_script_say_the_same(layout):
     from reidlab.data.cards import CARDS
