@@ -42,11 +42,11 @@ from reidlab.data.dataset import (
     Image,
     ReIDDataset,
     finish,
-    is_synthetic,
     some,
     table,
 )
 from reidlab.data.errors import DatasetError
+from reidlab.data.synthetic import world_folder
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
 from reidlab.data.market1501 import FOLDERS
@@ -194,7 +194,7 @@ def _open(
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
     if split.names is None:
         _report_tested(split, tables["query"]["path"], found)
-    if name == "cuhk03-classic" and len(paths) != IMAGES[boxes] and not is_synthetic(found.root):
+    if name == "cuhk03-classic" and len(paths) != IMAGES[boxes] and world_folder(found.root) is None:
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pandas as pd
 from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_card
 from reidlab.data.errors import DatasetError
 from reidlab.data.matlab import split_virtual
+from reidlab.data.synthetic import lost_files, with_modality, world_folder
 
 SPLITS = ("train", "query", "gallery")
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
@@ -222,11 +222,6 @@ def count(frame: pd.DataFrame) -> Counts:
     return Counts(images_of(frame), people.nunique(), seen["camid"].nunique())
 
 
-def is_synthetic(root: Path) -> bool:
-    """Whether `reidlab.synth` wrote it, or the set it is a part of (world.json is written last)."""
-    return any((folder / "world.json").is_file() for folder in (root, root.parent))
-
-
 def some(names: Iterable[object], limit: int = 3) -> str:
     """The first few names, for a sentence; a single one is an example, without dots."""
     listed = [str(name) for name in names]
@@ -257,9 +252,9 @@ def finish(
         lists: see `ReIDDataset`.
         same_ids: one number is one person in training and test alike, so nobody may be in both.
     """
-    card, synthetic = CARDS[name], is_synthetic(found.root)
-    if synthetic:
-        tables = _with_modality(found.root, tables)
+    card, world = CARDS[name], world_folder(found.root)
+    if world is not None:
+        tables = with_modality(world, tables)
     train, query, gallery = (tables[split] for split in SPLITS)
     _check_people(found.root, train, query, gallery, same_ids=same_ids)
     if query.empty != gallery.empty:
@@ -271,9 +266,14 @@ def finish(
         )
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
-    if synthetic:
+    if world is not None:
         card, published = synthetic_card(card), None
-        found.warnings += _lost(found.root)
+        lost, total = lost_files(world)
+        if lost:
+            found.warnings.append(
+                f"{len(lost)} of the {total} images that attributes.csv names are gone: "
+                f"{some(lost)}. Delete {world}, and write it again"
+            )
     elif published is None:
         published = card.published
     warnings, notes = found.sentences()
@@ -294,24 +294,6 @@ def finish(
         lists=tuple(lists),
         card=card,
     )
-
-
-def _with_modality(root: Path, tables: Mapping[str, pd.DataFrame]) -> Mapping[str, pd.DataFrame]:
-    """Names of a layout for visible cameras cannot tell that a synthetic one is infrared.
-
-    `world.json` can: infrared cameras are numbered after the visible ones.
-    """
-    folder = next(f for f in (root, root.parent) if (f / "world.json").is_file())
-    world = json.loads((folder / "world.json").read_text(encoding="utf-8")).get("world", {})
-    if not world.get("infrared_cameras") or any(
-        (frame["modality"] == "infrared").any() for frame in tables.values()
-    ):
-        return tables
-    dark = {split: frame["camid"] >= world["cameras"] for split, frame in tables.items()}
-    return {
-        split: frame.assign(modality=frame["modality"].mask(dark[split], "infrared"))
-        for split, frame in tables.items()
-    }
 
 
 def _digest(path: Path) -> str:
@@ -371,29 +353,6 @@ def _beyond(tables: Mapping[str, pd.DataFrame], card: DatasetCard) -> list[str]:
     return [
         f"{len(names)} images are of camera {int(beyond['camid'].min()) + 1} or above, but "
         f"{card.title} has {card.cameras}: {some(names)}"
-    ]
-
-
-def _lost(root: Path) -> list[str]:
-    """A sentence on images of a synthetic set that its table names and the folder does not hold."""
-    world = next(folder for folder in (root, root.parent) if (folder / "world.json").is_file())
-    table_of_all = world / "attributes.csv"
-    if not table_of_all.is_file():
-        return []
-    try:
-        files = pd.read_csv(table_of_all, usecols=["file"])["file"].astype(str)
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise DatasetError(
-            f"cannot read {table_of_all} ({error}): delete {world}, and write it again"
-        ) from error
-    paths = {file: split_virtual(world / file) or (world / file,) for file in files}
-    there = {path: os.path.isfile(path) for path in {path for path, *_ in paths.values()}}
-    lost = sorted(file for file, (path, *_) in paths.items() if not there[path])
-    if not lost:
-        return []
-    return [
-        f"{len(lost)} of the {len(paths)} images that {table_of_all.name} names are gone: "
-        f"{some(lost)}. Delete {world}, and write it again"
     ]
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, is_synthetic, some, table
+from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
+from reidlab.data.synthetic import world_folder
 from reidlab.data.folders import absolute, existing_folder, leave_out, listing, pass_over
 from reidlab.data.help import data_help
 from reidlab.data.lists import present, read_text, unlisted
@@ -117,7 +118,7 @@ def _people(folder: Path, split: str, found: Findings) -> list[Row]:
     leave_out(found, folder, top.images)
     pass_over(found, folder, [name for name in top.other if name != "world.json"])
     people = top.folders
-    if is_synthetic(folder):  # elsewhere somebody may be called so
+    if world_folder(folder) is not None:  # elsewhere somebody may be called so
         people = [name for name in people if name != "masks"]
     for person in people:
         below = listing(folder / person)

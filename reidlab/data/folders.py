@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from reidlab.data.dataset import Findings, is_synthetic, some
+from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
+from reidlab.data.synthetic import world_folder
 from reidlab.data.help import data_help
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -263,7 +264,7 @@ def _check_finished(root: Path, name: str) -> None:
     if name != "folder" and (root / "masks").is_dir():  # there it could be somebody's name
         begun.append(root)
     for path in begun:
-        if not is_synthetic(path):
+        if world_folder(path) is None:
             raise DatasetError(
                 f"{path} is a synthetic set whose writing was interrupted: it has no world.json, "
                 "which is written last. Run write_dataset (or data_scripts/make_synthetic.py) with "

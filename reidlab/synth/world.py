@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -179,27 +179,19 @@ class World:
     def _thermal(self) -> bool:
         return self.infrared == "thermal"
 
+    @property
+    def _law(self) -> dict[str, Any]:
+        """What decides how its people or vehicles turn out."""
+        knobs = {name: getattr(self, name) for name in ("style", "palette", "detail")}
+        return {**knobs, "thermal": self._thermal}
+
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
-        return sample_people(
-            self.seed,
-            pids,
-            style=self.style,
-            palette=self.palette,
-            detail=self.detail,
-            thermal=self._thermal,
-        )
+        return sample_people(self.seed, pids, **self._law)
 
     def vehicles(self, pids: list[int]) -> Vehicles:
         """The vehicles `pids` as columns, in the same way."""
-        return sample_vehicles(
-            self.seed,
-            pids,
-            style=self.style,
-            palette=self.palette,
-            detail=self.detail,
-            thermal=self._thermal,
-        )
+        return sample_vehicles(self.seed, pids, **self._law)
 
     def visits(self, pids: list[int]) -> dict[int, list[int]]:
         """Which cameras see whom: each with probability 0.85, at least two where there are two."""

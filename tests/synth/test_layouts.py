@@ -10,10 +10,12 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.io import loadmat
 
 from reidlab.synth import (
     PARTS,
@@ -411,7 +413,6 @@ def test_msmt17_names_vary():
 
 @pytest.fixture
 def archive(written):
-    h5py = pytest.importorskip("h5py")
     root, table = written("cuhk03-np")
     with h5py.File(root / "cuhk03_release/cuhk-03.mat") as file:
         yield file, table
@@ -496,7 +497,6 @@ def test_cuhk03_test_sets(archive):
 @pytest.mark.parametrize("form", ["mat", "images"])
 @pytest.mark.parametrize("boxes", ["labeled", "detected"])
 def test_cuhk03_new_protocol(written, form, boxes):
-    loadmat = pytest.importorskip("scipy.io").loadmat
     root, table = written("cuhk03-np", form=form)
     config = loadmat(root / f"cuhk03_new_protocol_config_{boxes}.mat")
     names = [str(cell[0]) for cell in config["filelist"][:, 0]]
@@ -525,7 +525,6 @@ def test_cuhk03_new_protocol(written, form, boxes):
 
 
 def test_cuhk03_converted_to_images(written):
-    loadmat = pytest.importorskip("scipy.io").loadmat
     root, table = written("cuhk03-np", form="images")
     pattern = re.compile(f"^images_(labeled|detected)/{CUHK}$")
     assert all(pattern.match(file) for file in table["file"])
@@ -730,7 +729,6 @@ def test_sysu_camera_3_hangs_in_the_room_of_camera_2(written):
 
 
 def test_sysu_permutations(written):
-    loadmat = pytest.importorskip("scipy.io").loadmat
     root, _ = written("sysu-mm01")
     cell = loadmat(root / "exp/rand_perm_cam.mat")["rand_perm_cam"]
     assert cell.shape == (6, 1)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from reidlab.data import open_dataset
 from reidlab.synth import World, layouts, write_dataset, writers
 from reidlab.synth.layout import market1501
 
@@ -141,7 +142,6 @@ def test_names_stay_unique_in_a_large_world():
     images=st.integers(2, 4), fraction=st.floats(0.35, 0.65),
 )  # fmt: skip
 def test_a_written_set_reads_back(tmp_path_factory, identities, cameras, dark, images, fraction):
-    open_dataset = pytest.importorskip("reidlab.data").open_dataset
     world = World(
         seed=identities, identities=identities, cameras=cameras, infrared_cameras=dark,
         images_per_camera=images, resolution=(16, 16),
