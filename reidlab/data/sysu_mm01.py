@@ -14,7 +14,6 @@ in rand_perm_cam.mat. Their results differ a little.
 
 from __future__ import annotations
 
-import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -39,6 +38,7 @@ from reidlab.data.folders import (
 from reidlab.data.lists import read_numbers
 from reidlab.data.matlab import load_matlab5, whole_numbers
 from reidlab.data.options import choose
+from reidlab.evaluation import sysu_gallery
 
 CAMERAS = range(1, 7)
 INFRARED = (3, 6)
@@ -229,19 +229,14 @@ def _gallery(
 def _drawn(folder: Path, pool: pd.DataFrame, trial: int, shots: int, draw: str) -> IntArray:
     """Positions in the pool. Its rows are in path order, so an image's place among those of its
     person and camera is its place in the sorted folder."""
+    pids, camids = pool["pid"].to_numpy(), pool["camid"].to_numpy()
+    if draw == "agw":
+        return sysu_gallery(pids, camids, trial, shots=shots)
     places: dict[Visit, list[int]] = defaultdict(list)
-    for place, visit in enumerate(zip(pool["pid"].tolist(), pool["camid"].tolist(), strict=True)):
+    for place, visit in enumerate(zip(pids.tolist(), camids.tolist(), strict=True)):
         places[visit].append(place)
-    if draw == "official":
-        order = _official_order(_permutations(folder), places, trial)
-        rows = [images[i] for visit, images in places.items() for i in order[visit][:shots]]
-    else:
-        rng = random.Random(trial)
-        rows = []
-        for visit in sorted(places):  # by person, then by camera: the order decides the draw
-            images = places[visit]
-            one = shots == 1
-            rows += [rng.choice(images)] if one else rng.sample(images, min(shots, len(images)))
+    order = _official_order(_permutations(folder), places, trial)
+    rows = [images[i] for visit, images in places.items() for i in order[visit][:shots]]
     return np.sort(np.array(rows, np.int64))
 
 

@@ -1,7 +1,9 @@
 """Evaluation: arrays in, numbers out. Imports nothing of the other parts of reidlab."""
 
+from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from reidlab.evaluation.ranking import RankResult, rank
+from reidlab.evaluation.ranking import rank
+from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 
 __all__ = [
@@ -9,9 +11,12 @@ __all__ = [
     "Protocol",
     "RankResult",
     "RankedList",
+    "TrialsResult",
+    "average",
     "evaluate",
     "get_protocol",
     "pairwise_distances",
     "rank",
     "ranked_list",
+    "sysu_gallery",
 ]

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from reidlab.evaluation.protocols import Protocol
 
 Labels: TypeAlias = ArrayLike | Tensor
 Matrix: TypeAlias = ArrayLike | Tensor
@@ -20,7 +23,7 @@ def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
     """Ids or cameras as a (length,) int64 array.
 
     Raises:
-        TypeError: not integers (strings, floats, objects).
+        TypeError: not integers (strings, floats, objects), or missing values.
         ValueError: another shape or length.
     """
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
@@ -29,13 +32,49 @@ def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
             f"{name} has shape {array.shape}, expected ({length},): one entry per row of the "
             "distances or embeddings (columns for the gallery)"
         )
-    if array.dtype.kind not in "iu":
+    if len(array) and array.dtype.kind not in "iu":
+        missing = np.flatnonzero(pd.isna(array))
+        if len(missing):
+            raise TypeError(
+                f"{name}: {len(missing)} of {len(array)} entries are missing (NaN), the first is "
+                f"number {missing[0]}; give every image its number, or drop these images"
+            )
         raise TypeError(
             f"{name} holds {array.dtype} values such as {array[0]!r}, expected integers; turn "
             "names into numbers with the same table for query and gallery, e.g. "
             "pandas.factorize(pandas.concat([query, gallery]))"
         )
     return array.astype(np.int64)
+
+
+def cameras(name: str, values: Labels | None, length: int, protocol: Protocol) -> NDArray[np.int64]:
+    """Cameras as a (length,) int64 array; zeros where the protocol does not look at them.
+
+    Raises:
+        TypeError, ValueError: as `integer_labels`; none given to a protocol that needs them, below
+            0, or not among those that the protocol knows.
+    """
+    if values is None:
+        if protocol.uses_cameras:
+            raise ValueError(
+                f"{name} is missing: the protocol {protocol.name!r} needs the camera of every "
+                f"image. {protocol.rule} If nobody knows the cameras, give each image its own "
+                "number, and say so beside the result"
+            )
+        return np.zeros(length, np.int64)
+    array = integer_labels(name, values, length)
+    if not protocol.uses_cameras:
+        return array
+    allowed = protocol.cameras
+    wrong = (array < 0) if allowed is None else (array < 0) | (array >= allowed.stop)
+    if wrong.any():
+        expected = "0 or more" if allowed is None else f"{allowed.start} to {allowed.stop - 1}"
+        raise ValueError(
+            f"{name} holds {array[wrong][0]}, expected camera numbers of {expected}, counted from "
+            f"0 (protocol {protocol.name!r}). Is a camera unknown? Give such an image a number of "
+            "its own, or leave it out"
+        )
+    return array
 
 
 def embeddings(name: str, values: Matrix) -> Tensor:
@@ -64,8 +103,10 @@ def embeddings(name: str, values: Matrix) -> Tensor:
     return tensor
 
 
-def distance_matrix(values: Matrix) -> NDArray[np.floating]:
+def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
     """Distances as a (Q, G) float32 or float64 array, no copy where it is one already.
+
+    A tensor on a GPU stays there.
 
     Raises:
         TypeError: half precision: its ties change the AP.
@@ -74,19 +115,24 @@ def distance_matrix(values: Matrix) -> NDArray[np.floating]:
     if isinstance(values, Tensor):
         if values.dtype == torch.bfloat16:  # NumPy has no such type to complain about below
             raise TypeError(_half_message("bfloat16"))
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
-    if array.dtype == np.float16:
-        raise TypeError(_half_message("float16"))
+        values = values.detach()
+        array = values if values.device.type == "cuda" else values.cpu().numpy()
+    else:
+        array = np.asarray(values)
+    name = str(array.dtype).removeprefix("torch.")
+    if name == "float16":
+        raise TypeError(_half_message(name))
     if array.ndim != 2:
-        raise ValueError(f"distances has shape {array.shape}, expected (queries, gallery)")
+        raise ValueError(f"distances has shape {tuple(array.shape)}, expected (queries, gallery)")
     _some_rows("distances (query side)", array.shape[0])
     _some_rows("distances (gallery side)", array.shape[1])
-    if array.dtype not in (np.float32, np.float64):
-        if array.dtype.kind not in "iub":
-            raise TypeError(f"distances holds {array.dtype}, expected float32 or float64")
-        array = array.astype(np.float64)
-    return array
+    if name in ("float32", "float64"):
+        return array
+    if isinstance(array, Tensor):
+        return array.double()
+    if array.dtype.kind not in "iub":
+        raise TypeError(f"distances holds {array.dtype}, expected float32 or float64")
+    return array.astype(np.float64)
 
 
 def _some_rows(name: str, rows: int) -> None:

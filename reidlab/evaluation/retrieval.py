@@ -16,13 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Labels, Matrix, embeddings, integer_labels
-from reidlab.evaluation.protocols import Gallery, IntArray, get_protocol
-from reidlab.evaluation.ranking import APVariant, Ranker, RankResult
+from reidlab.evaluation.checks import Labels, Matrix, embeddings
+from reidlab.evaluation.judges import Labelled, Trials, make_judge
+from reidlab.evaluation.protocols import APVariant, IntArray, get_protocol
+from reidlab.evaluation.ranking import BLOCK_ELEMENTS
+from reidlab.evaluation.results import RankResult
 
 Metric = Literal["cosine", "euclidean"]
-BLOCK_ELEMENTS = 2**24  # distances held at once: 64 MB in float32
-GALLERY_CHUNK = 4096  # gallery rows held in double precision at once
+GALLERY_CHUNK = 4096  # gallery rows compared at once
+PREPARED_BYTES = 2**30  # a gallery that fits is turned to double precision once, not for each block
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ def pairwise_distances(q_emb: Matrix, g_emb: Matrix, *, metric: Metric = "cosine
         (Q, G) float32 on the device of `q_emb`.
     """
     queries, gallery = _checked(q_emb, g_emb, metric)
-    return _distances(queries, gallery, metric)
+    return Compared(gallery, metric).distances(queries)
 
 
 def evaluate(
@@ -61,48 +63,53 @@ def evaluate(
     g_emb: Matrix,
     q_pids: Labels,
     g_pids: Labels,
-    q_camids: Labels,
-    g_camids: Labels,
+    q_camids: Labels | None = None,
+    g_camids: Labels | None = None,
     *,
     protocol: str = "standard",
-    ap: APVariant = "mean_precision",
+    ap: APVariant | None = None,
     metric: Metric = "cosine",
     max_rank: int = 50,
+    trials: Trials | None = None,
+    shots: int | None = None,
     block: int | None = None,
 ) -> RankResult:
     """Judge embeddings without ever holding the whole distance matrix.
 
     Args:
-        q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device.
+        q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device. On a
+            GPU the distances are computed and ranked there.
         g_emb: (G, D) gallery embeddings.
-        q_pids, g_pids, q_camids, g_camids, protocol, ap, max_rank: as in `rank`.
+        q_pids, g_pids, q_camids, g_camids, protocol, ap, max_rank, trials, shots: as in `rank`.
         metric: "cosine" or "euclidean"; the order is the same for embeddings of unit length.
         block: queries per block; by default as many as give 64 MB of distances. It does not
             change the result.
 
+    Returns:
+        The shares and the values per query; a `TrialsResult` for protocols that draw.
+
     Raises:
         TypeError: labels that are not integers.
         ValueError: NaN or infinity in the embeddings, lengths or dimensions that do not fit,
-            unknown names, or no query with a match.
+            cameras missing or unknown to the protocol, unknown names, or no query with a match.
     """
     queries, gallery = _checked(q_emb, g_emb, metric)
-    ranker = Ranker(
-        integer_labels("q_pids", q_pids, len(queries)),
-        integer_labels("g_pids", g_pids, len(gallery)),
-        integer_labels("q_camids", q_camids, len(queries)),
-        integer_labels("g_camids", g_camids, len(gallery)),
-        protocol=protocol,
-        ap=ap,
-        max_rank=max_rank,
+    who = Labelled.checked(
+        q_pids, g_pids, q_camids, g_camids, (len(queries), len(gallery)), get_protocol(protocol)
     )
+    judge = make_judge(who, ap=ap, max_rank=max_rank, trials=trials, shots=shots)
     if block is None:
         block = max(1, BLOCK_ELEMENTS // len(gallery))
     if block < 1:
         raise ValueError(f"block is {block}, expected at least 1 query per block")
+    if not who.whole:
+        gallery = gallery[torch.from_numpy(who.kept).to(gallery.device)]
+    compared = Compared(gallery, metric)
     for start in range(0, len(queries), block):
-        distances = _distances(queries[start : start + block], gallery, metric)
-        ranker.add(distances.cpu().numpy(), start)
-    return ranker.result()
+        distances = compared.distances(queries[start : start + block])
+        on_gpu = distances.device.type == "cuda"
+        judge.add(distances if on_gpu else distances.cpu().numpy(), start)
+    return judge.result()
 
 
 def ranked_list(
@@ -110,8 +117,8 @@ def ranked_list(
     g_emb: Matrix,
     q_pids: Labels | int,
     g_pids: Labels,
-    q_camids: Labels | int,
-    g_camids: Labels,
+    q_camids: Labels | int | None = None,
+    g_camids: Labels | None = None,
     *,
     k: int = 10,
     protocol: str = "standard",
@@ -136,26 +143,36 @@ def ranked_list(
     q_emb = torch.atleast_2d(torch.as_tensor(q_emb))
     distances = pairwise_distances(q_emb, g_emb, metric=metric)
     rows, images = distances.shape
-    pids = integer_labels("q_pids", np.atleast_1d(q_pids), rows)
-    camids = integer_labels("q_camids", np.atleast_1d(q_camids), rows)
-    all_pids = integer_labels("g_pids", g_pids, images)
-    gallery = Gallery(all_pids, integer_labels("g_camids", g_camids, images))
     rule = get_protocol(protocol)
+    who = Labelled.checked(
+        _at_least_1d(q_pids),
+        g_pids,
+        None if q_camids is None else _at_least_1d(q_camids),
+        g_camids,
+        (rows, images),
+        rule,
+    )
     result = RankedList(
         np.full((rows, k), -1, np.int64),
         np.full((rows, k), np.nan, np.float32),
         np.zeros((rows, k), bool),
     )
     for i, row in enumerate(distances.cpu().numpy()):
-        special = rule.special(int(pids[i]), int(camids[i]), gallery)
-        shown = rule.takes_part(all_pids)
-        shown[special.indices[special.excluded]] = False
+        special = who.special(i, i + 1)
+        shown = np.zeros(images, bool)
+        shown[who.kept] = True
+        shown[who.kept[special.indices[special.excluded]]] = False
         order = np.argsort(row, kind="stable")
         nearest = order[shown[order]][:k]
         result.indices[i, : len(nearest)] = nearest
         result.distances[i, : len(nearest)] = row[nearest]
-        result.matches[i, : len(nearest)] = np.isin(nearest, special.indices[~special.excluded])
+        matches = who.kept[special.indices[~special.excluded]]
+        result.matches[i, : len(nearest)] = np.isin(nearest, matches)
     return result
+
+
+def _at_least_1d(values: Labels | int) -> Labels:
+    return values if isinstance(values, Tensor) else np.atleast_1d(values)
 
 
 def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tensor]:
@@ -171,23 +188,40 @@ def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tens
     return queries, gallery.to(queries.device)
 
 
-def _distances(queries: Tensor, gallery: Tensor, metric: Metric) -> Tensor:
-    """(q, D), (G, D) -> (q, G) float32."""
-    rows = _double(queries)
-    return torch.cat(
-        [METRICS[metric](rows, _double(chunk)) for chunk in gallery.split(GALLERY_CHUNK)], dim=1
-    )
+class Compared:
+    """A gallery that blocks of queries are compared with.
 
+    Args:
+        gallery: (G, D).
+        metric: "cosine" or "euclidean".
+    """
 
-def _double(embedding: Tensor) -> Tensor:
-    """The same in double precision; on the CPU where the device has none (Apple's MPS)."""
-    return embedding.cpu().double() if embedding.device.type == "mps" else embedding.double()
+    def __init__(self, gallery: Tensor, metric: Metric) -> None:
+        self.gallery, self.metric = gallery, metric
+        self._chunks: list[Tensor] | None = None
+        if gallery.numel() * 8 <= PREPARED_BYTES:
+            self._chunks = [self._prepared(chunk) for chunk in gallery.split(GALLERY_CHUNK)]
+
+    def distances(self, queries: Tensor) -> Tensor:
+        """(q, D) -> (q, G) float32."""
+        rows = self._prepared(queries)
+        result = torch.empty(len(rows), len(self.gallery), device=rows.device)
+        chunks = self._chunks or map(self._prepared, self.gallery.split(GALLERY_CHUNK))
+        start = 0
+        for chunk in chunks:
+            result[:, start : start + len(chunk)] = METRICS[self.metric](rows, chunk)
+            start += len(chunk)
+        return result
+
+    def _prepared(self, embedding: Tensor) -> Tensor:
+        """In double precision (on the CPU where the device has none, Apple's MPS)."""
+        double = embedding.cpu().double() if embedding.device.type == "mps" else embedding.double()
+        return torch.nn.functional.normalize(double) if self.metric == "cosine" else double
 
 
 def _cosine(queries: Tensor, gallery: Tensor) -> Tensor:
-    normalize = torch.nn.functional.normalize
     # Rounded before the subtraction: 1 - (1 - 1e-16) and 1 - 1 must be equal.
-    return 1 - (normalize(queries) @ normalize(gallery).T).float()
+    return 1 - (queries @ gallery.T).float()
 
 
 def _euclidean(queries: Tensor, gallery: Tensor) -> Tensor:

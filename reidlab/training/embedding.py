@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from reidlab.data import build_transform, make_loader
-from reidlab.evaluation import RankResult, evaluate
+from reidlab.data import build_transform, judge, make_loader
+from reidlab.evaluation import RankResult
 from reidlab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -67,17 +67,7 @@ def timed_evaluation(
     clock = time.perf_counter()
     q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)
     embedded = time.perf_counter()
-    result = evaluate(
-        q_emb,
-        g_emb,
-        query["pid"].to_numpy(),
-        gallery["pid"].to_numpy(),
-        query["camid"].to_numpy(),
-        gallery["camid"].to_numpy(),
-        protocol=ds.protocol,
-        ap=recipe.ap,  # type: ignore[arg-type]  # checked by Recipe
-        metric=recipe.metric,  # type: ignore[arg-type]
-    )
+    result = judge(ds, q_emb, g_emb, ap=recipe.ap, metric=recipe.metric)
     return result, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 
 

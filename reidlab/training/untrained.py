@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from reidlab.data import ReIDDataset, mask_path, mean_color_features, pixel_features
-from reidlab.evaluation import evaluate
+from reidlab.data import ReIDDataset, judge, mask_path, mean_color_features, pixel_features
 from reidlab.evaluation.retrieval import Metric
 from reidlab.training.record import RunRecord, describe_data, now, peak_memory_mb
 
@@ -54,10 +53,7 @@ def _judge(ds: ReIDDataset, name: str, features: Features, metric: Metric, seed:
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     q_emb, g_emb = features(query), features(gallery)
     embedded = time.perf_counter()
-    result = evaluate(
-        q_emb, g_emb, query["pid"], gallery["pid"], query["camid"], gallery["camid"],
-        protocol=ds.protocol, metric=metric,
-    )  # fmt: skip
+    result = judge(ds, q_emb, g_emb, metric=metric)
     return RunRecord(
         experiment={"paper": "vit_baseline", "variant": name, "metric": metric},
         seed=seed,

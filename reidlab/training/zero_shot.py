@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reidlab.data import ReIDDataset
-from reidlab.evaluation import RankResult, evaluate
+from reidlab.data import ReIDDataset, judge
+from reidlab.evaluation import RankResult
 from reidlab.models import TokenBackbone
 from reidlab.training.embedding import embed
 from reidlab.training.pretrain import token_views
@@ -46,12 +46,8 @@ def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> dict[
     recipe = recipe.replace(image_size=backbone.image_size)
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)
-    who: Any = (query["pid"], gallery["pid"], query["camid"], gallery["camid"])
     parts = {"class": slice(0, dim), "pooled": slice(dim, 2 * dim), "rows": slice(2 * dim, None)}
-    return {
-        name: evaluate(q_emb[:, part], g_emb[:, part], *who, protocol=ds.protocol)
-        for name, part in parts.items()
-    }
+    return {name: judge(ds, q_emb[:, part], g_emb[:, part]) for name, part in parts.items()}
 
 
 def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> RunRecord:

@@ -192,6 +192,7 @@ def test_as_dict_is_plain_json():
         "rank1": 1.0,
         "rank5": 1.0,
         "rank10": 1.0,
+        "rank20": 1.0,
         "mAP": 1.0,
         "mINP": 1.0,
         "num_queries": 1,
@@ -224,7 +225,12 @@ OK = {"q_pids": [1], "g_pids": [1, 2], "q_camids": [0], "g_camids": [1, 1]}
         ([[0.1, 0.2]], {"g_pids": ["ann", "bob"]}, TypeError, "g_pids holds.*'ann'.*factorize"),
         ([[0.1, 0.2]], {"q_pids": [1.5]}, TypeError, "q_pids holds float64.*expected integers"),
         ([[0.1, 0.2]], {"protocol": "sysuu"}, ValueError, "'sysuu': choose one of.*standard"),
-        ([[0.1, 0.2]], {"ap": "area"}, ValueError, "'area': choose one of mean_precision, trap"),
+        (
+            [[0.1, 0.2]],
+            {"ap": "area"},
+            ValueError,
+            "'area': choose one of.*trapezoid, top10",
+        ),
         ([[0.1, 0.2]], {"max_rank": 0}, ValueError, "max_rank is 0, expected at least 1"),
     ],
 )
@@ -240,8 +246,9 @@ def test_cmc_starts_at_one():
 
 def test_gallery_finds_all_images_of_a_person_in_order():
     gallery = Gallery(np.array([5, -1, 5, 0, 5]), np.zeros(5, np.int64))
-    assert gallery.images_of(5).tolist() == [0, 2, 4]
-    assert gallery.images_of(4).tolist() == []
+    rows, indices = gallery.images_of(np.array([5, 4, -1, 5]))
+    assert rows.tolist() == [0, 0, 0, 2, 3, 3, 3]
+    assert indices.tolist() == [0, 2, 4, 1, 0, 2, 4]
 
 
 def test_every_protocol_states_its_rule():

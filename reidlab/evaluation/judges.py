@@ -1,0 +1,309 @@
+"""Judges: fed with blocks of distances, they give the result of a protocol.
+
+One for a gallery as it is, one for galleries drawn from a pool, one for a gallery drawn for each
+query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from reidlab.evaluation.checks import Labels, cameras, integer_labels
+from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
+from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
+from reidlab.evaluation.positions import Block, count_before, each_row, no_nan
+from reidlab.evaluation.protocols import APVariant, Gallery, IntArray, Protocol, Special
+from reidlab.evaluation.results import RankResult, TrialsResult, average
+
+Trials = int | Sequence[ArrayLike]  # how many, or the gallery indices of each
+TRIALS = 10  # as SYSU-MM01 and CUHK03 are reported
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Who is on the pictures: ids and cameras of queries and gallery under one protocol.
+
+    Args:
+        q_pids: (Q,) ids of the queries.
+        q_camids: (Q,) their cameras.
+        gallery: the images that take part.
+        kept: their indices among all gallery images.
+        images: number of all gallery images.
+        protocol: the rule.
+    """
+
+    q_pids: IntArray
+    q_camids: IntArray
+    gallery: Gallery
+    kept: IntArray
+    images: int
+    protocol: Protocol
+
+    @classmethod
+    def checked(
+        cls,
+        q_pids: Labels,
+        g_pids: Labels,
+        q_camids: Labels | None,
+        g_camids: Labels | None,
+        shape: tuple[int, ...],
+        protocol: Protocol,
+    ) -> Labelled:
+        """From what a caller passes for `shape` = (Q, G) distances; without junk."""
+        queries, images = shape
+        pids = integer_labels("q_pids", q_pids, queries)
+        all_pids = integer_labels("g_pids", g_pids, images)
+        camids = cameras("q_camids", q_camids, queries, protocol)
+        all_camids = cameras("g_camids", g_camids, images, protocol)
+        kept = np.flatnonzero(protocol.takes_part(all_pids))
+        return cls(pids, camids, Gallery(all_pids[kept], all_camids[kept]), kept, images, protocol)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all gallery images take part."""
+        return len(self.kept) == self.images
+
+    def before(self, rows: IntArray) -> Labelled:
+        """The same queries before a part of the gallery."""
+        gallery = Gallery(self.gallery.pids[rows], self.gallery.camids[rows])
+        return replace(self, gallery=gallery, kept=np.arange(len(rows)), images=len(rows))
+
+    def special(self, start: int, stop: int) -> Special:
+        """The matches and the excluded images of the queries from start to stop."""
+        queries = slice(start, stop)
+        return self.protocol.special(self.q_pids[queries], self.q_camids[queries], self.gallery)
+
+
+class Judge(Interface):
+    """Scores queries one block of distances after the other.
+
+    `rank` feeds it one whole matrix, `evaluate` feeds it blocks. The columns are the images of
+    `Labelled.gallery`.
+    """
+
+    def add(self, distances: Block, start: int) -> None:
+        """Score the queries start, start + 1, ... whose distances these are: (rows, G)."""
+
+    def result(self) -> RankResult:
+        """The result over all queries added."""
+
+
+def make_judge(
+    who: Labelled,
+    *,
+    ap: APVariant | None,
+    max_rank: int,
+    trials: Trials | None,
+    shots: int | None,
+) -> Judge:
+    """The judge that a protocol asks for; arguments as in `rank`."""
+    protocol = who.protocol
+    variant: APVariant = protocol.ap if ap is None else ap
+    if variant not in AVERAGE_PRECISIONS:
+        raise ValueError(f"unknown ap {ap!r}: choose one of {', '.join(AVERAGE_PRECISIONS)}")
+    if max_rank < 1:
+        raise ValueError(f"max_rank is {max_rank}, expected at least 1")
+    if shots is not None and protocol.draws != "gallery":
+        raise ValueError(
+            f"shots={shots} means nothing to the protocol {protocol.name!r}; only 'sysu' takes it"
+        )
+    if protocol.draws is None:
+        if trials is not None:
+            raise ValueError(
+                f"the protocol {protocol.name!r} draws nothing, so it has no trials; leave them "
+                "out, and average splits with reidlab.evaluation.average"
+            )
+        return SingleJudge(who, variant, max_rank)
+    if protocol.draws == "query":
+        if not isinstance(trials, int | None):
+            raise ValueError(
+                f"the protocol {protocol.name!r} draws a gallery for each query: pass the number "
+                "of trials, not galleries"
+            )
+        return DrawnForEachQuery(who, variant, max_rank, _number(trials))
+    galleries = _galleries(who, trials, 1 if shots is None else shots)
+    return DrawnGalleries(who, variant, max_rank, galleries)
+
+
+class Scores:
+    """The values per query while they are collected; arguments as in `RankResult`."""
+
+    def __init__(self, who: Labelled, variant: APVariant, max_rank: int) -> None:
+        self.who, self.variant, self.max_rank = who, variant, max_rank
+        queries = len(who.q_pids)
+        self.ap, self.inp = np.full((2, queries), np.nan)
+        self.first_match = np.zeros(queries, np.int64)
+
+    def add(self, matches: Matches, start: int) -> None:
+        """The queries start, start + 1, ..."""
+        part = slice(start, start + matches.queries)
+        self.ap[part] = AVERAGE_PRECISIONS[self.variant](matches)
+        count = matches.count
+        found = count > 0
+        last = np.cumsum(count)[found] - 1
+        self.inp[part][found] = count[found] / matches.ranks[last]
+        self.first_match[part][found] = matches.ranks[last - count[found] + 1]
+
+    def result(self) -> RankResult:
+        """Raises a ValueError if not one query has a match, so that no share of queries exists."""
+        protocol, valid = self.who.protocol, self.first_match > 0
+        if not valid.any():
+            raise ValueError(
+                f"none of the {len(valid)} queries has a match in the gallery of "
+                f"{len(self.who.gallery.pids)} images under the protocol {protocol.name!r}. "
+                f"{protocol.rule} Do query and gallery use the same ids, and are the people "
+                "seen by more than one camera?"
+            )
+        if protocol.counts_all:
+            self.ap[~valid] = self.inp[~valid] = 0.0
+            valid = np.ones_like(valid)
+        return RankResult(
+            self.ap, self.inp, self.first_match, valid, protocol.name, self.variant, self.max_rank
+        )
+
+
+class SingleJudge:
+    """One ranking of the gallery for each query."""
+
+    def __init__(self, who: Labelled, variant: APVariant, max_rank: int) -> None:
+        self.who, self.scores = who, Scores(who, variant, max_rank)
+
+    def add(self, distances: Block, start: int) -> None:
+        """As `Judge.add`."""
+        rows = len(distances)
+        special = self.who.special(start, start + rows)
+        before = count_before(distances, special, start)
+        self.scores.add(Matches.of(before, special, rows), start)
+        if self.who.protocol.cmc_over_people:
+            block = _on_cpu(distances)
+            first = self.scores.first_match[start : start + rows]
+            for row in np.flatnonzero(first):
+                first[row] = _rank_among_people(block[row], int(row), special, self.who.gallery)
+
+    def result(self) -> RankResult:
+        """As `Judge.result`."""
+        return self.scores.result()
+
+
+class DrawnGalleries:
+    """One ranking for each query and each gallery that was drawn from the pool."""
+
+    def __init__(
+        self, who: Labelled, variant: APVariant, max_rank: int, galleries: list[IntArray]
+    ) -> None:
+        self.galleries = galleries
+        self.judges = [SingleJudge(who.before(rows), variant, max_rank) for rows in galleries]
+
+    def add(self, distances: Block, start: int) -> None:
+        """As `Judge.add`."""
+        for rows, judge in zip(self.galleries, self.judges, strict=True):
+            judge.add(columns_of(distances, rows), start)
+
+    def result(self) -> TrialsResult:
+        """As `Judge.result`: the mean over the trials."""
+        return average([judge.result() for judge in self.judges], same_queries=True)
+
+
+class DrawnForEachQuery:
+    """One image of every person, drawn for each query and trial anew."""
+
+    def __init__(self, who: Labelled, variant: APVariant, max_rank: int, trials: int) -> None:
+        self.who = who
+        self.scores = [Scores(who, variant, max_rank) for _ in range(trials)]
+
+    def add(self, distances: Block, start: int) -> None:
+        """As `Judge.add`."""
+        block = _on_cpu(distances)
+        special = self.who.special(start, start + len(block))
+        ranks = np.zeros((len(self.scores), len(block)), np.int64)  # 0: no match
+
+        def one(row: int) -> None:
+            no_nan(block[row], start + row)
+            ranks[:, row] = self._draw(block[row], start + row, _of_row(special, row))
+
+        each_row(one, len(block))
+        for scores, of_trial in zip(self.scores, ranks, strict=True):
+            rows = np.flatnonzero(of_trial)
+            scores.add(Matches(rows, of_trial[rows], len(block)), start)
+
+    def _draw(self, row: NDArray[np.floating], query: int, special: Special) -> IntArray:
+        """Rank of the one match in each trial, 0 without any: (trials,)."""
+        if special.excluded.all():
+            return np.zeros(len(self.scores), np.int64)
+        excluded = np.zeros(len(row), bool)
+        excluded[special.indices[special.excluded]] = True
+        pids, drawn = one_of_each_person(self.who.gallery, excluded, query, len(self.scores))
+        own = drawn[:, np.searchsorted(pids, self.who.q_pids[query])][:, None]
+        ahead = (row[drawn] < row[own]) | ((row[drawn] == row[own]) & (drawn < own))
+        return ahead.sum(1) + 1
+
+    def result(self) -> TrialsResult:
+        """As `Judge.result`: the mean over the trials."""
+        return average([scores.result() for scores in self.scores], same_queries=True)
+
+
+def _of_row(special: Special, row: int) -> Special:
+    """What is special to one query."""
+    part = slice(*np.searchsorted(special.rows, [row, row + 1]))
+    return Special(special.rows[part], special.indices[part], special.excluded[part])
+
+
+def _rank_among_people(
+    row: NDArray[np.floating], query: int, special: Special, gallery: Gallery
+) -> int:
+    """Rank of the first match in the list that keeps only the first image of each person."""
+    own = _of_row(special, query)
+    matches = own.indices[~own.excluded]
+    match = matches[row[matches].argmin()]  # of equal ones the first: they rise
+    ahead = (row < row[match]) | ((row == row[match]) & (np.arange(len(row)) < match))
+    ahead[own.indices[own.excluded]] = False
+    return len(np.unique(gallery.pids[ahead])) + 1
+
+
+def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArray]:
+    """Indices into `who.gallery`, one array for each trial."""
+    if trials is None or isinstance(trials, int):
+        number = _number(trials)
+        pids, camids = who.gallery.pids, who.gallery.camids
+        drawn = [sysu_gallery(pids, camids, t, shots=shots) for t in range(number)]
+        return drawn[:1] if len(drawn[0]) == len(pids) else drawn  # one draw already
+    if len(trials) == 0:
+        raise ValueError("trials is empty: expected the gallery indices of at least one trial")
+    galleries = []
+    for t, rows in enumerate(trials):
+        indices = np.asarray(rows)
+        if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
+            raise ValueError(f"trial {t} is no list of gallery indices: expected (n,) integers")
+        outside = (indices < 0) | (indices >= who.images)
+        if outside.any() or len(np.unique(indices)) < len(indices):
+            raise ValueError(
+                f"trial {t} names gallery image {indices[outside.argmax()]}, expected each of 0 to "
+                f"{who.images - 1} at most once"
+            )
+        galleries.append(np.flatnonzero(np.isin(who.kept, indices)))
+    return galleries
+
+
+def _number(trials: int | None) -> int:
+    number = TRIALS if trials is None else trials
+    if number < 1:
+        raise ValueError(f"trials is {number}, expected at least 1")
+    return number
+
+
+def columns_of(block: Block, columns: IntArray) -> Block:
+    """Some columns of a block, wherever it lies."""
+    if isinstance(block, Tensor):
+        return block[:, torch.from_numpy(columns).to(block.device)]
+    return np.take(block, columns, axis=1)
+
+
+def _on_cpu(block: Block) -> NDArray[np.floating]:
+    return block.cpu().numpy() if isinstance(block, Tensor) else block
