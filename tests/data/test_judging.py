@@ -1,0 +1,78 @@
+"""From a data set and embeddings to the numbers of its protocol."""
+
+import numpy as np
+import pytest
+
+from reidlab.data import draw_gallery, judge, open_dataset
+from reidlab.evaluation import TrialsResult, evaluate
+from reidlab.synth import suggested_world, write_dataset
+
+pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
+
+
+def embeddings(frame, seed):
+    """(N, 8) noise around a centre for each person."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(10_000, 8))
+    return centres[frame["pid"].to_numpy()] + rng.normal(size=(len(frame), 8))
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory):
+    """Small synthetic sets in three layouts."""
+    folders = {}
+    for layout in ("sysu-mm01", "regdb", "cuhk03-classic", "market1501"):
+        world = suggested_world(layout, seed=3, identities=12, resolution=(16, 16))
+        folders[layout] = write_dataset(layout, tmp_path_factory.mktemp(layout) / "set", world)
+    return folders
+
+
+def test_the_pool_of_sysu_is_judged_on_ten_galleries(roots):
+    pool = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None)
+    q_emb, g_emb = embeddings(pool.query, 1), embeddings(pool.gallery, 2)
+    result = judge(pool, q_emb, g_emb)
+    assert isinstance(result, TrialsResult)
+    assert result.protocol == "sysu"
+    for trial in range(10):
+        rows = draw_gallery(pool, trial)
+        one = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=trial)
+        assert one.gallery["path"].tolist() == pool.gallery["path"].iloc[rows].tolist()
+        alone = judge(one, q_emb, g_emb[rows])
+        assert len(alone.trials) == 1
+        np.testing.assert_array_equal(alone.trials[0].ap, result.trials[trial].ap)
+
+
+def test_a_gallery_of_ten_shots_is_not_drawn_again(roots):
+    one = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=2, shots=10)
+    result = judge(one, embeddings(one.query, 1), embeddings(one.gallery, 2))
+    assert len(result.trials) == 1
+    labels = [one.query["pid"], one.gallery["pid"], one.query["camid"], one.gallery["camid"]]
+    expected = evaluate(
+        embeddings(one.query, 1), embeddings(one.gallery, 2), *labels, protocol="sysu", shots=10
+    )
+    np.testing.assert_array_equal(result.ap, expected.ap)
+
+
+@pytest.mark.parametrize(
+    ("layout", "protocol", "trials"),
+    [("regdb", "regdb", 0), ("cuhk03-classic", "cuhk03-single-shot", 10)],
+)
+def test_each_set_by_its_protocol(roots, layout, protocol, trials):
+    ds = open_dataset(layout, roots[layout])
+    result = judge(ds, embeddings(ds.query, 1), embeddings(ds.gallery, 2))
+    assert result.protocol == protocol
+    assert len(getattr(result, "trials", ())) == trials
+    assert 0 < result.rank1 <= 1
+
+
+def test_junk_may_be_embedded_or_not(roots):
+    ds = open_dataset("market1501", roots["market1501"])
+    junk = ds.gallery["junk"].to_numpy()
+    assert junk.any()
+    q_emb, g_emb = embeddings(ds.query, 1), embeddings(ds.gallery.assign(pid=1), 2)
+    np.testing.assert_array_equal(judge(ds, q_emb, g_emb).ap, judge(ds, q_emb, g_emb[~junk]).ap)
+    careless = judge(ds, q_emb, g_emb, protocol="la-official")
+    assert careless.protocol == "la-official"
+    assert careless.num_valid == len(ds.query)
+    with pytest.raises(ValueError, match="g_pids has shape"):
+        judge(ds, q_emb, g_emb[:5])
