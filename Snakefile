@@ -48,8 +48,9 @@ def knobs(name):
 
 
 def data_of(stem):
-    """The file whose presence says that a notebook's data are complete."""
-    return [] if config["data_root"] else [data_folder(NOTEBOOKS[stem]["data"]) + "/world.json"]
+    """The files whose presence says that a notebook's data are complete."""
+    names = [] if config["data_root"] else NOTEBOOKS[stem]["data"]
+    return [data_folder(name) + "/world.json" for name in names]
 
 
 def parameters():

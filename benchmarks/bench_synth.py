@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from machine import machine, peak_memory
 from torch import Tensor
 
 from reidlab.synth import World, raycast, write_dataset
@@ -110,27 +109,6 @@ class Written:
         with tempfile.TemporaryDirectory() as folder:
             write_dataset("market1501", Path(folder) / "set", world)
             self.images = len(list(Path(folder).glob("set/*/*.jpg")))
-
-
-def machine() -> str:
-    """Name of the processor, cores, versions, and how busy the machine is."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = [x for x in info.read_text().splitlines() if x.startswith("model name")]
-        name = found[0].split(":")[1].strip() if found else name
-    load = os.getloadavg()[0]
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, load {load:.1f}"
-
-
-def peak_memory() -> float:
-    """GB that this process has held at most so far; not known on Windows."""
-    if sys.platform == "win32":
-        return float("nan")
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 Way = tuple[str, Callable[[list[Key]], np.ndarray | None], list[Key]]

@@ -133,4 +133,5 @@ def test_the_workflow_runs_the_notebooks_there_are():
     assert re.findall(r"notebooks/(\w+)", toc) == list(config["notebooks"])
     courses = yaml.safe_load((ROOT / "reidlab/report/course.yaml").read_text())
     for entry in config["notebooks"].values():
-        assert {"layout", "laptop", "smoke"} <= set(courses[entry["data"]])
+        for name in entry["data"]:
+            assert {"layout", "laptop", "smoke"} <= set(courses[name])

@@ -32,14 +32,14 @@ def course_world(profile: str, name: str = _SET) -> World:
 
 def course_folder(profile: str, name: str = _SET) -> Path:
     """Where the synthetic set lies: data/<name>, and data/smoke/<name> for the small one."""
-    data = project_root() / "data"
+    data = (project_root() / "data").resolve()
     return data / "smoke" / name if profile == "smoke" else data / name
 
 
 def open_course(
     profile: str, dataset: str = "market1501", data_root: str | Path = "", **options: Any
 ) -> ReIDDataset:
-    """Open what a chapter runs on.
+    """Open what a chapter runs on: a folder of the reader's, or the synthetic set of that layout.
 
     Args:
         profile: smoke, laptop or paper.
@@ -55,22 +55,24 @@ def open_course(
         folder = Path(data_root).expanduser()
         beside = project_root() / folder
         folder = beside if not folder.exists() and beside.exists() else folder
-        if dataset == "market1501" and folder.resolve() == course_folder(profile).resolve():
-            _write(profile, folder)
+        for name, entry in _courses().items():
+            if entry["layout"] == dataset and folder.resolve() == course_folder(profile, name):
+                _write(profile, name)
         return open_dataset(dataset, folder, **options)
-    layout = _courses()[_SET]["layout"]
-    if dataset != layout:
+    sets = {entry["layout"]: name for name, entry in reversed(_courses().items())}
+    if dataset not in sets:
         raise ValueError(
             f"dataset={dataset!r} needs data_root, the folder of your copy; without one the "
-            f"chapters run on synthetic data in the layout {layout!r}"
+            f"chapters run on synthetic data in the layouts {', '.join(map(repr, sorted(sets)))}"
         )
-    return open_dataset(dataset, _write(profile, course_folder(profile)), **options)
+    return open_dataset(dataset, _write(profile, sets[dataset]), **options)
 
 
-def _write(profile: str, folder: Path) -> Path:
+def _write(profile: str, name: str) -> Path:
+    folder = course_folder(profile, name)
     if not (folder / "world.json").exists():
-        print(f"writing the synthetic set of the profile {profile}, once", flush=True)
-    return write_dataset(_courses()[_SET]["layout"], folder, course_world(profile))
+        print(f"writing the synthetic set {name} of the profile {profile}, once", flush=True)
+    return write_dataset(_courses()[name]["layout"], folder, course_world(profile, name))
 
 
 def _courses() -> dict[str, Any]:

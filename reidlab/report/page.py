@@ -102,7 +102,10 @@ class Page:
     _clock: float = field(default_factory=time.perf_counter, repr=False)
 
     def finish(
-        self, records: Sequence[Any] = (), dataset: Fingerprinted | None = None
+        self,
+        records: Sequence[Any] = (),
+        dataset: Fingerprinted | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> RunRecordBox:
         """Write the page record and return the box to show; safe to call again.
 
@@ -110,6 +113,8 @@ class Page:
             records: runs made or read on this page: RunRecord objects, mappings or paths.
             dataset: the opened data set, for its fingerprint; without it the fingerprint of the
                 first record stands in.
+            values: tables and numbers of this page that another page, or this one on another day,
+                quotes: plain values, ready for JSON. They are kept in the record and not shown.
 
         Returns:
             The box; as the last expression of a cell it shows itself.
@@ -123,6 +128,8 @@ class Page:
             seconds=time.perf_counter() - self._clock,
             records=records,
         )
+        if values is not None:
+            box = RunRecordBox({**box.record, "values": dict(values)})
         with atomic(self.out / f"{self.notebook}.json") as beside:
             beside.write_text(json.dumps(box.record, indent=1) + "\n", encoding="utf-8")
         return box

@@ -34,8 +34,24 @@ def test_a_folder_is_seen_from_here_or_from_the_project(project):
 
 
 def test_a_real_set_without_a_folder_is_refused(project):
-    with pytest.raises(ValueError, match="'pku-reid' needs data_root"):
-        course.open_course("laptop", "pku-reid")
+    with pytest.raises(ValueError, match=r"'msmt17' needs data_root.*layouts 'market1501'"):
+        course.open_course("laptop", "msmt17")
+
+
+def test_another_layout_has_a_set_of_its_own(project, monkeypatch):
+    tiny = {
+        "seed": 2,
+        "identities": 12,
+        "cameras": 2,
+        "images_per_camera": 8,
+        "resolution": [32, 16],
+    }
+    courses = course._courses() | {"plaza-pku-reid": {"layout": "pku-reid", "smoke": tiny}}
+    monkeypatch.setattr(course, "_courses", lambda: courses)
+    ds = course.open_course("smoke", "pku-reid", split="la-tf-pp")
+    assert ds.root == project / "data/smoke/plaza-pku-reid"
+    assert ds.options == {"split": "la-tf-pp"}
+    assert course.open_course("smoke").root == project / "data/smoke/plaza-market1501"
 
 
 @pytest.mark.parametrize("profile", ["paper", "layout", "huge"])
@@ -45,7 +61,8 @@ def test_a_profile_without_a_world(profile):
 
 
 def test_no_chapter_meets_the_people_of_the_pretraining():
-    for profile in ("laptop", "smoke"):
-        world = course.course_world(profile)
-        assert isinstance(world, World)
-        assert world.seed < PRETRAINING_SEEDS
+    for name in course._courses():
+        for profile in ("laptop", "smoke"):
+            world = course.course_world(profile, name)
+            assert isinstance(world, World)
+            assert world.seed < PRETRAINING_SEEDS

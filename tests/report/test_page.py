@@ -49,6 +49,14 @@ def test_a_page_measures_itself_and_leaves_a_record(tmp_path, record):
     assert [path.name for path in tmp_path.iterdir()] == ["03_x.json"]
 
 
+def test_a_page_keeps_values_for_other_pages(tmp_path):
+    page = page_start("02_x", profile="smoke", dataset="market1501", out=tmp_path)
+    page.finish(dataset=dataset(), values={"audit": {"standard": {"mAP": 0.5}}})
+    saved = json.loads((tmp_path / "02_x.json").read_text())
+    assert saved["values"] == {"audit": {"standard": {"mAP": 0.5}}}
+    assert "values" not in page.finish(dataset=dataset()).record
+
+
 def test_the_box_names_profile_commit_and_seconds(record):
     box = run_record_box(profile="laptop", dataset=dataset(), seconds=12.34, records=[record])
     tag, attributes = parse(box._repr_html_())
