@@ -5,17 +5,29 @@ from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import rank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
+from reidlab.evaluation.statistics import (
+    Comparison,
+    Interval,
+    bootstrap,
+    paired_test,
+    proportion_interval,
+)
 
 __all__ = [
     "PROTOCOLS",
+    "Comparison",
+    "Interval",
     "Protocol",
     "RankResult",
     "RankedList",
     "TrialsResult",
     "average",
+    "bootstrap",
     "evaluate",
     "get_protocol",
+    "paired_test",
     "pairwise_distances",
+    "proportion_interval",
     "rank",
     "ranked_list",
     "sysu_gallery",

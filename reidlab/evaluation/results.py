@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,21 @@ from reidlab.evaluation.protocols import BoolArray, IntArray
 
 FloatArray = NDArray[np.float64]
 RANKS = (1, 5, 10, 20)  # those that a run record keeps
+
+
+class PerQuery(Protocol):
+    """What is needed of a `RankResult`: values per query, NaN where a query is not counted."""
+
+    @property
+    def ap(self) -> FloatArray:
+        """(Q,) average precision."""
+
+    @property
+    def inp(self) -> FloatArray:
+        """(Q,) inverse negative penalty."""
+
+    def hits(self, k: int) -> FloatArray:
+        """(Q,) 1 where the first match has rank <= k, else 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +154,8 @@ class TrialsResult(RankResult):
         """
         if len(self.trials) < 2:
             raise ValueError("one trial has no spread: expected two or more")
-        return float(np.std([metric_of(trial, metric) for trial in self.trials], ddof=1))
+        values = [np.nanmean(per_query(trial, metric)) for trial in self.trials]
+        return float(np.std(values, ddof=1))
 
     def as_dict(self) -> dict[str, Any]:
         """As for one trial, with the number of trials and, of two or more, the spread."""
@@ -186,17 +203,23 @@ def average(results: Sequence[RankResult], *, same_queries: bool = False) -> Tri
     )
 
 
-def metric_of(result: RankResult, metric: str) -> float:
-    """The number of that name, "mAP", "mINP" or "rank<k>" such as "rank5".
+def per_query(result: PerQuery, metric: str) -> FloatArray:
+    """(Q,) values whose mean over the counted queries is the metric; NaN: not counted.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown metric.
     """
-    if metric in ("mAP", "mINP"):
-        return float(getattr(result, metric))
-    if metric.startswith("rank") and metric[4:].isdecimal() and int(metric[4:]) > 0:
-        return result.cmc(int(metric[4:]))
-    raise ValueError(f"unknown metric {metric!r}: choose mAP, mINP, or rank1, rank5, ...")
+    if metric == "mAP":
+        values = result.ap
+    elif metric == "mINP":
+        values = result.inp
+    elif k := re.fullmatch(r"rank([1-9][0-9]*)", metric):
+        values = result.hits(int(k[1]))
+    else:
+        raise ValueError(
+            f"unknown metric {metric!r}: choose mAP, mINP, or rank<k> such as rank1 or rank5"
+        )
+    return np.asarray(values, np.float64)
 
 
 def _over_trials(values: list[FloatArray], same_queries: bool) -> FloatArray:

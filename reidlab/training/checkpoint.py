@@ -22,6 +22,7 @@ from reidlab.models.vit import TokenBackbone
 from reidlab.training.files import atomic
 
 FREE = ("workers", "embed_batch_size")  # settings that change no trained weight
+LATER = {"flip_test": False}  # settings that older runs do not name, and what they did
 
 
 class CheckpointError(Exception):
@@ -148,7 +149,7 @@ def _differences(
     for name in sorted(set(found) | set(wanted)):
         if name in FREE:
             continue
-        before, after = found.get(name, "absent"), wanted.get(name, "absent")
+        before, after = (side.get(name, LATER.get(name, "absent")) for side in (found, wanted))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             rows += _differences(before, after, f"{prefix}{name}.")
         elif before != after:

@@ -19,22 +19,31 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 
-def embed(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> Tensor:
+def embed(
+    model: nn.Module, frame: pd.DataFrame, recipe: Recipe, *, flip_test: bool | None = None
+) -> Tensor:
     """Embed every image of a table, in its order, on the device of the model.
 
-    Test-time transform (resize and normalise, nothing random, no flip). With precision "bf16" the
-    model runs under bf16 autocast; with "fp16" in float32, as TransReID's test does.
+    Test-time transform (resize and normalise, nothing random). With precision "bf16" the model runs
+    under bf16 autocast; with "fp16" in float32, as TransReID's test does.
+
+    Flip test: the mean of the embeddings of the image and of its mirror image, so that both embed
+    alike. It is the mean of the raw embeddings, as in fast-reid's code (layumi's adds them, which a
+    cosine cannot tell apart), not of their directions: the longer of the two weighs more. Images
+    are read once, the network runs twice.
 
     Args:
         model: Anything with `embed(images, camids)`; it is returned in the mode it came in.
         frame: Rows with `path`, `pid`, `camid`.
-        recipe: Gives image size, normalisation, batch size, precision, workers.
+        recipe: Gives image size, normalisation, batch size, precision, workers, flip test.
+        flip_test: Whether to do the flip test; None: as the recipe says.
 
     Returns:
         (N, D) float32 on the CPU, not normalised; (0, D) is never returned.
 
     Raises:
-        ValueError: If the table is empty.
+        ValueError: If the table is empty, or a flip test is asked of a model that embeds an image
+            as a map.
         DatasetError: If an image cannot be read.
     """
     if len(frame) == 0:
@@ -44,11 +53,12 @@ def embed(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> Tensor:
     loader = make_loader(
         frame, transform, batch_size=recipe.embed_batch_size, workers=recipe.workers
     )
+    flip_test = recipe.flip_test if flip_test is None else flip_test
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode(), _autocast(device, recipe.precision):
-            parts = [_embed_batch(model, batch, device) for batch in loader]
+            parts = [_embed_batch(model, batch, device, flip_test) for batch in loader]
     finally:
         model.train(was_training)
     return torch.cat(parts)
@@ -71,9 +81,20 @@ def timed_evaluation(
     return result, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 
 
-def _embed_batch(model: Any, batch: dict[str, Tensor], device: torch.device) -> Tensor:
+def _embed_batch(
+    model: Any, batch: dict[str, Tensor], device: torch.device, flip_test: bool
+) -> Tensor:
     images, camids = batch["image"].to(device), batch["camid"].to(device)
-    return model.embed(images, camids).float().cpu()  # (B, D)
+    embedding = model.embed(images, camids).float()  # (B, D)
+    if flip_test:
+        if embedding.ndim != 2:
+            raise ValueError(
+                f"flip_test needs one vector per image and {type(model).__name__} embeds an image "
+                f"as a map of shape {tuple(embedding.shape[1:])}: the mean with the map of the "
+                "mirror image would mix left and right. Pass flip_test=False"
+            )
+        embedding = (embedding + model.embed(images.flip(-1), camids).float()) / 2
+    return embedding.cpu()
 
 
 def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

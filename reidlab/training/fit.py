@@ -32,7 +32,7 @@ from reidlab.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from reidlab.training.embedding import timed_evaluation
+from reidlab.training.embedding import embed, timed_evaluation
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
 from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, RecipeError, build_model
@@ -233,9 +233,9 @@ def _restore(
 def _finished(run: _Run) -> RunRecord:
     """Read back a finished run, after checking that it is this one."""
     record = RunRecord.load(run.out / RECORD)
-    settings = {name: record.experiment.get(name) for name in run.configuration["recipe"]}
+    settings = run.configuration["recipe"]
     found = {
-        "recipe": settings,
+        "recipe": {k: value for k, value in record.experiment.items() if k in settings},
         "seed": record.seed,
         "data": record.data.get("fingerprint"),
         "classes": record.data.get("train_identities"),
@@ -318,6 +318,8 @@ def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
             f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
             "build the model with a larger num_cameras, or with camera_embedding=False."
         )
+    if recipe.flip_test:
+        embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image
 
 
 def _check_weights(model: nn.Module, row: dict[str, Any]) -> None:

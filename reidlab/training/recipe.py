@@ -62,6 +62,8 @@ class Recipe:
         flip: Probability of a horizontal flip.
         erasing: Probability of random erasing.
         embed_batch_size: Images per batch when embedding.
+        flip_test: Whether an embedding is the mean of the image's and its mirror image's, which
+            doubles the time of embedding.
         workers: Processes that read images; no result depends on it.
         metric: Distance of the evaluation, "cosine" or "euclidean".
         ap: Average precision, "mean_precision" or "trapezoid".
@@ -100,6 +102,7 @@ class Recipe:
     flip: float = 0.5
     erasing: float = 0.5
     embed_batch_size: int = 64
+    flip_test: bool = False
     workers: int = 2
     metric: str = "cosine"
     ap: str = "mean_precision"
@@ -183,6 +186,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "metric": ("cosine", "euclidean"),
     "ap": ("mean_precision", "trapezoid"),
     "camera_embedding": (True, False),
+    "flip_test": (True, False),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "stride": (1, 1024),

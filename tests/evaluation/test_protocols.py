@@ -234,7 +234,7 @@ def test_a_pool_is_drawn_from_and_its_spread_is_said():
     assert "mAP_std" not in ten.as_dict()
     with pytest.raises(ValueError, match="one trial has no spread"):
         ten.std("mAP")
-    with pytest.raises(ValueError, match="'map': choose mAP, mINP, or rank1"):
+    with pytest.raises(ValueError, match="'map': choose mAP, mINP, or rank<k>"):
         result.std("map")
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reidlab.evaluation import evaluate
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -193,6 +194,51 @@ def test_load_run(finished, ds, recipe, noise_root):
     other = dataclasses.replace(ds, query=ds.query.iloc[:1], gallery=ds.gallery.iloc[:4])
     with pytest.raises(CheckpointError, match="data is"):
         load_run(finished, other)
+
+
+def test_a_run_from_before_the_flip_test_is_this_run(finished, ds, recipe, tmp_path):
+    older = RunRecord.load(finished / "record.json")
+    del older.experiment["flip_test"]
+    older.save(tmp_path / "record.json")
+    (tmp_path / "model.safetensors").write_bytes((finished / "model.safetensors").read_bytes())
+    assert run(ds, recipe, tmp_path)[1] == older
+    assert load_run(tmp_path, ds)[1] == older
+    with pytest.raises(CheckpointError, match=r"recipe.flip_test is False there and True now"):
+        run(ds, recipe.replace(flip_test=True), tmp_path)
+
+
+def test_a_checkpoint_from_before_the_flip_test_goes_on(ds, recipe, tmp_path, monkeypatch):
+    recipe, configuration = recipe.replace(epochs=1), loop._configuration
+
+    def older(*of_the_run):
+        values = configuration(*of_the_run)
+        del values["recipe"]["flip_test"]
+        return values
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_configuration", older)
+        patch.setattr(loop, "timed_evaluation", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(ds, recipe, tmp_path)
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: 1 / 0)  # there is no epoch left to train
+    assert run(ds, recipe, tmp_path)[1].experiment["flip_test"] is False
+
+
+def test_flip_test_of_a_recipe_is_in_the_evaluation_and_the_record(finished, ds, recipe):
+    model, _ = load_run(finished, ds)
+    both = evaluate_on(model, ds, recipe.replace(flip_test=True))
+    q_emb, g_emb = (embed(model, frame, recipe, flip_test=True) for frame in (ds.query, ds.gallery))
+    who = (ds.query["pid"], ds.gallery["pid"], ds.query["camid"], ds.gallery["camid"])
+    assert both.ap.tolist() == evaluate(q_emb, g_emb, *who).ap.tolist()
+    assert recipe.replace(flip_test=True).to_dict()["flip_test"] is True
+
+
+def test_flip_test_of_maps_is_refused_before_training(ds, recipe, tmp_path):
+    model = build_model(recipe, ds)
+    model.embed = lambda images, camids: images.permute(0, 2, 3, 1)  # (B, h, w, D), as matchers do
+    with pytest.raises(ValueError, match=r"flip_test needs one vector per image and ViTBaseline"):
+        fit(model, ds, recipe.replace(flip_test=True), out=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_configuration_in_the_same_folder(finished, ds, recipe):

@@ -35,6 +35,7 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"clip_grad": 0}, "clip_grad is 0"),
         ({"erasing": 1.5}, "erasing is 1.5"),
         ({"label_smoothing": None}, "label_smoothing is None"),
+        ({"flip_test": "yes"}, "flip_test is 'yes'; expected one of True, False"),
     ],
 )
 def test_a_value_that_cannot_work(setting, message):
@@ -45,6 +46,12 @@ def test_a_value_that_cannot_work(setting, message):
 def test_through_json_and_back():
     recipe = Recipe(triplet_margin=0.3, stride=12, depth=2)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_a_record_from_before_the_flip_test():
+    values = Recipe(epochs=3).to_dict()
+    del values["flip_test"]
+    assert Recipe.from_dict(values) == Recipe(epochs=3, flip_test=False)
 
 
 def test_no_folder_in_a_record(tmp_path):
