@@ -28,7 +28,8 @@ class Matches:
     @classmethod
     def of(cls, before: IntArray, special: Special, queries: int) -> Matches:
         """The rank of a match is the number of images before it, less the excluded ones, plus 1."""
-        order = np.lexsort((before, special.rows))  # no two positions of a query are equal
+        images = int(before.max(initial=0)) + 1
+        order = np.argsort(special.rows * images + before)  # no two positions of a query are equal
         rows, excluded = special.rows[order], special.excluded[order]
         hidden = np.cumsum(excluded)  # of all queries up to here
         first = np.searchsorted(rows, rows)
