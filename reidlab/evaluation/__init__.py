@@ -2,6 +2,7 @@
 
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import RankResult, rank
+from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "pairwise_distances",
     "rank",
     "ranked_list",
+    "rerank",
 ]
