@@ -3,6 +3,7 @@
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import rank
+from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 from reidlab.evaluation.statistics import (
@@ -30,5 +31,6 @@ __all__ = [
     "proportion_interval",
     "rank",
     "ranked_list",
+    "rerank",
     "sysu_gallery",
 ]
