@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from machine import machine, peak_memory
 from numpy.typing import NDArray
-from reidlab.evaluation.search import build_index, recall
 
 from reidlab.evaluation import evaluate, pairwise_distances, rank, rerank
+from reidlab.evaluation.search import build_index, recall
 
 IDS = Path(__file__).with_name("market1501_ids.npz")
 DIM = 768  # of a ViT-B

@@ -1,11 +1,13 @@
 """Evaluation: arrays in, numbers out. Imports nothing of the other parts of reidlab."""
 
 from reidlab.evaluation.draws import sysu_gallery
+from reidlab.evaluation.expansion import expand_queries
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import rank
 from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
+from reidlab.evaluation.search import SearchIndex, build_index, recall
 from reidlab.evaluation.statistics import (
     Comparison,
     Interval,
@@ -21,16 +23,20 @@ __all__ = [
     "Protocol",
     "RankResult",
     "RankedList",
+    "SearchIndex",
     "TrialsResult",
     "average",
     "bootstrap",
+    "build_index",
     "evaluate",
+    "expand_queries",
     "get_protocol",
     "paired_test",
     "pairwise_distances",
     "proportion_interval",
     "rank",
     "ranked_list",
+    "recall",
     "rerank",
     "sysu_gallery",
 ]

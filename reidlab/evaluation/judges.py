@@ -19,7 +19,14 @@ from reidlab.evaluation.checks import Labels, cameras, integer_labels
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
 from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
 from reidlab.evaluation.positions import Block, count_before, each_row, no_nan
-from reidlab.evaluation.protocols import APVariant, Gallery, IntArray, Protocol, Special
+from reidlab.evaluation.protocols import (
+    APVariant,
+    BoolArray,
+    Gallery,
+    IntArray,
+    Protocol,
+    Special,
+)
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 
 Trials = int | Sequence[ArrayLike]  # how many, or the gallery indices of each
@@ -74,6 +81,15 @@ class Labelled:
         """The same queries before a part of the gallery."""
         gallery = Gallery(self.gallery.pids[rows], self.gallery.camids[rows])
         return replace(self, gallery=gallery, kept=np.arange(len(rows)), images=len(rows))
+
+    def seen_by(self, query: int) -> tuple[BoolArray, IntArray]:
+        """(images,) True where a query sees an image, and the indices of its matches."""
+        special = self.special(query, query + 1)
+        indices = self.kept[special.indices]
+        seen = np.zeros(self.images, bool)
+        seen[self.kept] = True
+        seen[indices[special.excluded]] = False
+        return seen, indices[~special.excluded]
 
     def special(self, start: int, stop: int) -> Special:
         """The matches and the excluded images of the queries from start to stop."""

@@ -41,6 +41,24 @@ class RankedList:
     distances: NDArray[np.float32]
     matches: NDArray[np.bool_]
 
+    @classmethod
+    def empty(cls, queries: int, k: int) -> RankedList:
+        """Room for k images of each query."""
+        if k < 1:
+            raise ValueError(f"k is {k}, expected at least 1")
+        shape = queries, k
+        return cls(
+            np.full(shape, -1, np.int64), np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+        )
+
+    def put(
+        self, query: int, nearest: IntArray, distances: NDArray[np.float32], matches: IntArray
+    ) -> None:
+        """Fill the row of a query: at most k images, nearest first, and which images are right."""
+        self.indices[query, : len(nearest)] = nearest
+        self.distances[query, : len(nearest)] = distances
+        self.matches[query, : len(nearest)] = np.isin(nearest, matches)
+
 
 def pairwise_distances(q_emb: Matrix, g_emb: Matrix, *, metric: Metric = "cosine") -> Tensor:
     """Distances between two sets of embeddings, accumulated in double precision.
@@ -143,36 +161,31 @@ def ranked_list(
     q_emb = torch.atleast_2d(torch.as_tensor(q_emb))
     distances = pairwise_distances(q_emb, g_emb, metric=metric)
     rows, images = distances.shape
-    rule = get_protocol(protocol)
-    who = Labelled.checked(
-        _at_least_1d(q_pids),
-        g_pids,
-        None if q_camids is None else _at_least_1d(q_camids),
-        g_camids,
-        (rows, images),
-        rule,
-    )
-    result = RankedList(
-        np.full((rows, k), -1, np.int64),
-        np.full((rows, k), np.nan, np.float32),
-        np.zeros((rows, k), bool),
-    )
-    for i, row in enumerate(distances.cpu().numpy()):
-        special = who.special(i, i + 1)
-        shown = np.zeros(images, bool)
-        shown[who.kept] = True
-        shown[who.kept[special.indices[special.excluded]]] = False
+    who = labelled_queries(q_pids, g_pids, q_camids, g_camids, (rows, images), protocol)
+    result = RankedList.empty(rows, k)
+    for query, row in enumerate(distances.cpu().numpy()):
+        seen, matches = who.seen_by(query)
         order = np.argsort(row, kind="stable")
-        nearest = order[shown[order]][:k]
-        result.indices[i, : len(nearest)] = nearest
-        result.distances[i, : len(nearest)] = row[nearest]
-        matches = who.kept[special.indices[~special.excluded]]
-        result.matches[i, : len(nearest)] = np.isin(nearest, matches)
+        nearest = order[seen[order]][:k]
+        result.put(query, nearest, row[nearest], matches)
     return result
 
 
-def _at_least_1d(values: Labels | int) -> Labels:
-    return values if isinstance(values, Tensor) else np.atleast_1d(values)
+def labelled_queries(
+    q_pids: Labels | int,
+    g_pids: Labels,
+    q_camids: Labels | int | None,
+    g_camids: Labels | None,
+    shape: tuple[int, int],
+    protocol: str,
+) -> Labelled:
+    """`Labelled` for a few queries, or for one whose labels are plain integers."""
+    pids, camids = (
+        values if values is None or isinstance(values, Tensor) else np.atleast_1d(values)
+        for values in (q_pids, q_camids)
+    )
+    assert pids is not None
+    return Labelled.checked(pids, g_pids, camids, g_camids, shape, get_protocol(protocol))
 
 
 def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tensor]:
