@@ -19,10 +19,12 @@ k1+1 or scales d otherwise. All of these run and look right, but on the same fea
 reaches from 0.764 to 0.788, so a number without the definition cannot be compared with another.
 
 Speed and memory. The textbook form holds several N x N matrices (MSMT17: 35 GB each) and sorts each
-row. Here all N x N distances are computed once, in square tiles, each for its rows *and* its
-columns: N^2 D multiplications instead of 2 N^2 D, and one tile in memory. Kept are the k1+1 nearest
+row. Here the distances of each pair are computed once, in square tiles, each for its rows *and* its
+columns: little more than half the multiplications, one tile in memory. Kept are the k1+1 nearest
 of each image (with a few to spare), the largest distance of each, and the (Q, G) part, which
-becomes the result. Everything after that is sparse: tens of entries per image.
+becomes the result. Everything after that is sparse: tens of entries per image. On two cores, with
+D = 768: 3.7 s and 1.3 GB for Market-1501 (3,368 x 15,913), 6.2 GB for MSMT17 (11,659 x 82,161), of
+which 3.8 GB are the result and 0.5 GB the import of torch.
 
 Precision. The tiles are float32, which cannot tell near-ties apart, and a neighbour more or less
 moves whole sets. So each row is certified: if the rounding bound of a dot product leaves open who
@@ -68,9 +70,9 @@ def rerank(
 ) -> Tensor:
     """Distances after k-reciprocal re-ranking (definition: top of this module).
 
-    Needs scipy. Time grows with (Q + G)^2 D. Memory is the result, three copies of the embeddings
-    and two tiles; nothing else of size (Q + G)^2 or Q x G is held. On a CUDA device the distances
-    are computed there (in double precision), the sets on the CPU.
+    Needs scipy. Time grows with (Q + G)^2 D. Memory is the result, two tiles and a few copies of
+    the embeddings; nothing else of size Q x G, and nothing of (Q + G)^2, is held. On a CUDA device
+    the distances are computed there (in double precision), the sets on the CPU.
 
     Args:
         q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device.
