@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -51,6 +52,7 @@ CODEWORDS = 256  # of each byte of a code
 MIN_TRAINING = 39  # images per centre below which FAISS calls k-means badly trained
 MAX_TRAINING = 64  # images per centre drawn for training: more cost time and move little
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
+FEW = 4  # queries below which an exact search compares vectors one by one
 WIDER = 4  # times k: found by codes before the gallery's own vectors decide
 
 
@@ -325,10 +327,13 @@ class SearchIndex:
 
     def _candidates(self, queries: Distances, fetch: int) -> tuple[Distances, IntArray]:
         """FAISS's scores and indices, (Q, fetch) each."""
-        scores, found = self._index.search(queries, fetch)
-        lost = np.flatnonzero((found < 0).any(axis=1))
-        if self.kind == "hnsw" and len(lost) > 0:
-            scores[lost], found[lost] = self._flat().search(queries[lost], fetch)
+        # Inner products of some queries are several times faster as a product of matrices. Squared
+        # distances would cancel: two copies of one image came out some thousandths apart.
+        with _products(self.metric == "cosine" and len(queries) >= FEW):
+            scores, found = self._index.search(queries, fetch)
+            lost = np.flatnonzero((found < 0).any(axis=1))
+            if self.kind == "hnsw" and len(lost) > 0:
+                scores[lost], found[lost] = self._flat().search(queries[lost], fetch)
         return scores, found
 
     def _check_dims(self, name: str, dims: int) -> None:
@@ -472,6 +477,21 @@ def _faiss() -> ModuleType:
         ) from error
     module: ModuleType = faiss
     return module
+
+
+@contextmanager
+def _products(wanted: bool) -> Iterator[None]:
+    """Let FAISS's exact search multiply matrices, or compare vectors one by one.
+
+    From which sizes on it multiplies differs between its versions, so it is told.
+    """
+    settings = _faiss().cvar  # FAISS has it for the whole process: put back what was there
+    before = settings.distance_compute_blas_threshold
+    settings.distance_compute_blas_threshold = 1 if wanted else 2**31 - 1
+    try:
+        yield
+    finally:
+        settings.distance_compute_blas_threshold = before
 
 
 def _new_index(
@@ -636,8 +656,8 @@ def _fill(
 ) -> None:
     result.indices[query, : len(nearest)] = nearest
     result.distances[query, : len(nearest)] = distances
-    matches = special.indices[~special.excluded]
-    result.matches[query, : len(nearest)] = np.isin(nearest, matches)
+    # Those that are excluded are not among the nearest any more: what is special is a match.
+    result.matches[query, : len(nearest)] = np.isin(nearest, special.indices)
 
 
 OF_PAIRS = {"cosine": _cosine_of_pairs, "euclidean": _euclidean_of_pairs}

@@ -78,6 +78,11 @@ def test_ties_in_gallery_order():
     assert (expanded[1] > 0, float(expanded[2])) == (True, 0)
     expanded = expand_queries([[1.0, 0.0, 0.0]], gallery[::-1].copy(), k=2)[0]
     assert (expanded[1] < 0, expanded[2] > 0) == (True, True)
+    many = np.eye(61)[1:] + np.eye(61)[0]  # sixty, all equally near
+    many[::3, 0] = 2  # but for every third, which is nearer: these twenty and the first ten others
+    expanded = expand_queries(np.eye(61)[:1], many, k=30)[0]
+    nearest = sorted([*range(0, 60, 3), 1, 2, 4, 5, 7, 8, 10, 11, 13, 14])
+    assert (expanded[1:] > 0).nonzero()[:, 0].tolist() == nearest
 
 
 def test_it_helps_where_its_assumption_holds_and_hurts_where_not():

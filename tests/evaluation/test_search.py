@@ -112,6 +112,31 @@ def test_exact_ties_in_gallery_order_with_the_distances_of_the_judge(metric):
     np.testing.assert_allclose(distances, np.take_along_axis(expected, order, 1), atol=3e-7)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_copies_across_rank_k_in_gallery_order(metric):
+    """In single precision copies differ by where they stand: more than k are looked at."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        g_emb = rng.normal(size=(300, 770)).astype(np.float32)
+        copies = np.sort(rng.choice(300, 16, replace=False))
+        g_emb[copies] = g_emb[copies[0]]
+        q_emb = np.repeat(g_emb[copies[:1]] + 0.1, 30, axis=0)
+        indices, _ = build_index(g_emb, metric=metric).search(q_emb, 4)
+        assert (indices == copies[:4]).all()
+
+
+def test_euclidean_distances_do_not_cancel(monkeypatch):
+    """Far from the origin the expanded square would lose the digits that decide."""
+    import faiss
+
+    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 77)
+    q_emb, g_emb = crowd(200, people=1, dim=64) + 400, crowd(2000, people=1, dim=64, seed=1) + 400
+    expected = np.sort(brute_distances(q_emb, g_emb, "euclidean"))[:, :5]
+    _, distances = build_index(g_emb, metric="euclidean").search(q_emb, 5)
+    np.testing.assert_allclose(distances, expected, rtol=1e-6)
+    assert faiss.cvar.distance_compute_blas_threshold == 77  # put back
+
+
 def test_zero_vectors_are_at_distance_one():
     indices, distances = build_index(np.eye(3)).search(np.zeros((1, 3)), 3)
     assert indices.tolist() == [[0, 1, 2]]
@@ -141,6 +166,8 @@ def test_looking_everywhere_finds_nearly_everything(built, gallery, queries, met
     rescored = recall(codes, gallery, queries, gallery=gallery)
     assert 0.5 < by_codes < 0.95  # 8 bytes for 32 numbers lose something
     assert rescored > 0.97
+    # Of fifty, 17 per cent would be lost if not four times as many candidates were found.
+    assert recall(codes, exact, queries, k=50, gallery=gallery) > 0.95
     codes.tune(probes=1)
     assert recall(codes, exact, queries, gallery=gallery) < rescored
     codes.tune(probes=1000)
@@ -221,7 +248,8 @@ def test_blocks_types_and_files_do_not_matter(tmp_path, gallery, queries, monkey
     np.save(tmp_path / "gallery.npy", gallery)
     on_disk = np.load(tmp_path / "gallery.npy", mmap_mode="r")
     monkeypatch.setattr(search, "BLOCK_ELEMENTS", 7 * gallery.shape[1])
-    for source in (gallery, on_disk, torch.from_numpy(gallery), gallery[::-1][::-1]):
+    backwards = gallery[::-1].copy()[::-1]  # torch takes no negative strides
+    for source in (gallery, on_disk, torch.from_numpy(gallery), backwards):
         np.testing.assert_array_equal(build_index(source).search(queries, 5), expected)
         rescored = build_index(gallery).search(queries, 5, gallery=source)
         np.testing.assert_array_equal(rescored[0], expected[0])
@@ -247,15 +275,26 @@ def test_the_seed_decides(gallery, queries):
     np.testing.assert_array_equal(found(2**40), found(2**40))
     assert (found(0)[1] != found(1)[1]).any()
 
+    def layers(seed):
+        import faiss
+
+        index = build_index(gallery[:300], kind="hnsw", seed=seed)
+        return faiss.vector_to_array(index._index.hnsw.levels)
+
+    np.testing.assert_array_equal(layers(1), layers(1))
+    assert (layers(1) != layers(2)).any()
+
 
 def test_defaults_follow_the_gallery_and_faiss_says_nothing(gallery, capfd):
     index = build_index(gallery, kind="ivf-pq")
     assert capfd.readouterr() == ("", "")
     assert index.options == {"lists": 256, "code_bytes": 8, "probes": 16}  # 10,000 // 39
+    assert index._index.nprobe == 16
     assert search._defaults("ivf-pq", 1_000_000, 768) == {"lists": 4000, "code_bytes": 192}
     assert search._defaults("ivf-pq", 1_000_000, 3)["code_bytes"] == 1
     hnsw = build_index(gallery[:50], kind="hnsw", ef_search=np.int64(9))
     assert hnsw.options == {"neighbours": 32, "ef_construction": 100, "ef_search": 9}
+    assert (hnsw._index.hnsw.efConstruction, hnsw._index.hnsw.efSearch) == (100, 9)
 
 
 def test_training_draws_some_images_only(gallery, monkeypatch):
