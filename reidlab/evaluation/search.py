@@ -99,7 +99,7 @@ class SearchIndex:
             ValueError: NaN or infinity, or other dimensions than the index has.
         """
         source = _source("g_emb", g_emb)
-        self._check_dims("g_emb", _checked_dims(source))
+        self._check_dims("g_emb", _checked_dims(source, self.metric))
         self._add(source)
 
     def tune(self, **options: int) -> None:
@@ -114,9 +114,8 @@ class SearchIndex:
         for name in options:
             if name not in allowed:
                 raise ValueError(
-                    f"{name} of a built index of kind {self.kind!r} cannot be changed: "
-                    f"{', '.join(allowed) or 'there is nothing to tune'}; build another with "
-                    "build_index()"
+                    f"{name} of a built index of kind {self.kind!r} cannot be changed (what can: "
+                    f"{', '.join(allowed) or 'nothing'}); build another with build_index()"
                 )
         self.options = _checked_options(self.kind, self.dims, {**self.options, **options})
         self._apply()
@@ -402,7 +401,7 @@ def build_index(
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
     source = _source("g_emb", g_emb)
-    dims = _checked_dims(source)
+    dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
         _enough_to_train(len(source), chosen["lists"])
@@ -589,11 +588,11 @@ def _parts(name: str, source: Rows) -> Iterator[tuple[str, Rows]]:
         )
 
 
-def _checked_dims(source: Rows) -> int:
+def _checked_dims(source: Rows, metric: Metric) -> int:
     """D, after every row was looked at."""
     dims = 0
     for name, part in _parts("g_emb", source):
-        dims = embeddings(name, part).shape[1]
+        dims = _single(name, embeddings(name, part), metric).shape[1]
     return dims
 
 
