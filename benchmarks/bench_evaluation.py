@@ -35,7 +35,13 @@ from reidlab.evaluation.search import build_index, recall
 IDS = Path(__file__).with_name("market1501_ids.npz")
 DIM = 768  # of a ViT-B
 MSMT17 = {"queries": 11_659, "gallery": 82_161, "people": 3_060, "cameras": 15}
-SEARCHED = {"gallery": 100_000, "queries": 1_000, "people": 5_000, "dim": 256}
+SEARCHED: dict[str, Any] = {
+    "gallery": 100_000,
+    "queries": 1_000,
+    "people": 5_000,
+    "dim": 256,
+    "noise": 1.5,
+}
 Labels = tuple[NDArray[np.int64], ...]
 Row = Callable[[int], dict[str, Any]]
 
@@ -55,11 +61,13 @@ def msmt17_labels() -> Labels:
     return (*pids, *(rng.integers(MSMT17["cameras"], size=size) for size in sizes))
 
 
-def embeddings(pids: NDArray[np.int64], seed: int, dim: int = DIM) -> NDArray[np.float32]:
-    """(N, dim) of unit length, noise around a centre for each person."""
+def embeddings(
+    pids: NDArray[np.int64], seed: int, dim: int = DIM, noise: float = 2.5
+) -> NDArray[np.float32]:
+    """(N, dim) of unit length: a centre for each person, and `noise` times as much noise."""
     centres = np.random.default_rng(0).normal(size=(int(pids.max()) + 1, dim)).astype(np.float32)
-    noise = np.random.default_rng(seed).normal(size=(len(pids), dim)).astype(np.float32)
-    found = centres[pids] + 2.5 * noise
+    around = np.random.default_rng(seed).normal(size=(len(pids), dim)).astype(np.float32)
+    found = centres[pids] + noise * around
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
@@ -145,8 +153,9 @@ def searched(kind: str, repeats: int) -> dict[str, Any]:
     """An index of a large gallery: build, save, search, recall of the ten nearest."""
     rng = np.random.default_rng(3)
     people = rng.integers(SEARCHED["people"], size=SEARCHED["gallery"])
-    gallery = embeddings(people, 4, SEARCHED["dim"])
-    queries = embeddings(people[: SEARCHED["queries"]], 5, SEARCHED["dim"])
+    dim, noise = SEARCHED["dim"], SEARCHED["noise"]
+    gallery = embeddings(people, 4, dim, noise)
+    queries = embeddings(people[: SEARCHED["queries"]], 5, dim, noise)
     building, index = clocked(lambda: build_index(gallery, kind=kind), 1)
     seconds, _ = clocked(lambda: index.search(queries, 10), repeats)
     memory = peak_memory()

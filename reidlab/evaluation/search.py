@@ -52,7 +52,7 @@ CODEWORDS = 256  # of each byte of a code
 MIN_TRAINING = 39  # images per centre below which FAISS calls k-means badly trained
 MAX_TRAINING = 64  # images per centre drawn for training: more cost time and move little
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
-FEW = 4  # queries: fewer are compared one by one
+FEW = 4  # queries below which an exact search compares vectors one by one
 WIDER = 4  # times k: found by codes before the gallery's own vectors decide
 
 
@@ -99,7 +99,7 @@ class SearchIndex:
             ValueError: NaN or infinity, or other dimensions than the index has.
         """
         source = _source("g_emb", g_emb)
-        self._check_dims("g_emb", _checked_dims(source))
+        self._check_dims("g_emb", _checked_dims(source, self.metric))
         self._add(source)
 
     def tune(self, **options: int) -> None:
@@ -114,9 +114,8 @@ class SearchIndex:
         for name in options:
             if name not in allowed:
                 raise ValueError(
-                    f"{name} of a built index of kind {self.kind!r} cannot be changed: "
-                    f"{', '.join(allowed) or 'there is nothing to tune'}; build another with "
-                    "build_index()"
+                    f"{name} of a built index of kind {self.kind!r} cannot be changed (what can: "
+                    f"{', '.join(allowed) or 'nothing'}); build another with build_index()"
                 )
         self.options = _checked_options(self.kind, self.dims, {**self.options, **options})
         self._apply()
@@ -321,7 +320,7 @@ class SearchIndex:
         """FAISS's scores and indices, (Q, fetch) each."""
         # Inner products of some queries are several times faster as a product of matrices. Squared
         # distances would cancel: two copies of one image came out some thousandths apart.
-        with _products(len(queries) >= FEW):
+        with _products(self.metric == "cosine" and len(queries) >= FEW):
             scores, found = self._index.search(queries, fetch)
             lost = np.flatnonzero((found < 0).any(axis=1))
             if self.kind == "hnsw" and len(lost) > 0:
@@ -394,7 +393,7 @@ def build_index(
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
     source = _source("g_emb", g_emb)
-    dims = _checked_dims(source)
+    dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
         _enough_to_train(len(source), chosen["lists"])
@@ -581,11 +580,11 @@ def _parts(name: str, source: Rows) -> Iterator[tuple[str, Rows]]:
         )
 
 
-def _checked_dims(source: Rows) -> int:
+def _checked_dims(source: Rows, metric: Metric) -> int:
     """D, after every row was looked at."""
     dims = 0
     for name, part in _parts("g_emb", source):
-        dims = embeddings(name, part).shape[1]
+        dims = _single(name, embeddings(name, part), metric).shape[1]
     return dims
 
 

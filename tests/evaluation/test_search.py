@@ -569,7 +569,7 @@ def test_bad_galleries_and_options(g_emb, options, error, message, capfd):
         (lambda i: i.search(GOOD, 1, gallery=np.ones(3)), r"gallery has shape \(3,\), expected"),
         (lambda i: i.search(GOOD, 1, gallery=BAD), "gallery: .* rows hold NaN"),
         (lambda i: i.add(np.eye(3)), "g_emb has 3 dimensions, the index 2"),
-        (lambda i: i.tune(probes=2), "probes of a built index of kind 'exact' .*nothing to tune"),
+        (lambda i: i.tune(probes=2), "probes of a built index of kind 'exact' .*what can: nothing"),
         (lambda i: i.ranked_list(GOOD, [1, 2], [1], [0, 0], [1]), r"g_pids has shape \(1,\)"),
         (lambda i: i.ranked_list(GOOD, [1, 2], [1, 2], [0, 0], [1, 1], k=0), "k is 0"),
         (
@@ -593,9 +593,17 @@ def test_bad_calls(call, message):
         call(build_index(GOOD))
 
 
+def test_a_part_too_long_for_single_precision_leaves_the_index(monkeypatch):
+    index = build_index(GOOD, metric="euclidean")
+    monkeypatch.setattr(search, "BLOCK_ELEMENTS", 2)
+    with pytest.raises(ValueError, match=r"g_emb\[2:3\] holds vectors as long as 1e.19"):
+        index.add([[1.0, 0.0], [2.0, 0.0], [1e19, 0.0]])
+    assert len(index) == 2
+
+
 def test_what_a_built_index_cannot_change():
     index = build_index(GOOD, kind="hnsw")
-    with pytest.raises(ValueError, match=r"neighbours of a built .*'hnsw' cannot.*: ef_search;"):
+    with pytest.raises(ValueError, match=r"neighbours of a built .*'hnsw' cannot.*can: ef_search"):
         index.tune(neighbours=8)
     with pytest.raises(ValueError, match="ef_search is 0, expected an integer of at least 1"):
         index.tune(ef_search=0)
