@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from reidlab.evaluation import evaluate, pairwise_distances, rank, rerank
 from reidlab.evaluation.search import build_index, recall
+from reidlab.training.record import git_commit
 
 IDS = Path(__file__).with_name("market1501_ids.npz")
 DIM = 768  # of a ViT-B
@@ -219,6 +220,7 @@ def main() -> None:
     if given.out:
         record = {
             "machine": machine(),
+            "commit": git_commit()[0],
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "dimensions": DIM,
             "searched": SEARCHED,

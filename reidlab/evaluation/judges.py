@@ -18,7 +18,7 @@ from torch import Tensor
 from reidlab.evaluation.checks import Labels, cameras, integer_labels
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
 from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
-from reidlab.evaluation.positions import Block, count_before, each_row, no_nan
+from reidlab.evaluation.positions import Block, count_before, no_nan, on_threads
 from reidlab.evaluation.protocols import (
     APVariant,
     BoolArray,
@@ -138,7 +138,7 @@ def make_judge(
             )
         return SingleJudge(who, variant, max_rank)
     if protocol.draws == "query":
-        if not isinstance(trials, int | None):
+        if not isinstance(trials, int | np.integer | None):
             raise ValueError(
                 f"the protocol {protocol.name!r} draws a gallery for each query: pass the number "
                 "of trials, not galleries"
@@ -237,14 +237,14 @@ class DrawnForEachQuery:
     def add(self, distances: Block, start: int) -> None:
         """As `Judge.add`."""
         block = _on_cpu(distances)
+        no_nan(block, start)
         special = self.who.special(start, start + len(block))
         ranks = np.zeros((len(self.scores), len(block)), np.int64)  # 0: no match
 
         def one(row: int) -> None:
-            no_nan(block[row], start + row)
             ranks[:, row] = self._draw(block[row], start + row, _of_row(special, row))
 
-        each_row(one, len(block))
+        on_threads(one, len(block))
         for scores, of_trial in zip(self.scores, ranks, strict=True):
             rows = np.flatnonzero(of_trial)
             scores.add(Matches(rows, of_trial[rows], len(block)), start)
@@ -306,7 +306,7 @@ def _rank_among_people(row: NDArray[np.floating], special: Special, gallery: Gal
 
 def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArray]:
     """Indices into `who.gallery`, one array for each trial."""
-    if trials is None or isinstance(trials, int):
+    if trials is None or isinstance(trials, int | np.integer):
         number = _number(trials)
         pids, camids = who.gallery.pids, who.gallery.camids
         drawn = [sysu_gallery(pids, camids, t, shots=shots) for t in range(number)]
@@ -328,8 +328,8 @@ def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArra
     return galleries
 
 
-def _number(trials: int | None) -> int:
-    number = TRIALS if trials is None else trials
+def _number(trials: int | np.integer | None) -> int:
+    number = TRIALS if trials is None else int(trials)
     if number < 1:
         raise ValueError(f"trials is {number}, expected at least 1")
     return number

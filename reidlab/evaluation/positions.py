@@ -2,12 +2,13 @@
 
 A query has 16,000 gallery images and some twenty matches, so nothing but the matches needs a
 position. Sorting the *values* of a row (SIMD in NumPy) and looking up the matches' distances in it
-is more than ten times faster than sorting the images (argsort).
+is several times faster than sorting the images (argsort), and what lies behind the last match
+need not be sorted at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ from reidlab.evaluation.protocols import IntArray, Special
 
 Block: TypeAlias = NDArray[np.floating] | Tensor  # (rows, G) distances, on the CPU or on a GPU
 TIED_ELEMENTS = 2**24  # comparisons held at once on a GPU
+SAMPLE = 32  # every 32nd value says whether the matches stand in front
+TOGETHER = 32  # rows that are sorted by one call
 
 
 def count_before(block: Block, special: Special, start: int = 0) -> IntArray:
@@ -38,53 +41,80 @@ def count_before(block: Block, special: Special, start: int = 0) -> IntArray:
     """
     if isinstance(block, Tensor):
         return _on_device(block, special, start)
+    no_nan(block, start)
+    distances = block[special.rows, special.indices]
     bounds = np.searchsorted(special.rows, np.arange(len(block) + 1))
-    before = np.empty(len(special.rows), np.int64)
+    rows = np.flatnonzero(np.diff(bounds))  # those that have something to place
+    farthest = np.maximum.reduceat(distances, bounds[rows]) if len(rows) else distances
+    share = _share_up_to(block, rows, farthest)
+    order = np.argsort(share)  # rows of like shares are sorted together
+    before, after = np.empty((2, len(distances)), np.int64)
 
-    def one(row: int) -> None:
-        part = slice(bounds[row], bounds[row + 1])
-        before[part] = _in_row(block[row], special.indices[part], start + row)
+    def some(chunk: int) -> None:
+        chosen = order[chunk * TOGETHER : (chunk + 1) * TOGETHER]
+        nearest = _sorted_up_to(block[rows[chosen]], farthest[chosen], float(share[chosen].max()))
+        for row, values in zip(rows[chosen], nearest, strict=True):
+            part = slice(bounds[row], bounds[row + 1])
+            before[part] = values.searchsorted(distances[part], side="left")
+            after[part] = values.searchsorted(distances[part], side="right")
 
-    each_row(one, len(block))
+    on_threads(some, -(-len(rows) // TOGETHER))
+    for i in np.flatnonzero(after - before > 1):  # of equal distances those of lower index first
+        row, column = special.rows[i], special.indices[i]
+        before[i] += np.count_nonzero(block[row, :column] == distances[i])
     return before
 
 
-def each_row(work: Callable[[int], None], rows: int) -> None:
-    """Call `work` for each row, on as many threads as torch may use: NumPy sorts side by side."""
-    threads = min(torch.get_num_threads(), rows)
+def _share_up_to(
+    block: NDArray[np.floating], rows: IntArray, farthest: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """(rows,) about what share of each row is no larger than its `farthest`, not too small.
+
+    Every 32nd value is looked at; the true share is larger for one row in some thousands.
+    """
+    sample = block[rows, ::SAMPLE]
+    share = (sample <= farthest[:, None]).sum(axis=1) / max(1, sample.shape[1])
+    return share + 4 * np.sqrt((share + 0.01) / max(1, sample.shape[1]))
+
+
+def _sorted_up_to(
+    values: NDArray[np.floating], farthest: NDArray[np.floating], share: float
+) -> Iterable[NDArray[np.floating]]:
+    """Of each row at least the values that are no larger than its `farthest`, sorted.
+
+    Where a network has put the matches in front, these are few and are split off first.
+    """
+    last = int(share * values.shape[1])
+    if 2 * last > values.shape[1]:
+        values.sort(axis=1)
+        return values
+    values.partition(last, axis=1)
+    short = np.flatnonzero(values[:, last] <= farthest)
+    whole = {row: np.sort(values[row]) for row in short.tolist()}
+    values[:, :last].sort(axis=1)
+    return [whole.get(row, values[row, :last]) for row in range(len(values))]
+
+
+def on_threads(work: Callable[[int], None], tasks: int) -> None:
+    """Call `work` for each task, on as many threads as torch may use: NumPy sorts side by side."""
+    threads = min(torch.get_num_threads(), tasks)
     if threads <= 1:
-        for row in range(rows):
-            work(row)
+        for task in range(tasks):
+            work(task)
         return
-
-    def some(first: int) -> None:
-        for row in range(first, rows, threads):
-            work(row)
-
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(some, range(threads)))
+        list(pool.map(work, range(tasks)))
 
 
-def no_nan(row: NDArray[np.floating], query: int) -> None:
-    """Raise a ValueError if a query's distances hold NaN."""
-    if np.isnan(row).any():
+def no_nan(block: NDArray[np.floating], start: int) -> None:
+    """Raise a ValueError if the distances of the queries start, start + 1, ... hold NaN."""
+    bad = np.flatnonzero(np.isnan(block.max(axis=1, initial=-np.inf)))
+    if len(bad):
+        row = block[bad[0]]
         raise ValueError(
-            f"distances of query {query} hold NaN ({int(np.isnan(row).sum())} of {len(row)}); "
-            "a ranking of them would mean nothing: look for it in the embeddings"
+            f"distances of query {start + bad[0]} hold NaN ({int(np.isnan(row).sum())} of "
+            f"{len(row)}); a ranking of them would mean nothing: look for it in the embeddings"
         )
-
-
-def _in_row(row: NDArray[np.floating], columns: IntArray, query: int) -> IntArray:
-    """One row of `count_before`."""
-    values = np.sort(row)
-    if len(values) and np.isnan(values[-1]):  # NaN sorts last
-        no_nan(row, query)
-    distances = row[columns]
-    before = np.searchsorted(values, distances, side="left")
-    tied = np.searchsorted(values, distances, side="right") - before > 1
-    for i in np.flatnonzero(tied):  # among equal distances those of lower index come first
-        before[i] += np.count_nonzero(row[: columns[i]] == distances[i])
-    return before
 
 
 def _on_device(block: Tensor, special: Special, start: int) -> IntArray:
@@ -92,7 +122,7 @@ def _on_device(block: Tensor, special: Special, start: int) -> IntArray:
     bad = block.isnan().any(dim=1)
     if bad.any():
         row = int(bad.nonzero()[0, 0])
-        no_nan(block[row].cpu().numpy(), start + row)
+        no_nan(block[row : row + 1].cpu().numpy(), start + row)
     # searchsorted wants a table: the special images of each row side by side.
     images = np.bincount(special.rows, minlength=len(block))
     first = np.cumsum(images) - images

@@ -190,6 +190,24 @@ def test_on_a_device_positions_are_the_same(case):
     np.testing.assert_array_equal(on_cpu, by_loops)
 
 
+@pytest.mark.parametrize("spread", [0.001, 0.03, 0.3, 3.0])
+def test_positions_do_not_depend_on_what_is_sorted(spread):
+    """Matches in front, in the middle, anywhere; some rows with none, one far behind its sample."""
+    rng = np.random.default_rng(1)
+    distances = np.round(rng.random((70, 4000), np.float32), 3)  # many ties
+    rows = np.sort(rng.choice(np.delete(np.arange(70), [0, 5, 69]), 300))
+    indices = np.concatenate([np.sort(rng.choice(4000, n, False)) for n in np.bincount(rows)])
+    rows, indices = np.unique([rows, indices], axis=1)
+    distances[rows, indices] = np.round(spread * rng.random(len(rows), np.float32), 3)
+    distances[7, ::32] = 1  # what is sampled says that all is far
+    special = Special(rows, indices, np.zeros(len(rows), bool))
+    by_sorting = np.argsort(np.argsort(distances, axis=1, kind="stable"), axis=1, kind="stable")
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found = count_before(distances, special)
+        np.testing.assert_array_equal(found, by_sorting[rows, indices])
+
+
 def test_nan_on_a_device_is_refused():
     block = torch.tensor([[0.1, 0.2], [0.3, float("nan")]])
     special = Special(np.array([0, 1]), np.array([0, 0]), np.zeros(2, bool))
