@@ -177,6 +177,35 @@ def zero_shot(
         found.save(save)
 
 
+@app.command("judge")
+def judge_file(
+    file: Annotated[Path, typer.Argument(help="An .npz file of embeddings.")],
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="May be given repeatedly; all of them by default.")
+    ] = None,
+    ap: Annotated[str | None, typer.Option(help="mean_precision, trapezoid or top10.")] = None,
+    metric: Annotated[str, typer.Option(help="cosine or euclidean.")] = "cosine",
+) -> None:
+    """Judge embeddings of any program by the protocols of the field, side by side.
+
+    Write them with numpy.savez(FILE, q_emb=..., g_emb=..., q_pids=..., g_pids=..., q_camids=...,
+    g_camids=...): embeddings (N, D), whole numbers (N,), cameras from 0, junk with the id -1.
+    """
+    from reidlab.evaluation import audit, read_embeddings
+
+    options: dict[str, Any] = {"protocols": protocol, "ap": ap, "metric": metric}
+    try:
+        table = audit(**read_embeddings(file), **options)
+    except (ValueError, TypeError, OSError) as error:
+        _fail(error)
+    shares = table.columns.drop(["counted", "AP"])
+    table[shares] = (100 * table[shares]).round(1)
+    typer.echo(table.to_string())
+    typer.echo("in percent; low and high: 95 % interval of the mAP over people")
+    for name, reason in table.attrs["left out"].items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+
+
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],

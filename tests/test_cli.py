@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from reidlab.cli import _parsed, app
+from reidlab.evaluation import evaluate
 
 
 def run(*arguments: object):
@@ -177,3 +179,68 @@ def test_zero_shot_with_weights_that_are_not_there(market, tmp_path):
     assert result.exit_code == 1
     assert "no.safetensors" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def embeddings(tmp_path):
+    """A file of embeddings as another program would leave it."""
+    rng = np.random.default_rng(0)
+    pids, camids = np.arange(24) % 4, np.arange(24) // 4 % 3
+    emb = np.eye(4, 6)[pids] + 0.4 * rng.normal(size=(24, 6))
+    arrays = {"q_emb": emb[:8], "g_emb": emb[8:], "q_pids": pids[:8], "g_pids": pids[8:]}
+    arrays |= {"q_camids": camids[:8], "g_camids": camids[8:]}
+    np.savez(tmp_path / "test.npz", **arrays)
+    return arrays
+
+
+def test_judge_puts_the_protocols_side_by_side(embeddings, tmp_path):
+    result = run("judge", tmp_path / "test.npz")
+    assert result.exit_code == 0
+    standard = evaluate(**embeddings)
+    line = next(line for line in result.output.splitlines() if line.startswith("standard"))
+    assert [f"{100 * x:.1f}" for x in (standard.rank1, standard.mAP)] == [
+        line.split()[1], line.split()[4],
+    ]  # fmt: skip
+    for name in ("sysu", "regdb", "cuhk03-single-shot", "la-official"):
+        assert name in result.output
+    assert "interval of the mAP over people" in result.output
+
+
+def test_judge_without_cameras_says_what_is_left_out(embeddings, tmp_path):
+    without = {name: array for name, array in embeddings.items() if not name.endswith("camids")}
+    np.savez(tmp_path / "test.npz", **without)
+    result = run("judge", tmp_path / "test.npz")
+    assert result.exit_code == 0
+    assert "regdb" in result.stdout
+    assert "\nstandard" not in result.stdout
+    assert "left out: standard: q_camids is missing" in result.stderr
+    asked = run("judge", tmp_path / "test.npz", "--protocol", "standard")
+    assert asked.exit_code == 1
+    assert "error: q_camids is missing" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"features": np.zeros((2, 2))}, "holds features; expected q_emb, g_emb, q_pids"),
+        ({"q_camids": np.zeros(8, int)}, "both or neither, q_camids, g_camids"),
+        ({"q_pids": np.array(["ann"] * 8)}, "q_pids holds <U3 values such as"),
+        ({"q_pids": np.array([{}] * 8)}, "holds Python objects"),
+    ],
+)
+def test_judge_with_a_file_of_something_else(embeddings, tmp_path, content, message):
+    good = {name: array for name, array in embeddings.items() if not name.endswith("camids")}
+    np.savez(tmp_path / "test.npz", **(content if "features" in content else good | content))
+    result = run("judge", tmp_path / "test.npz")
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_judge_with_a_damaged_file(embeddings, tmp_path):
+    path = tmp_path / "test.npz"
+    path.write_bytes(path.read_bytes()[:300])
+    assert "error: " in run("judge", path).stderr
+    path.write_bytes(b"no archive at all")
+    assert "no .npz file" in run("judge", path).stderr
+    assert "No such file" in run("judge", tmp_path / "nowhere.npz").stderr

@@ -1,6 +1,8 @@
 """Evaluation: arrays in, numbers out. Imports nothing of the other parts of reidlab."""
 
+from reidlab.evaluation.audit import audit
 from reidlab.evaluation.draws import sysu_gallery
+from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import rank
@@ -25,6 +27,7 @@ __all__ = [
     "RankedList",
     "SearchIndex",
     "TrialsResult",
+    "audit",
     "average",
     "bootstrap",
     "build_index",
@@ -36,6 +39,7 @@ __all__ = [
     "proportion_interval",
     "rank",
     "ranked_list",
+    "read_embeddings",
     "recall",
     "rerank",
     "sysu_gallery",

@@ -24,6 +24,7 @@ from reidlab.evaluation.protocols import (
     BoolArray,
     Gallery,
     IntArray,
+    Over,
     Protocol,
     Special,
 )
@@ -115,11 +116,16 @@ def make_judge(
     who: Labelled,
     *,
     ap: APVariant | None,
+    over: Over | None,
     max_rank: int,
     trials: Trials | None,
     shots: int | None,
 ) -> Judge:
     """The judge that a protocol asks for; arguments as in `rank`."""
+    if over not in (None, "counted", "all"):
+        raise ValueError(f"unknown over {over!r}: choose one of counted, all")
+    if over is not None:
+        who = replace(who, protocol=replace(who.protocol, over=over))
     protocol = who.protocol
     variant: APVariant = protocol.ap if ap is None else ap
     if variant not in AVERAGE_PRECISIONS:
@@ -177,7 +183,7 @@ class Scores:
                 f"{protocol.rule} Do query and gallery use the same ids, and are the people "
                 "seen by more than one camera?"
             )
-        if protocol.counts_all:
+        if protocol.over == "all":
             self.ap[~valid] = self.inp[~valid] = 0.0
             valid = np.ones_like(valid)
         return RankResult(

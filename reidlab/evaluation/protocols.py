@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 APVariant = Literal["mean_precision", "trapezoid", "top10"]
+Over = Literal["counted", "all"]
 
 JUNK = -1  # Market-1501's id of boxes that show no whole person: neither right nor wrong
 SYSU_CAMERAS = range(6)  # cameras 1 to 6 of SYSU-MM01, counted from 0
@@ -88,7 +89,8 @@ class Protocol:
         draws: "gallery": each trial draws one gallery for all queries; "query": each trial draws
             one for each query; None: nothing is drawn.
         cmc_over_people: CMC counts people, each at their nearest image, instead of images.
-        counts_all: a query without a match counts, as a failure.
+        over: the queries that means are taken over: "counted", those with a match, or "all", where
+            one without a match is a failure.
         uses_cameras: False: cameras may be left out.
         cameras: the camera numbers it knows; None: any from 0.
     """
@@ -100,7 +102,7 @@ class Protocol:
     ap: APVariant = "mean_precision"
     draws: Literal["gallery", "query"] | None = None
     cmc_over_people: bool = False
-    counts_all: bool = False
+    over: Over = "counted"
     uses_cameras: bool = True
     cameras: range | None = None
 
@@ -192,7 +194,7 @@ PROTOCOLS: dict[str, Protocol] = {
         takes_part=_all,
         special=_every_image,
         ap="top10",
-        counts_all=True,
+        over="all",
         uses_cameras=False,
     ),
 }

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
 from reidlab.evaluation.judges import Labelled, Trials, columns_of, make_judge
-from reidlab.evaluation.protocols import APVariant, get_protocol
+from reidlab.evaluation.protocols import APVariant, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
 BLOCK_ELEMENTS = 2**24  # distances looked at together: 64 MB in float32
@@ -31,6 +31,7 @@ def rank(
     *,
     protocol: str = "standard",
     ap: APVariant | None = None,
+    over: Over | None = None,
     max_rank: int = 50,
     trials: Trials | None = None,
     shots: int | None = None,
@@ -51,6 +52,9 @@ def rank(
             "mean_precision" (torchreid, fast-reid, TransReID); "trapezoid" (the original MATLAB
             code of Market-1501), which is never larger; "top10" (LA-Transformer): the first ten
             images only, divided by the matches found there.
+        over: None, the protocol's own ("all" for "la-official", else "counted"); "counted": means
+            are over the queries that have a match; "all": a query without one is a failure, with AP
+            0 (as layumi's code counts).
         max_rank: length of the result's `cmc_curve`; may exceed the gallery.
         trials: for protocols that draw: how many draws, 10 by default; for "sysu" also the gallery
             indices of each trial. "sysu" draws by `sysu_gallery`; a gallery that already is one
@@ -75,7 +79,7 @@ def rank(
     who = Labelled.checked(
         q_pids, g_pids, q_camids, g_camids, tuple(matrix.shape), get_protocol(protocol)
     )
-    judge = make_judge(who, ap=ap, max_rank=max_rank, trials=trials, shots=shots)
+    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
     rows = max(1, BLOCK_ELEMENTS // who.images)
     for start in range(0, len(matrix), rows):
         block = matrix[start : start + rows]

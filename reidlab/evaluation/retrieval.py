@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reidlab.evaluation.checks import Labels, Matrix, embeddings
 from reidlab.evaluation.judges import Labelled, Trials, make_judge
-from reidlab.evaluation.protocols import APVariant, IntArray, get_protocol
+from reidlab.evaluation.protocols import APVariant, IntArray, Over, get_protocol
 from reidlab.evaluation.ranking import BLOCK_ELEMENTS
 from reidlab.evaluation.results import RankResult
 
@@ -86,6 +86,7 @@ def evaluate(
     *,
     protocol: str = "standard",
     ap: APVariant | None = None,
+    over: Over | None = None,
     metric: Metric = "cosine",
     max_rank: int = 50,
     trials: Trials | None = None,
@@ -98,7 +99,8 @@ def evaluate(
         q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device. On a
             GPU the distances are computed and ranked there.
         g_emb: (G, D) gallery embeddings.
-        q_pids, g_pids, q_camids, g_camids, protocol, ap, max_rank, trials, shots: as in `rank`.
+        q_pids, g_pids, q_camids, g_camids, protocol, ap, over, max_rank, trials, shots: as in
+            `rank`.
         metric: "cosine" or "euclidean"; the order is the same for embeddings of unit length.
         block: queries per block; by default as many as give 64 MB of distances. It does not
             change the result.
@@ -115,7 +117,7 @@ def evaluate(
     who = Labelled.checked(
         q_pids, g_pids, q_camids, g_camids, (len(queries), len(gallery)), get_protocol(protocol)
     )
-    judge = make_judge(who, ap=ap, max_rank=max_rank, trials=trials, shots=shots)
+    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
     if block is None:
         block = max(1, BLOCK_ELEMENTS // len(gallery))
     if block < 1:

@@ -168,6 +168,22 @@ def test_la_official_on_paper():
     assert result.first_match.tolist() == [2, 0]
 
 
+def test_means_over_counted_or_all_queries():
+    # 7 of 100 queries have a match, at rank 2.
+    distances = np.tile(np.float32([0.1, 0.2]), (100, 1))
+    who = np.where(np.arange(100) < 7, 1, 5), [2, 1], np.zeros(100, int), [1, 1]
+    counted, everyone = rank(distances, *who), rank(distances, *who, over="all")
+    assert (counted.num_valid, counted.mAP, counted.cmc(2)) == (7, 0.5, 1)
+    assert (everyone.num_valid, everyone.cmc(1)) == (100, 0)
+    assert everyone.mAP == pytest.approx(0.035)
+    assert everyone.cmc(2) == pytest.approx(0.07)
+    assert everyone.mINP == pytest.approx(0.035)
+    official = rank(distances, *who, protocol="la-official", over="counted")
+    assert (official.num_valid, official.mAP) == (7, 0.5)
+    drawn = rank(distances, *who, protocol="cuhk03-single-shot", over="all")
+    assert drawn.mAP == pytest.approx(0.035)
+
+
 def test_la_official_matches_beyond_the_tenth_count_for_rank_k_only():
     result = rank([range(12)], [1], [2] * 11 + [1], protocol="la-official")
     assert (result.mAP, result.cmc(10), result.cmc(12)) == (0, 0, 1)
@@ -320,6 +336,7 @@ OK = {"q_pids": [1], "g_pids": [1, 2], "q_camids": [0], "g_camids": [1, 1]}
             ValueError,
             "q_camids holds 6, expected camera numbers of 0 to 5, counted from 0",
         ),
+        ({"over": "valid"}, ValueError, "unknown over 'valid': choose one of counted, all"),
         ({"trials": 3}, ValueError, "'standard' draws nothing, so it has no trials"),
         ({"shots": 3}, ValueError, "shots=3 means nothing to the protocol 'standard'"),
         ({"protocol": "sysu", "trials": 0}, ValueError, "trials is 0, expected at least 1"),

@@ -1,0 +1,70 @@
+"""One set of embeddings under several protocols, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from reidlab.evaluation.checks import Labels, Matrix
+from reidlab.evaluation.protocols import PROTOCOLS, APVariant
+from reidlab.evaluation.retrieval import Metric, evaluate
+from reidlab.evaluation.statistics import bootstrap
+
+RANKS = (1, 5, 10)
+
+
+def audit(
+    q_emb: Matrix,
+    g_emb: Matrix,
+    q_pids: Labels,
+    g_pids: Labels,
+    q_camids: Labels | None = None,
+    g_camids: Labels | None = None,
+    *,
+    protocols: Iterable[str] | None = None,
+    ap: APVariant | None = None,
+    metric: Metric = "cosine",
+) -> pd.DataFrame:
+    """What each protocol says of the same embeddings.
+
+    Args:
+        q_emb, g_emb, q_pids, g_pids, q_camids, g_camids, metric: as in `evaluate`.
+        protocols: names; by default all there are, and one that cannot be applied (no cameras, or
+            no match under its rule) is left out with its reason.
+        ap: as in `evaluate`; by default each protocol's own.
+
+    Returns:
+        A row for each protocol, shares in 0..1: rank1, rank5, rank10, mAP, the 95 % interval of the
+        mAP over people (low, high), mINP, the queries counted, and which AP it is. `attrs["left
+        out"]` maps the others to their reasons.
+
+    Raises:
+        TypeError, ValueError: as `evaluate`, for a protocol that was asked for by name, or if none
+            of all can be applied.
+    """
+    rows, left_out = {}, {}
+    labels = (q_pids, g_pids, q_camids, g_camids)
+    for name in PROTOCOLS if protocols is None else protocols:
+        try:
+            result = evaluate(q_emb, g_emb, *labels, protocol=name, ap=ap, metric=metric)
+            interval = bootstrap(result, q_pids)
+        except ValueError as error:
+            if protocols is not None:
+                raise
+            left_out[name] = str(error)
+            continue
+        rows[name] = {
+            **{f"rank{k}": result.cmc(k) for k in RANKS},
+            "mAP": result.mAP,
+            "low": interval.low,
+            "high": interval.high,
+            "mINP": result.mINP,
+            "counted": result.num_valid,
+            "AP": result.ap_variant,
+        }
+    if not rows:
+        raise ValueError(f"no protocol can be applied: {left_out}")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")
+    table.attrs["left out"] = left_out
+    return table
