@@ -103,6 +103,21 @@ def embeddings(name: str, values: Matrix) -> Tensor:
     return tensor
 
 
+def embedding_pair(q_emb: Matrix, g_emb: Matrix) -> tuple[Tensor, Tensor]:
+    """Query and gallery embeddings, (Q, D) and (G, D), both on the device of the queries.
+
+    Raises:
+        ValueError: as `embeddings`, or of different dimensions.
+    """
+    queries, gallery = embeddings("q_emb", q_emb), embeddings("g_emb", g_emb)
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"q_emb has {queries.shape[1]} dimensions and g_emb {gallery.shape[1]}: both must come "
+            "from the same model"
+        )
+    return queries, gallery.to(queries.device)
+
+
 def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
     """Distances as a (Q, G) float32 or float64 array, no copy where it is one already.
 

@@ -44,7 +44,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Matrix, embeddings
+from reidlab.evaluation.checks import Matrix, embedding_pair
 
 Metric = Literal["euclidean", "cosine"]
 Sparse: TypeAlias = Any  # scipy.sparse.csr_array; scipy is optional and untyped
@@ -148,13 +148,8 @@ def _points(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, int]:
     """All images, queries first, (N, D) on the device of the queries; how many are queries."""
     if metric not in ("euclidean", "cosine"):
         raise ValueError(f"unknown metric {metric!r}: choose one of cosine, euclidean")
-    queries, gallery = embeddings("q_emb", q_emb), embeddings("g_emb", g_emb)
-    if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"q_emb has {queries.shape[1]} dimensions and g_emb {gallery.shape[1]}: both must come "
-            "from the same model"
-        )
-    points = torch.cat([queries, gallery.to(queries.device)])
+    queries, gallery = embedding_pair(q_emb, g_emb)
+    points = torch.cat([queries, gallery])
     if points.dtype in (torch.float16, torch.bfloat16):
         points = points.float()
     if points.device.type == "mps":  # has no double precision

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Labels, Matrix, embeddings
+from reidlab.evaluation.checks import Labels, Matrix, embedding_pair
 from reidlab.evaluation.judges import Labelled, Trials, make_judge
 from reidlab.evaluation.protocols import APVariant, IntArray, Over, get_protocol
 from reidlab.evaluation.ranking import BLOCK_ELEMENTS
@@ -194,13 +194,7 @@ def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tens
     """Both embeddings as tensors on the queries' device."""
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
-    queries, gallery = embeddings("q_emb", q_emb), embeddings("g_emb", g_emb)
-    if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"q_emb has {queries.shape[1]} dimensions and g_emb {gallery.shape[1]}: both must come "
-            "from the same model"
-        )
-    return queries, gallery.to(queries.device)
+    return embedding_pair(q_emb, g_emb)
 
 
 class Compared:
