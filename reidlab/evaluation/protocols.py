@@ -173,6 +173,7 @@ PROTOCOLS: dict[str, Protocol] = {
         special=_every_image,
         uses_cameras=False,
     ),
+    # As torchreid counts; the setting of 2014 also hides the strangers of the query's camera.
     "cuhk03-single-shot": Protocol(
         name="cuhk03-single-shot",
         rule=(
