@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,8 +56,9 @@ def check(
     Args:
         name: what the answer is, as the reader knows it ("mAP of the toy").
         value: the answer; `...` or None counts as not answered yet.
-        expected: a number, an array or tensor (shape and values count), any other object
-            (equality), or a predicate that tells whether the answer is right.
+        expected: a number, an array or tensor (shape and values count), a set (the answer may be
+            any collection of its members, in any order), any other object (equality), or a
+            predicate that tells whether the answer is right.
         tolerance: absolute, for numbers and arrays.
         look: where to look if it is wrong ("is the query's own camera excluded?").
         strict: raise unless right; by default as the environment variable REIDLAB_STRICT says.
@@ -84,6 +85,8 @@ def _objection(value: Any, expected: Any, tolerance: float) -> str:
     """Return what is wrong without giving the answer away, or "" where nothing is."""
     if callable(expected):
         return "" if expected(value) else "It lacks the property that is asked for."
+    if isinstance(expected, set):
+        return _objection_to_members(value, expected)
     want, have = _numeric(expected), _numeric(value)
     if want is None:
         return "" if value == expected else f"{value!r} is not it."
@@ -100,6 +103,17 @@ def _objection(value: Any, expected: Any, tolerance: float) -> str:
         return f"{float(have):.6g} is too {'large' if have > want else 'small'}."
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     return f"{int(wrong.sum())} of {wrong.size} entries differ, the first at index {first}."
+
+
+def _objection_to_members(value: Any, expected: set[Any]) -> str:
+    """Return what is wrong with a collection whose order does not matter, or ""."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+        return f"Several are expected, such as {{1, 2}}, not {type(value).__name__}."
+    members = list(value.tolist() if hasattr(value, "tolist") else value)
+    if len(members) == len(expected) and all(member in members for member in expected):
+        return ""
+    found = sum(member in members for member in expected)
+    return f"{found} of the {len(members)} belong; {len(expected)} are expected."
 
 
 def _numeric(value: Any) -> np.ndarray[Any, np.dtype[np.float64]] | None:
