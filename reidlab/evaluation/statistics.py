@@ -9,14 +9,13 @@ seeds of one training differ for other reasons, which these numbers do not hold.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from reidlab.evaluation.checks import Labels, integer_labels
+from reidlab.evaluation.checks import Labels, integer_labels, whole_number
 from reidlab.evaluation.results import FloatArray, PerQuery, per_query
 
 FEW_PEOPLE = 10  # below it the percentile interval is far too narrow, see `bootstrap`
@@ -251,9 +250,7 @@ def proportion_interval(hits: int, count: int, *, level: float = 0.95) -> tuple[
         '26 of 28: 77 to 98 %'
     """
     _check_level(level)
-    hits, count = _whole("hits", hits), _whole("count", count)
-    if count < 1:
-        raise ValueError(f"count is {count}, expected at least one query")
+    hits, count = whole_number("hits", hits), whole_number("count", count, 1, " query")
     if not 0 <= hits <= count:
         raise ValueError(f"hits is {hits}, expected 0 to {count}, the count")
     z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
@@ -331,20 +328,12 @@ def _blocks(rows: int, width: int) -> Iterator[tuple[int, int]]:
 
 def _check_draws(level: float, draws: int) -> None:
     _check_level(level)
-    if _whole("draws", draws) < 1:
-        raise ValueError(f"draws is {draws}, expected at least 1, better 10,000")
+    whole_number("draws", draws, 1, ", better 10,000")
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}, expected a share between 0 and 1, such as 0.95")
-
-
-def _whole(name: str, value: int) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected a whole number") from None
 
 
 def _caution(people: int, low: float, high: float) -> str:
