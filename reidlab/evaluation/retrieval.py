@@ -226,19 +226,22 @@ class Compared:
         return result
 
     def _prepared(self, embedding: Tensor) -> Tensor:
-        """In double precision (on the CPU where the device has none, Apple's MPS)."""
-        double = embedding.cpu().double() if embedding.device.type == "mps" else embedding.double()
+        """In double precision, of unit length or around the gallery's mean."""
+        double = _double(embedding)
         if self._origin is None:
             return torch.nn.functional.normalize(double)
-        return double - self._origin.to(double.device)
+        return double - self._origin
 
 
 def _mean(gallery: Tensor) -> Tensor:
     """(D,) the mean image, in double precision."""
-    total = gallery.new_zeros(gallery.shape[1], dtype=torch.float64, device="cpu")
-    for chunk in gallery.split(GALLERY_CHUNK):
-        total += chunk.cpu().double().sum(0)
-    return total / max(1, len(gallery))
+    parts = [_double(chunk).sum(0) for chunk in gallery.split(GALLERY_CHUNK)]
+    return torch.stack(parts).sum(0) / max(1, len(gallery))
+
+
+def _double(embedding: Tensor) -> Tensor:
+    """In double precision, on the CPU where the device has none (Apple's MPS)."""
+    return embedding.cpu().double() if embedding.device.type == "mps" else embedding.double()
 
 
 def _cosine(queries: Tensor, gallery: Tensor) -> Tensor:

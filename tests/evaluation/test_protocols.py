@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reidlab.evaluation import average, bootstrap, evaluate, pairwise_distances, rank, sysu_gallery
+from reidlab.evaluation import (
+    average,
+    bootstrap,
+    evaluate,
+    pairwise_distances,
+    rank,
+    ranking,
+    sysu_gallery,
+)
 from reidlab.evaluation.draws import one_of_each_person
 from reidlab.evaluation.positions import count_before
 from reidlab.evaluation.protocols import Gallery, Special
@@ -233,6 +241,22 @@ def test_nan_on_a_device_is_refused():
 
 
 @pytest.mark.parametrize("protocol", [*PLAIN, "sysu", "cuhk03-single-shot"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_rank_does_not_depend_on_its_blocks(protocol, rows, monkeypatch):
+    rng = np.random.default_rng(6)
+    labels = [rng.integers(lo, hi, n) for lo, hi, n in ((1, 6, 19), (-1, 6, 83))]
+    labels += [rng.integers(0, 6, n) for n in (19, 83)]
+    case = rng.random((19, 83)), *labels
+    whole = rank(*case, protocol=protocol)
+    monkeypatch.setattr(ranking, "BLOCK_ELEMENTS", rows * 83)
+    np.testing.assert_array_equal(rank(*case, protocol=protocol).ap, whole.ap)
+    broken = case[0].copy()
+    broken[13] = np.nan
+    with pytest.raises(ValueError, match="distances of query 13 hold NaN"):
+        rank(broken, *labels, protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", [*PLAIN, "sysu", "cuhk03-single-shot"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_evaluate_is_rank_of_the_distances(protocol, threads):
     rng = np.random.default_rng(3)
@@ -330,6 +354,8 @@ def test_splits_that_draw_are_averaged_too():
     assert bootstrap(result, np.arange(75) % 5).queries == 75
     with pytest.raises(ValueError, match=r"drawn \[3, 4\] times: expected the same number"):
         average([splits[0], split(3, 20, 4)])
+    curves = [rank([[0.1, 0.2]], **OK, max_rank=k) for k in (3, 7, 5)]
+    assert len(average(curves).cmc_curve) == 7
     again = average([splits[0], splits[0]], same_queries=True)
     assert again.first_match.shape == (6, 20)
 
