@@ -42,6 +42,17 @@ def test_the_pool_of_sysu_is_judged_on_ten_galleries(roots):
         np.testing.assert_array_equal(alone.trials[0].ap, result.trials[trial].ap)
 
 
+@pytest.mark.parametrize("options", [{"trials": 3}, {"shots": 2}, {"trials": 2, "shots": 10}])
+def test_draws_that_the_caller_asks_for(roots, options):
+    pool = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None)
+    embedded = embeddings(pool.query, 1), embeddings(pool.gallery, 2)
+    labels = [frame[name] for name in ("pid", "camid") for frame in (pool.query, pool.gallery)]
+    expected = evaluate(*embedded, *labels, protocol="sysu", **options)
+    result = judge(pool, *embedded, **options)
+    assert len(result.trials) == len(expected.trials)
+    np.testing.assert_array_equal(result.ap, expected.ap)
+
+
 def test_a_gallery_of_ten_shots_is_not_drawn_again(roots):
     one = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=2, shots=10)
     result = judge(one, embeddings(one.query, 1), embeddings(one.gallery, 2))

@@ -17,7 +17,7 @@ from reidlab.evaluation import (
     ranked_list,
     rerank,
 )
-from reidlab.evaluation.positions import count_before
+from reidlab.evaluation.positions import count_before, on_threads
 from reidlab.evaluation.protocols import PROTOCOLS, Special
 
 RNG = np.random.default_rng(0)
@@ -144,6 +144,17 @@ def test_threads_of_the_caller_do_not_disturb_each_other():
     assert len(found) == 5 * len(threads)
     for name, ap in found:
         np.testing.assert_array_equal(ap, expected[name])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_on_a_thread_is_the_callers(threads):
+    def work(task):
+        if task == 4:
+            raise RuntimeError("task 4")
+
+    torch.set_num_threads(threads)
+    with pytest.raises(RuntimeError, match="task 4"):
+        on_threads(work, 6)
 
 
 def test_on_a_device_a_gallery_of_nothing_but_junk():
