@@ -94,10 +94,10 @@ def test_only_junk_is_special_among_ids(shift):
     np.testing.assert_array_equal(rank(DISTANCES, *moved).ap, rank(DISTANCES, *LABELS).ap)
 
 
-def test_an_id_too_large_is_not_taken_for_junk():
-    pids = np.array([2**64 - 1], np.uint64)
-    with pytest.raises(ValueError, match=r"q_pids holds 18446744073709551615.*numpy.unique"):
-        rank([[0.1, 0.2]], pids, [1, 2], [0], [1, 1])
+@pytest.mark.parametrize("pid", [2**63, 2**64 - 1])
+def test_an_id_too_large_is_not_taken_for_junk(pid):
+    with pytest.raises(ValueError, match=rf"q_pids holds {pid}, .*numpy\.unique"):
+        rank([[0.1, 0.2]], np.array([pid], np.uint64), [1, 2], [0], [1, 1])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
