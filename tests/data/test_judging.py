@@ -55,12 +55,13 @@ def test_draws_that_the_caller_asks_for(roots, options):
 
 def test_a_gallery_of_ten_shots_is_not_drawn_again(roots):
     one = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=2, shots=10)
-    result = judge(one, embeddings(one.query, 1), embeddings(one.gallery, 2))
+    embedded = embeddings(one.query, 1), embeddings(one.gallery, 2)
+    result = judge(one, *embedded)
     assert len(result.trials) == 1
+    unsaid = judge(one, *embedded, trials=None, shots=None)
+    assert len(unsaid.trials) == 1
     labels = [one.query["pid"], one.gallery["pid"], one.query["camid"], one.gallery["camid"]]
-    expected = evaluate(
-        embeddings(one.query, 1), embeddings(one.gallery, 2), *labels, protocol="sysu", shots=10
-    )
+    expected = evaluate(*embedded, *labels, protocol="sysu", shots=10)
     np.testing.assert_array_equal(result.ap, expected.ap)
 
 
@@ -85,5 +86,8 @@ def test_junk_may_be_embedded_or_not(roots):
     careless = judge(ds, q_emb, g_emb, protocol="la-official")
     assert careless.protocol == "la-official"
     assert careless.num_valid == len(ds.query)
-    with pytest.raises(ValueError, match="g_pids has shape"):
-        judge(ds, q_emb, g_emb[:5])
+    for rows in (0, 5, len(junk) + 1):
+        with pytest.raises(ValueError, match=rf"g_emb has {rows} rows, expected {len(junk)}, one"):
+            judge(ds, q_emb, np.ones((rows, 8)))
+    with pytest.raises(ValueError, match=r"q_emb has 3 rows"):
+        judge(ds, q_emb[:3], g_emb)
