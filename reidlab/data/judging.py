@@ -50,7 +50,7 @@ def embedded(name: str, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     good = frame[~frame["junk"]]
     if rows not in (len(frame), len(good)):
         raise ValueError(
-            f"{name} has {rows} rows, expected {len(frame)}, one for each image of the table in its "
-            f"order, or {len(good)} without junk; embed that table, and no other split"
+            f"{name} has {rows} rows, expected {len(frame)}, one for each image of the table in "
+            f"its order, or {len(good)} without junk; embed that table, and no other split"
         )
     return frame if len(frame) == rows else good
