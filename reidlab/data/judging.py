@@ -12,15 +12,18 @@ from torch import Tensor
 from reidlab.data.dataset import ReIDDataset
 from reidlab.data.sysu_mm01 import TRIALS, draw_gallery
 from reidlab.evaluation import RankResult, evaluate
+
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
 DRAWS = ("trials", "shots")  # options that say what the gallery is
+
 
 def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any) -> RankResult:
     """Judge embeddings by the protocol of their data set.
 
     Args:
-        ds: gives ids, cameras and, unless `protocol` is among the options, the protocol. The pool of
-            SYSU-MM01 (`trial=None`) is judged on the ten galleries that `draw_gallery` draws.
+        ds: gives ids, cameras and, unless `protocol` is among the options, the protocol. The
+            pool of SYSU-MM01 (`trial=None`) is judged on the ten galleries that `draw_gallery`
+            draws.
         q_emb: (Q, D) of `ds.query`, in its order; of all images, or of all that are not junk.
         g_emb: (G, D) of `ds.gallery`, likewise.
         options: for `reidlab.evaluation.evaluate`.
@@ -28,9 +31,11 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
     Raises:
         ValueError: another number of embeddings than images, and whatever `evaluate` raises.
     """
-    query, gallery = embedded(ds.query, len(q_emb)), embedded(ds.gallery, len(g_emb))
+    query = embedded("q_emb", ds.query, len(q_emb))
+    gallery = embedded("g_emb", ds.gallery, len(g_emb))
     protocol = options.pop("protocol", ds.protocol)
-    if protocol == "sysu" and ds.name == "sysu-mm01" and options.keys().isdisjoint(DRAWS):
+    free = all(options.get(name) is None for name in DRAWS)
+    if protocol == "sysu" and ds.name == "sysu-mm01" and free:
         one = [np.arange(len(gallery))]  # the reader has drawn it
         pool = ds.options["trial"] is None
         options["trials"] = [draw_gallery(ds, trial) for trial in TRIALS] if pool else one
@@ -40,6 +45,12 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
     )  # fmt: skip
 
 
-def embedded(frame: pd.DataFrame, images: int) -> pd.DataFrame:
+def embedded(name: str, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
     """The rows of a table that were embedded: all, or all but junk."""
-    return frame if len(frame) == images else frame[~frame["junk"]]
+    good = frame[~frame["junk"]]
+    if rows not in (len(frame), len(good)):
+        raise ValueError(
+            f"{name} has {rows} rows, expected {len(frame)}, one for each image of the table in "
+            f"its order, or {len(good)} without junk; embed that table, and no other split"
+        )
+    return frame if len(frame) == rows else good

@@ -22,7 +22,7 @@ def audit(
     q_camids: Labels | None = None,
     g_camids: Labels | None = None,
     *,
-    protocols: Iterable[str] | None = None,
+    protocols: Iterable[str] | str | None = None,
     ap: APVariant | None = None,
     metric: Metric = "cosine",
 ) -> pd.DataFrame:
@@ -30,8 +30,8 @@ def audit(
 
     Args:
         q_emb, g_emb, q_pids, g_pids, q_camids, g_camids, metric: as in `evaluate`.
-        protocols: names; by default all there are, and one that cannot be applied (no cameras, or
-            no match under its rule) is left out with its reason.
+        protocols: names, or one; by default (or of none) all there are, and one that cannot be
+            applied (no cameras, or no match under its rule) is left out with its reason.
         ap: as in `evaluate`; by default each protocol's own.
 
     Returns:
@@ -43,14 +43,15 @@ def audit(
         TypeError, ValueError: as `evaluate`, for a protocol that was asked for by name, or if none
             of all can be applied.
     """
+    names = [protocols] if isinstance(protocols, str) else list(protocols or PROTOCOLS)
     rows, left_out = {}, {}
     labels = (q_pids, g_pids, q_camids, g_camids)
-    for name in PROTOCOLS if protocols is None else protocols:
+    for name in names:
         try:
             result = evaluate(q_emb, g_emb, *labels, protocol=name, ap=ap, metric=metric)
             interval = bootstrap(result, q_pids)
         except ValueError as error:
-            if protocols is not None:
+            if protocols:
                 raise
             left_out[name] = str(error)
             continue
@@ -64,7 +65,11 @@ def audit(
             "AP": result.ap_variant,
         }
     if not rows:
-        raise ValueError(f"no protocol can be applied: {left_out}")
+        reasons = list(left_out.values())
+        if len(set(reasons)) == 1:  # it has nothing to do with protocols
+            raise ValueError(reasons[0])
+        each = "\n".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ValueError(f"no protocol can be applied\n{each}")
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")
     table.attrs["left out"] = left_out
     return table

@@ -5,7 +5,8 @@ Each error names the argument, what it holds, what was expected and what to do.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import operator
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from reidlab.evaluation.protocols import Protocol
+
+MOST = np.iinfo(np.int64).max
 
 Labels: TypeAlias = ArrayLike | Tensor
 Matrix: TypeAlias = ArrayLike | Tensor
@@ -24,9 +27,9 @@ def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
 
     Raises:
         TypeError: not integers (strings, floats, objects), or missing values.
-        ValueError: another shape or length.
+        ValueError: another shape or length, or a number that 64 bits with a sign do not hold.
     """
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else as_array(name, values)
     if array.ndim != 1 or len(array) != length:
         raise ValueError(
             f"{name} has shape {array.shape}, expected ({length},): one entry per row of the "
@@ -43,6 +46,12 @@ def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
             f"{name} holds {array.dtype} values such as {array[0]!r}, expected integers; turn "
             "names into numbers with the same table for query and gallery, e.g. "
             "pandas.factorize(pandas.concat([query, gallery]))"
+        )
+    if len(array) and array.dtype == np.uint64 and array.max() > MOST:
+        raise ValueError(
+            f"{name} holds {array.max()}, expected numbers up to {MOST}: a larger one would come "
+            "out negative, the largest of all as junk (-1). Number people anew with numpy.unique("
+            "..., return_inverse=True) over query and gallery together"
         )
     return array.astype(np.int64)
 
@@ -81,17 +90,19 @@ def embeddings(name: str, values: Matrix) -> Tensor:
     """Embeddings as a (N, D) floating tensor on the device they came on.
 
     Raises:
+        TypeError: not floating numbers of at most 64 bits.
         ValueError: not two-dimensional, no rows, or NaN or infinity inside.
     """
-    tensor = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    if tensor.ndim != 2 or tensor.shape[1] == 0:
+    rows = values.detach() if isinstance(values, Tensor) else as_array(name, values)
+    if rows.ndim != 2 or rows.shape[1] == 0:
         raise ValueError(
-            f"{name} has shape {tuple(tensor.shape)}, expected (images, dimensions); flatten or "
+            f"{name} has shape {tuple(rows.shape)}, expected (images, dimensions); flatten or "
             "pool token maps first"
         )
-    _some_rows(name, len(tensor))
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} holds {tensor.dtype}, expected a floating type such as float32")
+    _some_rows(name, len(rows))
+    if not _is_floating(rows):
+        raise TypeError(f"{name} holds {rows.dtype}, expected a floating type such as float32")
+    tensor = rows if isinstance(rows, Tensor) else _tensor(rows)
     bad = ~torch.isfinite(tensor).all(dim=1)
     if bad.any():
         first = int(bad.nonzero()[0, 0])
@@ -118,6 +129,12 @@ def embedding_pair(q_emb: Matrix, g_emb: Matrix) -> tuple[Tensor, Tensor]:
     return queries, gallery.to(queries.device)
 
 
+def few_queries(q_emb: Matrix) -> Tensor:
+    """The same for queries, where (D,) is one."""
+    rows = q_emb if isinstance(q_emb, Tensor) else as_array("q_emb", q_emb)
+    return embeddings("q_emb", rows[None] if rows.ndim == 1 else rows)
+
+
 def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
     """Distances as a (Q, G) float32 or float64 array, no copy where it is one already.
 
@@ -133,7 +150,8 @@ def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
         values = values.detach()
         array = values if values.device.type == "cuda" else values.cpu().numpy()
     else:
-        array = np.asarray(values)
+        array = as_array("distances", values)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
     name = str(array.dtype).removeprefix("torch.")
     if name == "float16":
         raise TypeError(_half_message(name))
@@ -148,6 +166,47 @@ def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
     if array.dtype.kind not in "iub":
         raise TypeError(f"distances holds {array.dtype}, expected float32 or float64")
     return array.astype(np.float64)
+
+
+def whole_number(name: str, value: Any, least: int | None = None, advice: str = "") -> int:
+    """A Python integer, from one of Python's or NumPy's.
+
+    Raises:
+        TypeError: no whole number, 3.0 either.
+        ValueError: below `least`; `advice` ends the message.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, expected a whole number") from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} is {number}, expected at least {least}{advice}")
+    return number
+
+
+def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`numpy.asarray`, with a ValueError that names what has rows of different lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} makes no array, expected rows of one length; does an image lack some values?"
+        ) from error
+
+
+def _is_floating(rows: Tensor | NDArray[Any]) -> bool:
+    if isinstance(rows, Tensor):
+        return rows.is_floating_point()
+    return rows.dtype.kind == "f" and rows.dtype.itemsize <= 8  # torch has no longer ones
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    """Without a copy where torch can do without: it wants bytes in the machine's order, memory it
+    may write to, and no steps backwards."""
+    if min(array.strides) < 0:
+        array = array.copy()
+    native = array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.require(array, native, ["WRITEABLE", "ALIGNED"]))
 
 
 def _some_rows(name: str, rows: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reidlab.evaluation.checks import integer_labels
+from reidlab.evaluation.checks import integer_labels, whole_number
 from reidlab.evaluation.protocols import BoolArray, Gallery, IntArray
 
 
@@ -36,10 +36,8 @@ def sysu_gallery(
     """
     who = integer_labels("pids", pids, len(pids))
     where = integer_labels("camids", camids, len(who))
-    if trial < 0:
-        raise ValueError(f"trial is {trial}, expected a whole number from 0")
-    if shots < 1:
-        raise ValueError(f"shots is {shots}, expected at least 1 image of a person and camera")
+    trial = whole_number("trial", trial, 0)
+    shots = whole_number("shots", shots, 1, " image of a person and camera")
     folders: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, visit in enumerate(zip(who.tolist(), where.tolist(), strict=True)):
         folders[visit].append(index)

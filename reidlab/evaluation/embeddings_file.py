@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import numpy as np
 EMBEDDINGS = ("q_emb", "g_emb")
 PEOPLE = ("q_pids", "g_pids")
 CAMERAS = ("q_camids", "g_camids")
+WANTED = (
+    f"expected {', '.join(EMBEDDINGS + PEOPLE)} and, both or neither, {', '.join(CAMERAS)}. Write "
+    "them with numpy.savez(path, q_emb=..., g_emb=..., ...)"
+)
 
 
 def read_embeddings(path: str | Path) -> dict[str, Any]:
@@ -28,17 +33,20 @@ def read_embeddings(path: str | Path) -> dict[str, Any]:
         OSError: the file cannot be read.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as file:
-            names = list(getattr(file, "files", []))
+        loaded = np.load(Path(path), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError(f"{path} holds one array without a name; {WANTED}")
+        with loaded as file:
+            names = list(file.files)
             missing = [name for name in EMBEDDINGS + PEOPLE if name not in names]
             if missing or len(set(CAMERAS) & set(names)) == 1:
-                raise ValueError(
-                    f"{path} holds {', '.join(names) or 'no named arrays'}; expected "
-                    f"{', '.join(EMBEDDINGS + PEOPLE)} and, both or neither, {', '.join(CAMERAS)}. "
-                    "Write them with numpy.savez(path, q_emb=..., g_emb=..., ...)"
-                )
-            return {n: file[n] for n in EMBEDDINGS + PEOPLE + CAMERAS if n in names}
-    except (zipfile.BadZipFile, EOFError) as error:
+                raise ValueError(f"{path} holds {', '.join(names) or 'no named arrays'}; {WANTED}")
+            arrays = {n: file[n] for n in EMBEDDINGS + PEOPLE + CAMERAS if n in names}
+        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if strange:
+            raise ValueError(f"{path}: {strange[0]} is no array; {WANTED}")
+        return arrays
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise ValueError(f"{path} is no whole .npz file ({error}): write it again") from error
     except ValueError as error:
         if "allow_pickle" not in str(error):

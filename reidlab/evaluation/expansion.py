@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Matrix, embeddings
+from reidlab.evaluation.checks import Matrix, embeddings, whole_number
 from reidlab.evaluation.protocols import IntArray
 from reidlab.evaluation.retrieval import BLOCK_ELEMENTS, Metric, pairwise_distances
 
@@ -67,8 +67,7 @@ def expand_queries(
     if block is None:
         # Whichever is larger: the distances of a query or the images it is averaged with.
         block = max(1, BLOCK_ELEMENTS // max(len(gallery), k * gallery.shape[1]))
-    if block < 1:
-        raise ValueError(f"block is {block}, expected at least 1 query per block")
+    block = whole_number("block", block, 1, " query per block")
     expanded = []
     for rows in queries.split(block):
         distances = pairwise_distances(rows, gallery, metric=metric).cpu().numpy()
@@ -99,7 +98,7 @@ def _nearest(row: NDArray[np.float32], k: int) -> IntArray:
 
 
 def _check_settings(k: int, images: int, alpha: float, metric: Metric) -> None:
-    if not 1 <= k <= images:
+    if not 1 <= whole_number("k", k) <= images:
         raise ValueError(
             f"k is {k}, expected 1 to {images} (the gallery), and no more than the images a person "
             "has in it"

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Labels, cameras, integer_labels
+from reidlab.evaluation.checks import Labels, cameras, integer_labels, whole_number
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
 from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
 from reidlab.evaluation.positions import Block, count_before, no_nan, on_threads
@@ -130,8 +130,7 @@ def make_judge(
     variant: APVariant = protocol.ap if ap is None else ap
     if variant not in AVERAGE_PRECISIONS:
         raise ValueError(f"unknown ap {ap!r}: choose one of {', '.join(AVERAGE_PRECISIONS)}")
-    if max_rank < 1:
-        raise ValueError(f"max_rank is {max_rank}, expected at least 1")
+    max_rank = whole_number("max_rank", max_rank, 1)
     if shots is not None and protocol.draws != "gallery":
         raise ValueError(
             f"shots={shots} means nothing to the protocol {protocol.name!r}; only 'sysu' takes it"
@@ -317,6 +316,11 @@ def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArra
         pids, camids = who.gallery.pids, who.gallery.camids
         drawn = [sysu_gallery(pids, camids, t, shots=shots) for t in range(number)]
         return drawn[:1] if len(drawn[0]) == len(pids) else drawn  # one draw already
+    if not hasattr(trials, "__len__"):
+        raise TypeError(
+            f"trials is {trials!r}, expected how many, a whole number, or a list with the gallery "
+            "indices of each"
+        )
     if len(trials) == 0:
         raise ValueError("trials is empty: expected the gallery indices of at least one trial")
     galleries = []
@@ -324,21 +328,19 @@ def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArra
         indices = np.asarray(rows)
         if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
             raise ValueError(f"trial {t} is no list of gallery indices: expected (n,) integers")
-        outside = (indices < 0) | (indices >= who.images)
-        if outside.any() or len(np.unique(indices)) < len(indices):
+        named, times = np.unique(indices, return_counts=True)
+        wrong = (named < 0) | (named >= who.images) | (times > 1)
+        if wrong.any():
             raise ValueError(
-                f"trial {t} names gallery image {indices[outside.argmax()]}, expected each of 0 to "
-                f"{who.images - 1} at most once"
+                f"trial {t} names gallery image {named[wrong][0]}, {times[wrong][0]} times; "
+                f"expected each of 0 to {who.images - 1} at most once"
             )
         galleries.append(np.flatnonzero(np.isin(who.kept, indices)))
     return galleries
 
 
 def _number(trials: int | np.integer | None) -> int:
-    number = TRIALS if trials is None else int(trials)
-    if number < 1:
-        raise ValueError(f"trials is {number}, expected at least 1")
-    return number
+    return TRIALS if trials is None else whole_number("trials", trials, 1)
 
 
 def columns_of(block: Block, columns: IntArray) -> Block:

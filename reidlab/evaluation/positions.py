@@ -135,7 +135,7 @@ def _on_device(block: Tensor, special: Special, start: int) -> IntArray:
     before = torch.searchsorted(values, distances, side="left")
     tied = (torch.searchsorted(values, distances, side="right") - before > 1).nonzero()
     gallery = torch.arange(block.shape[1], device=block.device)
-    for part in tied.split(max(1, TIED_ELEMENTS // block.shape[1])):
+    for part in tied.split(max(1, TIED_ELEMENTS // max(1, block.shape[1]))):
         row, column = part.T
         equal = block[row] == distances[row, column][:, None]
         before[row, column] += (equal & (gallery < columns[row, column][:, None])).sum(1)

@@ -207,6 +207,6 @@ def get_protocol(name: str) -> Protocol:
     Raises:
         ValueError: there is none; the message lists those there are.
     """
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         raise ValueError(f"unknown protocol {name!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
     return PROTOCOLS[name]

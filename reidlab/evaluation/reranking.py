@@ -44,7 +44,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Matrix, embedding_pair
+from reidlab.evaluation.checks import Matrix, embedding_pair, whole_number
 
 Metric = Literal["euclidean", "cosine"]
 Sparse: TypeAlias = Any  # scipy.sparse.csr_array; scipy is optional and untyped
@@ -133,15 +133,14 @@ def _scipy_sparse() -> ModuleType:
 
 def _check_settings(k1: int, k2: int, lambda_value: float, block: int | None) -> None:
     for name, value in (("k1", k1), ("k2", k2)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1; the paper: k1=20, k2=6")
+        whole_number(name, value, 1, "; the paper: k1=20, k2=6")
     if not 0 <= lambda_value <= 1:
         raise ValueError(
             f"lambda_value is {lambda_value}, expected 0 (Jaccard distance alone) to 1 (original "
             "distance alone); the paper takes 0.3"
         )
-    if block is not None and block < 1:
-        raise ValueError(f"block is {block}, expected at least 1 image per side of a tile")
+    if block is not None:
+        whole_number("block", block, 1, " image per side of a tile")
 
 
 def _points(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, int]:

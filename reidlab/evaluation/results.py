@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -119,7 +119,7 @@ class TrialsResult(RankResult):
 
     Args:
         trials: the results that were averaged.
-        first_match: (T, Q) here; (1, all queries) for splits.
+        first_match: (T, Q) here; (1, all queries) for splits, a row for each draw where they draw.
     """
 
     trials: tuple[RankResult, ...] = ()
@@ -169,7 +169,7 @@ class TrialsResult(RankResult):
         return super().__repr__().removesuffix(")") + f", {len(self.trials)} trials)"
 
 
-def average(results: Sequence[RankResult], *, same_queries: bool = False) -> TrialsResult:
+def average(results: Iterable[RankResult], *, same_queries: bool = False) -> TrialsResult:
     """Average trials: the ten splits of RegDB, the twenty of CUHK03, each with its own model.
 
     Args:
@@ -180,6 +180,7 @@ def average(results: Sequence[RankResult], *, same_queries: bool = False) -> Tri
     Raises:
         ValueError: nothing to average, or trials that were not counted alike.
     """
+    results = list(results)
     if not results:
         raise ValueError("there is nothing to average: expected at least one result")
     first = results[0]
@@ -189,11 +190,14 @@ def average(results: Sequence[RankResult], *, same_queries: bool = False) -> Tri
     lengths = sorted({len(result.valid) for result in results})
     if same_queries and len(lengths) > 1:
         raise ValueError(f"the trials have {lengths} queries: expected the same ones in each")
-    ranks = [result.first_match for result in results]
+    ranks = [np.atleast_2d(result.first_match) for result in results]
+    draws = sorted({len(rank) for rank in ranks})
+    if not same_queries and len(draws) > 1:
+        raise ValueError(f"the splits were drawn {draws} times: expected the same number for each")
     return TrialsResult(
         ap=_over_trials([result.ap for result in results], same_queries),
         inp=_over_trials([result.inp for result in results], same_queries),
-        first_match=np.stack(ranks) if same_queries else np.atleast_2d(np.concatenate(ranks, -1)),
+        first_match=np.concatenate(ranks, 0 if same_queries else 1),
         valid=~np.isnan(_over_trials([result.ap for result in results], same_queries)),
         protocol=first.protocol,
         ap_variant=first.ap_variant,

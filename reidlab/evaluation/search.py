@@ -19,6 +19,7 @@ Neighbor Search Using Hierarchical Navigable Small World Graphs", TPAMI 2020. Bo
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab.evaluation import index_file
-from reidlab.evaluation.checks import Labels, Matrix, embeddings
+from reidlab.evaluation.checks import (
+    Labels,
+    Matrix,
+    as_array,
+    embeddings,
+    few_queries,
+    whole_number,
+)
 from reidlab.evaluation.protocols import IntArray
 from reidlab.evaluation.retrieval import Metric, RankedList, labelled_queries
 
@@ -54,6 +62,7 @@ MAX_TRAINING = 64  # images per centre drawn for training: more cost time and mo
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
 FEW = 4  # queries below which an exact search compares vectors one by one
 WIDER = 4  # times k: found by codes before the gallery's own vectors decide
+SETTING = threading.Lock()  # FAISS has one setting for all threads, see `_products`
 
 
 class SearchIndex:
@@ -139,6 +148,8 @@ class SearchIndex:
         The graph of "hnsw" can fall apart where people form tight groups or the gallery holds many
         copies of an image. A query whose walk meets fewer than k images is compared with all.
 
+        Several threads may search at once; FAISS's part of it they do in turn, each on all cores.
+
         Args:
             q_emb: (Q, D) embeddings of any floating precision, or (D,) of one query.
             k: images per query; may exceed the gallery.
@@ -154,8 +165,7 @@ class SearchIndex:
             ValueError: NaN or infinity, other dimensions than the index has, k below 1, or a
                 `gallery` of another shape.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}, expected at least 1")
+        k = whole_number("k", k, 1)
         queries = _queries(q_emb)
         self._check_dims("q_emb", queries.shape[1])
         vectors = self._vectors(gallery)
@@ -392,6 +402,7 @@ def build_index(
                 f"unknown option {name!r} of kind {kind!r}, which has "
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
+    seed = whole_number("seed", seed, 0)
     source = _source("g_emb", g_emb)
     dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
@@ -477,12 +488,13 @@ def _products(wanted: bool) -> Iterator[None]:
     From which sizes on it multiplies differs between its versions, so it is told.
     """
     settings = _faiss().cvar  # FAISS has it for the whole process: put back what was there
-    before = settings.distance_compute_blas_threshold
-    settings.distance_compute_blas_threshold = 1 if wanted else 2**31 - 1
-    try:
-        yield
-    finally:
-        settings.distance_compute_blas_threshold = before
+    with SETTING:
+        before = settings.distance_compute_blas_threshold
+        settings.distance_compute_blas_threshold = 1 if wanted else 2**31 - 1
+        try:
+            yield
+        finally:
+            settings.distance_compute_blas_threshold = before
 
 
 def _new_index(
@@ -561,7 +573,7 @@ def _training_sample(source: Rows, lists: int, metric: Metric, seed: int) -> Dis
 
 def _source(name: str, values: Matrix) -> Rows:
     """A matrix that shares the memory (or the file) of what was given: tensor or array."""
-    source = values.detach() if isinstance(values, Tensor) else np.asarray(values)
+    source = values.detach() if isinstance(values, Tensor) else as_array(name, values)
     return source if source.ndim == 2 else embeddings(name, source)  # which says what is wrong
 
 
@@ -590,8 +602,7 @@ def _checked_dims(source: Rows, metric: Metric) -> int:
 
 def _queries(q_emb: Matrix) -> Tensor:
     """(Q, D) in double precision on the CPU; (D,) is one query."""
-    tensor = q_emb if isinstance(q_emb, Tensor) else torch.as_tensor(np.array(q_emb))
-    return embeddings("q_emb", torch.atleast_2d(tensor)).cpu().double()
+    return few_queries(q_emb).cpu().double()
 
 
 def _single(name: str, rows: Tensor, metric: Metric) -> Distances:

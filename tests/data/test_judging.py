@@ -42,14 +42,26 @@ def test_the_pool_of_sysu_is_judged_on_ten_galleries(roots):
         np.testing.assert_array_equal(alone.trials[0].ap, result.trials[trial].ap)
 
 
+@pytest.mark.parametrize("options", [{"trials": 3}, {"shots": 2}, {"trials": 2, "shots": 10}])
+def test_draws_that_the_caller_asks_for(roots, options):
+    pool = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None)
+    embedded = embeddings(pool.query, 1), embeddings(pool.gallery, 2)
+    labels = [frame[name] for name in ("pid", "camid") for frame in (pool.query, pool.gallery)]
+    expected = evaluate(*embedded, *labels, protocol="sysu", **options)
+    result = judge(pool, *embedded, **options)
+    assert len(result.trials) == len(expected.trials)
+    np.testing.assert_array_equal(result.ap, expected.ap)
+
+
 def test_a_gallery_of_ten_shots_is_not_drawn_again(roots):
     one = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=2, shots=10)
-    result = judge(one, embeddings(one.query, 1), embeddings(one.gallery, 2))
+    embedded = embeddings(one.query, 1), embeddings(one.gallery, 2)
+    result = judge(one, *embedded)
     assert len(result.trials) == 1
+    unsaid = judge(one, *embedded, trials=None, shots=None)
+    assert len(unsaid.trials) == 1
     labels = [one.query["pid"], one.gallery["pid"], one.query["camid"], one.gallery["camid"]]
-    expected = evaluate(
-        embeddings(one.query, 1), embeddings(one.gallery, 2), *labels, protocol="sysu", shots=10
-    )
+    expected = evaluate(*embedded, *labels, protocol="sysu", shots=10)
     np.testing.assert_array_equal(result.ap, expected.ap)
 
 
@@ -74,5 +86,8 @@ def test_junk_may_be_embedded_or_not(roots):
     careless = judge(ds, q_emb, g_emb, protocol="la-official")
     assert careless.protocol == "la-official"
     assert careless.num_valid == len(ds.query)
-    with pytest.raises(ValueError, match="g_pids has shape"):
-        judge(ds, q_emb, g_emb[:5])
+    for rows in (0, 5, len(junk) + 1):
+        with pytest.raises(ValueError, match=rf"g_emb has {rows} rows, expected {len(junk)}, one"):
+            judge(ds, q_emb, np.ones((rows, 8)))
+    with pytest.raises(ValueError, match=r"q_emb has 3 rows"):
+        judge(ds, q_emb[:3], g_emb)

@@ -1,5 +1,6 @@
 """Every protocol against its sentence written as loops, and against answers on paper."""
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reidlab.evaluation import average, evaluate, pairwise_distances, rank, sysu_gallery
+from reidlab.evaluation import (
+    average,
+    bootstrap,
+    evaluate,
+    pairwise_distances,
+    rank,
+    ranking,
+    sysu_gallery,
+)
 from reidlab.evaluation.draws import one_of_each_person
 from reidlab.evaluation.positions import count_before
 from reidlab.evaluation.protocols import Gallery, Special
@@ -232,6 +241,22 @@ def test_nan_on_a_device_is_refused():
 
 
 @pytest.mark.parametrize("protocol", [*PLAIN, "sysu", "cuhk03-single-shot"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_rank_does_not_depend_on_its_blocks(protocol, rows, monkeypatch):
+    rng = np.random.default_rng(6)
+    labels = [rng.integers(lo, hi, n) for lo, hi, n in ((1, 6, 19), (-1, 6, 83))]
+    labels += [rng.integers(0, 6, n) for n in (19, 83)]
+    case = rng.random((19, 83)), *labels
+    whole = rank(*case, protocol=protocol)
+    monkeypatch.setattr(ranking, "BLOCK_ELEMENTS", rows * 83)
+    np.testing.assert_array_equal(rank(*case, protocol=protocol).ap, whole.ap)
+    broken = case[0].copy()
+    broken[13] = np.nan
+    with pytest.raises(ValueError, match="distances of query 13 hold NaN"):
+        rank(broken, *labels, protocol=protocol)
+
+
+@pytest.mark.parametrize("protocol", [*PLAIN, "sysu", "cuhk03-single-shot"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_evaluate_is_rank_of_the_distances(protocol, threads):
     rng = np.random.default_rng(3)
@@ -306,6 +331,33 @@ def test_queries_that_some_trials_do_not_count():
     assert result.ap.tolist() == [1]
     with pytest.raises(ValueError, match="none of the 1 queries"):
         rank([[1, 2]], [1], g_pids=[1, 2], g_camids=[0, 0], trials=[[0], [1]], **labels)
+
+
+def test_splits_that_draw_are_averaged_too():
+    def split(seed, images, trials):
+        rng = np.random.default_rng(seed)
+        pids, camids = np.arange(images) % 5, np.arange(images) // 5 % 2
+        case = rng.random((images, images)), pids, pids, camids, camids
+        return rank(*case, protocol="cuhk03-single-shot", trials=trials)
+
+    splits = [split(0, 20, 3), split(1, 30, 3), split(2, 25, 3)]
+    result = average(split for split in splits)
+    assert result.mAP == np.mean([split.mAP for split in splits])
+    assert result.rank1 == np.mean([split.rank1 for split in splits])
+    assert result.std("rank1") == pytest.approx(np.std([s.rank1 for s in splits], ddof=1))
+    assert result.first_match.shape == (3, 75)
+    np.testing.assert_array_equal(result.first_match[:, 20:50], splits[1].first_match)
+    np.testing.assert_array_equal(result.hits(2)[:20], splits[0].hits(2))
+    assert (result.num_valid, len(result.valid), len(result.trials)) == (75, 75, 3)
+    json.dumps(result.as_dict(), allow_nan=False)
+    assert "75 of 75 queries counted" in repr(result)
+    assert bootstrap(result, np.arange(75) % 5).queries == 75
+    with pytest.raises(ValueError, match=r"drawn \[3, 4\] times: expected the same number"):
+        average([splits[0], split(3, 20, 4)])
+    curves = [rank([[0.1, 0.2]], **OK, max_rank=k) for k in (3, 7, 5)]
+    assert len(average(curves).cmc_curve) == 7
+    again = average([splits[0], splits[0]], same_queries=True)
+    assert again.first_match.shape == (6, 20)
 
 
 def test_average_refuses_what_was_not_counted_alike():

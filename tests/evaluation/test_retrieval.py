@@ -145,3 +145,27 @@ def test_bad_input(q_emb, g_emb, changes, error, message):
 def test_ranked_list_needs_a_k():
     with pytest.raises(ValueError, match="k is 0"):
         ranked_list(GOOD, GOOD, [1, 2], [1, 2], [0, 0], [1, 1], k=0)
+
+
+@pytest.mark.parametrize("offset", [0, 1e3, 1e7])
+def test_euclidean_distances_far_from_zero(offset):
+    """What all images share costs no digits: neither their distances nor their ties."""
+    rng = np.random.default_rng(2)
+    queries, one = offset + rng.normal(size=(16, 32)), offset + rng.normal(size=(50, 32))
+    order = rng.permutation(250)
+    gallery = np.concatenate([one] * 5)
+    found = pairwise_distances(queries, gallery[order], metric="euclidean").numpy()
+    expected = np.linalg.norm(queries[:, None] - gallery[order], axis=2)
+    np.testing.assert_allclose(found, expected, rtol=2e-7)
+    copies = found[:, np.argsort(order)].reshape(16, 5, 50)
+    assert (copies == copies[:, :1]).all()
+    alone = [pairwise_distances(q[None], gallery[order], metric="euclidean")[0] for q in queries]
+    np.testing.assert_array_equal(np.stack(alone), found)
+
+
+def test_euclidean_distances_beside_one_large_dimension():
+    emb = np.random.default_rng(1).normal(size=(20, 8)).astype(np.float32)
+    emb[:, 0] = 1e7
+    found = pairwise_distances(emb, emb, metric="euclidean").numpy()
+    exact = emb.astype(np.float64)
+    np.testing.assert_allclose(found, np.linalg.norm(exact[:, None] - exact, axis=2), rtol=2e-7)

@@ -307,7 +307,7 @@ def test_results_that_do_not_belong_together():
     [
         (29, 28, {}, ValueError, "hits is 29, expected 0 to 28"),
         (-1, 28, {}, ValueError, "hits is -1"),
-        (0, 0, {}, ValueError, "count is 0, expected at least one query"),
+        (0, 0, {}, ValueError, "count is 0, expected at least 1 query"),
         (0.929, 28, {}, TypeError, "hits is 0.929, expected a whole number"),
         (26, 28.0, {}, TypeError, "count is 28.0"),
         (26, 28, {"level": 95}, ValueError, "level is 95"),
