@@ -14,7 +14,6 @@ from reidlab.data.sysu_mm01 import TRIALS, draw_gallery
 from reidlab.evaluation import RankResult, evaluate
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
-DRAWS = ("trials", "shots")  # options that say what the gallery is
 
 
 def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any) -> RankResult:
@@ -22,8 +21,8 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
 
     Args:
         ds: gives ids, cameras and, unless `protocol` is among the options, the protocol. The
-            pool of SYSU-MM01 (`trial=None`) is judged on the ten galleries that `draw_gallery`
-            draws.
+            pool of SYSU-MM01 (`trial=None`) is judged on the ten galleries, or the first `trials`
+            of them, that `draw_gallery` draws.
         q_emb: (Q, D) of `ds.query`, in its order; of all images, or of all that are not junk.
         g_emb: (G, D) of `ds.gallery`, likewise.
         options: for `reidlab.evaluation.evaluate`.
@@ -34,11 +33,13 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
     query = embedded("q_emb", ds.query, len(q_emb))
     gallery = embedded("g_emb", ds.gallery, len(g_emb))
     protocol = options.pop("protocol", ds.protocol)
-    free = all(options.get(name) is None for name in DRAWS)
-    if protocol == "sysu" and ds.name == "sysu-mm01" and free:
+    trials, own = options.get("trials"), options.get("shots") is None
+    number = isinstance(trials, int | np.integer | None)
+    if protocol == "sysu" and ds.name == "sysu-mm01" and own and number:
+        drawn = range(len(TRIALS) if trials is None else trials)
         one = [np.arange(len(gallery))]  # the reader has drawn it
         pool = ds.options["trial"] is None
-        options["trials"] = [draw_gallery(ds, trial) for trial in TRIALS] if pool else one
+        options["trials"] = [draw_gallery(ds, trial) for trial in drawn] if pool else one
     return evaluate(
         q_emb, g_emb, query["pid"], gallery["pid"], query["camid"], gallery["camid"],
         protocol=protocol, **options,

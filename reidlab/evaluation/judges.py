@@ -186,7 +186,14 @@ class Scores:
             self.ap[~valid] = self.inp[~valid] = 0.0
             valid = np.ones_like(valid)
         return RankResult(
-            self.ap, self.inp, self.first_match, valid, protocol.name, self.variant, self.max_rank
+            ap=self.ap,
+            inp=self.inp,
+            first_match=self.first_match,
+            valid=valid,
+            protocol=protocol.name,
+            ap_variant=self.variant,
+            over=protocol.over,
+            max_rank=self.max_rank,
         )
 
 

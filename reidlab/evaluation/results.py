@@ -42,6 +42,7 @@ class RankResult:
         valid: (Q,) True where the query counts: it has a match, or the protocol counts all.
         protocol: name of the protocol.
         ap_variant: which AP it is.
+        over: "counted" or "all": the queries that means are over.
         max_rank: length of `cmc_curve`.
     """
 
@@ -51,6 +52,7 @@ class RankResult:
     valid: BoolArray
     protocol: str
     ap_variant: str
+    over: str
     max_rank: int
 
     @property
@@ -99,6 +101,7 @@ class RankResult:
             "num_valid": self.num_valid,
             "protocol": self.protocol,
             "ap": self.ap_variant,
+            "over": self.over,
         }
 
     def __repr__(self) -> str:
@@ -184,7 +187,7 @@ def average(results: Iterable[RankResult], *, same_queries: bool = False) -> Tri
     if not results:
         raise ValueError("there is nothing to average: expected at least one result")
     first = results[0]
-    kinds = sorted({(result.protocol, result.ap_variant) for result in results})
+    kinds = sorted({(result.protocol, result.ap_variant, result.over) for result in results})
     if len(kinds) > 1:
         raise ValueError(f"the trials were not counted alike, they are by {kinds}: expected one")
     lengths = sorted({len(result.valid) for result in results})
@@ -201,6 +204,7 @@ def average(results: Iterable[RankResult], *, same_queries: bool = False) -> Tri
         valid=~np.isnan(_over_trials([result.ap for result in results], same_queries)),
         protocol=first.protocol,
         ap_variant=first.ap_variant,
+        over=first.over,
         max_rank=max(result.max_rank for result in results),
         trials=tuple(results),
         same_queries=same_queries,

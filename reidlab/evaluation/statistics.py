@@ -202,7 +202,7 @@ def paired_test(
         ValueError: as `bootstrap`, or results of other queries or another protocol.
     """
     _check_draws(level, draws)
-    for name in ("protocol", "ap_variant"):
+    for name in ("protocol", "ap_variant", "over"):
         kinds = [getattr(result, name, None) for result in (a, b)]
         if kinds[0] != kinds[1]:
             raise ValueError(f"a and b were not counted alike: {name} is {kinds[0]} and {kinds[1]}")

@@ -91,3 +91,15 @@ def test_junk_may_be_embedded_or_not(roots):
             judge(ds, q_emb, np.ones((rows, 8)))
     with pytest.raises(ValueError, match=r"q_emb has 3 rows"):
         judge(ds, q_emb[:3], g_emb)
+
+
+def test_some_of_the_trials_are_drawn_as_the_pool_was_opened(roots):
+    pool = open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None, shots=10)
+    q_emb, g_emb = embeddings(pool.query, 1), embeddings(pool.gallery, 2)
+    three = judge(pool, q_emb, g_emb, trials=3)
+    by_hand = [draw_gallery(pool, trial) for trial in range(3)]
+    expected = judge(pool, q_emb, g_emb, trials=by_hand)
+    assert len(three.trials) == 3
+    np.testing.assert_array_equal(three.ap, expected.ap)
+    single = draw_gallery(open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None), 0)
+    assert len(by_hand[0]) > len(single)

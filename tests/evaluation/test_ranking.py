@@ -219,6 +219,7 @@ def test_as_dict_is_plain_json():
         "num_valid": 1,
         "protocol": "standard",
         "ap": "mean_precision",
+        "over": "counted",
     }
     assert {type(v) for v in result.as_dict().values()} == {float, int, str}
     assert "1 of 1 queries counted" in repr(result)
