@@ -152,9 +152,7 @@ def _market1501() -> DatasetCard:
         cameras=6,
         # The gallery is 19,732 files less 3,819 junk. The official page says 2,793 distractors,
         # the official id lists hold 2,798.
-        published=_splits(
-            Counts(12_936, 751, 6), Counts(3_368, 750, 6), Counts(15_913, 750, 6)
-        ),
+        published=_splits(Counts(12_936, 751, 6), Counts(3_368, 750, 6), Counts(15_913, 750, 6)),
     )
 
 
@@ -180,9 +178,7 @@ def _dukemtmc() -> DatasetCard:
         people=1_812,
         cameras=8,
         # The gallery's 1,110 are the 702 of the queries and 408 seen by one camera only.
-        published=_splits(
-            Counts(16_522, 702, 8), Counts(2_228, 702, 8), Counts(17_661, 1_110, 8)
-        ),
+        published=_splits(Counts(16_522, 702, 8), Counts(2_228, 702, 8), Counts(17_661, 1_110, 8)),
     )
 
 
@@ -210,9 +206,7 @@ def _occluded_duke() -> DatasetCard:
         images=35_489,
         people=1_812,
         cameras=8,
-        published=_splits(
-            Counts(15_618, 702, 8), Counts(2_210, 519, 8), Counts(17_661, 1_110, 8)
-        ),
+        published=_splits(Counts(15_618, 702, 8), Counts(2_210, 519, 8), Counts(17_661, 1_110, 8)),
     )
 
 
@@ -317,9 +311,7 @@ def _veri776() -> DatasetCard:
         images=49_357,  # queries are files of the gallery too
         people=776,
         cameras=20,
-        published=_splits(
-            Counts(37_778, 576, 20), Counts(1_678, 200, 19), Counts(11_579, 200, 19)
-        ),
+        published=_splits(Counts(37_778, 576, 20), Counts(1_678, 200, 19), Counts(11_579, 200, 19)),
     )
 
 

@@ -75,9 +75,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
         ds.train.groupby("camid").size()
     """
     if not isinstance(name, str) or name not in READERS:
-        raise DatasetError(
-            f"unknown data set {name!r}: reidlab reads {', '.join(list_datasets())}"
-        )
+        raise DatasetError(f"unknown data set {name!r}: reidlab reads {', '.join(list_datasets())}")
     reader = READERS[name]
     allowed = list(inspect.signature(reader).parameters)[1:]
     unknown = [option for option in options if option not in allowed]

@@ -2,11 +2,11 @@
 
 Li, Zhao, Xiao, Wang, "DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification",
 CVPR 2014. The name `1_001_1_01.png` reads: camera pair 1, person 1 of that pair, view 1, slot 1. A
-person is seen by one pair only, so the view is the camera. Boxes are drawn by hand ("labeled") or by
-a detector ("detected").
+person is seen by one pair only, so the view is the camera. Boxes are drawn by hand ("labeled") or
+by a detector ("detected").
 
-- classic: 20 test sets of 100 people, all their images are query and gallery, judged with one gallery
-  image per person.
+- classic: 20 test sets of 100 people, all their images are query and gallery, judged with one
+  gallery image per person.
 - new protocol (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
   2017): 767 people to train on and 700 to test on, judged as Market-1501.
 
@@ -17,12 +17,11 @@ images_labeled/ and images_detected/, or, for the new protocol, in a copy in Mar
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
-
-import re
 
 from reidlab.data.cards import CARDS
 from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split, json_split
@@ -46,11 +45,11 @@ from reidlab.data.dataset import (
     table,
 )
 from reidlab.data.errors import DatasetError
-from reidlab.data.synthetic import world_folder
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
 from reidlab.data.market1501 import FOLDERS
 from reidlab.data.options import choose
+from reidlab.data.synthetic import world_folder
 
 SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
@@ -185,8 +184,8 @@ def _open(
         raise DatasetError(
             f"{split.file} leaves no image of {found.root} for {' and '.join(empty)}: its "
             f"{len(split.tested)} people, tested on, are "
-            f"{'all there are' if empty == ['train'] else 'none of those there'}. Take the published "
-            "file"
+            f"{'all there are' if empty == ['train'] else 'none of those there'}. Take the "
+            "published file"
         )
     tables = {}
     for part in SPLITS:
@@ -194,7 +193,11 @@ def _open(
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
     if split.names is None:
         _report_tested(split, tables["query"]["path"], found)
-    if name == "cuhk03-classic" and len(paths) != IMAGES[boxes] and world_folder(found.root) is None:
+    if (
+        name == "cuhk03-classic"
+        and len(paths) != IMAGES[boxes]
+        and world_folder(found.root) is None
+    ):
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )

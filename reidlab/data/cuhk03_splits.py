@@ -1,7 +1,7 @@
 """Who is trained on and who tested in CUHK03: the published .mat files, or torchreid's .json.
 
-Paths in the .json files are absolute and of another machine, so they are matched by base name; their
-ids are relabelled, so people are numbered by their names.
+Paths in the .json files are absolute and of another machine, so they are matched by base name;
+their ids are relabelled, so people are numbered by their names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reidlab.data.cuhk03_store import EXAMPLE, NAME, PEOPLE, Person, person_of, stored_test_sets, view_of
+from reidlab.data.cuhk03_store import (
+    EXAMPLE,
+    NAME,
+    PEOPLE,
+    Person,
+    person_of,
+    stored_test_sets,
+    view_of,
+)
 from reidlab.data.dataset import SPLITS, Findings, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.lists import read_text
@@ -99,8 +107,8 @@ def json_split(path: Path, split: int, found: Findings, *, query_in_gallery: boo
     if not isinstance(splits, list) or split >= len(splits):
         count = len(splits) if isinstance(splits, list) else "no list of"
         raise DatasetError(
-            f"{path} holds {count} splits, so there is no split {split}. Take a file that torchreid "
-            "wrote"
+            f"{path} holds {count} splits, so there is no split {split}. Take a file that "
+            "torchreid wrote"
         )
     names = {part: _json_names(path, part, splits[split], found) for part in SPLITS}
     _check_overlap(path, names, query_in_gallery=query_in_gallery)
@@ -249,8 +257,8 @@ def _tested(path: Path, rows: Any) -> set[Person]:
     people = whole_numbers(path, "a test set", rows)
     if people.ndim != 2 or people.shape[1] != 2 or not len(people):
         raise DatasetError(
-            f"{path} has a test set of the shape {people.shape}, expected (100, 2): camera pair and "
-            "person. Take the published file"
+            f"{path} has a test set of the shape {people.shape}, expected (100, 2): camera pair "
+            "and person. Take the published file"
         )
     pairs, persons = people.T
     if pairs.min() < 1 or pairs.max() > len(PEOPLE) or persons.min() < 1:

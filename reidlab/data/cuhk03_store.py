@@ -1,8 +1,8 @@
 """cuhk-03.mat: the images of CUHK03 in one HDF5 file, read where they lie.
 
-The variables `labeled` and `detected` are cells of five camera pairs, each a cell of people x 10 images,
-some empty; `testsets` are the 20 classic test sets. HDF5 holds all of it transposed. The path of an
-image leads through the file: `.../cuhk-03.mat/detected/1_001_1_01.png`.
+The variables `labeled` and `detected` are cells of five camera pairs, each a cell of people x 10
+images, some empty; `testsets` are the 20 classic test sets. HDF5 holds all of it transposed. The
+path of an image leads through the file: `.../cuhk-03.mat/detected/1_001_1_01.png`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A user's own images, without a published layout.
 
-Either folders, `<person>/<camera>/*.jpg`, perhaps below train/, query/ and gallery/ (or test/, whose
-images are query and gallery), or a table: a CSV file with the columns path (relative to the file),
-pid, camid and, if one likes, split (train, query, gallery or test), modality (visible or infrared) and
-view. In every set of the book 0 is a person like any other; only Market-1501 has distractors.
+Either folders, `<person>/<camera>/*.jpg`, perhaps below train/, query/ and gallery/ (or test/,
+whose images are query and gallery), or a table: a CSV file with the columns path (relative to the
+file), pid, camid and, if one likes, split (train, query, gallery or test), modality (visible or
+infrared) and view. In every set of the book 0 is a person like any other; only Market-1501 has
+distractors.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import pandas as pd
 
 from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.synthetic import world_folder
 from reidlab.data.folders import absolute, existing_folder, leave_out, listing, pass_over
 from reidlab.data.help import data_help
 from reidlab.data.lists import present, read_text, unlisted
+from reidlab.data.synthetic import world_folder
 
 TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
@@ -46,8 +47,8 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
 
     Returns:
         The set. People and cameras whose names are numbers keep their order, others are numbered
-        in the order of their names; columns `person` and `camera` hold the names. Cameras of folders
-        are counted from 0, whatever their names; `pid` of numbered people is the number.
+        in the order of their names; columns `person` and `camera` hold the names. Cameras of
+        folders are counted from 0, whatever their names; `pid` of numbered people is the number.
     """
     path = absolute(root)
     is_table = os.path.isfile(path)
@@ -61,8 +62,8 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
     rows = _from_folders(found) if source is None else _from_csv(source, found)
     if not rows:
         raise DatasetError(
-            f"{folder} holds no images in folders <person>/<camera>/, expected paths like {EXAMPLE}."
-            f"\n\n{data_help('folder')}"
+            f"{folder} holds no images in folders <person>/<camera>/, expected paths like "
+            f"{EXAMPLE}.\n\n{data_help('folder')}"
         )
     frame = _numbered(rows, found, keep_cameras=source is not None)
     tables, fraction = _split(frame, rows, train_fraction, folder)
@@ -125,8 +126,8 @@ def _people(folder: Path, split: str, found: Findings) -> list[Row]:
         if below.images and not below.folders:
             raise DatasetError(
                 f"{folder / person} holds images and no folders of cameras, expected paths like "
-                f"{EXAMPLE}. The camera has to be known: images of one camera are no match for each "
-                "other. Make a folder for each camera, or write a CSV file"
+                f"{EXAMPLE}. The camera has to be known: images of one camera are no match for "
+                "each other. Make a folder for each camera, or write a CSV file"
             )
         leave_out(found, folder / person, below.images)
         pass_over(found, folder / person, below.other)
@@ -178,7 +179,8 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
         if 0 in known[: len(REQUIRED)] or max(known) > 1:
             raise DatasetError(
                 f"{source} has the columns {', '.join(columns) or 'nothing'}: expected each of "
-                f"{', '.join(REQUIRED)} once, and perhaps {', '.join(OPTIONAL)}, separated by commas"
+                f"{', '.join(REQUIRED)} once, and perhaps {', '.join(OPTIONAL)}, separated by "
+                "commas"
             )
         reader.fieldnames = columns
         yield from enumerate(reader, start=2)
@@ -245,7 +247,9 @@ def _numbered(rows: Sequence[Row], found: Findings, *, keep_cameras: bool) -> pd
         once = {number: name for name, number in numbers.items()}
         same = [f"{name} and {once[n]}" for name, n in numbers.items() if once[n] != name]
         if same:
-            found.warnings.append(f"{some(same)} are read as the same {kind}, the number is the same")
+            found.warnings.append(
+                f"{some(same)} are read as the same {kind}, the number is the same"
+            )
     frame = table(
         Image(
             path=row["file"],

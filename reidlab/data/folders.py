@@ -2,8 +2,8 @@
 
 A file name of the layout matches a pattern as a whole and on its *base name*: directories of the
 user may look like anything. Whatever else lies in an image folder is left out and reported: images
-and folders with a foreign name as a warning, files that are no images (Thumbs.db, __MACOSX, ._names)
-as a note. A folder is listed once and no file is opened or asked for its size.
+and folders with a foreign name as a warning, files that are no images (Thumbs.db, __MACOSX,
+._names) as a note. A folder is listed once and no file is opened or asked for its size.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.synthetic import world_folder
 from reidlab.data.help import data_help
+from reidlab.data.synthetic import world_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}  # of Windows, macOS, Synology

@@ -15,7 +15,9 @@ def data_help(name: str) -> str:
     if name not in CARDS:
         raise DatasetError(f"unknown data set {name!r}: reidlab knows {', '.join(CARDS)}")
     card = CARDS[name]
-    return "\n".join([_what(card), _how(card), f"The root to pass is {card.root_hint}.", _else(card)])
+    return "\n".join(
+        [_what(card), _how(card), f"The root to pass is {card.root_hint}.", _else(card)]
+    )
 
 
 def _what(card: DatasetCard) -> str:

@@ -102,8 +102,8 @@ def _labelled(path: Path, line: str) -> Labelled:
                 "<label>'. Swap the columns, or take the published list"
             )
     raise DatasetError(
-        f"{path} has the line {line!r}, expected '<path> <label>' with a whole number as label. Take "
-        "the published list"
+        f"{path} has the line {line!r}, expected '<path> <label>' with a whole number as label. "
+        "Take the published list"
     )
 
 

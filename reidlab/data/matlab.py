@@ -1,7 +1,7 @@
 """MATLAB files. Two formats share the suffix .mat, and no library reads both.
 
-Version 5 (and 7) is read by scipy, version 7.3 is HDF5 and read by h5py. Both libraries are optional:
-they are imported where a file has to be read.
+Version 5 (and 7) is read by scipy, version 7.3 is HDF5 and read by h5py. Both libraries are
+optional: they are imported where a file has to be read.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 Wei, Zhang, Gao, Tian, "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR
 2018. Version 2 is version 1 with masked faces, in other folders. A line of a list such as
-`0000/0000_000_01_0303morning_0015_0.jpg 0` names a file below train/ or test/ and its label, which is
-the number of its folder; the third number of the name is the camera.
+`0000/0000_000_01_0303morning_0015_0.jpg 0` names a file below train/ or test/ and its label, which
+is the number of its folder; the third number of the name is the camera.
 
 People are numbered from 0 in training and from 0 again in test, and these are **different people**:
-person 0 of `train` is not person 0 of `query`. The check that nobody is in both is left out here, the
-folders keep them apart.
+person 0 of `train` is not person 0 of `query`. The check that nobody is in both is left out here,
+the folders keep them apart.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
         named = {name: read_labelled(folder / name, found) for name in lists}
         for name, lines in named.items():
             tables[name] = _listed(folder, part, name, lines, on_disk, found)
-        check_disjoint(folder, {name: [line.path for line in lines] for name, lines in named.items()})
+        check_disjoint(
+            folder, {name: [line.path for line in lines] for name, lines in named.items()}
+        )
         listed = [f"{part}/{line.path}" for lines in named.values() for line in lines]
         unlisted([f"{part}/{name}" for name in on_disk], listed, found)
     train, held_out, query, gallery = (tables[name] for name in LISTS)

@@ -38,8 +38,8 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
 
     Args:
         root: the folder that holds Occluded_Duke (with train.list, query.list and gallery.list) and
-            DukeMTMC-reID; or the lists together with Duke's three folders or with DukeMTMC-reID; or,
-            without lists, the three folders that the authors' script makes of them.
+            DukeMTMC-reID; or the lists together with Duke's three folders or with DukeMTMC-reID;
+            or, without lists, the three folders that the authors' script makes of them.
     """
     folder = existing_folder("occluded-duke", root)
     found = Findings(folder, EXAMPLE)
@@ -53,7 +53,9 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
         for split, part in ((split, images / part) for split, part in FOLDERS.items())
     }
     if lists is None:
-        tables = {split: table(image_of(*file) for file in files[split].values()) for split in files}
+        tables = {
+            split: table(image_of(*file) for file in files[split].values()) for split in files
+        }
         _refuse_plain_duke(folder, tables)
     else:
         tables = {split: _listed(lists / LISTS[split], split, files, found) for split in LISTS}
@@ -75,7 +77,8 @@ def _lists(folder: Path) -> Path | None:
         if len(missing) < len(LISTS):
             raise DatasetError(
                 f"{place} holds some of the lists and no {', '.join(missing)}: copy "
-                f"{', '.join(_files(LISTS))} from the archive, or remove them all to read the folders"
+                f"{', '.join(_files(LISTS))} from the archive, or remove them all to read the "
+                "folders"
             )
     return None
 
@@ -118,9 +121,7 @@ def _no_lists(folder: Path) -> DatasetError:
     )
 
 
-def _listed(
-    path: Path, split: str, files: Mapping[str, Files], found: Findings
-) -> pd.DataFrame:
+def _listed(path: Path, split: str, files: Mapping[str, Files], found: Findings) -> pd.DataFrame:
     """The images that a list names."""
     names = [line.rsplit("/", 1)[-1] for line in read_lines(path, found)]
     foreign = [name for name in names if not NAME.fullmatch(name)]

@@ -4,11 +4,11 @@ Ma, Liu, Hu, Wang, Sun, "Orientation driven bag of appearances for person re-ide
 arXiv 1605.02464. Two layouts are in use:
 
 - LA-TF++ published 74 people, 62 to train on and 12 to test on: `train/009/02_7.png` reads person
-  9, camera 2, orientation 7. The files are JPEG data under a .png name. 17 of its 28 queries are byte
-  for byte in its gallery, so the default here is another split: all 192 test images as query and as
-  gallery, where the standard rule removes an image's own copy together with its camera.
-- The release names them `9_2_7.png`, half of the people for training: in train/ and test/, or all in
-  one folder beside train_ids.txt, a list of the training people. All test images are query and
+  9, camera 2, orientation 7. The files are JPEG data under a .png name. 17 of its 28 queries are
+  byte for byte in its gallery, so the default here is another split: all 192 test images as query
+  and as gallery, where the standard rule removes an image's own copy together with its camera.
+- The release names them `9_2_7.png`, half of the people for training: in train/ and test/, or all
+  in one folder beside train_ids.txt, a list of the training people. All test images are query and
   gallery.
 """
 

@@ -1,9 +1,9 @@
 """RandPerson, the subset that papers train on: synthetic people, nineteen cameras, no test split.
 
 Wang, Liao, Shao, "Surpassing Real-World Source Training Data: Random 3D Characters for
-Generalizable Person Re-Identification", ACM MM 2020. A name such as `000000_s00_c00_f000264.jpg` reads:
-person 0, scene 0, camera 0 of that scene, frame 264. The first release wrote the camera before the
-scene; the letters say which is which, so both are read, and the old order is reported.
+Generalizable Person Re-Identification", ACM MM 2020. A name such as `000000_s00_c00_f000264.jpg`
+reads: person 0, scene 0, camera 0 of that scene, frame 264. The first release wrote the camera
+before the scene; the letters say which is which, so both are read, and the old order is reported.
 """
 
 from __future__ import annotations

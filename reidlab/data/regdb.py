@@ -154,7 +154,7 @@ def _check_labels(paths: Sequence[Path], lines: Iterable[Labelled]) -> None:
         if person_of.setdefault(label, pid) != pid or label_of.setdefault(pid, label) != label:
             raise DatasetError(
                 f"{' and '.join(path.name for path in paths)} do not agree on who is who: {path} "
-                f"has label {label}, which elsewhere is person {person_of[label]}, and person {pid} "
-                f"has label {label_of.get(pid, label)}. Are they of the same trial? Take the "
+                f"has label {label}, which elsewhere is person {person_of[label]}, and person "
+                f"{pid} has label {label_of.get(pid, label)}. Are they of the same trial? Take the "
                 "published lists"
             )

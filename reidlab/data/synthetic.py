@@ -44,9 +44,7 @@ def with_modality(folder: Path, tables: Mapping[str, pd.DataFrame]) -> Mapping[s
     if told or first is None:
         return tables
     return {
-        split: frame.assign(
-            modality=frame["modality"].mask(frame["camid"] >= first, "infrared")
-        )
+        split: frame.assign(modality=frame["modality"].mask(frame["camid"] >= first, "infrared"))
         for split, frame in tables.items()
     }
 
@@ -69,4 +67,6 @@ def lost_files(folder: Path) -> tuple[list[str], int]:
 
 
 def _damaged(folder: Path, name: str, error: Exception) -> DatasetError:
-    return DatasetError(f"cannot read {folder / name} ({error}): delete {folder}, and write it again")
+    return DatasetError(
+        f"cannot read {folder / name} ({error}): delete {folder}, and write it again"
+    )

@@ -1,15 +1,15 @@
 """SYSU-MM01: visible and infrared cameras, a gallery that is drawn anew in each of ten trials.
 
 Wu, Zheng, Yu, Gong, Lai, "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017. A path
-such as `cam1/0006/0001.jpg` reads: camera 1, person 6, image 1. Cameras 1, 2, 4 and 5 are visible, 3
-and 6 infrared. One trains on the ids of train_id and val_id together; queries are all infrared images
-of the test ids; the gallery is one (or ten) visible images of each test id and camera, drawn from the
-pool of all of them. Indoor search draws from cameras 1 and 2 only.
+such as `cam1/0006/0001.jpg` reads: camera 1, person 6, image 1. Cameras 1, 2, 4 and 5 are visible,
+3 and 6 infrared. One trains on the ids of train_id and val_id together; queries are all infrared
+images of the test ids; the gallery is one (or ten) visible images of each test id and camera, drawn
+from the pool of all of them. Indoor search draws from cameras 1 and 2 only.
 
 Two ways of drawing are in use. "agw" is that of Ye et al. ("Deep Learning for Person
-Re-identification: A Survey and Outlook", TPAMI 2021) and nearly everyone after them: Python's random
-numbers with the trial as seed, while walking over ids and cameras. "official" takes the permutations
-in rand_perm_cam.mat. Their results differ a little.
+Re-identification: A Survey and Outlook", TPAMI 2021) and nearly everyone after them: Python's
+random numbers with the trial as seed, while walking over ids and cameras. "official" takes the
+permutations in rand_perm_cam.mat. Their results differ a little.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _report_cameras(folder: Path, found: Findings) -> None:
 
 
 def _ids(folder: Path, names: Iterable[str], found: Findings) -> tuple[list[int], list[Path]]:
-    """The ids of some lists in exp, as text or, failing that, as .mat; and the files they are from."""
+    """The ids of some lists in exp, as text or, failing that, .mat; and the files they are from."""
     ids: list[int] = []
     files = []
     for name in names:
@@ -166,8 +166,9 @@ def _check_disjoint(folder: Path, train: list[int], test: list[int]) -> None:
     both = sorted(set(train) & set(test))
     if both:
         raise DatasetError(
-            f"{len(both)} people are both in the training and in the test lists of {folder / 'exp'}, "
-            f"e.g. {some(both, 5)}: results would mean nothing. Take the published lists"
+            f"{len(both)} people are both in the training and in the test lists of "
+            f"{folder / 'exp'}, e.g. {some(both, 5)}: results would mean nothing. Take the "
+            "published lists"
         )
 
 
@@ -207,7 +208,9 @@ def _report_absent(
 
 def _published(mode: str, shots: int, trial: int | None) -> Published | None:
     card = CARDS["sysu-mm01"]
-    return card.counts(mode=mode, trial=None) if trial is None else card.counts(mode=mode, shots=shots)
+    return (
+        card.counts(mode=mode, trial=None) if trial is None else card.counts(mode=mode, shots=shots)
+    )
 
 
 def _gallery(
@@ -262,15 +265,15 @@ def _official_order(
             row = whole_numbers(path, PERMUTATIONS, cameras.ravel()[camid].ravel()[pid - 1])[trial]
         except (IndexError, AttributeError) as error:
             raise DatasetError(
-                f"{path} has no permutation of trial {trial} for person {pid} in camera {camid + 1} "
-                f"({error}): expected a cell of cameras, each a cell of people, each 10 x n. Take "
-                "the published file"
+                f"{path} has no permutation of trial {trial} for person {pid} in camera "
+                f"{camid + 1} ({error}): expected a cell of cameras, each a cell of people, "
+                "each 10 x n. Take the published file"
             ) from error
         if row.size != len(images):
             raise DatasetError(
                 f"{path} orders {row.size} images of person {pid} in camera {camid + 1}, but the "
-                f"folder holds {len(images)}: the copy is not complete, so the official draw cannot "
-                "be made. Unpack the set again, or pass draw='agw'"
+                f"folder holds {len(images)}: the copy is not complete, so the official draw "
+                "cannot be made. Unpack the set again, or pass draw='agw'"
             )
         if not np.array_equal(np.sort(row), np.arange(1, row.size + 1)):
             raise DatasetError(

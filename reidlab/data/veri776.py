@@ -1,9 +1,9 @@
 """VeRi-776: vehicles, twenty cameras.
 
 Liu, Liu, Mei, Ma, "A Deep Learning-Based Approach to Progressive Vehicle Re-identification for
-Urban Surveillance", ECCV 2016. A name such as `0002_c002_00030600_0.jpg` reads: vehicle 2, camera 2,
-time 30600, box 0. Every query is a file of the test folder as well, where the standard rule removes
-it with its camera; gt_index.txt and jk_index.txt say the same and are not needed.
+Urban Surveillance", ECCV 2016. A name such as `0002_c002_00030600_0.jpg` reads: vehicle 2, camera
+2, time 30600, box 0. Every query is a file of the test folder as well, where the standard rule
+removes it with its camera; gt_index.txt and jk_index.txt say the same and are not needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from reidlab.data.lists import present, read_lines, unlisted
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
 LABELS = {"train": "train_label.xml", "query": "test_label.xml", "gallery": "test_label.xml"}
-VIEWS = {"train": "keypoint_train.txt", "query": "keypoint_test.txt", "gallery": "keypoint_test.txt"}
+VIEWS = {
+    "train": "keypoint_train.txt",
+    "query": "keypoint_test.txt",
+    "gallery": "keypoint_test.txt",
+}
 NAME = re.compile(r"(\d{4})_c(?!000)(\d{3})_(\d{8})_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c002_00030600_0.jpg"
 XML_DECLARATION = re.compile(rb"^\s*(?:\xef\xbb\xbf)?\s*<\?xml.*?\?>", re.DOTALL)
@@ -46,8 +50,8 @@ def open_veri776(root: str | Path) -> ReIDDataset:
 
     name_train.txt, name_query.txt and name_test.txt are followed where they are there. From
     train_label.xml and test_label.xml come columns `color` and `type` (the set's numbers, -1
-    unknown), from keypoint_train.txt and keypoint_test.txt, a third party's annotation, `view`, 0 to
-    7.
+    unknown), from keypoint_train.txt and keypoint_test.txt, a third party's annotation, `view`, 0
+    to 7.
     """
     folder = existing_root("veri776", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
@@ -61,9 +65,7 @@ def open_veri776(root: str | Path) -> ReIDDataset:
     return finish("veri776", found, tables, lists=lists)
 
 
-def _images(
-    folder: Path, split: str, views: Mapping[str, int], found: Findings
-) -> pd.DataFrame:
+def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings) -> pd.DataFrame:
     """The images of a split, those of its list where there is one."""
     files = {
         Path(path).name: (path, name)
@@ -134,7 +136,9 @@ def _with_attributes(
         )
     told = [attributes.get(name, NOTHING) for name in names]
     pids = frame["pid"].tolist()
-    wrong = [name for name, it, pid in zip(names, told, pids, strict=True) if it.pid not in (-1, pid)]
+    wrong = [
+        name for name, it, pid in zip(names, told, pids, strict=True) if it.pid not in (-1, pid)
+    ]
     if wrong:
         found.warnings.append(
             f"{source} gives {len(wrong)} images another vehicle than their name; the name "

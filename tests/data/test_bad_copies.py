@@ -1,4 +1,4 @@
-"""Copies of data sets that are broken: nothing half-read passes for whole, no error of another kind."""
+"""Broken copies of data sets: nothing half-read passes for whole, no error of another kind."""
 
 import json
 import os
@@ -96,7 +96,9 @@ class TestFiles:
     def test_a_file_that_goes_away(self, tmp_path):
         ds = open_dataset("market1501", build("market1501", tmp_path))
         shutil.rmtree(tmp_path / "query")
-        with pytest.raises(DatasetError, match=r"has changed since .*query.*open the data set again"):
+        with pytest.raises(
+            DatasetError, match=r"has changed since .*query.*open the data set again"
+        ):
             ds.fingerprint()
 
     def test_names_that_are_no_unicode(self, tmp_path):
@@ -135,7 +137,9 @@ class TestFiles:
     )
     def test_a_camera_too_many(self, name, file, cameras, tmp_path):
         touch(build(name, tmp_path), [file])
-        warned(name, tmp_path, f"1 images are of camera {cameras + 1} or above.* has {cameras}: 000")
+        warned(
+            name, tmp_path, f"1 images are of camera {cameras + 1} or above.* has {cameras}: 000"
+        )
 
     def test_gallery_or_query_alone(self, tmp_path):
         write_list(tmp_path / "images.csv", ["path,pid,camid,split", "1.jpg,1,1,query"])
@@ -232,7 +236,9 @@ class TestSYSU:
 
 
 class TestCUHK03:
-    @pytest.mark.parametrize("value", [["["] * 99_999, '[{"train": [["1_001_1_01.png", 1, 1e999]]}]'])
+    @pytest.mark.parametrize(
+        "value", [["["] * 99_999, '[{"train": [["1_001_1_01.png", 1, 1e999]]}]']
+    )
     def test_json_that_python_chokes_on(self, value, tmp_path):
         touch(tmp_path / "images_detected", layouts.CUHK03)
         (tmp_path / "splits_new_detected.json").write_text("".join(value))
@@ -318,7 +324,9 @@ class TestOwnImages:
 
     def test_images_that_stand_in_no_line(self, tmp_path):
         self.table(tmp_path, "a/1.jpg,1,1", "b/3.jpg,2,1")
-        warned("folder", tmp_path, "2 images stand in no list and are left out: .*a/2.jpg, .*b/4.jpg")
+        warned(
+            "folder", tmp_path, "2 images stand in no list and are left out: .*a/2.jpg, .*b/4.jpg"
+        )
 
     def test_a_number_too_long_for_a_table_is_a_name(self, tmp_path):
         touch(tmp_path, [f"{'9' * 20}/1/a.jpg", "2/1/a.jpg"])

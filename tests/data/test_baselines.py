@@ -1,6 +1,5 @@
 """Untrained features: on images whose answer is known, and on PKU-Reid where it is present."""
 
-import os
 from pathlib import Path
 
 import numpy as np

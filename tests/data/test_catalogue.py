@@ -117,7 +117,9 @@ class TestPKUReid:
             open_dataset("pku-reid", pku_root)
 
     def test_unknown_split(self, pku_root):
-        with pytest.raises(DatasetError, match="'val' for pku-reid: choose one of 'all_imgs', 'la-"):
+        with pytest.raises(
+            DatasetError, match="'val' for pku-reid: choose one of 'all_imgs', 'la-"
+        ):
             open_dataset("pku-reid", pku_root, split="val")
 
     def test_foreign_folders_are_reported(self, pku_root):

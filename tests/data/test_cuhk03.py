@@ -62,9 +62,11 @@ class TestNewProtocol:
 
     def test_without_a_split(self, tmp_path):
         write_cuhk03_mat(tmp_path / "cuhk-03.mat")
-        with pytest.raises(DatasetError, match="has no cuhk03_new_protocol_config_detected.mat or sp"):
+        with pytest.raises(
+            DatasetError, match=r"has no cuhk03_new_protocol_config_detected\.mat or sp"
+        ):
             open_dataset(NP, tmp_path)
-        with pytest.raises(DatasetError, match="has no splits_new_detected.json, which"):
+        with pytest.raises(DatasetError, match=r"has no splits_new_detected\.json, which"):
             open_dataset(NP, tmp_path, source="json")
 
     def test_the_market_copy(self, tmp_path):
@@ -79,7 +81,7 @@ class TestNewProtocol:
 
     def test_other_boxes_only(self, tmp_path):
         write_config(cuhk03_images(tmp_path), "labeled")
-        with pytest.raises(DatasetError, match="neither images_labeled .* boxes='detected'"):
+        with pytest.raises(DatasetError, match=r"neither images_labeled .* boxes='detected'"):
             open_dataset(NP, tmp_path, boxes="labeled")
 
     def test_converted_images_are_preferred_if_they_are_whole(self, tmp_path):
@@ -107,13 +109,19 @@ class TestConfig:
         ("changes", "message"),
         [
             ({"train_idx": config()["train_idx"] - 1}, "train_idx goes from 0 to .*counted from 0"),
-            ({"query_idx": np.array([[5.0], [12.0]])}, "query_idx goes from 5 to 12, expected .* 11"),
+            (
+                {"query_idx": np.array([[5.0], [12.0]])},
+                "query_idx goes from 5 to 12, expected .* 11",
+            ),
             ({"query_idx": np.zeros((0, 1))}, "query_idx holds nothing, expected whole numbers"),
             ({"gallery_idx": config()["query_idx"]}, "2 images are in query and in gallery"),
             ({"labels": config()["labels"][:5]}, "lists 11 files, 5 labels and 11 cameras"),
             ({"labels": np.ones((11, 1))}, "labels and names do not agree on who is who"),
             ({"camId": config()["camId"] - 1}, "camId of 11 images is not the view"),
-            ({"filelist": cell(*["cat.png"] * 11)}, "lists 11 names that are not CUHK03's: cat.png"),
+            (
+                {"filelist": cell(*["cat.png"] * 11)},
+                "lists 11 names that are not CUHK03's: cat.png",
+            ),
         ],
     )
     def test_variables(self, changes, message, tmp_path):
@@ -139,7 +147,9 @@ class TestConfig:
     def test_a_variable_is_missing(self, tmp_path):
         path = cuhk03_images(tmp_path) / "cuhk03_new_protocol_config_detected.mat"
         savemat(path, {key: value for key, value in config().items() if key != "camId"})
-        with pytest.raises(DatasetError, match="no variable camId; it has filelist, gallery_idx, l"):
+        with pytest.raises(
+            DatasetError, match="no variable camId; it has filelist, gallery_idx, l"
+        ):
             open_dataset(NP, tmp_path)
 
     def test_another_version(self, tmp_path):
@@ -152,7 +162,9 @@ class TestConfig:
     def test_truncated(self, size, tmp_path):
         path = cuhk03_images(tmp_path) / "cuhk03_new_protocol_config_detected.mat"
         path.write_bytes(path.read_bytes()[:size])
-        with pytest.raises(DatasetError, match="Get it again|Copy or download it again|no variable"):
+        with pytest.raises(
+            DatasetError, match=r"Get it again|Copy or download it again|no variable"
+        ):
             open_dataset(NP, tmp_path)
 
     def test_a_web_page(self, tmp_path):
@@ -247,7 +259,9 @@ class TestClassic:
 
     def test_converted_with_test_sets(self, tmp_path):
         touch(tmp_path / "images_detected", CUHK03)
-        with pytest.raises(DatasetError, match="has no cuhk-03.mat, testsets.mat, testsets.csv or"):
+        with pytest.raises(
+            DatasetError, match=r"has no cuhk-03\.mat, testsets\.mat, testsets\.csv or"
+        ):
             open_dataset(CLASSIC, tmp_path)
         (tmp_path / "testsets.csv").write_text("split,pair,person\n0,1,1\n7,1,2\n7,3,1\n")
         ds = open_dataset(CLASSIC, tmp_path, split=7)
@@ -321,7 +335,7 @@ class TestStore:
         mat = write_cuhk03_mat(tmp_path / "cuhk-03.mat")
         whole = mat.read_bytes()
         mat.write_bytes(whole[: keep if keep > 1 else int(keep * len(whole))])
-        with pytest.raises(DatasetError, match="Get it again|Copy or download it again"):
+        with pytest.raises(DatasetError, match=r"Get it again|Copy or download it again"):
             open_dataset(CLASSIC, tmp_path)
 
     def test_version_5(self, tmp_path):
@@ -362,4 +376,3 @@ class TestStore:
         write_config(tmp_path, query_idx=config()["gallery_idx"], gallery_idx=config()["query_idx"])
         third = open_dataset(NP, tmp_path).fingerprint()
         assert len({first, second, third}) == 3
-

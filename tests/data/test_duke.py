@@ -53,7 +53,9 @@ class TestOccludedDuke:
 
     def test_a_built_folder_beside_duke(self, tmp_path):
         dukemtmc(tmp_path / "DukeMTMC-reID")
-        with pytest.raises(DatasetError, match="and not Occluded-Duke: add Occluded_Duke with the lists"):
+        with pytest.raises(
+            DatasetError, match="and not Occluded-Duke: add Occluded_Duke with the lists"
+        ):
             open_dataset("occluded-duke", tmp_path)
         with pytest.raises(DatasetError, match="and not Occluded-Duke: add"):
             open_dataset("occluded-duke", tmp_path / "DukeMTMC-reID")
@@ -63,7 +65,13 @@ class TestOccludedDuke:
 
     def test_duke_itself_is_not_occluded_duke(self, tmp_path, monkeypatch):
         """The counts of the whole set, made small, are those of this folder."""
-        small = dict(zip(("train", "query", "gallery"), [Counts(3, 2, 3), Counts(2, 2, 2), Counts(3, 3, 3)]))
+        small = dict(
+            zip(
+                ("train", "query", "gallery"),
+                [Counts(3, 2, 3), Counts(2, 2, 2), Counts(3, 3, 3)],
+                strict=True,
+            )
+        )
         monkeypatch.setitem(CARDS, "dukemtmc", CARDS["dukemtmc"].__class__(
             **{**CARDS["dukemtmc"].__dict__, "published": small}
         ))  # fmt: skip
@@ -73,7 +81,9 @@ class TestOccludedDuke:
     def test_images_are_missing(self, tmp_path):
         occluded_duke(tmp_path)
         (tmp_path / "DukeMTMC-reID" / "bounding_box_train" / "0009_c2_f0000120.jpg").unlink()
-        with pytest.warns(DatasetWarning, match=r"1 of the 2 images named by train.list .*0009_c2_"):
+        with pytest.warns(
+            DatasetWarning, match=r"1 of the 2 images named by train.list .*0009_c2_"
+        ):
             ds = open_dataset("occluded-duke", tmp_path)
         assert len(ds.train) == 1
 
@@ -107,7 +117,11 @@ class TestOccludedDuke:
         write_list(tmp_path / "Occluded_Duke" / "query.list", ["0006_c3_f0046985.jpg"])
         write_list(
             tmp_path / "Occluded_Duke" / "gallery.list",
-            [name.rsplit("/", 1)[1] for name in DUKE if name.startswith(("query", "bounding_box_te"))],
+            [
+                name.rsplit("/", 1)[1]
+                for name in DUKE
+                if name.startswith(("query", "bounding_box_te"))
+            ],
         )
         second = open_dataset("occluded-duke", tmp_path).fingerprint()
         write_list(tmp_path / "Occluded_Duke" / "query.list", ["0005_c2_f0046985.jpg"])

@@ -74,7 +74,9 @@ class TestFolders:
 
     def test_some_splits_only(self, tmp_path):
         touch(tmp_path, ["train/1/a/1.jpg", "query/2/b/1.jpg"])
-        with pytest.raises(DatasetError, match="has query, train, expected train with query and ga"):
+        with pytest.raises(
+            DatasetError, match="has query, train, expected train with query and ga"
+        ):
             open_dataset("folder", tmp_path)
 
     def test_no_folders_of_cameras(self, tmp_path):
@@ -84,7 +86,9 @@ class TestFolders:
 
     def test_one_level_too_high(self, tmp_path):
         folder(tmp_path / "images")
-        with pytest.raises(DatasetError, match=rf"one level too high\? Then pass {tmp_path}/images"):
+        with pytest.raises(
+            DatasetError, match=rf"one level too high\? Then pass {tmp_path}/images"
+        ):
             open_dataset("folder", tmp_path)
 
     def test_what_is_left_out(self, tmp_path):
@@ -121,12 +125,16 @@ class TestTable:
 
     def test_the_file_itself_and_paths_beside_it(self, tmp_path):
         folder(tmp_path / "photos")
-        path = write_csv(tmp_path / "lists", "path,pid,camid\n../photos/3/a/x.jpg,anna,door\n", "t.csv")
+        path = write_csv(
+            tmp_path / "lists", "path,pid,camid\n../photos/3/a/x.jpg,anna,door\n", "t.csv"
+        )
         ds = open_dataset("folder", path, train_fraction=1)
         assert ds.train["path"].tolist() == [str(tmp_path / "photos/3/a/x.jpg")]
         assert (ds.train["person"].tolist(), ds.train["camera"].tolist()) == (["anna"], ["door"])
         assert len(ds.fingerprint()) == 64
-        assert open_dataset("folder", tmp_path / "lists", train_fraction=1).options["from"] == "t.csv"
+        assert (
+            open_dataset("folder", tmp_path / "lists", train_fraction=1).options["from"] == "t.csv"
+        )
 
     def test_several_tables(self, tmp_path):
         for name in ("a.csv", "b.csv", "attributes.csv"):
@@ -135,7 +143,9 @@ class TestTable:
             open_dataset("folder", tmp_path)
 
     def test_excel(self, tmp_path):
-        text = "\ufeff" + TABLE.replace("\n", "\r\n").replace("3/a/x.jpg", "3\\a\\x.jpg") + ",,,,,\r\n"
+        text = (
+            "\ufeff" + TABLE.replace("\n", "\r\n").replace("3/a/x.jpg", "3\\a\\x.jpg") + ",,,,,\r\n"
+        )
         assert len(open_dataset("folder", write_csv(folder(tmp_path), text)).train) == 2
 
     @pytest.mark.parametrize(

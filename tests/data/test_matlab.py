@@ -54,7 +54,9 @@ def test_big_endian(tmp_path):
     values = struct.pack(">2I2d", 9, 16, 0.25, -8.0)
     body = flags + shape + name + values
     packed = zlib.compress(struct.pack(">2I", 14, len(body)) + body)
-    content = b"MATLAB 5.0".ljust(124) + b"\x01\x00MI" + struct.pack(">2I", 15, len(packed)) + packed
+    content = (
+        b"MATLAB 5.0".ljust(124) + b"\x01\x00MI" + struct.pack(">2I", 15, len(packed)) + packed
+    )
     (tmp_path / "a.mat").write_bytes(content)
     (found,) = load_matlab5(tmp_path / "a.mat", "v")
     assert found.tolist() == [[0.25, -8.0]]
@@ -73,7 +75,7 @@ def test_half_a_file(tail, whole, tmp_path):
     content, half = whole.read_bytes(), tmp_path / "config.mat"
     for end in range(HEADER, len(content) - 24, 8):  # the last value could be zero by itself
         half.write_bytes(content[:end] + bytes(len(content) - end) * (tail == "zeros"))
-        with pytest.raises(DatasetError, match="config.mat"):
+        with pytest.raises(DatasetError, match=r"config\.mat"):
             load_matlab5(half, *config())
 
 

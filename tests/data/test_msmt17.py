@@ -16,7 +16,9 @@ def test_tables(tmp_path):
     assert ds.options == {"val": "in", "version": "V1"}
     assert ds.train["pid"].tolist() == [0, 0, 1, 1]
     assert ds.train["camid"].tolist() == [0, 0, 14, 6]
-    assert ds.train["path"].iloc[1] == f"{tmp_path}/train/0000/0000_001_01_0303morning_0015_0_ex.jpg"
+    assert (
+        ds.train["path"].iloc[1] == f"{tmp_path}/train/0000/0000_001_01_0303morning_0015_0_ex.jpg"
+    )
     assert ds.query["pid"].tolist() == [0]  # not the person 0 of training, and no distractor
     assert ds.gallery["pid"].tolist() == [0, 2]
     assert ds.describe()["people"].tolist() == [2, 1, 2]
@@ -117,7 +119,9 @@ def test_an_empty_list_and_a_binary_one(tmp_path):
 def test_missing_images_are_counted(tmp_path):
     msmt17(tmp_path)
     (tmp_path / "test" / MSMT17["gallery"][0].split()[0]).unlink()
-    with pytest.warns(DatasetWarning, match=r"1 of the 2 images named by list_gallery.txt.*_ex.jpg"):
+    with pytest.warns(
+        DatasetWarning, match=r"1 of the 2 images named by list_gallery.txt.*_ex.jpg"
+    ):
         ds = open_dataset("msmt17", tmp_path)
     assert len(ds.gallery) == 1
     (tmp_path / "test" / MSMT17["gallery"][1].split()[0]).unlink()
@@ -132,7 +136,11 @@ def test_images_in_no_list(tmp_path):
 
 
 def test_foreign_names(tmp_path):
-    strange = ["train/0000/cat.jpg", "train/0000/0000_000_00_0303morning_0015_0.jpg", "train/a/b.jpg"]
+    strange = [
+        "train/0000/cat.jpg",
+        "train/0000/0000_000_00_0303morning_0015_0.jpg",
+        "train/a/b.jpg",
+    ]
     touch(msmt17(tmp_path), strange)
     write_list(tmp_path / "list_train.txt", [*MSMT17["train"], "0000/dog.jpg 0"])
     ds = open_dataset("msmt17", tmp_path)
@@ -142,7 +150,9 @@ def test_foreign_names(tmp_path):
 def test_an_image_in_another_persons_folder(tmp_path):
     msmt17(tmp_path)
     moved = "0001/0000_001_01_0303morning_0015_0_ex.jpg"
-    shutil.move(tmp_path / "train/0000/0000_001_01_0303morning_0015_0_ex.jpg", tmp_path / "train" / moved)
+    shutil.move(
+        tmp_path / "train/0000/0000_001_01_0303morning_0015_0_ex.jpg", tmp_path / "train" / moved
+    )
     write_list(tmp_path / "list_train.txt", [f"{moved} 1", MSMT17["train"][0], MSMT17["train"][2]])
     with pytest.warns(DatasetWarning, match="lie in another person's folder"):
         ds = open_dataset("msmt17", tmp_path)

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidlab.data import cuhk03, cuhk03_store, dukemtmc, market1501, msmt17, randperson, regdb, veri776
+from reidlab.data import (
+    cuhk03,
+    cuhk03_store,
+    dukemtmc,
+    market1501,
+    msmt17,
+    randperson,
+    regdb,
+    veri776,
+)
 
 DIGITS = "0123456789"
 

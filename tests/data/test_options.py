@@ -22,7 +22,9 @@ def test_a_choice_comes_back_plain(value, same):
     "value", ["3", 3.0, True, np.bool_(True), 0, 11, None, [3], {"a": 3}, np.array([3, 4]), b"3"]
 )
 def test_what_only_looks_like_a_choice(value):
-    with pytest.raises(DatasetError, match=r"trial is .* for regdb: choose 1 to 10, a whole number"):
+    with pytest.raises(
+        DatasetError, match=r"trial is .* for regdb: choose 1 to 10, a whole number"
+    ):
         choose("regdb", "trial", value, range(1, 11))
 
 

@@ -164,7 +164,8 @@ class TestUnsafe:
         assert list(tmp_path.iterdir()) == [source]
 
     @pytest.mark.parametrize(
-        "type_", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE]
+        "type_",
+        [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE],
     )
     def test_links_and_devices_of_a_tar(self, tmp_path, type_):
         source = pack(tmp_path / "m.tar", MEMBERS)
@@ -184,7 +185,9 @@ class TestUnsafe:
         with pytest.raises(p.PrepareError, match="is a link or a device"):
             p.unpack(RECIPE, [tmp_path / "m.zip"], tmp_path / "out")
 
-    @given(st.lists(st.sampled_from(["..", ".", "", "query", "C:", "~", "a.jpg", "\\"]), min_size=1))
+    @given(
+        st.lists(st.sampled_from(["..", ".", "", "query", "C:", "~", "a.jpg", "\\"]), min_size=1)
+    )
     def test_no_name_leads_out_of_the_folder(self, tmp_path_factory, parts):
         root = tmp_path_factory.mktemp("name")
         members = MEMBERS | {"/".join(parts) or "x": jpg()}
@@ -204,7 +207,9 @@ class TestDamage:
         source = pack(tmp_path / kind, MEMBERS)
         content = source.read_bytes()
         source.write_bytes(content[: int(len(content.rstrip(bytes(1))) * part)])
-        with pytest.raises(p.PrepareError, match=r"not a whole (zip|tar) arch|damaged or cut short"):
+        with pytest.raises(
+            p.PrepareError, match=r"not a whole (zip|tar) arch|damaged or cut short"
+        ):
             p.unpack(RECIPE, [source], tmp_path / "out")
         assert list(tmp_path.iterdir()) == [source]
 
@@ -243,7 +248,7 @@ class TestDamage:
         content = bytearray(source.read_bytes())
         content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of the first entry
         source.write_bytes(bytes(content))
-        with pytest.raises(p.PrepareError, match="is encrypted.*pass the folder"):
+        with pytest.raises(p.PrepareError, match=r"is encrypted.*pass the folder"):
             p.unpack(RECIPE, [source], tmp_path / "out")
 
     def test_another_packer(self, tmp_path):
@@ -300,7 +305,7 @@ class TestAnotherSet:
             forms=(("a/*.jpg", "b/*.jpg", "c/*.jpg"), ("*.jpg",), ("a/*/*.jpg",)),
         )
         source = pack(tmp_path / "m.zip", {"a/x.jpg": b"x", "b/x.jpg": b"x"})
-        with pytest.raises(p.PrepareError, match="^no images in c: "):
+        with pytest.raises(p.PrepareError, match=r"^no images in c: "):
             p.unpack(recipe, [source], tmp_path / "out")
 
 
@@ -355,7 +360,7 @@ class TestFolder:
             p.prepare(RECIPE, [folder, tmp_path], tmp_path / "out")
 
     def test_none(self, tmp_path):
-        with pytest.raises(p.PrepareError, match="there is no file or folder .*m.zip"):
+        with pytest.raises(p.PrepareError, match=r"there is no file or folder .*m\.zip"):
             p.prepare(RECIPE, [tmp_path / "m.zip"], tmp_path / "out")
 
 

@@ -61,5 +61,5 @@ def test_cameras_that_no_scene_has(tmp_path):
     assert len(ds.train) == len(RANDPERSON)
     for name in RANDPERSON:
         (tmp_path / "randperson_subset" / name).unlink()
-    with pytest.raises(DatasetError, match="no image .* has a scene and a camera of RandPerson"):
+    with pytest.raises(DatasetError, match=r"no image .* has a scene and a camera of RandPerson"):
         open_dataset("randperson", tmp_path)

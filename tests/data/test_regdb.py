@@ -83,14 +83,16 @@ def test_lists_of_different_trials(tmp_path):
     regdb(tmp_path)
     lines = [f"{regdb_name('Thermal', 7, 9)} 1", f"{regdb_name('Thermal', 412, 90)} 0"]
     write_list(tmp_path / "idx" / "test_thermal_1.txt", lines)
-    with pytest.raises(DatasetError, match="do not agree on who is who.*same trial"):
+    with pytest.raises(DatasetError, match=r"do not agree on who is who.*same trial"):
         open_dataset("regdb", tmp_path)
 
 
 def test_the_lists_of_both_modalities_are_swapped(tmp_path):
     regdb(tmp_path)
     shutil.copy(tmp_path / "idx" / "test_thermal_1.txt", tmp_path / "idx" / "test_visible_1.txt")
-    with pytest.raises(DatasetError, match=r"no line of .*test_visible_1.txt names an image of Vis"):
+    with pytest.raises(
+        DatasetError, match=r"no line of .*test_visible_1.txt names an image of Vis"
+    ):
         open_dataset("regdb", tmp_path)
 
 
@@ -112,10 +114,16 @@ def test_windows_lists(tmp_path):
 def test_missing_unlisted_and_foreign_images(tmp_path):
     regdb(tmp_path)
     (tmp_path / regdb_name("Thermal", 7, 9)).unlink()
-    strange = ["Visible/7/male_back_t_00009_7.bmp", "Visible/7/male_back_v_00009_8.bmp", "Visible/x.bmp"]
+    strange = [
+        "Visible/7/male_back_t_00009_7.bmp",
+        "Visible/7/male_back_v_00009_8.bmp",
+        "Visible/x.bmp",
+    ]
     touch(tmp_path, [*strange, regdb_name("Visible", 7, 77)])
     ds = open_dataset("regdb", tmp_path)
     assert set(ds.foreign) == set(strange)
-    assert any("1 of the 4 images named by test_thermal_1.txt are missing" in t for t in ds.warnings)
+    assert any(
+        "1 of the 4 images named by test_thermal_1.txt are missing" in t for t in ds.warnings
+    )
     assert any("1 images stand in no list" in text for text in ds.warnings)
     assert len(ds.gallery) == 3

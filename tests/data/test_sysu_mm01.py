@@ -136,7 +136,9 @@ class TestOfficialDraw:
         savemat(copy / "exp" / "rand_perm_cam.mat", permutations(3))
         for trial in range(3):
             ds = open_dataset("sysu-mm01", copy, draw="official", trial=trial)
-            assert {path.rsplit("/", 1)[1] for path in ds.gallery["path"]} == {f"000{trial + 1}.jpg"}
+            assert {path.rsplit("/", 1)[1] for path in ds.gallery["path"]} == {
+                f"000{trial + 1}.jpg"
+            }
             assert len(ds.gallery) == 8
         assert ds.options["draw"] == "official"
         assert ds.lists[-1].name == "rand_perm_cam.mat"
@@ -157,13 +159,15 @@ class TestOfficialDraw:
 
     def test_other_numbers_of_images(self, copy):
         savemat(copy / "exp" / "rand_perm_cam.mat", permutations(4))
-        with pytest.raises(DatasetError, match="orders 4 images of person 6 in camera 1.*holds 3"):
+        with pytest.raises(DatasetError, match=r"orders 4 images of person 6 in camera 1.*holds 3"):
             open_dataset("sysu-mm01", copy, draw="official")
 
     def test_a_cell_is_missing(self, copy):
         whole = permutations(3)["rand_perm_cam"]
         savemat(copy / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": whole[:3]})
-        with pytest.raises(DatasetError, match="no permutation of trial 0 for person 6 in camera 4"):
+        with pytest.raises(
+            DatasetError, match="no permutation of trial 0 for person 6 in camera 4"
+        ):
             open_dataset("sysu-mm01", copy, draw="official")
 
     def test_another_variable(self, copy):
@@ -200,7 +204,9 @@ class TestWrong:
 
     def test_people_without_images(self, copy):
         write_list(copy / "exp" / "val_id.txt", ["3,333"])
-        with pytest.warns(DatasetWarning, match="1 of the 4 people of the train list have no .*333"):
+        with pytest.warns(
+            DatasetWarning, match="1 of the 4 people of the train list have no .*333"
+        ):
             open_dataset("sysu-mm01", copy)
         write_list(copy / "exp" / "test_id.txt", ["444"])
         with pytest.raises(DatasetError, match="none of the 1 people of the test list"):

@@ -59,7 +59,9 @@ def test_labels_that_do_not_fit(tmp_path):
     assert any("1 images another vehicle than their name" in text for text in ds.warnings)
 
 
-@pytest.mark.parametrize("content", [b"<Items><Item", b"", b"\x00\x01", b"<T><Item color='1'/></T>"])
+@pytest.mark.parametrize(
+    "content", [b"<Items><Item", b"", b"\x00\x01", b"<T><Item color='1'/></T>"]
+)
 def test_labels_that_do_not_parse(content, tmp_path):
     (veri776(tmp_path) / "test_label.xml").write_bytes(content)
     with pytest.raises(DatasetError, match=r"cannot read the labels .*test_label.xml"):
