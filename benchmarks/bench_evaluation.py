@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from reidlab.evaluation import evaluate, pairwise_distances, rank, rerank
 from reidlab.evaluation.search import build_index, recall
+from reidlab.training.files import atomic
 from reidlab.training.record import git_commit
 
 IDS = Path(__file__).with_name("market1501_ids.npz")
@@ -240,9 +241,8 @@ def main() -> None:
             "searched": SEARCHED,
             "rows": rows,
         }
-        beside = given.out.with_name(given.out.name + ".part")
-        beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        beside.replace(given.out)
+        with atomic(given.out) as beside:
+            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

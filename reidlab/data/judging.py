@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab.data.dataset import ReIDDataset
-from reidlab.data.sysu_mm01 import TRIALS, draw_gallery
+from reidlab.data.sysu_mm01 import galleries
 from reidlab.evaluation import RankResult, evaluate
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
@@ -33,13 +33,10 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
     query = embedded("q_emb", ds.query, len(q_emb))
     gallery = embedded("g_emb", ds.gallery, len(g_emb))
     protocol = options.pop("protocol", ds.protocol)
-    trials, own = options.get("trials"), options.get("shots") is None
-    number = isinstance(trials, int | np.integer | None)
-    if protocol == "sysu" and ds.name == "sysu-mm01" and own and number:
-        drawn = range(len(TRIALS) if trials is None else trials)
-        one = [np.arange(len(gallery))]  # the reader has drawn it
-        pool = ds.options["trial"] is None
-        options["trials"] = [draw_gallery(ds, trial) for trial in drawn] if pool else one
+    trials, shots = options.get("trials"), options.get("shots")
+    as_opened = shots is None and isinstance(trials, int | np.integer | None)
+    if protocol == "sysu" and ds.name == "sysu-mm01" and as_opened:
+        options["trials"] = galleries(ds, trials)
     return evaluate(
         q_emb, g_emb, query["pid"], gallery["pid"], query["camid"], gallery["camid"],
         protocol=protocol, **options,

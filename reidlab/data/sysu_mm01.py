@@ -118,6 +118,14 @@ def draw_gallery(ds: ReIDDataset, trial: int) -> IntArray:
     return _drawn(ds.root, ds.gallery, trial, ds.options["shots"], ds.options["draw"])
 
 
+def galleries(ds: ReIDDataset, trials: int | None = None) -> list[IntArray]:
+    """Rows of `ds.gallery` of each trial: the first `trials` draws from a pool (ten by default), or
+    all rows of a gallery that the reader has drawn."""
+    if ds.options["trial"] is not None:
+        return [np.arange(len(ds.gallery))]
+    return [draw_gallery(ds, trial) for trial in range(len(TRIALS) if trials is None else trials)]
+
+
 def _root(root: str | Path) -> Path:
     """The root, with the ids and at least one camera of each kind."""
     folder = existing_folder("sysu-mm01", root)

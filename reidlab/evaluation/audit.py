@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from reidlab.evaluation.checks import Labels, Matrix
+from reidlab.evaluation.checks import Labels, Matrix, Metric
 from reidlab.evaluation.protocols import PROTOCOLS, APVariant
-from reidlab.evaluation.retrieval import Metric, evaluate
+from reidlab.evaluation.retrieval import evaluate
 from reidlab.evaluation.statistics import bootstrap
 
 RANKS = (1, 5, 10)

@@ -6,7 +6,8 @@ Each error names the argument, what it holds, what was expected and what to do.
 from __future__ import annotations
 
 import operator
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ MOST = np.iinfo(np.int64).max
 
 Labels: TypeAlias = ArrayLike | Tensor
 Matrix: TypeAlias = ArrayLike | Tensor
+Metric = Literal["cosine", "euclidean"]
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
 
 def integer_labels(name: str, values: Labels, length: int) -> NDArray[np.int64]:
@@ -182,6 +185,13 @@ def whole_number(name: str, value: Any, least: int | None = None, advice: str = 
     if least is not None and number < least:
         raise ValueError(f"{name} is {number}, expected at least {least}{advice}")
     return number
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise a ValueError that lists the choices if a name is none of them."""
+    names = list(choices)
+    if value not in names:
+        raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(names)}")
 
 
 def as_array(name: str, values: ArrayLike) -> NDArray[Any]:

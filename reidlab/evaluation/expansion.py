@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Matrix, embeddings, whole_number
+from reidlab.evaluation.checks import Matrix, Metric, embeddings, whole_number
 from reidlab.evaluation.protocols import IntArray
-from reidlab.evaluation.retrieval import BLOCK_ELEMENTS, Metric, pairwise_distances
+from reidlab.evaluation.retrieval import BLOCK_ELEMENTS, pairwise_distances
 
 
 def expand_queries(

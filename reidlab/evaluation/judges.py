@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Labels, cameras, integer_labels, whole_number
+from reidlab.evaluation.checks import Labels, cameras, integer_labels, one_of, whole_number
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
 from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
 from reidlab.evaluation.positions import Block, count_before, no_nan, on_threads
@@ -122,14 +122,12 @@ def make_judge(
     shots: int | None,
 ) -> Judge:
     """The judge that a protocol asks for; arguments as in `rank`."""
-    if over not in (None, "counted", "all"):
-        raise ValueError(f"unknown over {over!r}: choose one of counted, all")
     if over is not None:
+        one_of("over", over, ("counted", "all"))
         who = replace(who, protocol=replace(who.protocol, over=over))
     protocol = who.protocol
     variant: APVariant = protocol.ap if ap is None else ap
-    if variant not in AVERAGE_PRECISIONS:
-        raise ValueError(f"unknown ap {ap!r}: choose one of {', '.join(AVERAGE_PRECISIONS)}")
+    one_of("ap", variant, AVERAGE_PRECISIONS)
     max_rank = whole_number("max_rank", max_rank, 1)
     if shots is not None and protocol.draws != "gallery":
         raise ValueError(

@@ -37,16 +37,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import Matrix, embedding_pair, whole_number
+from reidlab.evaluation.checks import (
+    METRICS,
+    Matrix,
+    Metric,
+    embedding_pair,
+    one_of,
+    whole_number,
+)
 
-Metric = Literal["euclidean", "cosine"]
 Sparse: TypeAlias = Any  # scipy.sparse.csr_array; scipy is optional and untyped
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -145,8 +151,7 @@ def _check_settings(k1: int, k2: int, lambda_value: float, block: int | None) ->
 
 def _points(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, int]:
     """All images, queries first, (N, D) on the device of the queries; how many are queries."""
-    if metric not in ("euclidean", "cosine"):
-        raise ValueError(f"unknown metric {metric!r}: choose one of cosine, euclidean")
+    one_of("metric", metric, METRICS)
     queries, gallery = embedding_pair(q_emb, g_emb)
     points = torch.cat([queries, gallery])
     if points.dtype in (torch.float16, torch.bfloat16):

@@ -10,7 +10,6 @@ move it. MSMT17 (11,659 x 82,161) would be 3.8 GB as one matrix; a block is 64 M
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,10 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab.evaluation.checks import (
+    METRICS,
     Labels,
     Matrix,
+    Metric,
     embedding_pair,
     few_queries,
+    one_of,
     whole_number,
 )
 from reidlab.evaluation.judges import Labelled, Trials, make_judge
@@ -29,7 +31,6 @@ from reidlab.evaluation.protocols import APVariant, IntArray, Over, get_protocol
 from reidlab.evaluation.ranking import BLOCK_ELEMENTS
 from reidlab.evaluation.results import RankResult
 
-Metric = Literal["cosine", "euclidean"]
 GALLERY_CHUNK = 4096  # gallery rows compared at once
 PREPARED_BYTES = 2**30  # a gallery that fits is turned to double precision once, not for each block
 
@@ -194,8 +195,7 @@ def labelled_queries(
 
 def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tensor]:
     """Both embeddings as tensors on the queries' device."""
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(METRICS)}")
+    one_of("metric", metric, METRICS)
     return embedding_pair(q_emb, g_emb)
 
 
@@ -221,7 +221,7 @@ class Compared:
         chunks = self._chunks or map(self._prepared, self.gallery.split(GALLERY_CHUNK))
         start = 0
         for chunk in chunks:
-            result[:, start : start + len(chunk)] = METRICS[self.metric](rows, chunk)
+            result[:, start : start + len(chunk)] = OF_ALL[self.metric](rows, chunk)
             start += len(chunk)
         return result
 
@@ -258,4 +258,4 @@ def _euclidean(queries: Tensor, gallery: Tensor) -> Tensor:
     return squared.sqrt().float()
 
 
-METRICS = {"cosine": _cosine, "euclidean": _euclidean}
+OF_ALL = {"cosine": _cosine, "euclidean": _euclidean}

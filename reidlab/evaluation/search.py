@@ -33,15 +33,18 @@ from torch import Tensor
 
 from reidlab.evaluation import index_file
 from reidlab.evaluation.checks import (
+    METRICS,
     Labels,
     Matrix,
+    Metric,
     as_array,
     embeddings,
     few_queries,
+    one_of,
     whole_number,
 )
 from reidlab.evaluation.protocols import IntArray
-from reidlab.evaluation.retrieval import Metric, RankedList, labelled_queries
+from reidlab.evaluation.retrieval import RankedList, labelled_queries
 
 Kind = Literal["exact", "ivf-pq", "hnsw"]
 Distances: TypeAlias = NDArray[np.float32]
@@ -392,10 +395,8 @@ def build_index(
         ([[0, 1]], [[0.0, 0.4000000059604645]])
     """
     faiss = _faiss()
-    if kind not in OPTIONS:
-        raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(OPTIONS)}")
-    if metric not in FROM_SCORES:
-        raise ValueError(f"unknown metric {metric!r}: choose one of {', '.join(FROM_SCORES)}")
+    one_of("kind", kind, OPTIONS)
+    one_of("metric", metric, METRICS)
     for name in options:
         if name not in OPTIONS[kind]:
             raise ValueError(

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from reidlab.data import ReIDDataset, judge, mask_path, mean_color_features, pixel_features
-from reidlab.evaluation.retrieval import Metric
+from reidlab.evaluation.checks import Metric
 from reidlab.training.record import RunRecord, describe_data, now, peak_memory_mb
 
 Features = Callable[[pd.DataFrame], Any]
