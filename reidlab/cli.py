@@ -210,12 +210,26 @@ def judge_file(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render images.")] = 2,
+    arm: Annotated[
+        str | None, typer.Option(help='An arm of the ablation, such as "whole".')
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for the images, if several runs share them.")
+    ] = None,
     small: Annotated[bool, typer.Option(help="A run of seconds, to try the road.")] = False,
 ) -> None:
-    """Train the shipped ViT-Tiny weights again, on a large synthetic world."""
-    from reidlab.training.pretrain import PretrainConfig, small_config
-    from reidlab.training.pretrain import pretrain as run
+    """Train the shipped ViT-Tiny weights again, on a large synthetic world.
 
-    config = dataclasses.replace(small_config() if small else PretrainConfig(), seed=seed)
-    typer.echo(f"{run(out, config, workers=workers)}")
+    A run that was interrupted goes on when the same command is given again.
+    """
+    from reidlab.training import pretrain as pretraining
+
+    try:
+        if arm is not None:
+            config = pretraining.ablation_arm(arm, seed)
+        else:
+            whole = pretraining.small_config() if small else pretraining.PretrainConfig()
+            config = dataclasses.replace(whole, seed=seed)
+        typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
+    except ValueError as error:
+        _fail(error)
