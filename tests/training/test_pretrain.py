@@ -29,6 +29,7 @@ from reidlab.training.pretrain.heads import (
     Questions,
     attribute_loss,
     attributes,
+    contrast,
     garment_colours,
     part_shares,
     patch_loss,
@@ -420,6 +421,45 @@ def test_patch_loss_is_the_loop():
     assert float(patch_loss(answers, parts, colours, dark)) == pytest.approx(sum(where) / 4)
 
 
+def test_contrast_is_the_loop():
+    features = torch.randn(7, 5, generator=torch.Generator().manual_seed(2))
+    people = [0, 0, 0, 1, 1, 2, 2]
+    terms = []
+    for i in range(7):
+        cosine = [float(F.cosine_similarity(features[i], features[j], dim=0)) for j in range(7)]
+        total = sum(np.exp(cosine[j] / 0.1) for j in range(7) if j != i)
+        same = [j for j in range(7) if j != i and people[j] == people[i]]
+        terms.append(-sum(np.log(np.exp(cosine[j] / 0.1) / total) for j in same) / len(same))
+    found = contrast(features, torch.tensor(people))
+    assert float(found) == pytest.approx(np.mean(terms), rel=1e-4)
+    alone = contrast(features, torch.tensor([0, 0, 0, 1, 1, 2, 3]))  # nobody for the last two
+    assert torch.isfinite(alone)
+    point = contrast(torch.ones(6, 5), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert float(point) == pytest.approx(np.log(5)), "one point is the worst of guesses, no rest"
+
+
+def test_a_start_is_spread_out(finished, tmp_path):
+    backbone = TokenBackbone(CONFIG.backbone, CONFIG.image_size)
+    pictures = Pictures(CONFIG, finished.parent)
+    backbone.norm.weight.data.fill_(0.01)  # all images around one direction
+    backbone.norm.bias.data.fill_(1.0)
+    loop.spread(backbone, pictures)
+    x = torch.from_numpy(pictures.images.transpose(0, 3, 1, 2) / 127.5 - 1.0).float()
+    with torch.no_grad():
+        cls = backbone.eval()(x).cls
+    assert torch.allclose(cls.mean(dim=0), torch.zeros(192), atol=1e-3)
+    assert torch.allclose(cls.std(dim=0), torch.ones(192), atol=1e-2)
+
+
+def test_a_run_may_go_on_from_weights(finished, tmp_path):
+    start = replace(CONFIG, start=str(finished), steps=1, lr=1e-9, warmup_steps=0)
+    again = pretrain(tmp_path, start, pictures=finished.parent)
+    one, other = load_file(finished), load_file(again)
+    assert torch.allclose(one["blocks.3.mlp.fc1.weight"], other["blocks.3.mlp.fc1.weight"])
+    assert not torch.allclose(one["norm.weight"], other["norm.weight"])
+    assert RunRecord.load(tmp_path / "record.json").experiment["start"] == finished.name
+
+
 def test_self_supervised_loss_is_the_loop():
     vectors = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
     terms = []
@@ -435,7 +475,7 @@ def test_every_arm_gives_every_loss_it_asks_for(arm, finished):
     whole = ablation_arm(arm)
     config = replace(
         CONFIG, images_per_batch=4,
-        **{name: getattr(whole, name) for name in ("who", "worn", "here", "itself")},
+        **{name: getattr(whole, name) for name in ("named", "apart", "worn", "here", "itself")},
     )  # fmt: skip
     pictures = Pictures(config, finished.parent)
     backbone = TokenBackbone(config.backbone, config.image_size, depth=1)
@@ -443,7 +483,7 @@ def test_every_arm_gives_every_loss_it_asks_for(arm, finished):
     judge = loop._Judge(config, torch.device("cpu"))
     batch = pictures.batch(0)
     losses = judge(model(2 * batch.images - 1, (4, 2)), batch, (4, 2))
-    asked = {name for name in ("who", "worn", "here", "itself") if getattr(config, name)}
+    asked = {name for name in ("named", "apart", "worn", "here", "itself") if getattr(config, name)}
     assert set(losses) == asked
     assert all(torch.isfinite(value) for value in losses.values())
 

@@ -17,6 +17,7 @@ class PretrainConfig:
         image_size: Height and width of the rendered images and of the last part of the training.
         small_size: The same of the first part.
         seed: Of the world and of the training.
+        start: Weights to go on from, as in `load_weights`; None: random ones.
         identities: People of the world.
         images_per_identity: Images rendered of each, in as many cameras.
         cameras: Visible cameras; each has a place, a light and a lens of its own.
@@ -32,7 +33,10 @@ class PretrainConfig:
         clip_grad: Largest norm of the gradient.
         drop_path: Stochastic depth of the last block.
         label_smoothing: Of the identity loss.
-        who: Weight of identity and triplet loss.
+        named: Weight of the identity loss.
+        apart: Weight of the loss that draws images of one person together and others apart.
+        apart_by: That loss: "contrast" (supervised contrastive) or "triplet" (batch-hard, soft
+            margin).
         worn: Weight of the questions about clothes.
         here: Weight of the questions to each patch.
         itself: Weight of the self-supervised loss: which two of the batch are one image, changed
@@ -46,6 +50,7 @@ class PretrainConfig:
     image_size: tuple[int, int] = (192, 96)
     small_size: tuple[int, int] = (128, 64)
     seed: int = 0
+    start: str | None = None
     identities: int = 4000
     images_per_identity: int = 12
     cameras: int = 2000
@@ -61,7 +66,9 @@ class PretrainConfig:
     clip_grad: float = 1.0
     drop_path: float = 0.05
     label_smoothing: float = 0.1
-    who: float = 1.0
+    named: float = 1.0
+    apart: float = 1.0
+    apart_by: str = "contrast"
     worn: float = 1.0
     here: float = 1.0
     itself: float = 0.0
@@ -86,16 +93,22 @@ ABLATION: dict[str, dict[str, Any]] = {
     "half the changes of colour": {"colour": 0.7},
     "no lookalikes": {"lookalikes": 0.0},
     "patches not asked": {"here": 0.0},
-    "clothes not asked": {"worn": 0.0},
-    "identity alone": {"worn": 0.0, "here": 0.0},
-    "clothes and patches alone": {"who": 0.0},
-    "self-supervised alone": {"who": 0.0, "worn": 0.0, "here": 0.0, "itself": 1.0},
+    "triplet, not contrast": {"apart_by": "triplet"},
+    "identity and triplet alone": {"apart_by": "triplet", "worn": 0.0, "here": 0.0},
+    "self-supervised alone": {"named": 0.0, "apart": 0.0, "worn": 0.0, "here": 0.0, "itself": 1.0},
     "self-supervised too": {"itself": 1.0},
 }
 
 
-def ablation_arm(name: str, seed: int = 0) -> PretrainConfig:
-    """An arm of the ablation: a tenth of the images, all of them small, one thing changed.
+def ablation_arm(name: str, seed: int = 0, start: str | None = None) -> PretrainConfig:
+    """An arm of the ablation: 25,600 small images on top of some weights, one thing changed.
+
+    From random weights so few images teach nothing that could be compared.
+
+    Args:
+        name: Key of `ABLATION`.
+        seed: Of the world and of the training.
+        start: Weights that all arms start from.
 
     Raises:
         ValueError: If there is no such arm.
@@ -103,8 +116,9 @@ def ablation_arm(name: str, seed: int = 0) -> PretrainConfig:
     if name not in ABLATION:
         raise ValueError(f"there is no arm {name!r}; there are: {', '.join(ABLATION)}.")
     short = PretrainConfig(
-        image_size=(128, 64), seed=seed, small_steps=0, steps=1000, warmup_steps=100
-    )
+        image_size=(128, 64), seed=seed, start=start, small_steps=0, steps=400, lr=5e-4,
+        warmup_steps=50,
+    )  # fmt: skip
     return replace(short, **ABLATION[name])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from reidlab.losses import IdentityLoss, TripletLoss
-from reidlab.models.pretrained import grid_metadata
+from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 from reidlab.training.files import atomic
 from reidlab.training.pretrain.augment import augment
@@ -25,6 +26,7 @@ from reidlab.training.pretrain.heads import (
     Questions,
     attribute_loss,
     attributes,
+    contrast,
     garment_colours,
     part_shares,
     patch_loss,
@@ -72,6 +74,9 @@ def pretrain(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     seed_everything(config.seed)
     backbone = TokenBackbone(config.backbone, config.image_size, drop_path=config.drop_path)
+    if config.start is not None:
+        load_weights(backbone, config.start)
+        spread(backbone, drawn)
     choices = sum(question.choices for question in attributes(config))
     model = Questions(backbone, config.identities, backbone.grid[0], choices).to(device)
     optimizer = _optimizer(config, model)
@@ -92,6 +97,30 @@ def pretrain(
     return out / "backbone.safetensors"
 
 
+def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> None:
+    """Give the class token mean 0 and deviation 1 in each dimension, by the final norm's scale.
+
+    Weights that were trained with a triplet loss without a margin tend to gather all images around
+    one direction; a contrast by cosine would first have to undo that.
+
+    Args:
+        backbone: Changed in place: weight and bias of its final norm.
+        pictures: The world whose first images are looked at.
+        images: How many.
+    """
+    step = max(1, len(pictures.images) // images)
+    x = torch.from_numpy(pictures.images[::step].transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1.0
+    device, trained = backbone.cls_token.device, backbone.training
+    backbone.eval()
+    with torch.inference_mode():
+        tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
+    with torch.no_grad():
+        mean, deviation = tokens.mean(dim=0).clone(), tokens.std(dim=0).clamp(min=1e-6).clone()
+        backbone.norm.weight.div_(deviation)
+        backbone.norm.bias.sub_(mean).div_(deviation)
+    backbone.train(trained)
+
+
 def _optimizer(config: PretrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -106,6 +135,14 @@ def _save_backbone(path: Path, backbone: TokenBackbone) -> None:
     weights = {k: v.half().contiguous().cpu() for k, v in backbone.state_dict().items()}
     with atomic(path) as beside:
         save_file(weights, beside, metadata=meta)
+
+
+def _describe_start(config: PretrainConfig) -> dict[str, str]:
+    """Name and SHA-256 of the weights it went on from; never their folder."""
+    path = Path(config.start or "")
+    if not path.is_file():
+        return {}
+    return {"start": path.name, "start_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 @dataclass
@@ -123,7 +160,12 @@ def _record(config: PretrainConfig, progress: _Progress, device: torch.device) -
     images = config.identities * config.images_per_identity
     seen = progress.step * config.identities_per_batch * config.images_per_batch
     return RunRecord(
-        experiment={"paper": "pretraining", "variant": "vit_tiny_synth", **asdict(config)},
+        experiment={
+            "paper": "pretraining",
+            "variant": "vit_tiny_synth",
+            **asdict(config),
+            **_describe_start(config),
+        },
         seed=config.seed,
         data={
             "name": f"synthetic, style {world.style}",
@@ -201,14 +243,18 @@ class _Judge:
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
         self.config = config
         self.identity = IdentityLoss(config.label_smoothing)
-        self.triplet = TripletLoss(margin=None)
+        self.apart = TripletLoss(margin=None) if config.apart_by == "triplet" else contrast
         self.worn = attributes(config)
         self.colours = garment_colours(config).to(device)
 
     def __call__(self, answers: Answers, batch: Batch, grid: tuple[int, int]) -> dict[str, Tensor]:
         config, losses = self.config, {}
-        if config.who:
-            losses["who"] = config.who * self._who(answers, batch.people)
+        if config.named:
+            named = torch.stack([self.identity(z.float(), batch.people) for z in answers.logits])
+            losses["named"] = config.named * (named[0] + named[1] + named[2:].mean())
+        if config.apart:
+            apart = torch.stack([self.apart(f.float(), batch.people) for f in answers.features])
+            losses["apart"] = config.apart * apart.sum()
         if config.worn:
             worn = attribute_loss(self.worn, answers.worn, batch.people, batch.visible)
             losses["worn"] = config.worn * worn
@@ -218,11 +264,6 @@ class _Judge:
         if config.itself:
             losses["itself"] = config.itself * self_supervised_loss(answers.itself)
         return losses
-
-    def _who(self, answers: Answers, people: Tensor) -> Tensor:
-        named = torch.stack([self.identity(z.float(), people) for z in answers.logits])
-        apart = torch.stack([self.triplet(f.float(), people) for f in answers.features]).sum()
-        return named[0] + named[1] + named[2:].mean() + apart
 
 
 def _save(
