@@ -156,23 +156,34 @@ def zero_shot(
     root: Root,
     weights: Annotated[str, typer.Option(help='"synth", "timm" or a file.')] = "synth",
     save: Annotated[Path | None, typer.Option(help="Write the run record here.")] = None,
+    image_size: Annotated[
+        tuple[int, int], typer.Option(help="Height and width the images are resized to.")
+    ] = (192, 96),
+    training_people: Annotated[
+        bool, typer.Option(help="Judge on the training people: for choices between weights.")
+    ] = False,
 ) -> None:
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
     from reidlab.data import DatasetError, open_dataset
     from reidlab.models import TokenBackbone, WeightsError, load_weights
-    from reidlab.training.zero_shot import zero_shot_record
+    from reidlab.training.zero_shot import of_training_people, zero_shot_record
 
     recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights)
-    backbone = TokenBackbone(recipe.backbone, recipe.image_size)
     try:
+        backbone = TokenBackbone(recipe.backbone, image_size)
         load_weights(backbone, weights)
-        found = zero_shot_record(backbone, open_dataset(name, root), recipe)
-    except (DatasetError, WeightsError) as error:
+        ds = open_dataset(name, root)
+        ds = of_training_people(ds) if training_people else ds
+        found = zero_shot_record(backbone, ds, recipe)
+    except (DatasetError, WeightsError, ValueError) as error:
         _fail(error)
     for view in ("class", "pooled", "rows"):
+        ends = [f"{100 * found.metrics[k]:.1f}" for k in (f"{view}_mAP_low", f"{view}_mAP_high")
+                if k in found.metrics]  # fmt: skip
         rank1, mean = (100 * found.metrics[f"{view}_{key}"] for key in ("rank1", "mAP"))
-        typer.echo(f"{view:6}  Rank-1 {rank1:5.1f} %  mAP {mean:5.1f} %")
+        told = f" ({' to '.join(ends)})" if ends else ""
+        typer.echo(f"{view:6}  Rank-1 {rank1:5.1f} %  mAP {mean:5.1f} %{told}")
     if save is not None:
         found.save(save)
 

@@ -171,7 +171,19 @@ def test_zero_shot_judges_three_views_and_saves_the_record(market, tmp_path):
     assert [line.split()[0] for line in result.output.splitlines()] == ["class", "pooled", "rows"]
     saved = json.loads((tmp_path / "zero.json").read_text())
     assert saved["experiment"]["weights"] == "w.safetensors"
-    assert saved["metrics"]["rank1"] == saved["metrics"]["class_rank1"]
+    metrics = saved["metrics"]
+    assert metrics["rank1"] == metrics["class_rank1"]
+    assert "rows_mAP_low" not in metrics, "one person in the test has no interval"
+    small = run("zero-shot", "market1501", market, *given, "--image-size", 64, 32)
+    assert small.exit_code == 0, small.output
+    again = json.loads((tmp_path / "zero.json").read_text())
+    assert again["experiment"]["image_size"] == [64, 32]
+    train = run("zero-shot", "market1501", market, *given, "--training-people")
+    assert train.exit_code == 0, train.output
+    found = json.loads((tmp_path / "zero.json").read_text())
+    assert "training people" in found["data"]["name"]
+    metrics = found["metrics"]
+    assert metrics["rows_mAP_low"] <= metrics["rows_mAP"] <= metrics["rows_mAP_high"]
 
 
 def test_zero_shot_with_weights_that_are_not_there(market, tmp_path):

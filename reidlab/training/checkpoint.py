@@ -113,7 +113,7 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
 def save_weights(path: Path, model: nn.Module) -> None:
     """Write the weights of a model as safetensors, with the grid its positions belong to."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    backbone = getattr(model, "backbone", None)
+    backbone = model if isinstance(model, TokenBackbone) else getattr(model, "backbone", None)
     metadata = grid_metadata(backbone) if isinstance(backbone, TokenBackbone) else {}
     with atomic(path) as beside:
         save_file(state, beside, metadata=metadata)

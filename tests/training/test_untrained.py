@@ -1,6 +1,7 @@
 """Features nobody trained, and backbones nobody fine-tuned, on a small world."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
 from reidlab.training.record import RunRecord
 from reidlab.training.untrained import untrained_records
-from reidlab.training.zero_shot import zero_shot
+from reidlab.training.zero_shot import of_training_people, zero_shot
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,16 @@ def test_zero_shot_views_equal_an_image_by_image_loop(ds):
     for name, result in found.items():
         expected = evaluate(queries[name], answers[name], *who)
         np.testing.assert_allclose(result.ap, expected.ap, atol=1e-9)
+
+
+def test_training_people_take_the_place_of_the_test(ds):
+    swapped = of_training_people(ds)
+    assert swapped.protocol == "standard"
+    assert swapped.name == "market1501, training people"
+    assert swapped.query is swapped.gallery is ds.train
+    dark = ds.train["path"].index % 3 == 0
+    mixed = replace(ds, train=ds.train.assign(modality=np.where(dark, "infrared", "visible")))
+    swapped = of_training_people(mixed)
+    assert len(swapped.query) == dark.sum()
+    assert set(swapped.query["modality"]) == {"infrared"}
+    assert set(swapped.gallery["modality"]) == {"visible"}

@@ -110,14 +110,15 @@ def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> No
     """
     step = max(1, len(pictures.images) // images)
     x = torch.from_numpy(pictures.images[::step].transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1.0
-    device, trained = backbone.cls_token.device, backbone.training
+    device, trained, norm = backbone.cls_token.device, backbone.training, backbone.norm
+    assert isinstance(norm, nn.LayerNorm)
     backbone.eval()
     with torch.inference_mode():
         tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
     with torch.no_grad():
         mean, deviation = tokens.mean(dim=0).clone(), tokens.std(dim=0).clamp(min=1e-6).clone()
-        backbone.norm.weight.div_(deviation)
-        backbone.norm.bias.sub_(mean).div_(deviation)
+        norm.weight.div_(deviation)
+        norm.bias.sub_(mean).div_(deviation)
     backbone.train(trained)
 
 
