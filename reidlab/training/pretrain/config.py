@@ -91,6 +91,7 @@ ABLATION: dict[str, dict[str, Any]] = {
     "60 + 12 cameras": {"cameras": 60, "infrared_cameras": 12},
     "backgrounds stay": {"swap_background": 0.0},
     "half the changes of colour": {"colour": 0.7},
+    "half as much again of colour": {"colour": 2.1},
     "no lookalikes": {"lookalikes": 0.0},
     "patches not asked": {"here": 0.0},
     "triplet, not contrast": {"apart_by": "triplet"},
