@@ -221,6 +221,7 @@ def judge_file(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
+    start: Annotated[str | None, typer.Option(help='Go on from "synth" or a file.')] = None,
     arm: Annotated[
         str | None, typer.Option(help='An arm of the ablation, such as "whole".')
     ] = None,
@@ -237,10 +238,10 @@ def pretrain(
 
     try:
         if arm is not None:
-            config = pretraining.ablation_arm(arm, seed)
+            config = pretraining.ablation_arm(arm, seed, start)
         else:
             whole = pretraining.small_config() if small else pretraining.PretrainConfig()
-            config = dataclasses.replace(whole, seed=seed)
+            config = dataclasses.replace(whole, seed=seed, start=start)
         typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
     except ValueError as error:
         _fail(error)

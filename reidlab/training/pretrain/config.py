@@ -57,9 +57,9 @@ class PretrainConfig:
     infrared_cameras: int = 400
     identities_per_batch: int = 16
     images_per_batch: int = 4
-    small_steps: int = 4500
-    steps: int = 6200
-    lr: float = 1e-3
+    small_steps: int = 5600
+    steps: int = 7600
+    lr: float = 8e-4
     final_lr: float = 2e-5
     warmup_steps: int = 200
     weight_decay: float = 0.05
