@@ -173,12 +173,18 @@ def train(
 
     The same command runs on several processes: `accelerate launch -m reidlab train ...`.
     """
-    from accelerate import PartialState
-
     from reidlab import recipes
     from reidlab.data import DatasetError
     from reidlab.models import WeightsError
-    from reidlab.training import CheckpointError, RecordError, TrainingDiverged, build_model, fit
+    from reidlab.training import (
+        CheckpointError,
+        ProcessError,
+        RecordError,
+        TrainingDiverged,
+        build_model,
+        fit,
+        is_main_process,
+    )
 
     ds = _open(dataset, root, option)
     try:
@@ -186,14 +192,15 @@ def train(
         model = build_model(recipe, ds, seed=seed)
     except (ValueError, WeightsError) as error:
         _fail(error)
-    if PartialState().is_main_process:
+    if is_main_process():
         for text in (*ds.warnings, *ds.notes):
             typer.echo(f"warning: {text}", err=True)
+    failures = (CheckpointError, RecordError, TrainingDiverged, DatasetError, ProcessError)
     try:
         found = fit(model, ds, recipe, seed=seed, out=out)
-    except (ValueError, CheckpointError, RecordError, TrainingDiverged, DatasetError) as error:
+    except (ValueError, *failures) as error:
         _fail(error)
-    if PartialState().is_main_process:
+    if is_main_process():
         rank1, mean = 100 * found.metrics["rank1"], 100 * found.metrics["mAP"]
         typer.echo(f"Rank-1 {rank1:.1f} %  mAP {mean:.1f} %  {out / 'record.json'}")
 

@@ -22,7 +22,10 @@ from reidlab.models.vit import TokenBackbone
 from reidlab.training.files import atomic
 
 FREE = ("workers", "embed_batch_size")  # settings that change no trained weight
-LATER = {"flip_test": False}  # settings that older runs do not name, and what they did
+LATER = {
+    "flip_test": False,
+    "gather": True,
+}  # settings that older runs do not name, and what they did
 
 
 class CheckpointError(Exception):
@@ -64,16 +67,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> N
             path.unlink()
 
 
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The `.pt` file of the newest whole checkpoint, or None."""
+    complete = [path for path in _files(folder) if path.suffix == ".pt"]
+    return complete[-1] if complete else None
+
+
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint, or None.
 
     Raises:
         CheckpointError: If its files are damaged.
     """
-    complete = [path for path in _files(folder) if path.suffix == ".pt"]
-    if not complete:
+    path = newest_checkpoint(folder)
+    if path is None:
         return None
-    path = complete[-1]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         weights = load_file(path.with_suffix(".safetensors"))
@@ -101,7 +109,7 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
     """
     differences = [
         f"{name} is {before!r} there and {after!r} now"
-        for name, before, after in _differences(found, wanted)
+        for name, before, after in values_that_differ(found, wanted)
     ]
     if differences:
         raise CheckpointError(
@@ -141,17 +149,17 @@ def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("epoch-*.pt"), *folder.glob("epoch-*.safetensors")])
 
 
-def _differences(
+def values_that_differ(
     found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """(name, before, after) of every value that differs, at any depth."""
+    """(name, before, after) of every value that differs, at any depth; free settings may."""
     rows: list[tuple[str, Any, Any]] = []
     for name in sorted(set(found) | set(wanted)):
         if name in FREE:
             continue
         before, after = (side.get(name, LATER.get(name, "absent")) for side in (found, wanted))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            rows += _differences(before, after, f"{prefix}{name}.")
+            rows += values_that_differ(before, after, f"{prefix}{name}.")
         elif before != after:
             rows.append((prefix + name, before, after))
     return rows

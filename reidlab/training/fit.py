@@ -1,8 +1,8 @@
 """The training loop: P x K batches, identity and triplet loss, one checkpoint per epoch.
 
 It reads from top to bottom. Accelerate moves tensors, scales fp16 losses and, under `accelerate
-launch`, spreads the batches over several GPUs: each process takes whole P x K batches, so that the
-triplet loss of a process sees K images of each of its P people.
+launch`, cuts each P x K batch into shares of whole people, one per process; `processes` holds what
+makes several processes take the steps of one.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
+from accelerate.utils import DataLoaderConfiguration  # type: ignore[import-untyped]
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -29,11 +31,21 @@ from reidlab.training.checkpoint import (
     delete_checkpoints,
     load_checkpoint,
     load_into,
+    newest_checkpoint,
     save_checkpoint,
     save_weights,
 )
 from reidlab.training.embedding import embed, timed_evaluation
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
+from reidlab.training.processes import (
+    check_agreement,
+    check_processes,
+    gather,
+    largest,
+    shared_batch_norm,
+    together,
+    together_through,
+)
 from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import (
@@ -97,24 +109,30 @@ def fit(
         RecipeError: If recipe, model and data set do not fit each other or the machine.
         CheckpointError: If `out` holds another run.
         TrainingDiverged: If the loss stops being a number.
+        ProcessError: If another process fails, or was not started like this one.
     """
     _check_fits(model, ds, recipe)
     run = _Run(model, ds, recipe, seed, Path(out), _configuration(ds, recipe, seed))
-    if not resume:
-        (run.out / RECORD).unlink(missing_ok=True)
-        delete_checkpoints(run.out / CHECKPOINTS)
+    accelerator = _accelerator(recipe)
+    check_processes(recipe, accelerator)
+    with together():
+        if not resume and accelerator.is_main_process:
+            (run.out / RECORD).unlink(missing_ok=True)
+            delete_checkpoints(run.out / CHECKPOINTS)
+    check_agreement(run.configuration | {"found in `out`": _found(run.out)}, run.out)
     if (run.out / RECORD).is_file():
         return _finished(run)
 
-    accelerator = _accelerator(recipe)
     history, started = _train(accelerator, run)
-    if accelerator.is_main_process:  # the others wait: ranking needs all embeddings in one place
-        result, seconds = timed_evaluation(model, ds, recipe)
-        record = _record(run, history, started, result.as_dict(), seconds, accelerator)
-        save_weights(run.out / WEIGHTS, model)
-        record.save(run.out / RECORD)  # last but one: a run that has a record is finished
-        delete_checkpoints(run.out / CHECKPOINTS)
-    accelerator.wait_for_everyone()
+    result, seconds = timed_evaluation(model, ds, recipe)
+    peak_memory = largest(peak_memory_mb(accelerator.device))
+    with together():
+        if accelerator.is_main_process:
+            record = _record(run, history, started, result.as_dict(), seconds, accelerator)
+            record.peak_memory_mb = peak_memory
+            save_weights(run.out / WEIGHTS, model)
+            record.save(run.out / RECORD)  # last but one: a run that has a record is finished
+            delete_checkpoints(run.out / CHECKPOINTS)
     return RunRecord.load(run.out / RECORD)
 
 
@@ -148,20 +166,23 @@ def _train(accelerator: Accelerator, run: _Run) -> tuple[list[dict[str, Any]], s
         return history, started
 
     progress, configuration = Progress(), _with_processes(run, accelerator)
+    if not accelerator.is_main_process:
+        progress.style = "none"
     prepared, steps, loader = accelerator.prepare(model, optimizer, _batches(run))
     try:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             seed_everything(epoch_seed(run.seed, epoch, accelerator.process_index))
             loader.set_epoch(epoch)  # other people, another order, other augmentation
-            row = _train_epoch(accelerator, prepared, steps, loader, recipe, epoch, progress)
+            with shared_batch_norm(model) if recipe.gather else nullcontext():
+                row = _train_epoch(accelerator, prepared, steps, loader, recipe, epoch, progress)
             _check_weights(model, row)
             history.append(row)
-            if accelerator.is_main_process:
-                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                state = (optimizer.state_dict(), scaler, history, configuration, started)
-                save_checkpoint(folder, Checkpoint(epoch, {}, *state), model)
-                progress.line(_epoch_line(row, recipe))
-            accelerator.wait_for_everyone()
+            with together():
+                if accelerator.is_main_process:
+                    scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+                    state = (optimizer.state_dict(), scaler, history, configuration, started)
+                    save_checkpoint(folder, Checkpoint(epoch, {}, *state), model)
+                    progress.line(_epoch_line(row, recipe))
     finally:
         accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
         model.__dict__.pop("forward", None)  # the model's own forward again, without autocast
@@ -184,14 +205,18 @@ def _train_epoch(
     sums, images, lr = torch.zeros(3, device=accelerator.device), 0, 0.0
     steps, began = len(loader), time.perf_counter()
     model.train()
-    for step, batch in enumerate(progress.steps(loader, steps, f"epoch {epoch}")):
+    whole = gather if recipe.gather else _unchanged  # the batch of all processes, or a share of it
+    batches = together_through(loader)
+    for step, batch in enumerate(progress.steps(batches, steps, f"epoch {epoch}")):
         time_now = schedule_time(recipe, epoch, step, steps)
         lr = set_learning_rate(optimizer, recipe, time_now)
         out: Outputs = model(batch["image"], batch["camid"])  # logits and features, float32
         identity = _mean([identity_loss(logits, batch["label"]) for logits in out.logits])
-        triplet = _mean([triplet_loss(feature, batch["label"]) for feature in out.features])
+        labels = whole(batch["label"])
+        triplet = _mean([triplet_loss(whole(feature), labels) for feature in out.features])
         loss = identity + recipe.triplet_weight * triplet
-        if not math.isfinite(value := loss.item()):
+        value = accelerator.reduce(loss.detach(), "mean").item()  # all processes stop or none
+        if not math.isfinite(value):
             raise TrainingDiverged(_advice(f"loss {value} at step {step}, lr {lr:.2e}", epoch))
         optimizer.zero_grad()
         accelerator.backward(loss)
@@ -228,6 +253,14 @@ def _restore(
     if accelerator.scaler is not None and checkpoint.scaler:
         accelerator.scaler.load_state_dict(checkpoint.scaler)
     return checkpoint.history, checkpoint.started
+
+
+def _found(out: Path) -> str:
+    """What a folder holds of a run: processes that do not see the same would wait for ever."""
+    if (out / RECORD).is_file():
+        return "a finished run"
+    checkpoint = newest_checkpoint(out / CHECKPOINTS)
+    return "nothing" if checkpoint is None else checkpoint.stem
 
 
 def _finished(run: _Run) -> RunRecord:
@@ -267,10 +300,14 @@ def _batches(run: _Run) -> DataLoader[Any]:
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
-    """An Accelerator of this recipe's precision, whatever ran before in this process."""
+    """An Accelerator of this recipe's precision, whatever ran before in this process.
+
+    It cuts each batch of the sampler into shares, one per process.
+    """
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
-    accelerator = Accelerator(mixed_precision=recipe.precision)
+    shares = DataLoaderConfiguration(split_batches=True)
+    accelerator = Accelerator(mixed_precision=recipe.precision, dataloader_config=shares)
     if accelerator.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(accelerator.device)
     return accelerator
@@ -287,7 +324,10 @@ def _configuration(ds: ReIDDataset, recipe: Recipe, seed: int) -> dict[str, Any]
 
 
 def _with_processes(run: _Run, accelerator: Accelerator) -> dict[str, Any]:
-    """Half a run on one GPU and half on two would be neither: each adds a batch to the step."""
+    """A record names one number of processes: half a run on one and half on two would be neither.
+
+    Sums are added in another order and stochastic depth draws other numbers.
+    """
     return run.configuration | {"processes": accelerator.num_processes}
 
 
@@ -379,3 +419,7 @@ def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
 
 def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()
+
+
+def _unchanged(rows: Tensor) -> Tensor:
+    return rows

@@ -39,7 +39,7 @@ class Recipe:
         drop_path: Stochastic depth of the last block.
         camera_embedding: Whether the backbone learns a vector per camera.
         epochs: Passes of the sampler.
-        identities_per_batch: P.
+        identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
         optimizer: "sgd" or "adamw".
         lr: Peak learning rate of the backbone's weights.
@@ -55,6 +55,8 @@ class Recipe:
         clip_grad: Largest norm of the gradient; None: no clipping.
         label_smoothing: Of the identity loss.
         triplet_margin: None means soft margin.
+        gather: Under several processes, whether triplet loss and batch norm look at the batch of
+            all of them, as one process would, or at the share of each; see `processes`.
         triplet_weight: Weight of the triplet loss beside the identity loss.
         normalization: Name in `reidlab.data.NORMALIZATIONS`.
         pad: Black pixels around a training image before it is cropped back; None: the paper's 10
@@ -97,6 +99,7 @@ class Recipe:
     label_smoothing: float = 0.0
     triplet_margin: float | None = None
     triplet_weight: float = 1.0
+    gather: bool = True
     normalization: str = "half"
     pad: int | None = None
     flip: float = 0.5
@@ -187,6 +190,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "ap": ("mean_precision", "trapezoid"),
     "camera_embedding": (True, False),
     "flip_test": (True, False),
+    "gather": (True, False),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "stride": (1, 1024),
