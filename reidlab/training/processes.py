@@ -11,6 +11,7 @@ draw other numbers on each process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, PartialState  # type: ignore[import-untyped]
+from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import DistributedType  # type: ignore[import-untyped]
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
@@ -49,8 +50,10 @@ def process_index() -> int:
 
 
 def is_main_process() -> bool:
-    """Whether this process prints and writes; asks the launcher, also before the first run."""
-    return bool(PartialState().is_main_process)
+    """Whether this process prints and writes: the first that was launched, or the only one."""
+    if process_count() > 1:
+        return process_index() == 0
+    return os.environ.get("RANK", "0") == "0"  # launched, and not yet in touch with the others
 
 
 def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
@@ -58,7 +61,15 @@ def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
 
     Raises:
         RecipeError: If it cannot, or the launcher was asked to cut up the model as well.
+        ProcessError: If processes were launched that Accelerate does not connect.
     """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise ProcessError(
+            f"{launched} processes were launched and Accelerate uses {accelerator.num_processes}; "
+            "each would train alone, all in one folder. On CPUs set the environment variable "
+            "ACCELERATE_USE_CPU=true; on GPUs check that torch.cuda.is_available()."
+        )
     if accelerator.distributed_type in SHARDED:
         raise RecipeError(
             f"accelerate was configured for {accelerator.distributed_type.value}, which cuts up "
