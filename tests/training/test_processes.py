@@ -1,13 +1,18 @@
 """Two processes take the step of one: the oracle is one process, or autograd over the batch."""
 
+import dataclasses
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard
 from accelerate.utils import DistributedType
+from safetensors.torch import save_file
 from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
@@ -320,3 +325,31 @@ def test_processes_that_were_not_started_alike():
         assert isinstance(end, ProcessError)
         assert "not agree: recipe.lr is 0.1 for process 0 and 0.2 for process 1. Start" in str(end)
         assert "runs/x" in str(end)
+
+
+def test_a_run_from_before_gathering_is_this_run(noise_root, small, alone, tmp_path):
+    older = dataclasses.replace(alone[0], experiment=dict(alone[0].experiment))
+    del older.experiment["gather"]
+    older.save(tmp_path / "record.json")
+    save_file(alone[3], tmp_path / "model.safetensors")
+    assert ranks.train(noise_root, small, tmp_path)[0] == older
+    with pytest.raises(CheckpointError, match=r"recipe.gather is True there and False now"):
+        ranks.train(noise_root, small.replace(gather=False), tmp_path)
+
+
+def test_accelerate_launch_trains_from_the_command_line(noise_root, tmp_path):
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *("--num_machines", "1", "--num_processes", "2", "--main_process_port", "0"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no", "-m", "reidlab", "train"),
+        *("--paper", "vit_baseline", "--profile", "smoke", "--dataset", "market1501"),
+        *("--root", str(noise_root), "--out", str(tmp_path)),
+        *("--set", "image_size=[32,16]", "--set", "depth=1", "--set", "precision=no"),
+    ]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    epoch, result = done.stdout.splitlines()  # of the main process alone
+    assert epoch.startswith("epoch 1/1  loss ")
+    assert result.startswith("Rank-1 ")
+    assert RunRecord.load(tmp_path / "record.json").environment["processes"] == 2
