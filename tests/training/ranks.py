@@ -6,7 +6,6 @@ import pickle
 import socket
 import sys
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -38,7 +37,7 @@ loop = sys.modules["reidlab.training.fit"]
 
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then every process is a fork
 SERVER.set_forkserver_preload(["tests.training.ranks"])
-SECONDS = 120  # far beyond what any of them takes: a process that waits for ever is a failure
+SECONDS = 300  # far beyond what any of them takes: a process that waits for ever is a failure
 
 
 def launch(function, *arguments, processes=2, **environment):
@@ -49,16 +48,39 @@ def launch(function, *arguments, processes=2, **environment):
     common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
     common |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **environment}
     task = pickle.dumps((function, arguments))  # torch's own way of sending tensors shares memory
-    with ProcessPoolExecutor(processes, mp_context=SERVER) as pool:
-        each = [pool.submit(_start, rank, common, task) for rank in range(processes)]
-        return [future.exception(SECONDS) or pickle.loads(future.result()) for future in each]
+    started, receivers = [], []
+    for rank in range(processes):
+        receiver, sender = SERVER.Pipe(duplex=False)
+        receivers.append(receiver)
+        started.append(SERVER.Process(target=_start, args=(sender, rank, common, task)))
+        started[-1].start()
+        sender.close()
+    try:
+        return [_end(receiver) for receiver in receivers]
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
 
 
-def _start(rank, environment, task):
+def _end(receiver):
+    if not receiver.poll(SECONDS):
+        return TimeoutError("it waits for ever")
+    try:
+        return pickle.loads(receiver.recv_bytes())
+    except EOFError as error:
+        return error  # it was killed
+
+
+def _start(sender, rank, environment, task):
     os.environ.update(environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
     torch.set_num_threads(1)
     function, arguments = pickle.loads(task)
-    return pickle.dumps(function(*arguments))
+    try:
+        end = function(*arguments)
+    except BaseException as error:
+        end = error
+    sender.send_bytes(pickle.dumps(end))
 
 
 def _connect():
@@ -174,3 +196,9 @@ def interrupted(rank):
         return whole_epoch(*arguments)
 
     loop._train_epoch = train_epoch
+
+
+def killed(rank):
+    """The second process ends without a word, as by the kernel when memory is short."""
+    if rank == 1:
+        loop._check_weights = lambda *_: os._exit(9)

@@ -145,6 +145,13 @@ def test_a_main_process_that_cannot_write_stops_both(noise_root, small, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_nobody_waits_for_a_process_that_was_killed(noise_root, small, tmp_path):
+    main, other = launch(ranks.train, noise_root, small, tmp_path, ranks.killed)
+    assert isinstance(other, EOFError)
+    assert isinstance(main, RuntimeError)  # of torch: the connection is closed
+    assert not isinstance(main, ProcessError)
+
+
 def test_people_that_cannot_be_shared_out(noise_root, small, tmp_path):
     ends = launch(ranks.train, noise_root, small, tmp_path, processes=3)
     assert [type(end) for end in ends] == [RecipeError] * 3
