@@ -152,6 +152,13 @@ def test_nobody_waits_for_a_process_that_was_killed(noise_root, small, tmp_path)
     assert not isinstance(main, ProcessError)
 
 
+def test_machines_that_do_not_share_the_folder(noise_root, small, alone, runs, tmp_path):
+    outs = (runs / "one", tmp_path)
+    for end in launch(ranks.train_apart, noise_root, small, outs):
+        assert isinstance(end, ProcessError)
+        assert "found in `out` is 'a finished run' for process 0 and 'nothing' for" in str(end)
+
+
 def test_people_that_cannot_be_shared_out(noise_root, small, tmp_path):
     ends = launch(ranks.train, noise_root, small, tmp_path, processes=3)
     assert [type(end) for end in ends] == [RecipeError] * 3
