@@ -6,6 +6,7 @@ from reidlab.training.fit import TrainingDiverged, fit, load_run
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import RecordError, RunRecord
 from reidlab.training.seed import seed_everything
+from reidlab.training.validation import split_validation
 
 __all__ = [
     "CheckpointError",
@@ -20,4 +21,5 @@ __all__ = [
     "fit",
     "load_run",
     "seed_everything",
+    "split_validation",
 ]
