@@ -257,7 +257,8 @@ def _train_epoch(
                 _check_gradient(accelerator, model, recipe, epoch, step)
             optimizer.step()  # both do nothing within a group
             optimizer.zero_grad()
-        if average is not None and accelerator.sync_gradients:
+        stepped = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
+        if average is not None and stepped:
             average.update()
 
         right = _mean([(x.argmax(1) == batch["label"]).float().mean() for x in out.logits])

@@ -76,8 +76,8 @@ def layers_above(name: str, depth: int) -> int:
     """How many layers a parameter lies below the head: the exponent of `layer_decay`.
 
     The layers of BEiT's and MAE's fine-tuning: the embeddings (the camera's too), each block, and
-    on top the final norm together with the head. timm's grouping, which is the same but for its
-    own layer for the final norm, also decides about weight decay and knows no rate of a bias.
+    on top the final norm together with the head. timm's `param_groups_layer_decay` counts the final
+    norm to the last block, knows no rate of biases and takes their weight decay away.
 
     Args:
         name: Of the parameter in the model.
