@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -241,7 +241,8 @@ def _train_epoch(
     steps, began = len(loader), time.perf_counter()
     model.train()
     optimizer.zero_grad()
-    for step, batch in enumerate(progress.steps(loader, steps, f"epoch {epoch}")):
+    batches = progress.steps(loader, steps, f"epoch {epoch}")
+    for step, batch in enumerate(_in_groups(accelerator, model, batches)):
         time_now = schedule_time(recipe, epoch, step, steps)
         lr = set_learning_rate(optimizer, recipe, time_now)
         out: Outputs = model(batch["image"], batch["camid"])  # logits and features, float32
@@ -250,13 +251,12 @@ def _train_epoch(
         loss = identity + recipe.triplet_weight * triplet
         if not math.isfinite(value := loss.item()):
             raise TrainingDiverged(_advice(f"loss {value} at step {step}, lr {lr:.2e}", epoch))
-        with accelerator.accumulate(model):
-            # Accelerate divides by the whole group; the last one of an epoch may be smaller
-            accelerator.backward(loss * _group_share(recipe.accumulation_steps, step, steps))
-            if accelerator.sync_gradients:
-                _check_gradient(accelerator, model, recipe, epoch, step)
-            optimizer.step()  # both do nothing within a group
-            optimizer.zero_grad()
+        # Accelerate divides by the size of a whole group; the last one of an epoch may be smaller
+        accelerator.backward(loss * _group_share(recipe.accumulation_steps, step, steps))
+        if accelerator.sync_gradients:
+            _check_gradient(accelerator, model, recipe, epoch, step)
+        optimizer.step()  # both do nothing within a group
+        optimizer.zero_grad()
         stepped = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
         if average is not None and stepped:
             average.update()
@@ -275,6 +275,16 @@ def _train_epoch(
         "images": images,
         "seconds": time.perf_counter() - began,
     }
+
+
+def _in_groups(accelerator: Accelerator, model: nn.Module, batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, each inside `accumulate`, which several processes need from the forward pass on.
+
+    `accelerator.sync_gradients` is True at the last batch of a group and of the epoch.
+    """
+    for batch in batches:
+        with accelerator.accumulate(model):
+            yield batch
 
 
 def _group_share(size: int, step: int, steps: int) -> float:
