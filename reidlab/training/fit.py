@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
+from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -423,7 +424,8 @@ def _accelerator(
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
-        gradient_accumulation_steps=recipe.accumulation_steps,
+        # as a number, `accelerate launch` would overrule it and the record would not say so
+        gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.accumulation_steps),
         log_with=tracker,
         project_dir=out,
     )

@@ -149,6 +149,15 @@ def test_the_row_of_an_epoch_counts_batches_not_steps(ds, toy, tmp_path, batches
     assert record.history[0]["lr"] == pytest.approx(toy.lr * toy.lr_floor)
 
 
+def test_the_recipe_decides_and_not_the_launcher(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    for steps in (1, 2):
+        accelerator = loop._accelerator(toy.replace(accumulation_steps=steps), tmp_path)
+        assert accelerator.gradient_accumulation_steps == steps
+        assert accelerator.mixed_precision == "no"
+
+
 class Root(Toy):
     """A finite loss whose gradient is no number: 0 times the slope of a root at 0."""
 
