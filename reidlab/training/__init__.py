@@ -7,6 +7,7 @@ from reidlab.training.processes import ProcessError, gather, is_main_process, sh
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import RecordError, RunRecord
 from reidlab.training.seed import seed_everything
+from reidlab.training.validation import split_validation
 
 __all__ = [
     "CheckpointError",
@@ -25,4 +26,5 @@ __all__ = [
     "load_run",
     "seed_everything",
     "shared_batch_norm",
+    "split_validation",
 ]

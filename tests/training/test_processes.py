@@ -86,6 +86,23 @@ def test_two_processes_train_as_one(noise_root, small, alone, runs, capfd):
         torch.testing.assert_close(rows, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_every_option_of_a_recipe_on_two_processes(noise_root, small, tmp_path):
+    """Batches in groups, averaged weights, people left out who choose the epoch, recomputing."""
+    recipe = small.replace(
+        accumulation_steps=2, clip_grad=1.0, layer_decay=0.8, gradient_checkpointing=True,
+        ema_decay=0.5, validate_every=1, validation_identities=0.25, keep="best",
+    )  # fmt: skip
+    record, _, ap, weights = ranks.train(noise_root, recipe, tmp_path / "one")
+    for other_record, _, other_ap, other in launch(
+        ranks.train, noise_root, recipe, tmp_path / "two"
+    ):
+        assert largest_difference(weights, other) < 1e-5
+        np.testing.assert_array_equal(other_ap, ap)
+        for row, expected in zip(other_record.history, record.history, strict=True):
+            assert row["validation"] == expected["validation"]
+            assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
 def test_shares_by_themselves_train_otherwise(noise_root, small, alone, tmp_path):
     """What the comparison above would find if losses and norms saw a share of the batch."""
     expected = alone[3]
