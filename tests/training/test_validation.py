@@ -230,6 +230,7 @@ def test_the_best_epoch_is_kept(ds, tiny, tmp_path, monkeypatch, judged_as, valu
     seen, validate = [], loop._validate
 
     def watched(run, state, model):
+        assert (model is run.model) == (ema is None), "the average is judged"
         seen.append({k: v.clone() for k, v in model.state_dict().items()})
         validate(run, state, model)
 
