@@ -176,6 +176,7 @@ def test_a_later_setting_makes_another_run(finished, ds, recipe, setting):
         "validate_every": 1,
         "validation_identities": 0.5,
         "keep": "best",
+        "gather": False,
     }
     changed = recipe.replace(validation_identities=0.25, validate_every=1)
     if setting not in ("keep", "validate_every"):
