@@ -17,7 +17,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OPTIONAL = ("faiss", "scipy", "pytorch_grad_cam", "papermill", "sklearn", "matplotlib", "snakemake")
-OPTIONAL += ("pooch", "h5py")
+OPTIONAL += ("pooch", "h5py", "tensorboard")
 
 
 def project() -> dict:

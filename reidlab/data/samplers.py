@@ -17,6 +17,9 @@ class IdentitySampler(Sampler[list[int]]):
     batch takes one group from each of P people drawn at random; the epoch ends when fewer than P
     people have a group left. So an epoch does not show every image.
 
+    The images of a person stand side by side in a batch: cut into N equal pieces, as under several
+    processes, it falls into shares of P / N whole people where N divides P.
+
     Args:
         labels: (N,) person of each image.
         identities_per_batch: P.
@@ -97,7 +100,8 @@ class ShuffleSampler(Sampler[list[int]]):
         length: N, number of images.
         batch_size: images per batch.
         seed: of the order.
-        drop_last: leave out a last batch that is not full (batch normalisation fails on one image).
+        drop_last: leave out a last batch that is not full (batch normalisation fails on one image;
+            under several processes Accelerate would fill it up with images of the first).
     """
 
     def __init__(self, length: int, batch_size: int, seed: int = 0, drop_last: bool = True) -> None:

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 SIE_WEIGHT = 3.0  # λ (TransReID code: 3.0 in every configuration)
 SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
@@ -87,6 +88,7 @@ class TokenBackbone(nn.Module):
         self.norm = vit.norm
         self.embed_dim: int = vit.embed_dim
         self.num_prefix_tokens: int = vit.num_prefix_tokens
+        self.gradient_checkpointing = False  # set it True: blocks run again in the backward pass
         self.num_cameras = int(num_cameras)
         self.sie_embed: nn.Parameter | None = None
         if self.num_cameras < 0:
@@ -124,11 +126,17 @@ class TokenBackbone(nn.Module):
             x = x + SIE_WEIGHT * self._camera_rows(camids)  # every position, the class token too
         taps: dict[int, Tensor] = {}
         for layer, block in enumerate(self.blocks, start=1):
-            x = block(x)
+            x = self._run(block, x)
             if layer in layers:
                 taps[layer] = x
         x = self.norm(x)
         return Tokens(x[:, 0], x[:, self.num_prefix_tokens :], taps)
+
+    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            # it restores the random numbers, so stochastic depth drops the same images again
+            return checkpoint(block, x, use_reentrant=False)
+        return block(x)
 
     def _check(self, images: Tensor, layers: tuple[int, ...]) -> None:
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_size):

@@ -3,12 +3,15 @@
 from reidlab.training.checkpoint import CheckpointError
 from reidlab.training.embedding import embed, evaluate_on
 from reidlab.training.fit import TrainingDiverged, fit, load_run
+from reidlab.training.processes import ProcessError, gather, is_main_process, shared_batch_norm
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import RecordError, RunRecord
 from reidlab.training.seed import seed_everything
+from reidlab.training.validation import split_validation
 
 __all__ = [
     "CheckpointError",
+    "ProcessError",
     "Recipe",
     "RecipeError",
     "RecordError",
@@ -18,6 +21,10 @@ __all__ = [
     "embed",
     "evaluate_on",
     "fit",
+    "gather",
+    "is_main_process",
     "load_run",
     "seed_everything",
+    "shared_batch_norm",
+    "split_validation",
 ]

@@ -1,28 +1,39 @@
 """Checkpoints: after each epoch all that is needed to go on as if nothing had happened.
 
-A checkpoint is two files, `epoch-0003.safetensors` (the weights) and `epoch-0003.pt` (optimizer,
-gradient scaler, history, configuration). The second is written last: a checkpoint exists when it
-does. Both are loaded without running any code from the file.
+A checkpoint is two files, `epoch-0003.safetensors` (the weights) and `epoch-0003.pt` (all else: see
+`Checkpoint`). The second is written last: a checkpoint exists when it does. Both are loaded without
+running any code from the file.
 There is no state of random generators in them: each epoch seeds its own (see `epoch_seed`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
-from reidlab.training.files import atomic
+from reidlab.training.files import atomic, sweep
 
-FREE = ("workers", "embed_batch_size")  # settings that change no trained weight
-LATER = {"flip_test": False}  # settings that older runs do not name, and what they did
+# settings that change no trained weight
+FREE = ("workers", "embed_batch_size", "gradient_checkpointing")
+LATER = {  # settings that older runs do not name, and what they did
+    "flip_test": False,
+    "accumulation_steps": 1,
+    "layer_decay": 1.0,
+    "ema_decay": None,
+    "validate_every": None,
+    "validation_identities": 0.1,
+    "keep": "last",
+    "gather": True,
+}
 
 
 class CheckpointError(Exception):
@@ -40,6 +51,9 @@ class Checkpoint(NamedTuple):
         history: One entry per finished epoch.
         configuration: What was run, see `check_same`.
         started: When the run began, ISO 8601.
+        average: State dict of the moving average, {} if there is none.
+        best: Epoch and weights of the best epoch so far, {} if the last is kept.
+        peak_memory_mb: The largest so far.
     """
 
     epoch: int
@@ -49,6 +63,9 @@ class Checkpoint(NamedTuple):
     history: list[dict[str, Any]]
     configuration: dict[str, Any]
     started: str
+    average: dict[str, Any] = {}  # noqa: RUF012  never changed
+    best: dict[str, Any] = {}  # noqa: RUF012
+    peak_memory_mb: float = 0.0
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -62,33 +79,48 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> N
     for path in _files(folder):
         if path.stem != stem.name:
             path.unlink()
+    sweep(folder)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The `.pt` file of the newest whole checkpoint, or None."""
+    complete = [path for path in _files(folder) if path.suffix == ".pt"]
+    return complete[-1] if complete else None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest whole checkpoint, or None.
 
     Raises:
-        CheckpointError: If its files are damaged.
+        CheckpointError: If its files are damaged, or are no checkpoint of `fit`.
     """
-    complete = [path for path in _files(folder) if path.suffix == ".pt"]
-    if not complete:
+    path = newest_checkpoint(folder)
+    if path is None:
         return None
-    path = complete[-1]
+    again = f"Delete the folder {folder} to start from the beginning."
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        weights = load_file(path.with_suffix(".safetensors"))
-        return Checkpoint(weights=weights, **state)
-    except Exception as error:  # torch and safetensors raise many kinds for a damaged file
+        state = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
+    except Exception as error:  # it raises many kinds
         raise CheckpointError(
-            f"the checkpoint {path} cannot be read ({error}). Delete the folder {folder} to start "
-            "from the beginning."
+            f"the checkpoint {path} cannot be read: it is damaged, or it holds objects whose code "
+            f"would have to run and is no checkpoint of ours ({type(error).__name__}). {again}"
         ) from error
+    fields, optional = set(Checkpoint._fields) - {"weights"}, set(Checkpoint._field_defaults)
+    found = set(state) if isinstance(state, dict) else set()
+    missing, unknown = fields - optional - found, found - fields
+    if missing or unknown:
+        raise CheckpointError(
+            f"{path} is no checkpoint of this library: {_both(missing, unknown)}. {again}"
+        )
+    weights = read_weights(path.with_suffix(".safetensors"), f"the checkpoint {path}", again)
+    return Checkpoint(weights=weights, **state)
 
 
 def delete_checkpoints(folder: Path) -> None:
     """Delete a folder of checkpoints; files of others in it stay."""
     for path in _files(folder):
         path.unlink(missing_ok=True)  # another process of this run may be faster
+    sweep(folder)
     with contextlib.suppress(OSError):  # not empty, or never there
         folder.rmdir()
 
@@ -101,7 +133,7 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
     """
     differences = [
         f"{name} is {before!r} there and {after!r} now"
-        for name, before, after in _differences(found, wanted)
+        for name, before, after in values_that_differ(found, wanted)
     ]
     if differences:
         raise CheckpointError(
@@ -119,6 +151,40 @@ def save_weights(path: Path, model: nn.Module) -> None:
         save_file(state, beside, metadata=metadata)
 
 
+def read_weights(path: Path, whole: str, again: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Args:
+        path: The file.
+        whole: What it is a part of, for the message.
+        again: What to do if it cannot be read, a sentence.
+
+    Raises:
+        CheckpointError: If the file is gone or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}, the weights of {whole}, cannot be read ({error}). {again}"
+        ) from error
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], source: Path) -> None:
+    """Fill an optimizer with the state of a run.
+
+    Raises:
+        CheckpointError: If its groups are of other parameters.
+    """
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"the optimizer in {source} is of another model ({error}). Build the model with the "
+            "settings of that run, or pass another `out`."
+        ) from error
+
+
 def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
     """Fill a model with weights of a run.
 
@@ -127,31 +193,40 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> 
     """
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
-    sizes = [k for k in own if k in weights and own[k].shape != weights[k].shape]
+    sizes = [
+        f"{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}"
+        for k in own
+        if k in weights and own[k].shape != weights[k].shape
+    ]
     if missing or unknown or sizes:
         raise CheckpointError(
-            f"the weights in {source} are of another model: missing {missing[:5] or 'nothing'}, "
-            f"unknown {unknown[:5] or 'nothing'}, of another size {sizes[:5] or 'nothing'}. "
-            "Build the model with the settings of that run, or pass another `out`."
+            f"the weights in {source} are of another model: {_both(missing, unknown)}, of another "
+            f"size {', '.join(sizes[:5]) or 'nothing'}. Build the model with "
+            "the settings of that run, or pass another `out`."
         )
     model.load_state_dict(dict(weights))
+
+
+def _both(missing: Iterable[str], unknown: Iterable[str]) -> str:
+    names = [", ".join(sorted(side)[:5]) or "nothing" for side in (missing, unknown)]
+    return f"missing {names[0]}, unknown {names[1]}"
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("epoch-*.pt"), *folder.glob("epoch-*.safetensors")])
 
 
-def _differences(
+def values_that_differ(
     found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """(name, before, after) of every value that differs, at any depth."""
+    """(name, before, after) of every value that differs, at any depth; free settings may."""
     rows: list[tuple[str, Any, Any]] = []
     for name in sorted(set(found) | set(wanted)):
         if name in FREE:
             continue
         before, after = (side.get(name, LATER.get(name, "absent")) for side in (found, wanted))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            rows += _differences(before, after, f"{prefix}{name}.")
+            rows += values_that_differ(before, after, f"{prefix}{name}.")
         elif before != after:
             rows.append((prefix + name, before, after))
     return rows

@@ -11,6 +11,14 @@ from torch import Tensor, nn
 
 from reidlab.data import build_transform, judge, make_loader
 from reidlab.evaluation import RankResult
+from reidlab.training.processes import (
+    collect,
+    own_batches,
+    process_count,
+    process_index,
+    tell,
+    together,
+)
 from reidlab.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -20,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def embed(
-    model: nn.Module, frame: pd.DataFrame, recipe: Recipe, *, flip_test: bool | None = None
+    model: nn.Module,
+    frame: pd.DataFrame,
+    recipe: Recipe,
+    *,
+    flip_test: bool | None = None,
+    shared: bool = False,
 ) -> Tensor:
     """Embed every image of a table, in its order, on the device of the model.
 
@@ -37,17 +50,27 @@ def embed(
         frame: Rows with `path`, `pid`, `camid`.
         recipe: Gives image size, normalisation, batch size, precision, workers, flip test.
         flip_test: Whether to do the flip test; None: as the recipe says.
+        shared: Under several processes, whether each embeds a share of the table. All must call it
+            then. The main process returns all rows, the others none, (0, D).
 
     Returns:
-        (N, D) float32 on the CPU, not normalised; (0, D) is never returned.
+        (N, D) float32 on the CPU, not normalised; without `shared` never (0, D).
 
     Raises:
         ValueError: If the table is empty, or a flip test is asked of a model that embeds an image
             as a map.
         DatasetError: If an image cannot be read.
+        ProcessError: With `shared`, if another process fails.
     """
     if len(frame) == 0:
         raise ValueError("the table has no rows; expected at least one image to embed.")
+    if shared and process_count() > 1:
+        own = frame.iloc[own_batches(len(frame), recipe.embed_batch_size)]
+        part = torch.empty(0)
+        with together():  # a process without rows waits for the others here
+            if len(own) > 0:
+                part = embed(model, own, recipe, flip_test=flip_test)
+        return collect(part)
     device = next(model.parameters()).device
     transform = build_transform(recipe.image_size, train=False, normalization=recipe.normalization)
     loader = make_loader(
@@ -64,20 +87,30 @@ def embed(
     return torch.cat(parts)
 
 
-def evaluate_on(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> RankResult:
-    """Embed query and gallery of a data set and judge them by its protocol; junk is left out."""
-    return timed_evaluation(model, ds, recipe)[0]
+def evaluate_on(
+    model: nn.Module, ds: ReIDDataset, recipe: Recipe, *, shared: bool = False
+) -> RankResult:
+    """Embed query and gallery of a data set and judge them by its protocol; junk is left out.
+
+    With `shared`, which all processes must call then, each embeds a share; the main process judges
+    and tells the others.
+    """
+    return timed_evaluation(model, ds, recipe, shared=shared)[0]
 
 
 def timed_evaluation(
-    model: nn.Module, ds: ReIDDataset, recipe: Recipe
+    model: nn.Module, ds: ReIDDataset, recipe: Recipe, *, shared: bool = True
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     clock = time.perf_counter()
-    q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)
+    q_emb, g_emb = (embed(model, frame, recipe, shared=shared) for frame in (query, gallery))
     embedded = time.perf_counter()
-    result = judge(ds, q_emb, g_emb, ap=recipe.ap, metric=recipe.metric)
+    result: Any = None
+    with together() if shared else nullcontext():
+        if not shared or process_index() == 0:
+            result = judge(ds, q_emb, g_emb, ap=recipe.ap, metric=recipe.metric)
+    result = tell(result) if shared else result
     return result, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 
 

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+PART = re.compile(r"\.\d+\.part\.\w+$")
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Write to the path given inside the block; it takes its real name when the block succeeds.
 
-    The name inside has the suffix of the real one. If the block fails, nothing is left behind.
+    The name inside has the suffix of the real one. If the block fails, nothing is left behind; a
+    killed process leaves the file under the name inside, see `sweep`. The bytes are on the disk
+    before the name is, so that a power cut cannot leave the name without them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left half written in a folder by `atomic`."""
+    for path in folder.glob(".*.part.*"):
+        if PART.search(path.name):
+            path.unlink(missing_ok=True)

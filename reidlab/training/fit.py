@@ -1,39 +1,60 @@
 """The training loop: P x K batches, identity and triplet loss, one checkpoint per epoch.
 
 It reads from top to bottom. Accelerate moves tensors, scales fp16 losses and, under `accelerate
-launch`, spreads the batches over several GPUs: each process takes whole P x K batches, so that the
-triplet loss of a process sees K images of each of its P people.
+launch`, cuts each P x K batch into shares of whole people, one per process; `processes` holds what
+makes several processes take the steps of one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
-from safetensors.torch import load_file
+from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    DataLoaderConfiguration,
+    GradientAccumulationPlugin,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from reidlab.data import IdentitySampler, build_transform, make_loader
 from reidlab.losses import IdentityLoss, TripletLoss
-from reidlab.models import Outputs
+from reidlab.models import Outputs, TokenBackbone
+from reidlab.training.averaging import Average
 from reidlab.training.checkpoint import (
     Checkpoint,
     check_same,
     delete_checkpoints,
     load_checkpoint,
     load_into,
+    load_optimizer,
+    newest_checkpoint,
+    read_weights,
     save_checkpoint,
     save_weights,
 )
 from reidlab.training.embedding import embed, timed_evaluation
+from reidlab.training.files import sweep
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
+from reidlab.training.processes import (
+    check_agreement,
+    check_processes,
+    gather,
+    largest,
+    shared_batch_norm,
+    together,
+    together_through,
+)
 from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import (
@@ -42,8 +63,11 @@ from reidlab.training.record import (
     describe_environment,
     now,
     peak_memory_mb,
+    reset_peak_memory,
 )
 from reidlab.training.seed import epoch_seed, seed_everything
+from reidlab.training.tracking import check_tracker, scalars
+from reidlab.training.validation import split_validation
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
@@ -52,11 +76,11 @@ RECORD, WEIGHTS, CHECKPOINTS = "record.json", "model.safetensors", "checkpoints"
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss or a weight is no longer a number; the last good checkpoint is kept."""
+    """A loss, a gradient or a weight is no number any more; the last good checkpoint is kept."""
 
 
 class _Run(NamedTuple):
-    """What `fit` was asked to do."""
+    """What `fit` was asked to do; `learn` has the training people, `validation` those left out."""
 
     model: nn.Module
     ds: ReIDDataset
@@ -64,6 +88,18 @@ class _Run(NamedTuple):
     seed: int
     out: Path
     configuration: dict[str, Any]
+    learn: ReIDDataset
+    validation: ReIDDataset | None
+
+
+@dataclass
+class _State:
+    """How far a run has come; `best` and `peak_memory_mb` as in `Checkpoint`."""
+
+    started: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
 
 
 def fit(
@@ -74,21 +110,28 @@ def fit(
     seed: int = 0,
     out: str | Path,
     resume: bool = True,
+    tracker: str | GeneralTracker | None = None,
 ) -> RunRecord:
     """Train a model, evaluate it, and write `out/record.json` and `out/model.safetensors`.
 
     Nothing runs twice: a finished run of the same configuration is read back, an interrupted one
     goes on after its last epoch, and on a CPU ends with the very bits of an uninterrupted one.
-    Either way `model` holds the trained weights afterwards.
+    Either way `model` holds the trained weights afterwards: the average of them if the recipe has
+    an `ema_decay`, those of the best epoch if it keeps the best. Query and gallery of `ds` are
+    embedded once, when all is decided.
 
     Args:
         model: From `build_model` or `create_model`; trained in place.
-        ds: Trains on `ds.train`, evaluates on `ds.query` and `ds.gallery` without junk.
+        ds: Trains on `ds.train`, without those of its people that `recipe.validate_every` sets
+            aside; evaluates on `ds.query` and `ds.gallery` without junk.
         recipe: All settings.
-        seed: Of the batches, the augmentation and stochastic depth. The model's random weights
-            were drawn before; `build_model(recipe, ds, seed=seed)` draws them by the same seed.
+        seed: Of the batches, the augmentation, stochastic depth and the people set aside. The
+            model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
+            them by the same seed.
         out: Folder of the run.
         resume: False forgets what is in `out` and starts again.
+        tracker: "tensorboard" writes each epoch's row of the history to `out/tensorboard` as well;
+            or any tracker of Accelerate, started. No result depends on it.
 
     Returns:
         The run record.
@@ -96,25 +139,37 @@ def fit(
     Raises:
         RecipeError: If recipe, model and data set do not fit each other or the machine.
         CheckpointError: If `out` holds another run.
-        TrainingDiverged: If the loss stops being a number.
+        TrainingDiverged: If a loss, a gradient or a weight stops being a number.
+        ProcessError: If another process fails, or was not started like this one.
+        ModuleNotFoundError: If TensorBoard is asked for and not installed.
     """
-    _check_fits(model, ds, recipe)
-    run = _Run(model, ds, recipe, seed, Path(out), _configuration(ds, recipe, seed))
-    if not resume:
-        (run.out / RECORD).unlink(missing_ok=True)
-        delete_checkpoints(run.out / CHECKPOINTS)
+    check_tracker(tracker)
+    learn, validation = ds, None
+    if recipe.validate_every is not None:
+        learn, validation = split_validation(ds, recipe.validation_identities, seed)
+    _check_fits(model, ds, recipe, learn.num_classes)
+    configuration = _configuration(ds, recipe, seed)
+    run = _Run(model, ds, recipe, seed, Path(out), configuration, learn, validation)
+    accelerator = _accelerator(recipe, run.out, tracker)
+    check_processes(recipe, accelerator)
+    with together():
+        if not resume and accelerator.is_main_process:
+            (run.out / RECORD).unlink(missing_ok=True)
+            delete_checkpoints(run.out / CHECKPOINTS)
+    check_agreement(configuration | {"found in `out`": _found(run.out)}, run.out)
     if (run.out / RECORD).is_file():
         return _finished(run)
 
-    accelerator = _accelerator(recipe)
-    history, started = _train(accelerator, run)
-    if accelerator.is_main_process:  # the others wait: ranking needs all embeddings in one place
-        result, seconds = timed_evaluation(model, ds, recipe)
-        record = _record(run, history, started, result.as_dict(), seconds, accelerator)
-        save_weights(run.out / WEIGHTS, model)
-        record.save(run.out / RECORD)  # last but one: a run that has a record is finished
-        delete_checkpoints(run.out / CHECKPOINTS)
-    accelerator.wait_for_everyone()
+    state = _train(accelerator, run)
+    result, seconds = timed_evaluation(model, ds, recipe)
+    state.peak_memory_mb = largest(max(state.peak_memory_mb, peak_memory_mb(accelerator.device)))
+    with together():
+        if accelerator.is_main_process:
+            record = _record(run, state, result.as_dict(), seconds, accelerator)
+            save_weights(run.out / WEIGHTS, model)
+            record.save(run.out / RECORD)  # last but one: a run that has a record is finished
+            delete_checkpoints(run.out / CHECKPOINTS)
+            sweep(run.out)
     return RunRecord.load(run.out / RECORD)
 
 
@@ -135,38 +190,59 @@ def load_run(out: str | Path, ds: ReIDDataset) -> tuple[nn.Module, RunRecord]:
     names = {field.name for field in dataclasses.fields(Recipe)}
     settings = {name: value for name, value in record.experiment.items() if name in names}
     model = build_model(Recipe.from_dict(settings | {"weights": None}), ds)
-    load_into(model, load_file(out / WEIGHTS), out)
+    load_into(model, _trained(out), out)
     return model.eval(), record
 
 
-def _train(accelerator: Accelerator, run: _Run) -> tuple[list[dict[str, Any]], str]:
-    """Train to the last epoch; returns the history and when the run first began."""
-    model, recipe, folder = run.model, run.recipe, run.out / CHECKPOINTS
+def _train(accelerator: Accelerator, run: _Run) -> _State:
+    """Train to the last epoch; afterwards the model holds the weights that are kept."""
+    model, recipe = run.model, run.recipe
     optimizer = make_optimizer(model.to(accelerator.device), recipe)
-    history, started = _restore(accelerator, run, optimizer)
-    if len(history) == recipe.epochs:
-        return history, started
+    average = None if recipe.ema_decay is None else Average(model, recipe.ema_decay)
+    state = _restore(accelerator, run, optimizer, average)
+    if len(state.history) < recipe.epochs:
+        with _recomputing(model, recipe.gradient_checkpointing), _tracking(accelerator):
+            _train_epochs(accelerator, run, optimizer, average, state)
+    if state.best:
+        model.load_state_dict(state.best["weights"])
+    elif average is not None:
+        model.load_state_dict(average.model.state_dict())
+    return state
 
-    progress, configuration = Progress(), _with_processes(run, accelerator)
+
+def _train_epochs(
+    accelerator: Accelerator,
+    run: _Run,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    state: _State,
+) -> None:
+    """Train the epochs that are left, with a checkpoint after each."""
+    model, recipe, progress = run.model, run.recipe, Progress()
+    if not accelerator.is_main_process:
+        progress.style = "none"
     prepared, steps, loader = accelerator.prepare(model, optimizer, _batches(run))
     try:
-        for epoch in range(len(history) + 1, recipe.epochs + 1):
+        for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             seed_everything(epoch_seed(run.seed, epoch, accelerator.process_index))
             loader.set_epoch(epoch)  # other people, another order, other augmentation
-            row = _train_epoch(accelerator, prepared, steps, loader, recipe, epoch, progress)
-            _check_weights(model, row)
-            history.append(row)
-            if accelerator.is_main_process:
-                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-                state = (optimizer.state_dict(), scaler, history, configuration, started)
-                save_checkpoint(folder, Checkpoint(epoch, {}, *state), model)
-                progress.line(_epoch_line(row, recipe))
-            accelerator.wait_for_everyone()
+            with shared_batch_norm(model) if recipe.gather else contextlib.nullcontext():
+                row = _train_epoch(
+                    accelerator, prepared, steps, loader, recipe, epoch, progress, average
+                )
+            with together():
+                _check_weights(model, row)
+            state.history.append(row)
+            _validate(run, state, model if average is None else average.model)
+            with together():
+                if accelerator.is_main_process:
+                    accelerator.log(scalars(row), step=epoch)
+                    _save(accelerator, run, optimizer, average, state)
+                    progress.line(_epoch_line(row, recipe))
     finally:
         accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
         model.__dict__.pop("forward", None)  # the model's own forward again, without autocast
         accelerator.free_memory()
-    return history, started
 
 
 def _train_epoch(
@@ -177,6 +253,7 @@ def _train_epoch(
     recipe: Recipe,
     epoch: int,
     progress: Progress,
+    average: Average | None = None,
 ) -> dict[str, Any]:
     """One pass over the sampler's batches; returns the epoch's row of the history."""
     identity_loss = IdentityLoss(label_smoothing=recipe.label_smoothing)
@@ -184,20 +261,29 @@ def _train_epoch(
     sums, images, lr = torch.zeros(3, device=accelerator.device), 0, 0.0
     steps, began = len(loader), time.perf_counter()
     model.train()
-    for step, batch in enumerate(progress.steps(loader, steps, f"epoch {epoch}")):
+    optimizer.zero_grad()
+    whole = gather if recipe.gather else _unchanged  # the batch of all processes, or a share of it
+    batches = progress.steps(together_through(loader), steps, f"epoch {epoch}")
+    for step, batch in enumerate(_in_groups(accelerator, model, batches)):
         time_now = schedule_time(recipe, epoch, step, steps)
         lr = set_learning_rate(optimizer, recipe, time_now)
         out: Outputs = model(batch["image"], batch["camid"])  # logits and features, float32
         identity = _mean([identity_loss(logits, batch["label"]) for logits in out.logits])
-        triplet = _mean([triplet_loss(feature, batch["label"]) for feature in out.features])
+        labels = whole(batch["label"])
+        triplet = _mean([triplet_loss(whole(feature), labels) for feature in out.features])
         loss = identity + recipe.triplet_weight * triplet
-        if not math.isfinite(value := loss.item()):
+        value = accelerator.reduce(loss.detach(), "mean").item()  # all processes stop or none
+        if not math.isfinite(value):
             raise TrainingDiverged(_advice(f"loss {value} at step {step}, lr {lr:.2e}", epoch))
+        # Accelerate divides by the size of a whole group; the last one of an epoch may be smaller
+        accelerator.backward(loss * _group_share(recipe.accumulation_steps, step, steps))
+        if accelerator.sync_gradients:
+            _check_gradient(accelerator, model, recipe, epoch, step)
+        optimizer.step()  # both do nothing within a group
         optimizer.zero_grad()
-        accelerator.backward(loss)
-        if recipe.clip_grad is not None:
-            accelerator.clip_grad_norm_(model.parameters(), recipe.clip_grad)
-        optimizer.step()
+        stepped = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
+        if average is not None and stepped:
+            average.update()
 
         right = _mean([(x.argmax(1) == batch["label"]).float().mean() for x in out.logits])
         sums += torch.stack([identity, triplet, right]).detach()
@@ -215,19 +301,108 @@ def _train_epoch(
     }
 
 
+def _in_groups(accelerator: Accelerator, model: nn.Module, batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, each inside `accumulate`, which several processes need from the forward pass on.
+
+    `accelerator.sync_gradients` is True at the last batch of a group and of the epoch.
+    """
+    for batch in batches:
+        with accelerator.accumulate(model):
+            yield batch
+
+
+def _group_share(size: int, step: int, steps: int) -> float:
+    """Size of a whole group over the size of the one that batch `step` belongs to, 1 or more."""
+    return size / min(size, steps - step // size * size)
+
+
+def _check_gradient(
+    accelerator: Accelerator, model: nn.Module, recipe: Recipe, epoch: int, step: int
+) -> None:
+    """Clip, and stop before a gradient that is no number gets into the weights.
+
+    With fp16 the scaler finds it as well: it leaves the step out and halves its factor. That is
+    how it looks for the largest factor there is; but below 1 it is the gradient that overflows.
+    """
+    scaler = accelerator.scaler
+    if scaler is not None and scaler.get_scale() < 1:
+        raise TrainingDiverged(_advice(f"the gradient overflows at step {step}", epoch))
+    if scaler is None or recipe.clip_grad is not None:
+        largest = math.inf if recipe.clip_grad is None else recipe.clip_grad  # inf changes no bit
+        norm = accelerator.clip_grad_norm_(model.parameters(), largest)
+        if scaler is None and not math.isfinite(value := float(norm)):
+            raise TrainingDiverged(_advice(f"norm {value} of the gradient at step {step}", epoch))
+
+
+def _validate(run: _Run, state: _State, model: nn.Module) -> None:
+    """Judge the people left out, when their epoch has come, and keep the best weights."""
+    row, recipe = state.history[-1], run.recipe
+    if run.validation is None or recipe.validate_every is None:
+        return
+    if row["epoch"] % recipe.validate_every and row["epoch"] < recipe.epochs:
+        return
+    result, seconds = timed_evaluation(model, run.validation, recipe)
+    row["validation"] = result.as_dict()
+    row["validation_seconds"] = sum(seconds.values())
+    if recipe.keep == "best":
+        judged = [past for past in state.history[:-1] if "validation" in past]
+        if all(past["validation"]["mAP"] < result.mAP for past in judged):
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            state.best = {"epoch": row["epoch"], "weights": weights}
+
+
+def _save(
+    accelerator: Accelerator,
+    run: _Run,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    state: _State,
+) -> None:
+    """Write the checkpoint of the epoch that ended."""
+    state.peak_memory_mb = max(state.peak_memory_mb, peak_memory_mb(accelerator.device))
+    checkpoint = Checkpoint(
+        epoch=state.history[-1]["epoch"],
+        weights={},  # those of the model
+        optimizer=optimizer.state_dict(),
+        scaler=accelerator.scaler.state_dict() if accelerator.scaler else {},
+        history=state.history,
+        configuration=_with_processes(run, accelerator),
+        started=state.started,
+        average={} if average is None else average.state_dict(),
+        best=state.best,
+        peak_memory_mb=state.peak_memory_mb,
+    )
+    save_checkpoint(run.out / CHECKPOINTS, checkpoint, run.model)
+
+
 def _restore(
-    accelerator: Accelerator, run: _Run, optimizer: torch.optim.Optimizer
-) -> tuple[list[dict[str, Any]], str]:
-    """Go back to the last checkpoint, if there is one; returns its history and starting time."""
+    accelerator: Accelerator,
+    run: _Run,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+) -> _State:
+    """Go back to the last checkpoint, if there is one."""
     checkpoint = load_checkpoint(run.out / CHECKPOINTS)
     if checkpoint is None:
-        return [], now()
+        return _State(started=now())
     check_same(checkpoint.configuration, _with_processes(run, accelerator), run.out)
     load_into(run.model, checkpoint.weights, run.out)
-    optimizer.load_state_dict(checkpoint.optimizer)
+    load_optimizer(optimizer, checkpoint.optimizer, run.out)
     if accelerator.scaler is not None and checkpoint.scaler:
         accelerator.scaler.load_state_dict(checkpoint.scaler)
-    return checkpoint.history, checkpoint.started
+    if average is not None:
+        average.load_state_dict(checkpoint.average)
+    return _State(
+        checkpoint.started, checkpoint.history, checkpoint.best, checkpoint.peak_memory_mb
+    )
+
+
+def _found(out: Path) -> str:
+    """What a folder holds of a run: processes that do not see the same would wait for ever."""
+    if (out / RECORD).is_file():
+        return "a finished run"
+    checkpoint = newest_checkpoint(out / CHECKPOINTS)
+    return "nothing" if checkpoint is None else checkpoint.stem
 
 
 def _finished(run: _Run) -> RunRecord:
@@ -241,14 +416,20 @@ def _finished(run: _Run) -> RunRecord:
         "classes": record.data.get("train_identities"),
     }
     check_same(found, run.configuration, run.out)
-    load_into(run.model, load_file(run.out / WEIGHTS), run.out)
+    load_into(run.model, _trained(run.out), run.out)
     return record
+
+
+def _trained(out: Path) -> dict[str, Tensor]:
+    """The weights of a finished run."""
+    again = f"Delete {out / RECORD} to train again."
+    return read_weights(out / WEIGHTS, f"the finished run in {out}", again)
 
 
 def _batches(run: _Run) -> DataLoader[Any]:
     recipe = run.recipe
     sampler = IdentitySampler(
-        run.ds.train["label"].to_numpy(),
+        run.learn.train["label"].to_numpy(),
         identities_per_batch=recipe.identities_per_batch,
         images_per_identity=recipe.images_per_identity,
         seed=run.seed,
@@ -262,18 +443,54 @@ def _batches(run: _Run) -> DataLoader[Any]:
         erasing=recipe.erasing,
     )
     return make_loader(
-        run.ds.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=run.seed
+        run.learn.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=run.seed
     )
 
 
-def _accelerator(recipe: Recipe) -> Accelerator:
-    """An Accelerator of this recipe's precision, whatever ran before in this process."""
+def _accelerator(
+    recipe: Recipe, out: Path, tracker: str | GeneralTracker | None = None
+) -> Accelerator:
+    """An Accelerator of this recipe's precision, whatever ran before in this process.
+
+    It cuts each batch of the sampler into shares, one per process.
+    """
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
-    accelerator = Accelerator(mixed_precision=recipe.precision)
-    if accelerator.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(accelerator.device)
+    accelerator = Accelerator(
+        mixed_precision=recipe.precision,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        # as a number, `accelerate launch` would overrule it and the record would not say so
+        gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.accumulation_steps),
+        log_with=tracker,
+        project_dir=out,
+    )
+    reset_peak_memory(accelerator.device)
     return accelerator
+
+
+@contextlib.contextmanager
+def _tracking(accelerator: Accelerator) -> Iterator[None]:
+    """Inside, `accelerator.log` reaches the tracker; without one it does nothing."""
+    accelerator.init_trackers("tensorboard")
+    try:
+        yield
+    finally:
+        for tracker in accelerator.trackers:  # end_training() would end the other processes, too
+            tracker.finish()
+
+
+@contextlib.contextmanager
+def _recomputing(model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Inside, the backbone computes its blocks again in the backward pass, if that is wanted."""
+    backbones = [part for part in model.modules() if isinstance(part, TokenBackbone)]
+    before = [backbone.gradient_checkpointing for backbone in backbones]
+    for backbone in backbones:
+        backbone.gradient_checkpointing |= wanted
+    try:
+        yield
+    finally:
+        for backbone, value in zip(backbones, before, strict=True):
+            backbone.gradient_checkpointing = value
 
 
 def _configuration(ds: ReIDDataset, recipe: Recipe, seed: int) -> dict[str, Any]:
@@ -287,21 +504,25 @@ def _configuration(ds: ReIDDataset, recipe: Recipe, seed: int) -> dict[str, Any]
 
 
 def _with_processes(run: _Run, accelerator: Accelerator) -> dict[str, Any]:
-    """Half a run on one GPU and half on two would be neither: each adds a batch to the step."""
+    """A record names one number of processes: half a run on one and half on two would be neither.
+
+    Sums are added in another order and stochastic depth draws other numbers.
+    """
     return run.configuration | {"processes": accelerator.num_processes}
 
 
-def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
+def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) -> None:
     """Find now what would otherwise fail after hours, or in a GPU kernel without a message."""
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError(
             "precision is 'fp16' and this machine has no GPU; on a CPU use "
             "recipe.replace(precision='bf16') or 'no'."
         )
-    classes = getattr(model, "num_classes", ds.num_classes)
-    if classes != ds.num_classes:
+    classes = getattr(model, "num_classes", learned)
+    if classes != learned:
+        left = f", {ds.num_classes - learned} left out" if learned < ds.num_classes else ""
         raise RecipeError(
-            f"the model classifies {classes} identities and {ds.name} trains on {ds.num_classes}; "
+            f"the model classifies {classes} identities and {ds.name} trains on {learned}{left}; "
             "build the model with build_model(recipe, ds)."
         )
     backbone = getattr(model, "backbone", None)
@@ -318,14 +539,19 @@ def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
             f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
             "build the model with a larger num_cameras, or with camera_embedding=False."
         )
+    if recipe.gradient_checkpointing and not _has_token_backbone(model):
+        raise RecipeError(
+            f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
+            "whose blocks it computes again; set it False."
+        )
     if recipe.flip_test:
         embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image
 
 
 def _check_weights(model: nn.Module, row: dict[str, Any]) -> None:
     """The last loss can be finite and the last step not; such weights are no checkpoint."""
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
+    for name, value in model.state_dict().items():  # the statistics of batch norm, too
+        if not torch.isfinite(value).all():
             raise TrainingDiverged(_advice(f"{name} has values that are no numbers", row["epoch"]))
 
 
@@ -334,33 +560,39 @@ def _advice(what: str, epoch: int) -> str:
     return (
         f"training stopped in epoch {epoch}: {what}. {kept}. Look at lr (halve it), "
         "warmup_epochs (lengthen it), clip_grad (set 1.0), precision ('fp16' overflows where "
-        "'bf16' does not), and at the images of the last batch; then start again in another `out`."
+        "'bf16' does not), and at the images of the last batch. With other settings start again in "
+        "another `out`; with the same, once the fault is mended, fit goes on from here."
     )
 
 
 def _record(
     run: _Run,
-    history: list[dict[str, Any]],
-    started: str,
+    state: _State,
     metrics: dict[str, Any],
     seconds: dict[str, float],
     accelerator: Accelerator,
 ) -> RunRecord:
+    history, validated = state.history, run.validation is not None
     train_seconds = sum(row["seconds"] for row in history)
+    experiment = {
+        "paper": run.recipe.model,
+        "variant": run.recipe.model,
+        **run.recipe.to_dict(),
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+    }
+    times = {"train": train_seconds, **seconds}
+    if validated:
+        experiment["kept_epoch"] = state.best.get("epoch", len(history))
+        times["validate"] = sum(row.get("validation_seconds", 0.0) for row in history)
     return RunRecord(
-        experiment={
-            "paper": run.recipe.model,
-            "variant": run.recipe.model,
-            **run.recipe.to_dict(),
-            "parameters": sum(p.numel() for p in run.model.parameters()),
-        },
+        experiment=experiment,
         seed=run.seed,
-        data=describe_data(run.ds),
+        data=describe_data(run.ds) | (_left_out(run) if validated else {}),
         metrics=metrics,
-        seconds={"train": train_seconds, **seconds},
+        seconds=times,
         images_per_second=sum(row["images"] for row in history) / train_seconds,
-        peak_memory_mb=peak_memory_mb(accelerator.device),
-        started=started,
+        peak_memory_mb=max(state.peak_memory_mb, peak_memory_mb(accelerator.device)),
+        started=state.started,
         finished=now(),
         history=history,
         environment=describe_environment(accelerator.device)
@@ -368,14 +600,33 @@ def _record(
     )
 
 
+def _left_out(run: _Run) -> dict[str, Any]:
+    """Counts of the people set aside; `train_identities` counts them, too."""
+    assert run.validation is not None
+    return {
+        "validation_identities": run.ds.num_classes - run.learn.num_classes,
+        "validation_query_images": len(run.validation.query),
+        "validation_gallery_images": len(run.validation.gallery),
+    }
+
+
+def _has_token_backbone(model: nn.Module) -> bool:
+    return any(isinstance(part, TokenBackbone) for part in model.modules())
+
+
 def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
     losses = ", ".join(f"{name} {value:.3f}" for name, value in row["losses"].items())
+    judged = f"  validation mAP {row['validation']['mAP']:.3f}" if "validation" in row else ""
     return (
         f"epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f} ({losses})  "
         f"accuracy {row['accuracy']:.3f}  lr {row['lr']:.2e}  "
-        f"{row['images'] / row['seconds']:.0f} images/s"
+        f"{row['images'] / row['seconds']:.0f} images/s{judged}"
     )
 
 
 def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()
+
+
+def _unchanged(rows: Tensor) -> Tensor:
+    return rows

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 from torch import nn, optim
 
 from reidlab.training.recipe import Recipe
+
+BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
+EMBEDDINGS = re.compile(r"backbone\.(cls_token|pos_embed|sie_embed|patch_embed\b)")
 
 
 def learning_rate(recipe: Recipe, time: float, multiplier: float = 1.0) -> float:
@@ -45,26 +49,52 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
     """SGD or AdamW with one group of parameters per learning rate.
 
     A parameter belongs to the head if it lies outside `model.backbone`, and is a bias if its name
-    says so. Frozen parameters are left out.
+    says so. Frozen parameters are left out. On a CUDA device the fused kernels do the step; on a
+    CPU, where they would change the last bits, the plain ones.
     """
-    groups: dict[float, list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    depth = len(getattr(getattr(model, "backbone", None), "blocks", ()))
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         multiplier = 1.0 if name.startswith("backbone.") else recipe.head_lr_multiplier
         multiplier *= recipe.bias_lr_multiplier if "bias" in name else 1.0
-        groups.setdefault(multiplier, []).append(parameter)
+        scale = recipe.layer_decay ** layers_above(name, depth)
+        groups.setdefault((scale, multiplier), []).append(parameter)
     settings = [
-        {"params": parameters, "multiplier": multiplier, "lr": recipe.lr * multiplier}
-        for multiplier, parameters in sorted(groups.items())
+        {"params": parameters, "scale": s, "multiplier": m, "lr": recipe.lr * m * s}
+        for (s, m), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
+    fused = next(model.parameters()).is_cuda or None  # None: torch's own choice
+    decay = recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return optim.SGD(settings, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    return optim.AdamW(settings, weight_decay=recipe.weight_decay)
+        return optim.SGD(settings, momentum=recipe.momentum, weight_decay=decay, fused=fused)
+    return optim.AdamW(settings, weight_decay=decay, fused=fused)
+
+
+def layers_above(name: str, depth: int) -> int:
+    """How many layers a parameter lies below the head: the exponent of `layer_decay`.
+
+    The layers of BEiT's and MAE's fine-tuning: the embeddings (the camera's too), each block, and
+    on top the final norm together with the head. timm's `param_groups_layer_decay` counts the final
+    norm to the last block, knows no rate of biases and takes their weight decay away.
+
+    Args:
+        name: Of the parameter in the model.
+        depth: L, blocks of the backbone.
+
+    Returns:
+        L + 1 for the embeddings, L + 1 - l for block l, counted from 1, else 0.
+    """
+    block = BLOCK.match(name)
+    if block:
+        return depth - int(block[1])  # names count from 0
+    return depth + 1 if EMBEDDINGS.match(name) else 0
 
 
 def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -> float:
     """Set the rate of each group for a time in epochs; returns that of the base group."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, time, group["multiplier"])
+        scale = group.get("scale", 1.0)  # older checkpoints have none
+        group["lr"] = scale * learning_rate(recipe, time, group["multiplier"])
     return learning_rate(recipe, time)

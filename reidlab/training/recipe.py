@@ -16,11 +16,9 @@ from torch import nn
 
 from reidlab.data import ReIDDataset
 from reidlab.models import create_model
+from reidlab.training.errors import RecipeError
 from reidlab.training.seed import seed_everything
-
-
-class RecipeError(ValueError):
-    """A setting that does not exist or cannot work."""
+from reidlab.training.validation import held_out
 
 
 @dataclass(frozen=True)
@@ -39,22 +37,36 @@ class Recipe:
         drop_path: Stochastic depth of the last block.
         camera_embedding: Whether the backbone learns a vector per camera.
         epochs: Passes of the sampler.
-        identities_per_batch: P.
+        identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
+        accumulation_steps: Batches whose gradients are averaged into one step of the optimizer; an
+            epoch's last step takes what is left. Each batch goes through the network alone, so the
+            triplet loss and batch norm see P * K images, however many a step has.
         optimizer: "sgd" or "adamw".
         lr: Peak learning rate of the backbone's weights.
         momentum: Of SGD; AdamW ignores it.
         weight_decay: For every parameter, biases and norms too.
         bias_lr_multiplier: Peak rate of parameters with "bias" in their name, relative to `lr`.
         head_lr_multiplier: Peak rate of everything outside the backbone, relative to `lr`.
+        layer_decay: Rate of a block of the backbone relative to that of the block after it, over
+            the whole schedule (BEiT, MAE): of L blocks, block l learns at the rate times
+            layer_decay ** (L + 1 - l), the embeddings at the power L + 1, the final norm and the
+            head at the full rate. 1 is off.
         warmup_epochs: Length of the linear warm-up.
         warmup_start: Rate at time 0, relative to `lr`.
         lr_floor: Rate at the end, relative to `lr`.
         schedule: "epoch" changes the rate at the start of each epoch, "step" at each step.
         precision: "no" (float32), "bf16", or "fp16" (GPU only).
-        clip_grad: Largest norm of the gradient; None: no clipping.
+        clip_grad: Largest norm of the gradient of a step; None: no clipping.
+        gradient_checkpointing: Whether the backward pass computes each block of the backbone again
+            instead of keeping what the forward pass found: less memory, about a third more time,
+            the same result. It may change when a run goes on.
+        ema_decay: Keep, evaluate and save an exponential moving average of the weights with this
+            decay instead of the weights themselves; None: no. See `reidlab.training.averaging`.
         label_smoothing: Of the identity loss.
         triplet_margin: None means soft margin.
+        gather: Under several processes, whether triplet loss and batch norm look at the batch of
+            all of them, as one process would, or at the share of each; see `processes`.
         triplet_weight: Weight of the triplet loss beside the identity loss.
         normalization: Name in `reidlab.data.NORMALIZATIONS`.
         pad: Black pixels around a training image before it is cropped back; None: the paper's 10
@@ -65,6 +77,13 @@ class Recipe:
         flip_test: Whether an embedding is the mean of the image's and its mirror image's, which
             doubles the time of embedding.
         workers: Processes that read images; no result depends on it.
+        validate_every: Epochs between two evaluations on training people who are left out of the
+            training for it, see `split_validation`; the last epoch is evaluated as well. None:
+            nobody is left out. For choosing settings: the test set is no place for that.
+        validation_identities: How many people that are (2 or more), or their share (below 1); read
+            only with `validate_every`.
+        keep: "last" keeps the weights of the last epoch, "best" those of the evaluated epoch with
+            the highest mAP on the people left out, the earliest of equals.
         metric: Distance of the evaluation, "cosine" or "euclidean".
         ap: Average precision, "mean_precision" or "trapezoid".
     """
@@ -82,21 +101,26 @@ class Recipe:
     epochs: int = 10
     identities_per_batch: int = 8
     images_per_identity: int = 4
+    accumulation_steps: int = 1
     optimizer: str = "adamw"
     lr: float = 3e-4
     momentum: float = 0.9
     weight_decay: float = 0.05
     bias_lr_multiplier: float = 1.0
     head_lr_multiplier: float = 1.0
+    layer_decay: float = 1.0
     warmup_epochs: float = 1.0
     warmup_start: float = 0.01
     lr_floor: float = 0.002
     schedule: str = "step"
     precision: str = "no"
     clip_grad: float | None = None
+    gradient_checkpointing: bool = False
+    ema_decay: float | None = None
     label_smoothing: float = 0.0
     triplet_margin: float | None = None
     triplet_weight: float = 1.0
+    gather: bool = True
     normalization: str = "half"
     pad: int | None = None
     flip: float = 0.5
@@ -104,6 +128,9 @@ class Recipe:
     embed_batch_size: int = 64
     flip_test: bool = False
     workers: int = 2
+    validate_every: int | None = None
+    validation_identities: float = 0.1
+    keep: str = "last"
     metric: str = "cosine"
     ap: str = "mean_precision"
 
@@ -127,6 +154,14 @@ class Recipe:
             raise _wrong(self, "image_size", "height and width in pixels, such as (192, 96)")
         if self.warmup_epochs > self.epochs:
             raise _wrong(self, "warmup_epochs", f"at most epochs ({self.epochs})")
+        people = self.validation_identities
+        if not (_is_number(people, whole=False) and 0 < people < 1) and not (
+            _is_number(people, whole=True) and people >= 2
+        ):
+            expected = "a whole number of people from 2, or a share between 0 and 1"
+            raise _wrong(self, "validation_identities", expected)
+        if self.keep == "best" and self.validate_every is None:
+            raise _wrong(self, "keep", "'last', unless validate_every is set")
 
     def replace(self, **overrides: Any) -> Recipe:
         """A copy with other settings.
@@ -159,13 +194,16 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
 
     Args:
         recipe: The settings.
-        ds: Gives the number of identities and cameras.
+        ds: Gives the number of identities and cameras; the whole set, as `fit` takes it: people
+            left out for validation get no class.
         seed: Of the random weights.
     """
     seed_everything(seed)
+    validated = recipe.validate_every is not None
     return create_model(
         recipe.model,
-        num_classes=ds.num_classes,
+        num_classes=ds.num_classes
+        - (held_out(ds, recipe.validation_identities) if validated else 0),
         backbone=recipe.backbone,
         image_size=recipe.image_size,
         weights=recipe.weights,
@@ -187,6 +225,9 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "ap": ("mean_precision", "trapezoid"),
     "camera_embedding": (True, False),
     "flip_test": (True, False),
+    "gather": (True, False),
+    "gradient_checkpointing": (True, False),
+    "keep": ("last", "best"),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "stride": (1, 1024),
@@ -195,15 +236,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "identities_per_batch": (2, 100_000),  # one identity has no negative
     "images_per_identity": (1, 100_000),
+    "accumulation_steps": (1, 100_000),
     "lr": (1e-12, 1e3),
     "momentum": (0, 0.9999),
     "weight_decay": (0, 10),
     "bias_lr_multiplier": (0, 1e4),
     "head_lr_multiplier": (0, 1e4),
+    "layer_decay": (1e-6, 1),
     "warmup_epochs": (0, 100_000),
     "warmup_start": (0, 1),
     "lr_floor": (0, 1),
     "clip_grad": (1e-9, 1e9),
+    "ema_decay": (0, 0.999999),
     "label_smoothing": (0, 0.999),
     "triplet_margin": (0, 1e4),
     "triplet_weight": (0, 1e4),
@@ -212,17 +256,28 @@ _RANGES: dict[str, tuple[float, float]] = {
     "erasing": (0, 1),
     "embed_batch_size": (1, 100_000),
     "workers": (0, 1024),
+    "validate_every": (1, 100_000),
 }
-_OPTIONAL = {"stride", "depth", "clip_grad", "triplet_margin", "pad"}
+_OPTIONAL = {
+    "stride",
+    "depth",
+    "clip_grad",
+    "ema_decay",
+    "triplet_margin",
+    "pad",
+    "validate_every",
+}
 _WHOLE = {
     "stride",
     "depth",
     "epochs",
     "identities_per_batch",
     "images_per_identity",
+    "accumulation_steps",
     "pad",
     "embed_batch_size",
     "workers",
+    "validate_every",
 }
 
 

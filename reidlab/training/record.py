@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 SCHEMA = 1
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 class RecordError(Exception):
@@ -38,15 +40,22 @@ class RunRecord:
         seed: Of the run.
         commit: Of the code, None outside a git checkout.
         dirty: Whether tracked files differed from that commit; None outside a git checkout.
-        data: Name, options, fingerprint, protocol and counts; never a path.
+        data: Name, options, fingerprint, protocol and counts; never a path. With people left out
+            for validation their counts as well; `train_identities` is of the whole split.
         environment: python, torch, timm, accelerate, system, device, cores.
         metrics: rank1, rank5, rank10, mAP, mINP as shares of 1, and counts.
-        seconds: train, embed, rank.
-        images_per_second: Training images per second of training.
-        peak_memory_mb: Largest resident memory of the process, or allocated on the GPU, in MiB.
+        seconds: train (of all sessions of an interrupted run, without its evaluations and
+            checkpoints), embed, rank, and validate if there was any.
+        images_per_second: Training images over all processes, per second of training; the start of
+            the workers is in it, what an interruption threw away is not.
+        peak_memory_mb: The largest over all sessions of the run, its evaluation included, in MiB.
+            On a GPU what torch had allocated, of the main process' device. Else the resident memory
+            of the main process with all that is in it, a notebook too, and not that of its workers;
+            since the start of the run on Linux, since the start of the process elsewhere.
         started: ISO 8601, UTC.
         finished: ISO 8601, UTC.
-        history: Per epoch: epoch, loss, losses by name, lr, accuracy, images, seconds.
+        history: Per epoch: epoch, loss, losses by name, lr, accuracy, images, seconds; of an epoch
+            that was validated also validation (metrics) and validation_seconds.
     """
 
     experiment: dict[str, Any]
@@ -151,10 +160,23 @@ def git_commit() -> tuple[str | None, bool | None]:
     return commit, bool(_git(package, "status", "--porcelain", "--untracked-files=no"))
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin anew with `peak_memory_mb`, on a GPU and on Linux; elsewhere nothing can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # no Linux, or a container without it
+            CLEAR_REFS.write_text("5")  # proc(5): the peak becomes what is resident now
+
+
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory so far in MiB: allocated on a GPU, else resident in this process."""
+    """Peak memory since the last reset in MiB: allocated on a GPU, else resident here."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10  # KiB
     try:
         import resource
     except ImportError:  # Windows has none

@@ -159,3 +159,48 @@ def test_wrong_image_size_and_layer():
     for layer in (0, 3):
         with pytest.raises(ValueError, match="from 1 to 2"):
             tiny()(torch.zeros(1, 3, 64, 32), layers=(layer,))
+
+
+def kept_for_the_backward_pass(backbone, images):
+    """Bytes that the forward pass keeps, parameters aside."""
+    own, kept = {p.data_ptr() for p in backbone.parameters()}, {}
+
+    def keep(tensor):
+        if tensor.data_ptr() not in own:
+            kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        backbone(images).cls.sum()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_blocks_computed_again_give_the_same_bits_and_keep_less(precision):
+    """Stochastic depth included: half of the images skip the last block."""
+    images = torch.randn(4, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+    gradients, kept = [], []
+    for again in (False, True):
+        backbone = tiny(drop_path=0.5).train()
+        backbone.gradient_checkpointing = again
+        torch.manual_seed(5)
+        with torch.autocast("cpu", precision or torch.bfloat16, enabled=precision is not None):
+            tokens = backbone(images, layers=(1,))
+        (tokens.cls.square().sum() + tokens.layers[1].square().sum()).backward()
+        gradients.append({name: p.grad for name, p in backbone.named_parameters()})
+        kept.append(kept_for_the_backward_pass(backbone, images))
+    for name, gradient in gradients[0].items():
+        assert torch.equal(gradient, gradients[1][name]), name
+    assert kept[1] < 0.2 * kept[0], kept
+
+
+def test_blocks_are_not_wrapped_where_nothing_is_learned(monkeypatch):
+    import reidlab.models.vit as module
+
+    monkeypatch.setattr(module, "checkpoint", lambda *_, **__: 1 / 0)
+    backbone = tiny()
+    backbone.gradient_checkpointing = True
+    with torch.no_grad():
+        backbone(torch.zeros(1, 3, 64, 32))
+    with pytest.raises(ZeroDivisionError):
+        backbone(torch.zeros(1, 3, 64, 32))

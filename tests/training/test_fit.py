@@ -1,10 +1,8 @@
 import dataclasses
 import json
-import os
-import signal
-import subprocess
+import re
 import sys
-import textwrap
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +20,7 @@ from reidlab.training import (
     fit,
     load_run,
 )
+from reidlab.training.checkpoint import LATER
 
 loop = sys.modules["reidlab.training.fit"]
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "started", "finished")
@@ -136,47 +135,6 @@ def test_interrupted_and_resumed(finished, ds, recipe, tmp_path, monkeypatch, ep
     assert same_weights(tmp_path, finished)
 
 
-SCRIPT = """
-import sys, time, warnings
-warnings.simplefilter("ignore")
-import torch
-torch.set_num_threads(1)
-from reidlab.data import open_dataset
-from reidlab.training import Recipe, build_model, fit
-loop = sys.modules["reidlab.training.fit"]
-ds = open_dataset("market1501", sys.argv[1])
-recipe = Recipe.from_dict(eval(sys.argv[3]))
-train_epoch = loop._train_epoch
-def slow(accelerator, model, optimizer, loader, recipe, epoch, progress):
-    if epoch == 3:
-        train_epoch(accelerator, model, optimizer, loader, recipe, epoch, progress)
-        print("in epoch 3", flush=True)
-        time.sleep(60)
-    return train_epoch(accelerator, model, optimizer, loader, recipe, epoch, progress)
-loop._train_epoch = slow
-fit(build_model(recipe, ds), ds, recipe, out=sys.argv[2])
-"""
-
-
-def test_killed_and_resumed(finished, ds, recipe, tmp_path):
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(ds.root), str(tmp_path)]
-    environment = os.environ | {"REIDLAB_PROGRESS": "plain"}
-    with subprocess.Popen(
-        [*command, repr(recipe.to_dict())], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        for line in process.stdout:
-            if "in epoch 3" in line:
-                break
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
-        "epoch-0002.pt", "epoch-0002.safetensors",
-    ]  # fmt: skip
-    _, record = run(ds, recipe, tmp_path)
-    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
-    assert same_weights(tmp_path, finished)
-
-
 def test_a_finished_run_is_read_back_with_its_weights(finished, ds, recipe, monkeypatch):
     def never(*_):
         raise AssertionError("it trained again")
@@ -196,9 +154,10 @@ def test_load_run(finished, ds, recipe, noise_root):
         load_run(finished, other)
 
 
-def test_a_run_from_before_the_flip_test_is_this_run(finished, ds, recipe, tmp_path):
+def test_a_run_from_before_later_settings_is_this_run(finished, ds, recipe, tmp_path):
     older = RunRecord.load(finished / "record.json")
-    del older.experiment["flip_test"]
+    for name in (*LATER, "gradient_checkpointing"):
+        del older.experiment[name]
     older.save(tmp_path / "record.json")
     (tmp_path / "model.safetensors").write_bytes((finished / "model.safetensors").read_bytes())
     assert run(ds, recipe, tmp_path)[1] == older
@@ -207,21 +166,46 @@ def test_a_run_from_before_the_flip_test_is_this_run(finished, ds, recipe, tmp_p
         run(ds, recipe.replace(flip_test=True), tmp_path)
 
 
-def test_a_checkpoint_from_before_the_flip_test_goes_on(ds, recipe, tmp_path, monkeypatch):
-    recipe, configuration = recipe.replace(epochs=1), loop._configuration
+@pytest.mark.parametrize("setting", LATER)
+def test_a_later_setting_makes_another_run(finished, ds, recipe, setting):
+    other = {
+        "flip_test": True,
+        "accumulation_steps": 2,
+        "layer_decay": 0.9,
+        "ema_decay": 0.9,
+        "validate_every": 1,
+        "validation_identities": 0.5,
+        "keep": "best",
+        "gather": False,
+    }
+    changed = recipe.replace(validation_identities=0.25, validate_every=1)
+    if setting not in ("keep", "validate_every"):
+        changed = recipe
+    changed = changed.replace(**{setting: other[setting]})
+    with pytest.raises(CheckpointError, match=rf"recipe.{setting} is .* there and .* now"):
+        run(ds, changed, finished)
 
-    def older(*of_the_run):
-        values = configuration(*of_the_run)
-        del values["recipe"]["flip_test"]
-        return values
 
+def test_a_checkpoint_from_before_later_settings_goes_on(
+    finished, ds, recipe, tmp_path, monkeypatch
+):
+    """As it was written then: no later setting, no average, no scale of a group."""
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_configuration", older)
-        patch.setattr(loop, "timed_evaluation", lambda *_: 1 / 0)
+        patch.setattr(loop, "_check_weights", lambda model, row: 1 / (row["epoch"] - 2))
         with pytest.raises(ZeroDivisionError):
             run(ds, recipe, tmp_path)
-    monkeypatch.setattr(loop, "_train_epoch", lambda *_: 1 / 0)  # there is no epoch left to train
-    assert run(ds, recipe, tmp_path)[1].experiment["flip_test"] is False
+    path = tmp_path / "checkpoints" / "epoch-0001.pt"
+    state = torch.load(path, weights_only=True)
+    for name in (*LATER, "gradient_checkpointing"):
+        del state["configuration"]["recipe"][name]
+    for name in ("average", "best", "peak_memory_mb"):
+        del state[name]
+    for group in state["optimizer"]["param_groups"]:
+        del group["scale"]
+    torch.save(state, path)
+    record = run(ds, recipe, tmp_path)[1]
+    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
+    assert same_weights(tmp_path, finished)
 
 
 def test_flip_test_of_a_recipe_is_in_the_evaluation_and_the_record(finished, ds, recipe):
@@ -266,7 +250,7 @@ def test_damaged_checkpoint(ds, recipe, tmp_path):
         run(ds, recipe, tmp_path)
 
 
-def test_loss_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
+def test_loss_that_is_no_number_and_the_fault_mended(finished, ds, recipe, tmp_path, monkeypatch):
     class Nan(torch.nn.Module):
         calls = 0
 
@@ -275,13 +259,32 @@ def test_loss_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
 
         def forward(self, features, labels):
             Nan.calls += 1
-            return features.sum() * (float("nan") if Nan.calls > 6 else 0.0)
+            good = triplet_loss(features, labels)
+            return good if Nan.calls < 7 else good * float("nan")
 
-    monkeypatch.setattr(loop, "TripletLoss", Nan)
-    with pytest.raises(TrainingDiverged, match=r"epoch 2: loss nan.*epoch 1 is kept.*Look at lr"):
-        run(ds, recipe, tmp_path)
+    steps, triplet_loss = [], loop.TripletLoss(margin=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "TripletLoss", Nan)
+        patch.setattr(torch.optim.AdamW, "step", counted(torch.optim.AdamW.step, steps))
+        with pytest.raises(TrainingDiverged) as stopped:
+            run(ds, recipe, tmp_path)
+    told = str(stopped.value)
+    assert re.search(r"epoch 2: loss nan at step \d, lr .*The checkpoint of epoch 1 is kept", told)
+    assert re.search(r"Look at lr .*warmup_epochs.*clip_grad.*precision.*images of the last", told)
+    assert len(steps) == Nan.calls - 1, "no step with it"
     assert (tmp_path / "checkpoints" / "epoch-0001.pt").exists()
     assert not (tmp_path / "record.json").exists()
+    record = run(ds, recipe, tmp_path)[1]
+    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
+    assert same_weights(tmp_path, finished)
+
+
+def counted(function, calls):
+    def counts(*arguments, **options):
+        calls.append(1)
+        return function(*arguments, **options)
+
+    return counts
 
 
 def test_weight_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
@@ -296,6 +299,98 @@ def test_weight_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
     with pytest.raises(TrainingDiverged, match=r"backbone.cls_token has values.*Nothing is kept"):
         run(ds, recipe, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_statistic_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
+    whole_epoch = loop._train_epoch
+
+    def overflows(accelerator, model, *rest):
+        row = whole_epoch(accelerator, model, *rest)
+        model.neck.norm.running_var[3] = float("inf")
+        return row
+
+    monkeypatch.setattr(loop, "_train_epoch", overflows)
+    with pytest.raises(TrainingDiverged, match=r"neck.norm.running_var has values"):
+        run(ds, recipe, tmp_path)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulation_steps": 2, "precision": "bf16"}])
+def test_blocks_computed_again_give_the_same_bits(ds, recipe, tmp_path, options):
+    recipe = recipe.replace(
+        image_size=(32, 16), epochs=1, drop_path=0.5, identities_per_batch=2, **options
+    )
+    kept, again = recipe, recipe.replace(gradient_checkpointing=True)
+    first = run(ds, kept, tmp_path / "kept")[1]
+    model, record = run(ds, again, tmp_path / "again")
+    assert record.history[0]["loss"] == first.history[0]["loss"]
+    assert same_weights(tmp_path / "kept", tmp_path / "again")
+    assert not model.backbone.gradient_checkpointing, "only for the training"
+    assert (
+        fit(model, ds, again, out=tmp_path / "kept").experiment["gradient_checkpointing"] is False
+    )
+
+
+def test_blocks_are_computed_again_in_training(ds, recipe, tmp_path, monkeypatch):
+    seen, whole_epoch = [], loop._train_epoch
+
+    def watched(accelerator, model, *rest):
+        seen.append(model.backbone.gradient_checkpointing)
+        return whole_epoch(accelerator, model, *rest)
+
+    monkeypatch.setattr(loop, "_train_epoch", watched)
+    tiny = recipe.replace(image_size=(32, 16), depth=1, epochs=1, identities_per_batch=2)
+    run(ds, tiny, tmp_path / "a")
+    run(ds, tiny.replace(gradient_checkpointing=True), tmp_path / "b")
+    assert seen == [False, True]
+
+
+def test_throughput_is_of_training_alone_in_all_sessions(ds, recipe, tmp_path, monkeypatch):
+    """By a clock that ticks a second whenever it is read, and a thousand in an evaluation."""
+    tiny = recipe.replace(
+        image_size=(32, 16), depth=1, epochs=2, identities_per_batch=2,
+        validate_every=1, validation_identities=2,
+    )  # fmt: skip
+    clock, evaluation, whole_epoch = [0.0], loop.timed_evaluation, loop._train_epoch
+
+    def read():
+        clock[0] += 1.0
+        return clock[0]
+
+    def slow(*arguments):
+        clock[0] += 1000.0
+        return evaluation(*arguments)
+
+    def second(*arguments):
+        return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=read))
+    monkeypatch.setattr(loop, "timed_evaluation", slow)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_train_epoch", second)
+        with pytest.raises(ZeroDivisionError):
+            run(ds, tiny, tmp_path)
+    _, record = run(ds, tiny, tmp_path)
+    assert [row["seconds"] for row in record.history] == [1.0, 1.0]
+    assert record.seconds["train"] == 2.0
+    assert record.images_per_second == sum(row["images"] for row in record.history) / 2
+
+
+def test_peak_memory_is_the_largest_of_all_sessions(ds, recipe, tmp_path, monkeypatch):
+    tiny = recipe.replace(image_size=(32, 16), depth=1, epochs=2, identities_per_batch=2)
+    whole_epoch = loop._train_epoch
+
+    def second(*arguments):
+        return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_train_epoch", second)
+        patch.setattr(loop, "peak_memory_mb", lambda device: 1e6)
+        with pytest.raises(ZeroDivisionError):
+            run(ds, tiny, tmp_path)
+    resets = []
+    monkeypatch.setattr(loop, "reset_peak_memory", lambda device: resets.append(device.type))
+    assert run(ds, tiny, tmp_path)[1].peak_memory_mb == 1e6
+    assert resets == ["cpu"]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -326,6 +421,9 @@ def test_what_does_not_fit(ds, recipe, tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(RecipeError, match="no GPU; on a CPU use"):
             fit(model, ds, recipe.replace(precision="fp16"), out=tmp_path)
+    plain = torch.nn.Linear(2, 2)
+    with pytest.raises(RecipeError, match="gradient_checkpointing is True and Linear has no Token"):
+        fit(plain, ds, recipe.replace(gradient_checkpointing=True), out=tmp_path)
     model.num_classes = 7
     with pytest.raises(RecipeError, match="classifies 7 identities and market1501 trains on 8"):
         fit(model, ds, recipe, out=tmp_path)

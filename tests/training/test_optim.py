@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from reidlab.models import TokenBackbone, ViTBaseline
 from reidlab.recipes import get
 from reidlab.training import Recipe
 from reidlab.training.optim import (
+    layers_above,
     learning_rate,
     make_optimizer,
     schedule_time,
@@ -85,3 +87,90 @@ def test_sgd_of_the_paper():
     assert isinstance(optimizer, torch.optim.SGD)
     for group in optimizer.param_groups:
         assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 1e-4, False)
+
+
+# by hand for L = 3 blocks, decay 1/2: head 1, last block 1/2, ..., embeddings (1/2)^4
+RATES = {
+    "neck.classifier.weight": 1,
+    "neck.norm.weight": 1,
+    "backbone.norm.weight": 1,
+    "backbone.blocks.2.attn.qkv.weight": 1 / 2,
+    "backbone.blocks.1.mlp.fc1.bias": 1 / 4,
+    "backbone.blocks.0.norm1.weight": 1 / 8,
+    "backbone.patch_embed.proj.weight": 1 / 16,
+    "backbone.patch_embed.proj.bias": 1 / 16,
+    "backbone.pos_embed": 1 / 16,
+    "backbone.cls_token": 1 / 16,
+    "backbone.sie_embed": 1 / 16,
+}
+
+
+def rates(model, recipe, time):
+    optimizer = make_optimizer(model, recipe)
+    assert set_learning_rate(optimizer, recipe, time) == learning_rate(recipe, time)
+    of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    return {name: of[id(p)] for name, p in model.named_parameters() if p.requires_grad}
+
+
+@pytest.fixture(scope="module")
+def vit():
+    return ViTBaseline(TokenBackbone(image_size=(32, 16), depth=3, num_cameras=2), 5)
+
+
+@pytest.mark.parametrize("time", [0.0, 0.5, 1.0, 7.3, 10.0])
+def test_layer_decay_scales_the_whole_schedule(vit, time):
+    """Not the peak alone: the lowest layers would begin above it, at a rate shared by all."""
+    recipe = Recipe(lr=1.0, layer_decay=0.5, epochs=10)
+    found = rates(vit, recipe, time)
+    for name, rate in RATES.items():
+        assert found[name] == pytest.approx(rate * learning_rate(recipe, time)), name
+
+
+def test_layer_decay_beside_the_other_multipliers(vit):
+    recipe = Recipe(
+        lr=1.0, layer_decay=0.5, bias_lr_multiplier=2.0, head_lr_multiplier=10.0, warmup_epochs=0
+    )
+    found = rates(vit, recipe, 0.0)
+    assert found["neck.classifier.weight"] == pytest.approx(10)
+    assert found["backbone.norm.weight"] == pytest.approx(1)
+    assert found["backbone.norm.bias"] == pytest.approx(2)
+    assert found["backbone.blocks.1.mlp.fc1.bias"] == pytest.approx(2 / 4)
+    assert found["backbone.patch_embed.proj.bias"] == pytest.approx(2 / 16)
+
+
+def test_the_layers_are_timms_but_for_the_final_norm():
+    import timm
+    from timm.optim import param_groups_layer_decay
+
+    theirs = timm.create_model("vit_tiny_patch16_224", img_size=(32, 16), num_classes=5, depth=3)
+    names = {id(parameter): name for name, parameter in theirs.named_parameters()}
+    for group in param_groups_layer_decay(theirs, layer_decay=0.5):
+        for parameter in group["params"]:
+            name = names.pop(id(parameter))
+            ours = name if name.startswith("head") else f"backbone.{name}"
+            above = layers_above(ours, 3) + name.startswith("norm.")  # timm: with the last block
+            assert group["lr_scale"] == 0.5**above, name
+    assert not names
+
+
+def test_every_parameter_is_in_one_group(vit):
+    optimizer = make_optimizer(vit, Recipe(layer_decay=0.7, bias_lr_multiplier=2.0))
+    grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in vit.parameters() if p.requires_grad)
+    assert len(make_optimizer(vit, Recipe()).param_groups) == 1
+
+
+def test_no_layer_decay_changes_no_bit(vit):
+    assert {name: 0.5 for name in RATES} == {
+        name: rate
+        for name, rate in rates(vit, Recipe(lr=0.5, warmup_epochs=0), 0.0).items()
+        if name in RATES
+    }
+
+
+def test_groups_of_an_older_checkpoint_have_no_scale():
+    recipe = Recipe()
+    optimizer = make_optimizer(Tiny(), recipe)
+    for group in optimizer.param_groups:
+        del group["scale"]
+    assert set_learning_rate(optimizer, recipe, 2.0) == optimizer.param_groups[0]["lr"]

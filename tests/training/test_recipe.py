@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from reidlab.training import Recipe, RecipeError, build_model
+from reidlab.training.checkpoint import LATER
 
 
 def test_replace_changes_a_copy():
@@ -36,6 +37,18 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"erasing": 1.5}, "erasing is 1.5"),
         ({"label_smoothing": None}, "label_smoothing is None"),
         ({"flip_test": "yes"}, "flip_test is 'yes'; expected one of True, False"),
+        ({"accumulation_steps": 0}, "accumulation_steps is 0; expected a whole number from 1"),
+        ({"accumulation_steps": 1.5}, "accumulation_steps is 1.5"),
+        ({"gradient_checkpointing": None}, "gradient_checkpointing is None; expected one of True"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0; expected a number from 0 to 0.999999"),
+        ({"layer_decay": 0}, "layer_decay is 0; expected a number from 1e-06 to 1"),
+        ({"layer_decay": 1.1}, "layer_decay is 1.1"),
+        ({"validate_every": 0}, "validate_every is 0; expected a whole number from 1"),
+        ({"validation_identities": 1}, "validation_identities is 1; expected a whole number of pe"),
+        ({"validation_identities": 2.5}, "validation_identities is 2.5; .* or a share between 0"),
+        ({"validation_identities": 0.0}, "validation_identities is 0.0"),
+        ({"keep": "first"}, "keep is 'first'; expected one of 'last', 'best'"),
+        ({"keep": "best"}, "keep is 'best'; expected 'last', unless validate_every is set"),
     ],
 )
 def test_a_value_that_cannot_work(setting, message):
@@ -44,14 +57,16 @@ def test_a_value_that_cannot_work(setting, message):
 
 
 def test_through_json_and_back():
-    recipe = Recipe(triplet_margin=0.3, stride=12, depth=2)
+    recipe = Recipe(triplet_margin=0.3, stride=12, depth=2, validate_every=2, ema_decay=0.9)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-def test_a_record_from_before_the_flip_test():
+def test_a_record_from_before_a_setting():
+    """What it did then is what the default does now."""
     values = Recipe(epochs=3).to_dict()
-    del values["flip_test"]
-    assert Recipe.from_dict(values) == Recipe(epochs=3, flip_test=False)
+    later = {name: values.pop(name) for name in LATER}
+    assert later == LATER
+    assert Recipe.from_dict(values) == Recipe(epochs=3)
 
 
 def test_no_folder_in_a_record(tmp_path):
@@ -71,3 +86,12 @@ def test_build_model_draws_its_weights_by_the_seed(ds, recipe):
 def test_build_model_counts_the_cameras(ds, recipe):
     model = build_model(recipe.replace(camera_embedding=True), ds)
     assert model.backbone.num_cameras == 3
+
+
+def test_build_model_has_no_class_for_the_people_left_out(ds, recipe):
+    for people, classes in ((2, 6), (3, 5), (0.3, 6), (0.25, 6), (0.5, 4)):
+        validated = recipe.replace(validate_every=1, validation_identities=people)
+        assert build_model(validated, ds).num_classes == classes
+    assert build_model(recipe.replace(validation_identities=3), ds).num_classes == 8
+    with pytest.raises(RecipeError, match=r"0.1 is 1 of the 8 training people .* at least 2"):
+        build_model(recipe.replace(validate_every=1), ds)

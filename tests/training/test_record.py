@@ -1,9 +1,13 @@
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from reidlab.training import RecordError, RunRecord, record
-from reidlab.training.files import atomic
+from reidlab.training.files import atomic, sweep
 
 
 @pytest.fixture
@@ -106,3 +110,63 @@ def test_interrupted_write_keeps_the_old_file(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+
+        def watched(*arguments, name=name, function=function):
+            done.append(name)
+            function(*arguments)
+
+        monkeypatch.setattr(os, name, watched)
+    with atomic(tmp_path / "file.txt") as beside:
+        beside.write_text("new")
+    assert done == ["fsync", "replace"]
+    assert (tmp_path / "file.txt").read_text() == "new"
+
+
+def test_sweeping(tmp_path):
+    with atomic(tmp_path / "file.a.txt") as beside:
+        beside.write_text("half")
+        left = tmp_path / beside.name.replace(str(os.getpid()), "123")
+        left.write_text("of a killed process")
+        own = beside.name
+    (tmp_path / "part.txt").touch()
+    (tmp_path / ".mine.part.txt").touch()
+    sweep(tmp_path)
+    assert own != left.name
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".mine.part.txt",
+        "file.a.txt",
+        "part.txt",
+    ]
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nothing can reset it")
+def test_peak_memory_is_that_since_the_reset():
+    block = bytearray(b"1") * (96 << 20)
+    assert len(block) == 96 << 20
+    del block
+    before = record.peak_memory_mb(CPU)
+    record.reset_peak_memory(CPU)
+    after = record.peak_memory_mb(CPU)
+    assert 0 < after < before - 64
+    block = bytearray(b"1") * (96 << 20)
+    assert record.peak_memory_mb(CPU) > after + 64
+    assert len(block) == 96 << 20
+
+
+def test_peak_memory_where_it_cannot_be_reset(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(record, "CLEAR_REFS", Path("/nowhere/clear_refs"))
+    monkeypatch.setattr(record, "STATUS", Path("/nowhere/status"))
+    record.reset_peak_memory(CPU)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    assert record.peak_memory_mb(CPU) == pytest.approx(peak, rel=0.1)

@@ -1,0 +1,114 @@
+"""Training people set aside to judge a training by, so that the test set decides nothing.
+
+A setting or an epoch chosen by its result on the test set has been fitted to the test set. What is
+chosen is therefore judged on people who are in neither: some of the training split, left out of the
+training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reidlab.evaluation.protocols import Gallery, get_protocol
+from reidlab.training.errors import RecipeError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from reidlab.data import ReIDDataset
+
+
+def held_out(ds: ReIDDataset, identities: float) -> int:
+    """How many training people are left out for validation.
+
+    Args:
+        ds: The whole set.
+        identities: That number, or a share of the training people, which is rounded.
+
+    Raises:
+        RecipeError: If it is not at least 2 people (one alone is found by everybody), or nobody
+            is left to train on.
+    """
+    people = ds.num_classes
+    count = round(identities * people) if identities < 1 else int(identities)
+    if not 2 <= count < people:
+        raise RecipeError(
+            f"validation_identities {identities} is {count} of the {people} training people of "
+            f"{ds.name}; expected at least 2 people and fewer than all. Choose another number."
+        )
+    return count
+
+
+def split_validation(
+    ds: ReIDDataset, identities: float, seed: int
+) -> tuple[ReIDDataset, ReIDDataset]:
+    """Set some training people aside as query and gallery of their own.
+
+    People are drawn, not images: somebody who is in both parts would be recognised, not found. Only
+    people whom the set's protocol can judge are drawn (by the standard one: those seen by two
+    cameras). One image per person and camera is a query, the first by path, and the rest is the
+    gallery, as in Market-1501. Where query and gallery of the set are of one modality each, so are
+    these, and every image of the gallery's modality is in the gallery.
+    A gallery of a few people is an easy one: compare its numbers with each other only.
+
+    Args:
+        ds: The whole set; its query and gallery are not looked at, but for their modalities.
+        identities: How many people, or their share; see `held_out`.
+        seed: Of the draw.
+
+    Returns:
+        The set without these people in `train`, labelled from 0 anew; and a set of these people
+        alone, whose `train` is empty.
+
+    Raises:
+        RecipeError: If too few people can be judged.
+    """
+    count = held_out(ds, identities)
+    query, gallery = _search(ds, ds.train.drop(columns="label"))
+    judged = _judged(ds.protocol, query, gallery)
+    if len(judged) < count:
+        raise RecipeError(
+            f"validation_identities asks for {count} people and the protocol {ds.protocol!r} can "
+            f"judge {len(judged)} of the {ds.num_classes} training people of {ds.name}: the others "
+            "have no image that is a query and another that is its match, such as one by another "
+            "camera. Ask for fewer people, or train without validate_every."
+        )
+    drawn = np.random.default_rng(seed).choice(judged, count, replace=False)
+    kept = ds.train[~ds.train["pid"].isin(drawn)].reset_index(drop=True)
+    labels = {pid: label for label, pid in enumerate(sorted(kept["pid"].unique()))}
+    kept["label"] = kept["pid"].map(labels).astype("int64")
+    query, gallery = (
+        frame[frame["pid"].isin(drawn)].reset_index(drop=True) for frame in (query, gallery)
+    )
+    validation = dataclasses.replace(
+        ds,
+        name=f"{ds.name} validation",  # another name: the published draws are not of these people
+        train=ds.train.iloc[:0],
+        query=query,
+        gallery=gallery,
+        published=None,
+    )
+    return dataclasses.replace(ds, train=kept, published=None), validation
+
+
+def _search(ds: ReIDDataset, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Query and gallery made of the images of a table, in its order."""
+    asked, searched = (set(side["modality"]) for side in (ds.query, ds.gallery))
+    across = len(asked) == len(searched) == 1 and asked != searched
+    candidates = frame[frame["modality"].isin(asked)] if across else frame
+    first = ~candidates.sort_values("path").duplicated(["pid", "camid"])
+    query = candidates[first.reindex(candidates.index)]
+    rest = frame[frame["modality"].isin(searched)] if across else frame.drop(query.index)
+    return query, rest
+
+
+def _judged(protocol: str, query: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
+    """The people for whom some query has a match, sorted."""
+    rule = get_protocol(protocol)
+    pids, camids = (query[name].to_numpy(np.int64) for name in ("pid", "camid"))
+    pool = Gallery(*(gallery[name].to_numpy(np.int64) for name in ("pid", "camid")))
+    special = rule.special(pids, camids, pool)
+    return np.unique(pids[special.rows[~special.excluded]])

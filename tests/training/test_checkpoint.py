@@ -1,0 +1,162 @@
+"""Checkpoints that are damaged, foreign, or of another size: said by name, and no code is run."""
+
+import dataclasses
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reidlab.training import CheckpointError, build_model, fit, load_run
+
+loop = sys.modules["reidlab.training.fit"]
+
+
+@pytest.fixture
+def tiny(recipe):
+    return recipe.replace(image_size=(32, 16), depth=1, epochs=2, identities_per_batch=2)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return tmp_path_factory.mktemp("unfinished") / "run"
+
+
+@pytest.fixture
+def unfinished(ds, tiny, made, tmp_path):
+    """Folder of a run after its first epoch, a copy for each test."""
+    if not made.exists():
+        whole_epoch = loop._train_epoch
+
+        def second(*arguments):
+            return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "_train_epoch", second)
+            with pytest.raises(ZeroDivisionError):
+                fit(build_model(tiny, ds), ds, tiny, out=made)
+    (tmp_path / "checkpoints").mkdir()
+    for path in (made / "checkpoints").iterdir():
+        (tmp_path / "checkpoints" / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def state_of(out):
+    return out / "checkpoints" / "epoch-0001.pt"
+
+
+def weights_of(out):
+    return out / "checkpoints" / "epoch-0001.safetensors"
+
+
+def refused(ds, recipe, out, message):
+    model = build_model(recipe, ds)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=message):
+        fit(model, ds, recipe, out=out)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Code:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o, protocol=2))]
+)
+def test_a_pickle_with_code_is_not_unpickled(ds, tiny, unfinished, write):
+    trace = unfinished / "it ran"
+    write({"epoch": 1, "history": Code(trace)}, state_of(unfinished))
+    refused(
+        ds, tiny, unfinished,
+        r"epoch-0001.pt cannot be read: .*objects whose code would have to run .*UnpicklingError",
+    )  # fmt: skip
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize("file", [state_of, weights_of])
+def test_half_a_file(ds, tiny, unfinished, file, share):
+    path = file(unfinished)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    refused(ds, tiny, unfinished, rf"{path.name}.* cannot be read.*Delete the folder .*checkpoints")
+
+
+def test_weights_gone(ds, tiny, unfinished):
+    weights_of(unfinished).unlink()
+    refused(ds, tiny, unfinished, r"epoch-0001.safetensors, the weights of the checkpoint .*start")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ([1, 2], "missing configuration, epoch, history, optimizer, scaler, unknown nothing"),
+        (
+            {"model": {}, "epoch": 3},
+            "missing configuration, history, optimizer, scaler, started, unknown model",
+        ),
+    ],
+)
+def test_a_checkpoint_from_somewhere_else(ds, tiny, unfinished, state, message):
+    torch.save(state, state_of(unfinished))
+    refused(ds, tiny, unfinished, rf"is no checkpoint of this library: {message}\. Delete the fold")
+
+
+def test_another_size_and_another_seed(ds, tiny, unfinished):
+    refused(
+        ds, tiny.replace(image_size=(64, 32)), unfinished,
+        r"another run: recipe.image_size is \[32, 16\] there and \[64, 32\] now",
+    )  # fmt: skip
+    refused(ds, tiny.replace(depth=2), unfinished, r"recipe.depth is 1 there and 2 now")
+    with pytest.raises(CheckpointError, match="seed is 0 there and 1 now"):
+        fit(build_model(tiny, ds), ds, tiny, seed=1, out=unfinished)
+
+
+def test_another_number_of_classes(ds, tiny, unfinished):
+    fewer = dataclasses.replace(ds, train=ds.train[ds.train["label"] < 7])
+    refused(fewer, tiny, unfinished, r"classes is 8 there and 7 now; data is '\w+' there and '\w+'")
+
+
+def test_weights_of_another_model_under_the_same_settings(ds, tiny, unfinished):
+    weights = load_file(weights_of(unfinished))
+    classifier = weights["neck.classifier.weight"]
+    save_file(weights | {"neck.classifier.weight": classifier[:5].clone()}, weights_of(unfinished))
+    refused(
+        ds, tiny, unfinished,
+        r"missing nothing, unknown nothing, of another size neck.classifier.weight \(5, 192\) "
+        r"instead of \(8, 192\)",
+    )  # fmt: skip
+    weights["head.weight"] = weights.pop("neck.classifier.weight")
+    save_file(weights, weights_of(unfinished))
+    refused(ds, tiny, unfinished, "missing neck.classifier.weight, unknown head.weight, of another")
+
+
+def test_an_optimizer_of_another_model(ds, tiny, unfinished):
+    state = torch.load(state_of(unfinished), weights_only=True)
+    state["optimizer"]["param_groups"][0]["params"].pop()
+    torch.save(state, state_of(unfinished))
+    model = build_model(tiny, ds)
+    with pytest.raises(CheckpointError, match=r"the optimizer in .* is of another model .*another"):
+        fit(model, ds, tiny, out=unfinished)
+
+
+def test_the_weights_of_a_finished_run(ds, tiny, unfinished):
+    record = fit(build_model(tiny, ds), ds, tiny, out=unfinished)
+    path = unfinished / "model.safetensors"
+    whole = path.read_bytes()
+    message = r"model.safetensors, the weights of the finished run .* cannot be read.*Delete .*rec"
+    for broken in (whole[:1000], b"", None):
+        path.unlink(missing_ok=True) if broken is None else path.write_bytes(broken)
+        refused(ds, tiny, unfinished, message)
+        with pytest.raises(CheckpointError, match=message):
+            load_run(unfinished, ds)
+    path.write_bytes(whole)
+    assert fit(build_model(tiny, ds), ds, tiny, out=unfinished) == record
