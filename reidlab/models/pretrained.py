@@ -137,7 +137,8 @@ def _how_to_fetch(config: timm.models.PretrainedCfg) -> str:
         f"from the Hugging Face hub (`hf download {config.hf_hub_id} {file}`), copy it here and "
         f"pass weights='path/to/{file}'. Or copy the whole folder "
         f"models--{config.hf_hub_id.replace('/', '--')} of its cache into this one's: "
-        f"{hub.HF_HUB_CACHE} (the environment variable HF_HUB_CACHE moves it)."
+        f"{hub.HF_HUB_CACHE} (the environment variable HF_HUB_CACHE moves it; HF_HUB_OFFLINE=1 "
+        "spares you the hub's waiting)."
     )
 
 

@@ -246,3 +246,14 @@ def test_wrong_image_size_and_layer():
     for layer in (0, 3):
         with pytest.raises(ValueError, match="from 1 to 2"):
             backbone(torch.zeros(1, 3, 64, 32), layers=(layer,))
+
+
+def test_random_weights_are_those_that_timm_draws_for_the_plain_one():
+    states = []
+    for name in ("resnet50", "resnet50_ibn_b"):
+        torch.manual_seed(0)
+        states.append(ConvBackbone(name, (64, 32), depth=2).state_dict())
+    plain, other = states
+    shared = plain.keys() & other.keys()
+    assert "layer1.2.conv1.weight" in shared
+    assert all(torch.equal(plain[key], other[key]) for key in shared)
