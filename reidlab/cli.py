@@ -32,6 +32,7 @@ Options = Annotated[
     list[str] | None,
     typer.Option("--option", help="key=value, as open_dataset takes it; may be given repeatedly."),
 ]
+Backbone = Annotated[str, typer.Option(help="A ViT of timm, with a tag for timm's weights.")]
 RecordFile = Annotated[Path, typer.Argument(help="A record.json, or the run folder it is in.")]
 
 
@@ -210,6 +211,7 @@ def zero_shot(
     name: Name,
     root: Root,
     weights: Annotated[str, typer.Option(help='"synth", "timm" or a file.')] = "synth",
+    backbone: Backbone = "vit_tiny_patch16_224",
     save: Annotated[Path | None, typer.Option(help="Write the run record here.")] = None,
     image_size: Annotated[
         tuple[int, int], typer.Option(help="Height and width the images are resized to.")
@@ -220,17 +222,19 @@ def zero_shot(
 ) -> None:
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
-    from reidlab.data import DatasetError, open_dataset
+    from reidlab.data import DatasetError, normalization_for, open_dataset
     from reidlab.models import TokenBackbone, WeightsError, load_weights
     from reidlab.training.zero_shot import of_training_people, zero_shot_record
 
-    recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights)
+    recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights, backbone=backbone)
     try:
-        backbone = TokenBackbone(recipe.backbone, image_size)
-        load_weights(backbone, weights)
+        vit = TokenBackbone(recipe.backbone, image_size)
+        if "." in backbone:  # a checkpoint of timm: images as it was trained on them
+            recipe = recipe.replace(normalization=normalization_for(backbone))
+        load_weights(vit, weights)
         ds = open_dataset(name, root)
         ds = of_training_people(ds) if training_people else ds
-        found = zero_shot_record(backbone, ds, recipe)
+        found = zero_shot_record(vit, ds, recipe)
     except (DatasetError, WeightsError, ValueError) as error:
         _fail(error)
     for view in ("class", "pooled", "rows"):
@@ -241,6 +245,26 @@ def zero_shot(
         typer.echo(f"{view:6}  Rank-1 {rank1:5.1f} %  mAP {mean:5.1f} %{told}")
     if save is not None:
         found.save(save)
+
+
+@app.command("weights")
+def export_weights(
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    weights: Annotated[str, typer.Option(help='"synth" or a file, such as a run\'s.')] = "synth",
+    backbone: Backbone = "vit_tiny_patch16_224",
+    image_size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (224, 224),
+) -> None:
+    """Write weights as timm's model of that name takes them, positions resized to the images."""
+    from reidlab.models import WeightsError, export_timm
+
+    try:
+        export_timm(out, weights=weights, backbone=backbone, image_size=image_size)
+    except (WeightsError, ValueError, OSError) as error:
+        _fail(error)
+    typer.echo(
+        f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "
+        f"checkpoint_path={str(out)!r})"
+    )
 
 
 @app.command("judge")

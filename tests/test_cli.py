@@ -314,3 +314,28 @@ def test_judge_with_a_damaged_file(embeddings, tmp_path):
     path.write_bytes(b"no archive at all")
     assert "no .npz file" in run("judge", path).stderr
     assert "No such file" in run("judge", tmp_path / "nowhere.npz").stderr
+
+
+def test_weights_are_written_for_timm(tmp_path):
+    out = tmp_path / "vit.safetensors"
+    result = run("weights", out, "--image-size", 64, 32)
+    assert result.exit_code == 0, result.output
+    vit = eval(result.output, {"timm": pytest.importorskip("timm")})  # it prints the line to type
+    assert vit.pos_embed.shape == (1, 1 + 4 * 2, 192)
+
+
+def test_weights_that_are_not_there(tmp_path):
+    result = run("weights", tmp_path / "vit.safetensors", "--weights", tmp_path / "no.safetensors")
+    assert result.exit_code == 1
+    assert "error: weights=" in result.output
+    assert "there is no such file" in result.output
+
+
+def test_zero_shot_with_a_checkpoint_that_has_no_name(market):
+    result = run("zero-shot", "market1501", market, "--weights", "timm")
+    assert result.exit_code == 1
+    assert "does not say which checkpoint" in result.output
+    assert "vit_tiny_patch16_224.augreg_in21k" in result.output
+    result = run("zero-shot", "market1501", market, "--backbone", "resnet18")
+    assert result.exit_code == 1
+    assert "expected a plain ViT" in result.output

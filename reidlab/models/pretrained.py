@@ -9,48 +9,63 @@ resized to the backbone's grid, and ImageNet's classifier is left out.
 from __future__ import annotations
 
 import math
+import re
+import zipfile
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import timm
-import torch
-from safetensors import safe_open
-from timm.models.vision_transformer import VisionTransformer
+from huggingface_hub import constants as hub
 from torch import Tensor
 
+from reidlab.models.backbones import BACKBONES, name_the_tags
+from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
+from reidlab.models.weights_file import WeightsError, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 SYNTH_FILE = "vit_tiny_synth.safetensors"
-CLASSIFIERS = ("head.", "fc.", "pre_logits.")  # of an ImageNet file: other classes, other task
+# Of an ImageNet file, or of another pooling: other classes, other task
+CLASSIFIERS = ("head.", "head_dist.", "fc.", "pre_logits.", "fc_norm.", "attn_pool.")
+NPZ_POSITIONS = "Transformer/posembed_input/pos_embedding"  # (1, 1 + h*w, D), Google's name
 
 
-class WeightsError(Exception):
-    """The weights cannot be found or do not fit the backbone."""
+class Source(NamedTuple):
+    """Weights before they are fitted: tensors, what is known of their positions, their name."""
+
+    state: dict[str, Tensor]
+    grid: tuple[int, int] | None
+    prefix: int | None
+    name: str
 
 
-def load_weights(backbone: TokenBackbone, weights: str | Path | None) -> None:
+def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | None) -> None:
     """Fill a backbone in place.
 
     Args:
         backbone: The backbone; its random weights are overwritten.
         weights: "synth" (shipped, ViT-Tiny/16 trained on synthetic people), "timm" (pre-trained,
-            from the Hugging Face hub or its local cache), a path to a `.safetensors` or `.pth`
-            file (timm's key names, or a model of ours, of which the backbone is taken), or None
-            (leave the random weights).
+            from the Hugging Face hub or its local cache; the backbone's name must say which
+            checkpoint), a path, or None (leave the random weights). A `.safetensors` or `.pth`
+            file has timm's key names, or is a model of ours, of which the backbone is taken; an
+            `.npz` file is one of Google's ViTs, which timm reads.
 
     Raises:
-        WeightsError: If the file is missing or does not fit.
+        WeightsError: If the file is missing, damaged or does not fit; nothing is loaded then.
     """
     if weights is None:
         return
     if weights == "synth":
-        state, grid, source = _from_synth(backbone)
+        source = _from_synth(backbone)
     elif weights == "timm":
-        state, grid, source = _from_timm(backbone)
+        source = _from_timm(backbone)
+    elif Path(weights).suffix == ".npz":
+        source = _from_npz(backbone, Path(weights))
     else:
-        state, grid, source = _from_file(Path(weights))
-    _copy(backbone, _backbone_part(state), grid, source)
+        source = _from_file(Path(weights))
+    _copy(backbone, source._replace(state=_backbone_part(source.state)))
 
 
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
@@ -60,13 +75,11 @@ def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
         "image_size": f"{backbone.image_size[0]},{backbone.image_size[1]}",
         "patch_size": str(backbone.patch_size),
         "stride": str(backbone.stride),
+        "prefix_positions": str(backbone.prefix_positions),
     }
 
 
-Source = tuple[dict[str, Tensor], tuple[int, int] | None, str]  # tensors, grid if known, its name
-
-
-def _from_synth(backbone: TokenBackbone) -> Source:
+def _from_synth(backbone: TokenBackbone | ConvBackbone) -> Source:
     if backbone.name.split(".")[0] != SYNTH_BACKBONE:
         raise WeightsError(
             f"weights='synth' exist for {SYNTH_BACKBONE} only, the backbone is {backbone.name}. "
@@ -83,40 +96,80 @@ def _from_synth(backbone: TokenBackbone) -> Source:
         return _from_file(path)
 
 
-def _from_timm(backbone: TokenBackbone) -> Source:
-    try:
-        model = timm.create_model(backbone.name, pretrained=True, num_classes=0)
-    except (OSError, RuntimeError) as error:
-        hub = timm.get_pretrained_cfg(backbone.name)
-        where = hub.hf_hub_id if hub is not None and hub.hf_hub_id else f"timm/{backbone.name}"
+def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:
+    """The checkpoint that the backbone's tag names, loaded by timm, all of it."""
+    name = backbone.name
+    if name in BACKBONES and BACKBONES[name].weights == "path":
         raise WeightsError(
-            f"weights='timm': the weights of {backbone.name} could not be downloaded and are not "
-            "in the local cache. On a machine with internet fetch model.safetensors of "
-            f"{where} from the Hugging Face hub, copy it here and pass "
-            "weights='path/to/model.safetensors'."
+            f"weights='timm': timm has no {name}. Get {BACKBONES[name].file} from its authors "
+            "(github.com/XingangPan/IBN-Net, release v1.0) and pass its path."
+        )
+    if "." not in name:
+        raise WeightsError(
+            f"weights='timm': {name!r} does not say which checkpoint, and what timm takes then "
+            f"has changed over the years; add the tag to the backbone's name. {name_the_tags(name)}"
+        )
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None  # the tag was checked when the backbone was built
+    model: Any
+    try:  # with the file's own number of classes: with another timm would accept missing keys
+        model = timm.create_model(name, pretrained=True, num_classes=config.num_classes)
+    except Exception as error:  # of the hub, of its network library, or of torch
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise WeightsError(
+            f"weights='timm': the weights of {name} could not be loaded "
+            f"({type(error).__name__}: {reason}). {_how_to_fetch(config)}"
         ) from error
-    assert isinstance(model, VisionTransformer)  # TokenBackbone took nothing else
-    rows, columns = model.patch_embed.grid_size
-    return model.state_dict(), (rows, columns), f"timm's {backbone.name}"
+    grid = None
+    if isinstance(backbone, TokenBackbone):
+        rows, columns = model.patch_embed.grid_size
+        grid = (rows, columns)
+    return Source(model.state_dict(), grid, None, f"timm's {name}")
+
+
+def _how_to_fetch(config: timm.models.PretrainedCfg) -> str:
+    """How to bring a checkpoint of timm to a machine without a network."""
+    if not config.hf_hub_id:
+        return f"On a machine with a network get {config.url}, copy it here and pass its path."
+    file = config.hf_hub_filename or "model.safetensors"
+    return (
+        f"Without a network: on a machine that has one get the file {file} of {config.hf_hub_id} "
+        f"from the Hugging Face hub (`hf download {config.hf_hub_id} {file}`), copy it here and "
+        f"pass weights='path/to/{file}'. Or copy the whole folder "
+        f"models--{config.hf_hub_id.replace('/', '--')} of its cache into this one's: "
+        f"{hub.HF_HUB_CACHE} (the environment variable HF_HUB_CACHE moves it; HF_HUB_OFFLINE=1 "
+        "spares you the hub's waiting)."
+    )
+
+
+def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
+    """One of Google's files, through timm, which knows their layout."""
+    if not path.is_file() or isinstance(backbone, ConvBackbone):
+        raise WeightsError(
+            f"weights={str(path)!r}: expected there one of Google's ViTs as an .npz file, and a "
+            f"ViT to fill; the backbone is {backbone.name}. Other weights come as .safetensors or "
+            ".pth."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            side = math.isqrt(archive[NPZ_POSITIONS].shape[1] - 1)
+        size = side * backbone.patch_size  # the file's own, so that timm resizes no positions
+        vit: Any = timm.create_model(
+            backbone.name, num_classes=0, img_size=size, depth=backbone.depth
+        )
+        vit.load_pretrained(str(path))
+    except (ValueError, KeyError, RuntimeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path.name} is not {backbone.name} as Google publishes it ({error}). Expected an "
+            ".npz file of that size of ViT, whole."
+        ) from error
+    return Source(vit.state_dict(), (side, side), None, path.name)
 
 
 def _from_file(path: Path) -> Source:
-    if not path.is_file():
-        raise WeightsError(
-            f"weights={str(path)!r}: there is no such file. Expected 'synth', 'timm', None, or the "
-            "path of a .safetensors or .pth file."
-        )
-    if path.suffix == ".safetensors":
-        with safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return state, _grid_of(file.metadata() or {}), path.name
-    loaded = torch.load(path, map_location="cpu", weights_only=True)  # runs no code of the file
-    for wrapper in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
-            loaded = loaded[wrapper]
-    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise WeightsError(f"{path.name} holds no state dict; expected names with one tensor each.")
-    return loaded, None, path.name
+    state, metadata, name = read_weights(path)
+    prefix = metadata.get("prefix_positions")
+    return Source(state, _grid_of(metadata), None if prefix is None else int(prefix), name)
 
 
 def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
@@ -135,26 +188,23 @@ def _backbone_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.startswith(CLASSIFIERS)}
 
 
-def _copy(
-    backbone: TokenBackbone, state: dict[str, Tensor], grid: tuple[int, int] | None, source: str
-) -> None:
-    own = backbone.state_dict()
+def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
+    own, state, name = backbone.state_dict(), source.state, source.name
     unknown = sorted(k for k in state if k not in own and not _beyond_depth(k, backbone.depth))
-    missing = sorted(k for k in own if k not in state and k != "sie_embed")
+    missing = sorted(k for k in own if k not in state and not _may_be_missing(k))
     if unknown or missing:
+        kind = (
+            f"timm's names of a ViT with {backbone.depth} blocks"
+            if isinstance(backbone, TokenBackbone)
+            else f"torchvision's names of a ResNet up to layer {backbone.depth}, and IBN-Net's"
+        )
         raise WeightsError(
-            f"{source} does not fit {backbone.name}: unknown keys {_some(unknown)}, missing keys "
-            f"{_some(missing)}. Expected timm's names of a ViT with {backbone.depth} blocks."
+            f"{name} does not fit {backbone.name}: unknown keys {_some(unknown)}, missing keys "
+            f"{_some(missing)}. Expected {kind}."
         )
     state = {key: state[key] for key in own if key in state}
-    if "pos_embed" in state:
-        old = grid or _guess_grid(state["pos_embed"].shape[1] - 1, backbone.grid, source)
-        if state["pos_embed"].shape[1] - 1 != old[0] * old[1]:
-            raise WeightsError(
-                f"{source} says its grid is {old[0]}x{old[1]} but holds positions for "
-                f"{state['pos_embed'].shape[1] - 1} patches; the file is damaged."
-            )
-        state["pos_embed"] = resize_pos_embed(state["pos_embed"], old, backbone.grid)
+    if isinstance(backbone, TokenBackbone) and "pos_embed" in state:
+        state["pos_embed"] = _fitted_positions(backbone, source._replace(state=state))
     wrong = [
         f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
         for key, value in state.items()
@@ -162,27 +212,53 @@ def _copy(
     ]
     if wrong:
         raise WeightsError(
-            f"{source} does not fit {backbone.name}: {_some(wrong)}. Is it another size of ViT, or "
-            "another number of cameras?"
+            f"{name} does not fit {backbone.name}: {_some(wrong)}. Is it another size of network, "
+            "or another number of cameras?"
         )
-    backbone.load_state_dict(state, strict=False)  # lacks at most sie_embed, see above
+    backbone.load_state_dict(state, strict=False)  # lacks at most what may be missing, see above
+
+
+def _fitted_positions(backbone: TokenBackbone, source: Source) -> Tensor:
+    """The positions of a file, resized to the grid of the backbone."""
+    positions, prefix = source.state["pos_embed"], backbone.prefix_positions
+    if source.prefix not in (None, prefix):
+        raise WeightsError(
+            f"{source.name} holds positions of {source.prefix} tokens before the patches, and "
+            f"{backbone.name} has {prefix} there; is it of another kind of ViT?"
+        )
+    patches = positions.shape[1] - prefix
+    grid = source.grid or _guess_grid(patches, backbone.grid, source.name)
+    if patches != grid[0] * grid[1]:
+        raise WeightsError(
+            f"{source.name} says its grid is {grid[0]}x{grid[1]} but holds positions for {patches} "
+            "patches; the file is damaged."
+        )
+    return resize_pos_embed(positions, grid, backbone.grid, prefix=prefix)
+
+
+def _may_be_missing(key: str) -> bool:
+    """What ImageNet has not, cameras, and the counter that files before PyTorch 0.4.1 lack."""
+    return key == "sie_embed" or key.endswith(".num_batches_tracked")
 
 
 def _beyond_depth(key: str, depth: int) -> bool:
-    """Whether a key belongs to a block that this shortened backbone does not have."""
-    parts = key.split(".")
-    return parts[0] == "blocks" and len(parts) > 2 and parts[1].isdigit() and int(parts[1]) >= depth
+    """Whether a key belongs to a block or stage that this shortened backbone does not have."""
+    block = re.match(r"blocks\.(\d+)\.", key)  # counted from 0
+    stage = re.match(r"layer(\d+)\.", key)  # counted from 1
+    return bool(block and int(block[1]) >= depth) or bool(stage and int(stage[1]) > depth)
 
 
 def _guess_grid(patches: int, own: tuple[int, int], source: str) -> tuple[int, int]:
     """Grid of a file that does not say: square, as ImageNet's are, else the backbone's own."""
     side = math.isqrt(patches)
-    if side * side == patches:
+    square, same = side * side == patches, patches == own[0] * own[1]
+    if square and not (same and own[0] != own[1]):
         return side, side
-    if patches == own[0] * own[1]:
+    if same and not square:
         return own
+    found = "neither a square nor" if not same else f"a {side}x{side} square or"
     raise WeightsError(
-        f"{source} holds positions for {patches} patches, which is neither a square nor the "
+        f"{source} holds positions for {patches} patches, which is {found} the "
         f"{own[0]}x{own[1]} grid of this backbone. Save it as .safetensors with metadata "
         "image_size='H,W' and patch_size='P', so that the positions can be resized."
     )

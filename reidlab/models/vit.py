@@ -1,7 +1,7 @@
 """A Vision Transformer that returns its tokens: the backbone of every model in the book.
 
-The layers are timm's own `VisionTransformer`; this file adds what re-identification needs around
-them:
+The layers are timm's own: its `VisionTransformer` (ViT, DeiT, CLIP, DINOv2) or its `Eva` (DINOv3,
+EVA-CLIP, whose positions are rotary). This file adds what re-identification needs around them:
 
 * class and patch tokens of any layer, not one pooled vector (GLTrans reads layers 10, 11, 12);
 * patches that overlap: any stride, TransReID's "*" rows use 12 with patches of 16;
@@ -21,9 +21,13 @@ from typing import Any, NamedTuple
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import PatchEmbed
+from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from reidlab.models.backbones import check_tag
 
 SIE_WEIGHT = 3.0  # λ (TransReID code: 3.0 in every configuration)
 SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
@@ -32,11 +36,14 @@ SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
 class Tokens(NamedTuple):
     """What a backbone sees in a batch of B images on an h x w grid of patches.
 
+    P prefix tokens stand before the patches: the class token, then register tokens where a
+    backbone has some (DINOv2 "reg4": P = 5); P = 1 for a plain ViT.
+
     Attributes:
         cls: Class token after the final norm, (B, D).
         patches: Patch tokens after the final norm, row by row, (B, h*w, D).
         layers: The raw residual stream after block l for each layer l that was asked for,
-            1-based; class token first, before any norm, (B, 1 + h*w, D).
+            1-based; class token first, before any norm, (B, P + h*w, D).
     """
 
     cls: Tensor
@@ -48,7 +55,8 @@ class TokenBackbone(nn.Module):
     """timm's Vision Transformer with any patch stride, resized positions and a camera embedding.
 
     Args:
-        name: A plain ViT of timm (one class token, learned absolute positions).
+        name: A ViT of timm with a class token and a final norm; registers, LayerScale, a norm
+            before the blocks and axial rotary positions are taken as they are.
         image_size: Height and width of the images in pixels; every image must have it.
         stride: Pixels between two patches; None means the patch size (no overlap).
         num_cameras: Rows of the camera table; 0 means no camera embedding.
@@ -81,14 +89,19 @@ class TokenBackbone(nn.Module):
         self.patch_embed.proj.stride = (self.stride, self.stride)
         self.patch_embed.img_size = self.image_size  # timm would compute the grid without overlap
         assert vit.cls_token is not None  # see _patch_size
-        assert vit.pos_embed is not None
         self.cls_token: nn.Parameter = vit.cls_token  # (1, 1, D)
-        self.pos_embed: nn.Parameter = vit.pos_embed  # (1, 1 + h*w, D)
+        self.reg_token: nn.Parameter | None = vit.reg_token  # (1, P - 1, D)
+        self.pos_embed: Any = vit.pos_embed  # (1, prefix_positions + h*w, D), or None: rotary
+        self.rope: Any = getattr(vit, "rope", None)  # DINOv3: the angles of this grid
+        self.norm_pre = vit.norm_pre
         self.blocks = vit.blocks
         self.norm = vit.norm
         self.embed_dim: int = vit.embed_dim
         self.num_prefix_tokens: int = vit.num_prefix_tokens
         self.gradient_checkpointing = False  # set it True: blocks run again in the backward pass
+        # DINOv2 with registers and DeiT III give learned positions to patches only
+        own = self.pos_embed is not None and not vit.no_embed_class
+        self.prefix_positions: int = self.num_prefix_tokens if own else 0
         self.num_cameras = int(num_cameras)
         self.sie_embed: nn.Parameter | None = None
         if self.num_cameras < 0:
@@ -119,24 +132,35 @@ class TokenBackbone(nn.Module):
                 missing from the table.
         """
         self._check(images, layers)
-        x = self.patch_embed(images)  # (B, N, D)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)  # (B, 1 + N, D)
-        x = x + self.pos_embed
+        x = self._with_prefix(self.patch_embed(images))  # (B, P + N, D)
         if self.sie_embed is not None:
             x = x + SIE_WEIGHT * self._camera_rows(camids)  # every position, the class token too
+        x = self.norm_pre(x)
+        rotary = {} if self.rope is None else {"rope": self.rope.get_embed()}
         taps: dict[int, Tensor] = {}
         for layer, block in enumerate(self.blocks, start=1):
-            x = self._run(block, x)
+            x = self._run(block, x, **rotary)
             if layer in layers:
                 taps[layer] = x
         x = self.norm(x)
         return Tokens(x[:, 0], x[:, self.num_prefix_tokens :], taps)
 
-    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+    def _run(self, block: nn.Module, x: Tensor, **options: Tensor) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             # it restores the random numbers, so stochastic depth drops the same images again
-            return checkpoint(block, x, use_reentrant=False)
-        return block(x)
+            return checkpoint(block, x, use_reentrant=False, **options)
+        return block(x, **options)
+
+    def _with_prefix(self, patches: Tensor) -> Tensor:
+        """Class token, registers and patches (B, N, D) in one sequence (B, P + N, D)."""
+        prefix = [self.cls_token.expand(len(patches), -1, -1)]
+        if self.reg_token is not None:
+            prefix.append(self.reg_token.expand(len(patches), -1, -1))
+        if self.pos_embed is None:
+            return torch.cat([*prefix, patches], dim=1)
+        if self.prefix_positions == 0:
+            return torch.cat([*prefix, patches + self.pos_embed], dim=1)
+        return torch.cat([*prefix, patches], dim=1) + self.pos_embed
 
     def _check(self, images: Tensor, layers: tuple[int, ...]) -> None:
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_size):
@@ -186,67 +210,75 @@ def patch_grid(image_size: tuple[int, int], patch_size: int, stride: int) -> tup
 
 
 def resize_pos_embed(
-    pos_embed: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]
+    pos_embed: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int], *, prefix: int = 1
 ) -> Tensor:
-    """Resize learned positions bilinearly; the class position, which comes first, is kept.
+    """Resize learned positions bilinearly; those of the prefix tokens, which come first, are kept.
 
     No antialiasing and no aligned corners, as in TransReID (timm itself would do it bicubically).
 
     Args:
-        pos_embed: (1, 1 + h*w, D) on the old grid.
+        pos_embed: (1, prefix + h*w, D) on the old grid.
         old_grid: Rows and columns it was learned on.
         new_grid: Rows and columns wanted.
+        prefix: Positions before the patches': 1 is the class token's, 0 where it has none.
 
     Returns:
-        (1, 1 + h'*w', D) on the new grid; the same tensor if the grid does not change.
+        (1, prefix + h'*w', D) on the new grid; the same tensor if the grid does not change.
     """
     if old_grid == new_grid:
         return pos_embed
-    cls, patches = pos_embed[:, :1].float(), pos_embed[:, 1:].float()
+    kept, patches = pos_embed[:, :prefix].float(), pos_embed[:, prefix:].float()
     patches = patches.reshape(1, *old_grid, -1).permute(0, 3, 1, 2)  # (1, D, h, w)
     patches = F.interpolate(patches, size=new_grid, mode="bilinear", align_corners=False)
-    return torch.cat([cls, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, 1 + h'w', D)
+    return torch.cat([kept, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, prefix + h'w', D)
 
 
 @lru_cache
 def _patch_size(name: str) -> int:
-    """Patch size of a timm ViT, read from a model that costs no memory."""
+    """Patch size of a timm ViT that we can run, read from a model that costs no memory."""
     if not timm.is_model(name):
         raise ValueError(
             f"timm has no model {name!r}; expected a plain ViT such as 'vit_tiny_patch16_224' or "
             "'vit_base_patch16_224' (timm.list_models('vit_*patch*') lists them)."
         )
+    check_tag(name)
     with torch.device("meta"):
-        model = timm.create_model(name, num_classes=0)
-    if not isinstance(model, VisionTransformer):
-        raise ValueError(f"{name!r} is a {type(model).__name__}; expected a plain ViT of timm.")
-    unusual = {
-        "registers or extra prefix tokens": model.num_prefix_tokens != 1
-        or not model.has_class_token,
-        "positions that leave out the class token": model.no_embed_class,
-        "no learned positions": model.pos_embed is None,
-        "a norm before the blocks": not isinstance(model.norm_pre, nn.Identity),
-        "no final norm": isinstance(model.norm, nn.Identity),
+        model: Any = timm.create_model(name, num_classes=0)
+    if type(model) not in (VisionTransformer, Eva):  # a subclass has a forward of its own
+        raise ValueError(
+            f"{name!r} is a {type(model).__name__}; expected a plain ViT of timm, for example "
+            "'vit_base_patch16_224'."
+        )
+    lacking = {
+        "no patches of one convolution": type(model.patch_embed) is not PatchEmbed,
+        "no class token (SigLIP and 'gap' models pool their patches)": model.cls_token is None,
+        "no final norm over its tokens": isinstance(model.norm, nn.Identity),
+        "rotary positions that differ from block to block": getattr(model, "rope_mixed", False),
     }
-    for what, found in unusual.items():
+    for what, found in lacking.items():
         if found:
             raise ValueError(
-                f"{name!r} has {what}; this backbone expects a plain ViT, for example "
-                "'vit_base_patch16_224'."
+                f"{name!r} has {what}; the models here read the class token and the patch tokens "
+                "of one grid. Take for example 'vit_base_patch16_224', "
+                "'vit_base_patch14_reg4_dinov2' or 'vit_base_patch16_dinov3'."
             )
     return int(model.patch_embed.patch_size[0])
 
 
 def _timm_vit(
     name: str, grid: tuple[int, int], patch_size: int, depth: int | None, drop_path: float
-) -> VisionTransformer:
+) -> Any:
     """Build timm's ViT with random weights for a grid of patches."""
     if not 0.0 <= drop_path < 1.0:
         raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
     if depth is not None and depth < 1:
         raise ValueError(f"depth is {depth}; expected at least one block.")
-    size = (grid[0] * patch_size, grid[1] * patch_size)  # the size that gives timm this grid
     options: dict[str, Any] = {} if depth is None else {"depth": depth}
-    vit = timm.create_model(name, num_classes=0, img_size=size, drop_path_rate=drop_path, **options)
-    assert isinstance(vit, VisionTransformer)  # see _patch_size
-    return vit
+    return timm.create_model(
+        name,
+        num_classes=0,
+        img_size=(grid[0] * patch_size, grid[1] * patch_size),  # gives timm this very grid
+        dynamic_img_size=False,  # one grid, so that patches come as a sequence
+        drop_path_rate=drop_path,
+        **options,
+    )

@@ -17,6 +17,7 @@ from torch import nn
 from reidlab.data import ReIDDataset
 from reidlab.models import create_model
 from reidlab.training.errors import RecipeError
+from reidlab.training.normalization import warn_of_normalization
 from reidlab.training.seed import seed_everything
 from reidlab.training.validation import held_out
 
@@ -29,7 +30,7 @@ class Recipe:
         model: Name for `create_model`.
         profile: "smoke", "laptop" or "paper"; a label for the record.
         preset: "paper" or "code" where the two differ, else None.
-        backbone: A plain ViT of timm.
+        backbone: A ViT of timm or a ResNet, see `create_model`.
         image_size: Height and width, pixels.
         stride: Pixels between patches; None: the patch size.
         depth: Keep the first `depth` blocks; None: all.
@@ -198,6 +199,7 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
             left out for validation get no class.
         seed: Of the random weights.
     """
+    warn_of_normalization(recipe)
     seed_everything(seed)
     validated = recipe.validate_every is not None
     return create_model(

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from reidlab.models import create_model, list_models
+from reidlab.models import (
+    ConvBackbone,
+    TokenBackbone,
+    create_backbone,
+    create_model,
+    list_models,
+)
 
 
 def small(name, **options):
@@ -73,3 +79,60 @@ def test_unknown_names():
         create_model("tvtr", num_classes=2)
     with pytest.raises(ValueError, match="no preset 'code'"):
         create_model("vit_baseline", num_classes=2, preset="code")
+
+
+def test_a_model_with_a_backbone_of_registers_and_rotary_positions(images):
+    model = small("vit_baseline", backbone="vit_tiny_patch16_dinov3_qkvb")
+    assert model.embed(images).shape == (4, 192)
+
+
+def test_a_backbone_of_the_wrong_kind():
+    message = r"vit_baseline reads the tokens of a ViT, such as .*backbone='resnet50' is no such"
+    with pytest.raises(ValueError, match=message):
+        create_model("vit_baseline", num_classes=2, backbone="resnet50", weights=None)
+
+
+def test_a_model_that_reads_maps(monkeypatch, images):
+    """As TransMatcher will be: the registry gives it a ResNet and refuses a ViT."""
+    from reidlab import models
+
+    class Pooled(torch.nn.Module):
+        def __init__(self, backbone, num_classes):
+            super().__init__()
+            self.backbone = backbone
+
+    monkeypatch.setitem(models._MODELS, "pooled", Pooled)
+    monkeypatch.setitem(models._PRESETS, "pooled", ())
+    monkeypatch.setitem(models._READS, "pooled", ConvBackbone)
+    given = {"num_classes": 2, "image_size": (64, 32), "weights": None}
+    model = create_model("pooled", backbone="resnet50_ibn_b", depth=3, **given)
+    assert model.backbone(images).last.shape == (4, 1024, 4, 2)
+    with pytest.raises(ValueError, match=r"reads the maps of a ResNet, such as 'resnet50_ibn_b'"):
+        create_model("pooled", **given)
+
+
+def test_a_backbone_by_its_name():
+    vit = create_backbone("vit_tiny_patch16_224", (64, 32), stride=12, num_cameras=2, depth=1)
+    assert isinstance(vit, TokenBackbone)
+    assert (vit.grid, vit.num_cameras, vit.depth) == ((5, 2), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "grid"),
+    [({}, (2, 1)), ({"stride": 16}, (4, 2)), ({"stride": 16, "depth": 3}, (4, 2))],
+)
+def test_the_stride_of_a_resnet(options, grid):
+    assert create_backbone("resnet50", (64, 32), **options).grid == grid
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 8}, r"stride is 8; expected 32 for resnet50 up to stage 4, or 16"),
+        ({"stride": 32, "depth": 3}, r"stride is 32; expected 16 for resnet50 up to stage 3\.$"),
+        ({"num_cameras": 3}, "num_cameras is 3 and resnet50 has no tokens"),
+    ],
+)
+def test_options_that_a_resnet_does_not_have(options, message):
+    with pytest.raises(ValueError, match=message):
+        create_backbone("resnet50", (64, 32), **options)

@@ -1,3 +1,7 @@
+import dataclasses
+
+import huggingface_hub
+import numpy as np
 import pytest
 import timm
 import torch
@@ -5,6 +9,7 @@ from safetensors.torch import save_file
 
 from reidlab.models import pretrained
 from reidlab.models.pretrained import WeightsError, grid_metadata, load_weights
+from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, resize_pos_embed
 
 NAME = "vit_tiny_patch16_224"
@@ -128,24 +133,226 @@ def test_synth_file_absent(monkeypatch):
         load_weights(tiny(), "synth")
 
 
-def test_timm_offline(monkeypatch):
-    def offline(*_, **__):
-        raise FileNotFoundError("no connection")
+TAGGED = f"{NAME}.augreg_in21k_ft_in1k"
 
-    backbone = tiny()
-    monkeypatch.setattr(pretrained.timm, "create_model", offline)
-    with pytest.raises(
-        WeightsError, match=r"model.safetensors of timm/vit_tiny_patch16_224.augreg"
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub that has what a test puts there, in place of the network."""
+    held = {}
+
+    def download(repo_id, filename, **_):
+        save_file(held[repo_id], tmp_path / filename)
+        return str(tmp_path / filename)
+
+    monkeypatch.setattr(timm.models._hub, "hf_hub_download", download)
+    return held
+
+
+def whole_vit(seed=1):
+    """timm's model as the hub has it, classifier included."""
+    torch.manual_seed(seed)
+    return timm.create_model(NAME).state_dict()
+
+
+def test_timm_online(hub):
+    hub[f"timm/{TAGGED}"] = state = whole_vit()
+    backbone = TokenBackbone(TAGGED, (64, 32), depth=2)
+    load_weights(backbone, "timm")
+    for key, value in backbone.state_dict().items():
+        expected = resize_pos_embed(state[key], (14, 14), (4, 2)) if "pos" in key else state[key]
+        assert torch.equal(value, expected), key
+
+
+def test_a_checkpoint_of_timm_that_lacks_a_key(hub):
+    """With another number of classes than the file's, timm would leave that key random."""
+    hub[f"timm/{TAGGED}"] = whole_vit()
+    del hub[f"timm/{TAGGED}"]["blocks.1.norm1.bias"]
+    with pytest.raises(WeightsError, match=r"could not be loaded \(RuntimeError: Error"):
+        load_weights(TokenBackbone(TAGGED, (64, 32), depth=2), "timm")
+
+
+def test_a_resnet_of_timm(hub):
+    torch.manual_seed(2)
+    hub["timm/resnet50.tv_in1k"] = state = timm.create_model("resnet50").state_dict()
+    backbone = ConvBackbone("resnet50.tv_in1k", (64, 32), depth=2)
+    load_weights(backbone, "timm")
+    assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
+
+
+def test_timm_offline(monkeypatch, tmp_path):
+    """The real failure of a machine without a network and with an empty cache."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(WeightsError) as raised:
+        load_weights(TokenBackbone(TAGGED, (64, 32), depth=1), "timm")
+    for part in (
+        f"the weights of {TAGGED} could not be loaded (LocalEntryNotFoundError",
+        f"get the file model.safetensors of timm/{TAGGED} from the Hugging Face hub",
+        f"hf download timm/{TAGGED} model.safetensors",
+        "pass weights='path/to/model.safetensors'",
+        f"models--timm--{TAGGED}",
+        f"{tmp_path / 'cache'} (the environment variable HF_HUB_CACHE",
     ):
+        assert part in str(raised.value)
+
+
+def test_a_checkpoint_that_is_not_on_the_hub():
+    config = timm.get_pretrained_cfg(TAGGED)
+    config = dataclasses.replace(config, hf_hub_id=None, url="https://example.org/vit.pth")
+    assert "get https://example.org/vit.pth, copy it here" in pretrained._how_to_fetch(config)
+
+
+def test_the_file_that_the_offline_message_names_is_taken(tmp_path):
+    save_file(whole_vit(), tmp_path / "model.safetensors")
+    backbone = TokenBackbone(TAGGED, (64, 32), depth=2)
+    load_weights(backbone, tmp_path / "model.safetensors")
+    assert torch.equal(backbone.norm.weight, whole_vit()["norm.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "vit_base_patch16_224",
+            r"does not say which checkpoint.*The papers use "
+            r"'vit_base_patch16_224.augreg_in21k_ft_in1k' \(la_tf_pp\), "
+            r"'vit_base_patch16_224.orig_in21k_ft_in1k' \(vit_baseline.*gltrans, tvtr\). "
+            r"timm also has 'vit_base_patch16_224.augreg2_in21k_ft_in1k'",
+        ),
+        ("vit_tiny_patch16_224", r"timm has 'vit_tiny_patch16_224.augreg_in21k', '.*'\.$"),
+        ("vit_tiny_patch16_384", r"timm has 'vit_tiny_patch16_384.augreg_in21k_ft_in1k'\.$"),
+        ("vit_small_patch8_224", r"does not say which"),
+        ("vit_base_patch32_plus_256", r"timm has no weights of vit_base_patch32_plus_256\.$"),
+    ],
+)
+def test_timm_without_a_tag(name, message):
+    with torch.device("meta"):
+        backbone = TokenBackbone(name, (64, 32), depth=1)
+    with pytest.raises(WeightsError, match=message):
         load_weights(backbone, "timm")
 
 
-def test_timm_online(monkeypatch, imagenet_like):
-    whole = timm.create_model(NAME, num_classes=0, depth=2)
-    whole.load_state_dict({k: v for k, v in imagenet_like.items() if not k.startswith("head.")})
+def test_timm_has_no_instance_norms():
+    with torch.device("meta"):
+        backbone = ConvBackbone("resnet50_ibn_b", (64, 32), depth=1)
+    message = r"timm has no resnet50_ibn_b. Get resnet50_ibn_b-9ca61e85.pth.*IBN-Net"
+    with pytest.raises(WeightsError, match=message):
+        load_weights(backbone, "timm")
+    with pytest.raises(WeightsError, match="the backbone is resnet50_ibn_b"):
+        load_weights(backbone, "synth")
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_small_patch14_reg4_dinov2", "vit_tiny_patch16_dinov3_qkvb", NAME]
+)
+def test_a_saved_backbone_is_read_again_on_another_grid(tmp_path, name):
+    torch.manual_seed(0)
+    patch = 14 if "patch14" in name else 16
+    saved = TokenBackbone(name, (6 * patch, 4 * patch), depth=1)
+    path = tmp_path / "saved.safetensors"
+    save_file(saved.state_dict(), path, metadata=grid_metadata(saved))
+    read = TokenBackbone(name, (4 * patch, 2 * patch), depth=1)
+    load_weights(read, path)
+    for key, value in read.state_dict().items():
+        expected = saved.state_dict()[key]
+        if key == "pos_embed":
+            prefix = saved.prefix_positions
+            expected = resize_pos_embed(expected, (6, 4), (4, 2), prefix=prefix)
+            assert expected.shape[1] == prefix + 8
+        assert torch.equal(value, expected), key
+
+
+def test_positions_of_another_kind_of_vit(tmp_path):
+    saved, path = tiny((96, 64)), tmp_path / "saved.safetensors"
+    save_file(saved.state_dict(), path, metadata={**grid_metadata(saved), "prefix_positions": "0"})
+    message = r"holds positions of 0 tokens before the patches, and vit_tiny_patch16_224 has 1"
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(), path)
+
+
+def test_a_grid_that_is_not_what_the_file_says(tmp_path):
+    saved, path = tiny((96, 64)), tmp_path / "saved.safetensors"
+    save_file(saved.state_dict(), path, metadata={**grid_metadata(saved), "image_size": "64,64"})
+    with pytest.raises(WeightsError, match="says its grid is 4x4 but holds positions for 24"):
+        load_weights(tiny(), path)
+
+
+def test_a_square_number_of_patches_that_is_also_our_grid(tmp_path):
+    """16 positions: 4x4 of somebody's square images, or 8x2 of ours? Nothing in the file says."""
+    path = tmp_path / "vit.pth"
+    torch.save(tiny((128, 32)).state_dict(), path)
+    with pytest.raises(WeightsError, match="which is a 4x4 square or the 8x2 grid"):
+        load_weights(tiny((128, 32)), path)
+
+
+def google_archive(vit):
+    """The arrays of a timm ViT under Google's names: kernels (in, out), heads apart."""
+    dim, heads = vit.embed_dim, vit.blocks[0].attn.num_heads
+    state = {key: value.detach() for key, value in vit.state_dict().items()}
+    arrays = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+        "Transformer/encoder_norm/scale": state["norm.weight"],
+        "Transformer/encoder_norm/bias": state["norm.bias"],
+    }
+    for i in range(len(vit.blocks)):
+        ours, theirs = f"blocks.{i}.", f"Transformer/encoderblock_{i}/"
+        attention = theirs + "MultiHeadDotProductAttention_1/"
+        for j, part in enumerate(("query", "key", "value")):
+            rows = slice(j * dim, (j + 1) * dim)
+            weight = state[ours + "attn.qkv.weight"][rows].T
+            arrays[f"{attention}{part}/kernel"] = weight.reshape(dim, heads, -1)
+            arrays[f"{attention}{part}/bias"] = state[ours + "attn.qkv.bias"][rows].reshape(
+                heads, -1
+            )
+        arrays[attention + "out/kernel"] = state[ours + "attn.proj.weight"].T.reshape(
+            heads, -1, dim
+        )
+        arrays[attention + "out/bias"] = state[ours + "attn.proj.bias"]
+        for norm, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
+            arrays[f"{theirs}{name}/scale"] = state[f"{ours}{norm}.weight"]
+            arrays[f"{theirs}{name}/bias"] = state[f"{ours}{norm}.bias"]
+        for layer, name in (("fc1", "Dense_0"), ("fc2", "Dense_1")):
+            arrays[f"{theirs}MlpBlock_3/{name}/kernel"] = state[f"{ours}mlp.{layer}.weight"].T
+            arrays[f"{theirs}MlpBlock_3/{name}/bias"] = state[f"{ours}mlp.{layer}.bias"]
+    return {key: value.numpy() for key, value in arrays.items()}
+
+
+@pytest.mark.parametrize("size", [224, 96])  # of the images that the file was trained on
+def test_a_file_of_google(tmp_path, size):
+    torch.manual_seed(4)
+    vit = timm.create_model(NAME, num_classes=0, depth=2, img_size=size)
+    np.savez(tmp_path / "Ti_16.npz", **google_archive(vit))
     backbone = tiny()
-    monkeypatch.setattr(pretrained.timm, "create_model", lambda *_, **__: whole)
-    load_weights(backbone, "timm")
-    assert torch.equal(
-        backbone.pos_embed, resize_pos_embed(imagenet_like["pos_embed"], (14, 14), (4, 2))
-    )
+    load_weights(backbone, tmp_path / "Ti_16.npz")
+    grid = (size // 16, size // 16)
+    for key, value in backbone.state_dict().items():
+        expected = vit.state_dict()[key]
+        if key == "pos_embed":
+            expected = resize_pos_embed(expected, grid, (4, 2))
+        assert torch.equal(value, expected), key
+
+
+def test_a_file_of_google_of_another_size(tmp_path):
+    vit = timm.create_model("vit_small_patch16_224", num_classes=0, depth=1)
+    np.savez(tmp_path / "S_16.npz", **google_archive(vit))
+    np.savez(tmp_path / "embeddings.npz", q_emb=np.zeros(3))
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "S_16.npz").read_bytes()[:1000])
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("S_16", "embeddings", "torn", "empty"):
+        message = rf"{name}.npz is not vit_tiny_patch16_224 as Google publishes it \("
+        with pytest.raises(WeightsError, match=message):
+            load_weights(tiny(depth=1), tmp_path / f"{name}.npz")
+
+
+def test_no_file_of_google(tmp_path):
+    with pytest.raises(WeightsError, match=r"nothing.npz'.*expected there one of Google's"):
+        load_weights(tiny(depth=1), tmp_path / "nothing.npz")
+    np.savez(tmp_path / "S_16.npz", a=np.zeros(1))
+    with torch.device("meta"):
+        backbone = ConvBackbone("resnet50", (64, 32), depth=1)
+    with pytest.raises(WeightsError, match="a ViT to fill; the backbone is resnet50"):
+        load_weights(backbone, tmp_path / "S_16.npz")

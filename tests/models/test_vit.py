@@ -29,6 +29,97 @@ def test_tokens_equal_timms_own_forward():
         assert torch.equal(tokens.layers[layer], torch.cat([prefix, patches], dim=1))
 
 
+# class token alone; with registers; patches of 14 and of 32; LayerScale; a norm before the blocks;
+# positions for patches only; rotary positions; rotary and learned ones
+KINDS = {
+    "deit_tiny_patch16_224": (1, 1),  # tokens before the patches, positions before theirs
+    "vit_small_patch14_dinov2": (1, 1),
+    "vit_small_patch14_reg4_dinov2": (5, 0),
+    "deit3_small_patch16_224": (1, 0),
+    "vit_base_patch32_clip_224": (1, 1),
+    "vit_tiny_patch16_dinov3_qkvb": (5, 0),
+    "vit_small_patch16_dinov3": (5, 0),
+    "vit_pe_core_tiny_patch16_384": (1, 1),
+    "test_vit": (1, 1),  # takes images of any size if it is let
+}
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (5, 3)])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_vit_equals_timms_own_forward(name, grid):
+    torch.manual_seed(0)
+    size = tuple(side * int(name.split("patch")[1][:2] if "patch" in name else 16) for side in grid)
+    backbone = TokenBackbone(name, size, depth=2).eval()
+    with torch.no_grad():  # away from LayerScale's 0.00001 and registers of nearly 0
+        for parameter in backbone.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    reference = timm.create_model(name, num_classes=0, img_size=size, depth=2).eval()
+    heads = {key for key in reference.state_dict() if key.startswith("attn_pool.")}
+    loaded = reference.load_state_dict(backbone.state_dict(), strict=False)
+    assert (set(loaded.missing_keys), loaded.unexpected_keys) == (heads, [])
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        tokens = backbone(images, layers=(1, 2))
+        expected = reference.forward_features(images)
+        raw = reference.forward_intermediates(
+            images, indices=[0, 1], output_fmt="NLC", return_prefix_tokens=True, norm=False
+        )[1]
+    prefix = backbone.num_prefix_tokens
+    assert (prefix, backbone.prefix_positions) == KINDS[name]
+    torch.testing.assert_close(tokens.cls, expected[:, 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(tokens.patches, expected[:, prefix:], rtol=0, atol=1e-5)
+    for layer, (patches, before) in zip((1, 2), raw, strict=True):
+        whole = torch.cat([before, patches], dim=1)
+        torch.testing.assert_close(tokens.layers[layer], whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "stride"),
+    [
+        ("vit_tiny_patch16_224", (256, 128), 12),
+        ("vit_tiny_patch16_224", (100, 50), 10),
+        ("vit_small_patch14_dinov2", (126, 70), 10),
+        ("vit_tiny_patch16_dinov3_qkvb", (70, 40), 12),
+    ],
+)
+def test_overlap_is_timms_network_on_the_patches_cut_out_and_laid_side_by_side(name, size, stride):
+    """Overlapping patches laid out as an image without overlap are the same patches to timm."""
+    torch.manual_seed(0)
+    backbone = TokenBackbone(name, size, stride=stride, depth=1).eval()
+    rows, columns = backbone.grid
+    patch = backbone.patch_size
+    images = torch.randn(1, 3, *size)
+    laid_out = torch.empty(1, 3, rows * patch, columns * patch)
+    for r in range(rows):
+        for c in range(columns):
+            laid_out[..., r * patch : (r + 1) * patch, c * patch : (c + 1) * patch] = images[
+                ..., r * stride : r * stride + patch, c * stride : c * stride + patch
+            ]
+    reference = timm.create_model(name, num_classes=0, img_size=laid_out.shape[2:], depth=1).eval()
+    reference.load_state_dict(backbone.state_dict())
+    with torch.no_grad():
+        tokens, expected = backbone(images), reference.forward_features(laid_out)
+    torch.testing.assert_close(tokens.cls, expected[:, 0], rtol=0, atol=1e-5)
+    whole = expected[:, backbone.num_prefix_tokens :]
+    torch.testing.assert_close(tokens.patches, whole, rtol=0, atol=1e-5)
+
+
+def test_all_parameters_of_a_rotary_backbone_with_registers_get_a_gradient():
+    backbone = TokenBackbone("vit_tiny_patch16_dinov3_qkvb", (64, 32), depth=2, num_cameras=2)
+    tokens = backbone(torch.randn(2, 3, 64, 32), torch.tensor([0, 1]))
+    (tokens.cls.square().sum() + tokens.patches.square().sum()).backward()
+    assert [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_camera_moves_class_token_registers_and_patches():
+    backbone = TokenBackbone("vit_small_patch14_reg4_dinov2", (56, 28), depth=1, num_cameras=2)
+    backbone.blocks = nn.Sequential(nn.Identity())
+    images = torch.randn(2, 3, 56, 28)[:1].expand(2, -1, -1, -1)
+    one, other = backbone(images, torch.tensor([0, 1]), layers=(1,)).layers[1]
+    expected = 3.0 * (backbone.sie_embed[0] - backbone.sie_embed[1])
+    torch.testing.assert_close(one - other, expected.expand(5 + 8, -1), rtol=1e-4, atol=1e-5)
+
+
 def test_grid_of_overlapping_patches_in_the_paper():
     assert patch_grid((256, 128), 16, 12) == (21, 10)  # TransReID*: 210 patches
     assert patch_grid((384, 128), 16, 12) == (31, 10)
@@ -78,6 +169,16 @@ def test_positions_on_paper():
     pos = torch.tensor([9.0, 0.0, 4.0]).reshape(1, 3, 1)  # class position 9, a column of 0 and 4
     new = resize_pos_embed(pos, (2, 1), (4, 1))
     assert new.flatten().tolist() == [9.0, 0.0, 1.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("prefix", [0, 5])
+def test_positions_of_other_prefixes(prefix):
+    pos = torch.randn(1, prefix + 6, 5)
+    new = resize_pos_embed(pos, (3, 2), (4, 6), prefix=prefix)
+    plain = resize_pos_embed(torch.cat([pos[:, :1], pos[:, prefix:]], dim=1), (3, 2), (4, 6))
+    assert new.shape == (1, prefix + 24, 5)
+    assert torch.equal(new[:, :prefix], pos[:, :prefix])
+    assert torch.equal(new[:, prefix:], plain[:, 1:])
 
 
 def test_camera_vector_is_added_three_times_to_every_token():
@@ -140,7 +241,12 @@ def test_layers_before_the_last_reach_the_gradient():
     [
         ({"name": "vit_giant_of_mine"}, "timm has no model"),
         ({"name": "resnet18"}, "expected a plain ViT"),
-        ({"name": "vit_small_patch14_reg4_dinov2"}, "extra prefix tokens"),
+        ({"name": "vit_base_patch16_siglip_224"}, "has no class token"),
+        ({"name": "eva02_tiny_patch14_224"}, "no final norm over its tokens"),
+        ({"name": "vit_small_patch16_rope_mixed_224"}, "differ from block to block"),
+        ({"name": "vit_tiny_r_s16_p8_224"}, "no patches of one convolution"),
+        ({"name": "deit_tiny_distilled_patch16_224"}, "is a VisionTransformerDistilled"),
+        ({"name": "vit_tiny_patch16_224.nonsense"}, r"no checkpoint.*it has: .*augreg_in21k,"),
         ({"image_size": (64, 8)}, "at least one patch"),
         ({"stride": 0}, "stride is 0"),
         ({"depth": 0}, "depth is 0"),

@@ -1,0 +1,196 @@
+"""Which checkpoint a paper means by "ViT-B/16" or "ResNet-50", and what that checkpoint expects.
+
+One name of timm stands for several files, told apart by a tag after the dot. The name without a tag
+changed its meaning twice: `vit_base_patch16_224` was Google's original ViT in timm 0.3, AugReg in
+0.4.12 and is AugReg's second fine-tuning since 0.8. A paper is reproduced with the file it used, so
+`weights="timm"` asks for the tag.
+
+Sources: (paper) what the paper says; (code) the authors' code; (ours) chosen here, not stated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import timm
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, per channel
+
+
+class PaperUse(NamedTuple):
+    """How a paper uses a backbone.
+
+    Attributes:
+        image_size: Height and width, pixels.
+        stride: Pixels between the positions of the last map or of the patches.
+        normalization: Name in `reidlab.data.NORMALIZATIONS`; "none" is pixel values from 0 to 1 as
+            they are; None: not stated.
+        source: Where that is written.
+    """
+
+    image_size: tuple[int, int]
+    stride: int
+    normalization: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """A checkpoint that papers of this book, or what they build on, start from.
+
+    Attributes:
+        name: For `create_model(backbone=...)`; with timm's tag where timm has the file.
+        trained_on: Images and task of the pre-training.
+        normalization: What it was trained with, a name in `reidlab.data.NORMALIZATIONS`.
+        patch_size: Pixels; None: convolutions.
+        image_size: Of the pre-training, pixels.
+        file: Name under which the authors' code knows it.
+        weights: What to pass as `weights`: "timm", or "path" to the user's copy of `file`.
+        used_by: Name of a model -> how its paper uses it.
+    """
+
+    name: str
+    trained_on: str
+    normalization: str
+    patch_size: int | None
+    image_size: tuple[int, int]
+    file: str
+    weights: str
+    used_by: dict[str, PaperUse] = field(default_factory=dict)
+
+
+_TABLE = (
+    BackboneFacts(
+        name="vit_base_patch16_224.orig_in21k_ft_in1k",
+        trained_on="ImageNet-21k, tuned on ImageNet-1k at 224 pixels (the original ViT of Google)",
+        normalization="half",
+        patch_size=16,
+        image_size=(224, 224),
+        file="jx_vit_base_p16_224-80ecf9dd.pth",
+        weights="timm",
+        used_by={
+            "vit_baseline": PaperUse((256, 128), 16, "half", "(code) TransReID's configurations"),
+            "transreid": PaperUse((256, 128), 12, "half", '(code) its; stride 12 is the "*" rows'),
+            "la_transformer": PaperUse(
+                (224, 224), 16, "imagenet", "(code) timm 0.3.2 by its README; the paper: 21k"
+            ),
+            "gltrans": PaperUse((256, 128), 12, "half", "(code) its configurations"),
+            "tvtr": PaperUse(
+                (288, 144), 12, None, '(ours) the paper: ViT-B, "ImageNet", overlapping patches'
+            ),
+        },
+    ),
+    BackboneFacts(
+        name="vit_base_patch16_224.augreg_in21k_ft_in1k",
+        trained_on="ImageNet-21k with augmentation and regularisation, tuned on ImageNet-1k",
+        normalization="half",
+        patch_size=16,
+        image_size=(224, 224),
+        file="B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0"
+        "--imagenet2012-steps_20k-lr_0.01-res_224.npz",
+        weights="timm",
+        used_by={
+            "la_tf_pp": PaperUse(
+                (224, 224),
+                16,
+                "imagenet",
+                "(code) timm of November 2021, so 0.4.12: inferred",
+            )
+        },
+    ),
+    BackboneFacts(
+        name="resnet50_ibn_b",
+        trained_on="ImageNet-1k, by the authors of IBN-Net (release v1.0)",
+        normalization="imagenet",
+        patch_size=None,
+        image_size=(224, 224),
+        file="resnet50_ibn_b-9ca61e85.pth",
+        weights="path",
+        used_by={
+            "transmatcher": PaperUse((384, 128), 16, "none", "(code) the default; up to layer 3"),
+            "qaconv": PaperUse((384, 128), 16, "none", "(code) the default; up to layer 3"),
+        },
+    ),
+    BackboneFacts(
+        name="resnet50_ibn_a",
+        trained_on="ImageNet-1k, by the authors of IBN-Net (release v1.0)",
+        normalization="imagenet",
+        patch_size=None,
+        image_size=(224, 224),
+        file="resnet50_ibn_a of IBN-Net's release v1.0",
+        weights="path",
+        used_by={"transmatcher": PaperUse((384, 128), 16, "none", "(code) a choice, not used")},
+    ),
+    BackboneFacts(
+        name="resnet50.tv_in1k",
+        trained_on="ImageNet-1k, by torchvision (its first weights)",
+        normalization="imagenet",
+        patch_size=None,
+        image_size=(224, 224),
+        file="resnet50-0676ba61.pth",
+        weights="timm",
+        used_by={"transmatcher": PaperUse((384, 128), 16, "none", "(code) its choice without IBN")},
+    ),
+)
+
+BACKBONES: dict[str, BackboneFacts] = {facts.name: facts for facts in _TABLE}
+
+
+def tags(name: str) -> list[str]:
+    """The checkpoints that timm has for an architecture, as names with a tag.
+
+    Args:
+        name: timm's name, with or without a tag.
+    """
+    return timm.list_pretrained(f"{name.split('.')[0]}.*")
+
+
+def check_tag(name: str) -> None:
+    """Check that a name of timm has no tag, or one that exists.
+
+    Raises:
+        ValueError: If timm has no such checkpoint; it names those it has.
+    """
+    if "." in name and name not in tags(name):
+        raise ValueError(
+            f"timm has no checkpoint {name!r}; it has: {', '.join(tags(name)) or 'none'}."
+        )
+
+
+def name_the_tags(name: str) -> str:
+    """A sentence on the checkpoints of an architecture, those of the papers first."""
+    available = tags(name)
+    if not available:
+        return f"timm has no weights of {name}."
+    papers = [
+        f"{tag!r} ({', '.join(BACKBONES[tag].used_by)})" for tag in available if tag in BACKBONES
+    ]
+    others = [repr(tag) for tag in available if tag not in BACKBONES]
+    sentences = ["The papers use " + ", ".join(papers) + "."] if papers else []
+    sentences += ["timm also has " if papers else "timm has "] if others else []
+    if others:
+        sentences[-1] += ", ".join(others) + "."
+    return " ".join(sentences)
+
+
+def expected_statistics(backbone: str, weights: object) -> ChannelStatistics | None:
+    """Mean and deviation of the images that the weights of a backbone were trained on.
+
+    Args:
+        backbone: Its name, as for `create_model`.
+        weights: Likewise: "synth", "timm", a path or None.
+
+    Returns:
+        Mean and deviation per channel, in units of the pixel range 0 to 1; None where nothing is
+        known: random weights, or a file of a backbone whose name says no checkpoint.
+    """
+    if weights is None:
+        return None
+    if weights == "synth":
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if backbone in BACKBONES and BACKBONES[backbone].weights == "path":
+        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # IBN-Net's, timm does not have them
+    config = timm.get_pretrained_cfg(backbone) if "." in backbone else None
+    return None if config is None else (tuple(config.mean), tuple(config.std))
