@@ -106,18 +106,23 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
             _fail(error)
 
 
-def _parsed(options: list[str]) -> dict[str, Any]:
-    """ "key=value" as keywords; what reads as a number or None is one."""
+def _parsed(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
+    """ "key=value" as keywords; what reads as JSON (numbers, [256,128]) or as Python's None, True
+    or False is that value, everything else is text."""
     parsed: dict[str, Any] = {}
     for text in options:
         key, mark, value = text.partition("=")
         if not mark or not key:
-            _fail(ValueError(f"--option {text!r}: expected key=value, as in --option trial=3"))
+            flag = example.split()[0]
+            _fail(ValueError(f"{flag} {text!r}: expected key=value, as in {example}"))
         try:
-            parsed[key] = json.loads({"None": "null", "none": "null"}.get(value, value))
+            parsed[key] = json.loads(_AS_JSON.get(value, value))
         except json.JSONDecodeError:
             parsed[key] = value
     return parsed
+
+
+_AS_JSON = {"None": "null", "none": "null", "True": "true", "False": "false"}
 
 
 @record.command("show")
@@ -148,6 +153,49 @@ def _load(path: Path) -> dict[str, Any]:
         _fail(error)
     flat = flatten({key: value for key, value in loaded.items() if key != "history"})
     return {key: json.dumps(value, default=str) for key, value in flat.items()}
+
+
+@app.command()
+def train(
+    paper: Annotated[str, typer.Option(help="Whose recipe, such as vit_baseline.")],
+    dataset: Annotated[str, typer.Option(help="Layout, such as market1501; see `data list`.")],
+    root: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
+    profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
+    seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value of the recipe, as epochs=5; may be repeated."),
+    ] = None,
+    option: Options = None,
+) -> None:
+    """Train by a paper's recipe, evaluate, and leave model and record in a folder.
+
+    The same command runs on several processes: `accelerate launch -m reidlab train ...`.
+    """
+    from accelerate import PartialState
+
+    from reidlab import recipes
+    from reidlab.data import DatasetError
+    from reidlab.models import WeightsError
+    from reidlab.training import CheckpointError, RecordError, TrainingDiverged, build_model, fit
+
+    ds = _open(dataset, root, option)
+    try:
+        recipe = recipes.get(paper, profile).replace(**_parsed(change or [], "--set epochs=5"))
+        model = build_model(recipe, ds, seed=seed)
+    except (ValueError, WeightsError) as error:
+        _fail(error)
+    if PartialState().is_main_process:
+        for text in (*ds.warnings, *ds.notes):
+            typer.echo(f"warning: {text}", err=True)
+    try:
+        found = fit(model, ds, recipe, seed=seed, out=out)
+    except (ValueError, CheckpointError, RecordError, TrainingDiverged, DatasetError) as error:
+        _fail(error)
+    if PartialState().is_main_process:
+        rank1, mean = 100 * found.metrics["rank1"], 100 * found.metrics["mAP"]
+        typer.echo(f"Rank-1 {rank1:.1f} %  mAP {mean:.1f} %  {out / 'record.json'}")
 
 
 @app.command("zero-shot")

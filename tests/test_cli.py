@@ -86,6 +86,64 @@ def test_options_of_every_kind():
     }  # fmt: skip
 
 
+def test_settings_of_every_kind():
+    given = ["image_size=[64,32]", "depth=2", "flip_test=True", "precision=no", "weights=None"]
+    assert _parsed(given) == {
+        "image_size": [64, 32], "depth": 2, "flip_test": True, "precision": "no", "weights": None,
+    }  # fmt: skip
+
+
+def train(market, out, *more):
+    where = ("--dataset", "market1501", "--root", market, "--out", out)
+    return run("train", "--paper", "vit_baseline", "--profile", "smoke", *where, *more)
+
+
+TINY = [f"--set={x}" for x in ("depth=1", "identities_per_batch=2", "images_per_identity=2")]
+
+
+def test_train_leaves_a_record_and_a_model(market, tmp_path):
+    out = tmp_path / "run"
+    result = train(market, out, "--seed", 3, *TINY, "--set", "image_size=[32,16]")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1].startswith("Rank-1 ")
+    assert "12,936" in result.stderr  # the warning that this is not the published set
+    saved = json.loads((out / "record.json").read_text())
+    assert saved["seed"] == 3
+    assert saved["experiment"]["image_size"] == [32, 16]
+    assert saved["experiment"]["profile"] == "smoke"
+    assert (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "epochs"], "--set 'epochs': expected key=value, as in --set epochs=5"),
+        (["--set", "epoch=5"], "no setting 'epoch'. Did you mean 'epochs'?"),
+        (["--set", "depth=1"], "has 2 people, but a batch needs identities_per_batch=4"),
+        (["--profile", "huge"], "vit_baseline has no profile 'huge'"),
+        (["--paper", "nobody"], "there is no recipe for 'nobody'"),
+        (["--root", "gone"], "gone"),
+        ([*TINY, "--set", "precision=fp16"], "this machine has no GPU"),
+    ],
+)
+def test_train_with_what_cannot_work(market, tmp_path, more, message, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = train(market, tmp_path / "run", *more)
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_train_with_an_image_that_cannot_be_read(market, tmp_path):
+    for broken in (market / "bounding_box_train").iterdir():
+        broken.write_bytes(broken.read_bytes()[:200])
+    result = train(market, tmp_path / "run", *TINY)
+    assert result.exit_code == 1
+    assert "error: " in result.stderr
+    assert "bounding_box_train" in result.stderr
+
+
 def test_check_lists_foreign_names(market):
     whole = run("data", "check", "market1501", market)
     assert whole.exit_code == 1  # far from the published counts
