@@ -115,9 +115,7 @@ def settings_of(variant: str) -> list[str]:
 
 def _count(seeds: object) -> int:
     if not re.fullmatch(r"[1-9][0-9]*", str(seeds)):
-        raise SweepError(
-            f"seeds={seeds}: expected how many runs, a whole number from 1, as seeds=5"
-        )
+        raise SweepError(f"seeds={seeds}: expected how many, a whole number from 1, as seeds=5")
     return int(str(seeds))
 
 

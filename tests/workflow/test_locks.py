@@ -97,5 +97,7 @@ def test_the_status_is_that_of_the_command(tmp_path):
 
 
 def test_usage():
-    with pytest.raises(SystemExit, match=r"usage: python -m workflow.locks FOLDER -- COMMAND \.\.\."):
+    with pytest.raises(
+        SystemExit, match=r"usage: python -m workflow.locks FOLDER -- COMMAND \.\.\."
+    ):
         locks.main(["folder", "command"])

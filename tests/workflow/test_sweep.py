@@ -133,7 +133,7 @@ def test_dry_run_with_the_profile_of_a_cluster(project):
     (project / "cluster").mkdir()
     (project / "cluster" / "config.yaml").write_text(yaml.safe_dump(profile))
     done = snakemake(
-        project, "-n", "--workflow-profile", "cluster",
+        project, "-n", "--cores", "8", "--workflow-profile", "cluster",
         "--config", "seeds=2", "profile=paper", "data_root=/data/market",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
