@@ -7,7 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from workflow.locks import forget_dead_snakemake
 from workflow.run_notebook import library_files
+
+if workflow.is_main_process:
+    ALIVE = forget_dead_snakemake()  # held as long as this Snakemake lives
 
 
 configfile: "workflow/config.yaml"
@@ -140,3 +144,6 @@ rule publish:
         "_build/html/index.html",
     shell:
         "rm -rf _build/html && cp -R _build/built _build/html"
+
+
+include: "workflow/sweep.smk"

@@ -133,17 +133,6 @@ def show(path: RecordFile) -> None:
         typer.echo(f"{key} = {value}")
 
 
-@record.command("compare")
-def compare(one: RecordFile, other: RecordFile) -> None:
-    """Print what two run records do not share: settings, data, versions, results."""
-    left, right = _load(one), _load(other)
-    keys = [key for key in (left | right) if left.get(key) != right.get(key)]
-    for key in keys:
-        typer.echo(f"{key}: {left.get(key, '(absent)')} -> {right.get(key, '(absent)')}")
-    if not keys:
-        typer.echo("The two records are equal.")
-
-
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
     from reidlab.report.records import RecordError, flatten, read_record
@@ -157,6 +146,50 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help='A record, a folder of records, or a "pattern".')],
+    b: Annotated[str, typer.Argument(help="Likewise; several records are the seeds of a side.")],
+    claims: Annotated[
+        str | None, typer.Option(help="Paper or .yml file of claims; by default the runs' own.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Of the intervals over the seeds.")] = 0.95,
+) -> None:
+    """Compare two runs, or two groups of seeds, with each other and with what was published.
+
+    Exit status: 0; 1 if a record or the claims cannot be read; 3 if the two sides were not measured
+    on the same images by the same protocol, so that their difference says nothing of the methods.
+    """
+    from reidlab.report import find_records, read_record, side_by_side
+    from reidlab.report.claims import ClaimError
+    from reidlab.report.records import RecordError
+
+    try:
+        sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
+        found = side_by_side(*sides, level=level)
+        typer.echo(found)
+        for name, side in zip("AB", sides, strict=True):
+            typer.echo(f"\n{name} and the published numbers: {_published(side, claims)}")
+    except (RecordError, ClaimError, ValueError) as error:
+        _fail(error)
+    if found.obstacles:
+        raise typer.Exit(3)
+
+
+def _published(side: list[dict[str, Any]], claims: str | None) -> str:
+    """What the claims of a paper say of the runs of one side."""
+    from reidlab.report import load_claims, published_intervals
+    from reidlab.report.page import project_root
+
+    paper = claims or str(side[0]["experiment"].get("paper"))
+    if claims is None and not (project_root() / "book" / "claims" / f"{paper}.yml").is_file():
+        return f"book/claims/{paper}.yml does not exist, so there are none to compare with"
+    table = published_intervals(load_claims(paper), side)
+    if not len(table):
+        return f"no claim of {paper} is about {side[0]['data']['name']}"
+    return "\n" + table.to_string(index=False, na_rep="-")
+
+
+@app.command()
 def train(
     paper: Annotated[str, typer.Option(help="Whose recipe, such as vit_baseline.")],
     dataset: Annotated[str, typer.Option(help="Layout, such as market1501; see `data list`.")],
@@ -167,6 +200,9 @@ def train(
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="key=value of the recipe, as epochs=5; may be repeated."),
+    ] = None,
+    tracker: Annotated[
+        str | None, typer.Option(help='"tensorboard" writes the curves to OUT/tensorboard, too.')
     ] = None,
     option: Options = None,
 ) -> None:
@@ -196,9 +232,12 @@ def train(
     if is_main_process():
         for text in (*ds.warnings, *ds.notes):
             typer.echo(f"warning: {text}", err=True)
-    failures = (CheckpointError, RecordError, TrainingDiverged, DatasetError, ProcessError)
+    failures = (
+        CheckpointError, RecordError, TrainingDiverged, DatasetError, ProcessError,
+        ModuleNotFoundError,
+    )  # fmt: skip
     try:
-        found = fit(model, ds, recipe, seed=seed, out=out)
+        found = fit(model, ds, recipe, seed=seed, out=out, tracker=tracker)
     except (ValueError, *failures) as error:
         _fail(error)
     if is_main_process():

@@ -42,6 +42,7 @@ def record(path, **changes) -> None:
         "seconds": {"train": 1.0}, "images_per_second": 1.0, "peak_memory_mb": 1.0,
         "started": "2026-01-01", "finished": "2026-01-01", "history": [{"epoch": 1}],
     }  # fmt: skip
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(whole | changes))
 
 
@@ -191,15 +192,64 @@ def test_a_missing_folder_is_one_clear_message(tmp_path, command):
     assert "Traceback" not in result.output
 
 
-def test_record_show_and_compare(tmp_path):
+def test_record_show(tmp_path):
     record(tmp_path / "record.json", seed=1)
-    record(tmp_path / "b.json", seed=2, experiment={"lr": 0.2, "name": "a"})
     shown = run("record", "show", tmp_path).output.splitlines()
     assert "experiment.lr = 0.1" in shown
     assert not any(line.startswith("history") for line in shown)
-    compared = run("record", "compare", tmp_path, tmp_path / "b.json").output.splitlines()
-    assert sorted(compared) == ["experiment.lr: 0.1 -> 0.2", "seed: 1 -> 2"]
-    assert "are equal" in run("record", "compare", tmp_path, tmp_path).output
+
+
+def test_compare_says_what_differs_and_by_how_much(tmp_path):
+    record(tmp_path / "a" / "record.json")
+    record(tmp_path / "b.json", experiment={"lr": 0.2, "name": "a"}, metrics={"rank1": 0.625})
+    result = run("compare", tmp_path / "a", tmp_path / "b.json")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["experiment.lr", "0.1", "0.2"] in lines
+    (row,) = [line for line in lines if line[:1] == ["rank1"]]
+    assert row == ["rank1", "50.00", "-", "62.50", "-", "12.50", "-", "-"]
+    assert "book/claims/None.yml does not exist" in result.output
+
+
+def test_compare_over_other_images_is_loud(tmp_path):
+    record(tmp_path / "a.json")
+    record(tmp_path / "b.json", data={"name": "toy", "fingerprint": "1"})
+    result = run("compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert result.exit_code == 3
+    assert "NOT COMPARABLE" in result.stdout
+    assert "fingerprint of the images: 0 / 1" in result.stdout
+
+
+def test_compare_puts_the_published_interval_beside_the_runs(tmp_path):
+    claims = tmp_path / "name.yml"
+    common = "common: {dataset: toy, protocol: standard, table: t, how: h, status: s, counts: {}}"
+    claims.write_text(f"{common}\nclaims: [{{id: top, text: x, metric: rank1, value: 50.5}}]\n")
+    paper = {"paper": "name", "profile": "paper"}
+    for seed, share in enumerate((0.49, 0.51)):
+        record(tmp_path / f"a{seed}.json", seed=seed, experiment=paper, metrics={"rank1": share})
+    record(tmp_path / "b.json", experiment=paper, metrics={"rank1": 0.7})
+    given = ("compare", str(tmp_path / "a*.json"), tmp_path / "b.json", "--claims", claims)
+    result = run(*given)
+    assert result.exit_code == 0, result.output
+    first, second = result.output.split("A and the published numbers")[1].split("B and the")
+    assert "top rank1 49.5 to 51.5 50.0 2 inside" in " ".join(first.split())
+    assert "outside by +18.5 points" in second
+    claims.write_text("claim: []")
+    assert "error: name.yml" in run(*given).stderr.replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [("gone", "there is no run record at"), ("half.json", "is not JSON")],
+)
+def test_compare_with_what_is_no_record(tmp_path, where, message):
+    record(tmp_path / "a.json")
+    (tmp_path / "half.json").write_text("{")
+    result = run("compare", tmp_path / "a.json", tmp_path / where)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert run("compare", tmp_path / "a.json", tmp_path / "a.json", "--level=95").exit_code == 1
 
 
 def test_record_of_something_else(tmp_path):

@@ -5,7 +5,7 @@ The drawing modules need matplotlib and are imported by name where a page draws:
     from reidlab.report import figures, style
 """
 
-from reidlab.report.claims import Claim, ClaimError, load_claims, verdicts
+from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import (
@@ -14,6 +14,8 @@ from reidlab.report.records import (
     read_record,
     results_table,
 )
+from reidlab.report.seeds import SeedInterval, over_seeds, seed_difference, seeds_table
+from reidlab.report.sides import SideBySide, find_records, side_by_side
 
 __all__ = [
     "Claim",
@@ -21,13 +23,21 @@ __all__ = [
     "ExerciseError",
     "Page",
     "RunRecordBox",
+    "SeedInterval",
+    "SideBySide",
     "check",
     "check_schema",
     "compare",
+    "find_records",
     "load_claims",
+    "over_seeds",
     "page_start",
+    "published_intervals",
     "read_record",
     "results_table",
     "run_record_box",
+    "seed_difference",
+    "seeds_table",
+    "side_by_side",
     "verdicts",
 ]

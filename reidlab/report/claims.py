@@ -18,6 +18,7 @@ from reidlab.report.page import project_root
 from reidlab.report.records import Record
 
 METRICS = ("rank1", "mAP", "mINP")
+ROUNDING = 1e-9  # of a mean of percentages; the ends of an interval belong to it
 
 
 class ClaimError(ValueError):
@@ -35,13 +36,17 @@ class Claim:
         metric: rank1, mAP or mINP.
         value: as the paper prints it, in percent.
         table: table or figure, and where it is found.
-        protocol: how it was measured.
+        protocol: how it was measured: the protocol's name as a record has it, then, after a colon,
+            in words.
         how: what run of ours would test it.
         status: what stands today, in a sentence.
         variant: the model of the claim, as a record names it.
         counts: images of the published set, as a record's `data` counts them (train_images,
             query_images, gallery_images); a synthetic set in the same layout has others.
         tolerance: percentage points within which we call it reproduced.
+        interval: what the paper itself publishes around its value, (low, high) in percent; it then
+            takes the place of the tolerance.
+        ap: the average precision it is counted by, as a record names it.
     """
 
     id: str
@@ -56,6 +61,13 @@ class Claim:
     variant: str
     counts: Mapping[str, int] = field(hash=False)
     tolerance: float = 1.0
+    interval: tuple[float, float] | None = None
+    ap: str = "mean_precision"
+
+    @property
+    def published(self) -> tuple[float, float]:
+        """The interval, in percent, within which a result agrees with the claim."""
+        return self.interval or (self.value - self.tolerance, self.value + self.tolerance)
 
 
 def load_claims(paper: str | Path) -> list[Claim]:
@@ -91,7 +103,7 @@ def load_claims(paper: str | Path) -> list[Claim]:
 
 def _claim(entry: Mapping[str, Any], where: str) -> Claim:
     names = {each.name for each in fields(Claim)}
-    missing = sorted(names - {"tolerance"} - set(entry))
+    missing = sorted(names - {"tolerance", "interval", "ap"} - set(entry))
     unknown = sorted(set(entry) - names)
     if missing or unknown:
         raise ClaimError(f"{where}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
@@ -99,14 +111,26 @@ def _claim(entry: Mapping[str, Any], where: str) -> Claim:
         raise ClaimError(f"{where}: metric {entry['metric']!r} is not one of {', '.join(METRICS)}")
     if not isinstance(entry["value"], int | float) or not 0 <= entry["value"] <= 100:
         raise ClaimError(f"{where}: value {entry['value']!r} is not a percentage in 0..100")
-    return Claim(**entry)
+    if "interval" not in entry:
+        return Claim(**entry)
+    ends = entry["interval"]
+    if (
+        not isinstance(ends, list)
+        or len(ends) != 2
+        or not all(isinstance(end, int | float) for end in ends)
+        or not ends[0] <= entry["value"] <= ends[1]
+    ):
+        raise ClaimError(
+            f"{where}: interval {ends!r} is not [low, high] around the value {entry['value']}"
+        )
+    return Claim(**{**entry, "interval": tuple(ends)})
 
 
 def verdicts(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame:
     """Return the table "paper / ours / verdict".
 
-    A record tests a claim if it has the claim's variant, its data set with the published counts,
-    the profile `paper`, and the metric. Of several such records the mean is taken.
+    A record tests a claim if nothing speaks against it, see `obstacle`. Of several such records
+    the mean is taken.
 
     Returns:
         Rows of (id, claim, metric, paper (%), ours (%), runs, verdict), one a claim.
@@ -116,22 +140,90 @@ def verdicts(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame
 
 
 def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
-    ours = [100 * run["metrics"][claim.metric] for run in runs if _tests(run, claim)]
+    ours = [100 * run["metrics"][claim.metric] for run in runs if not obstacle(claim, run)]
     row = {"id": claim.id, "claim": claim.text, "metric": claim.metric, "paper (%)": claim.value}
     if not ours:
         return row | {"ours (%)": None, "runs": 0, "verdict": claim.status}
     mean = sum(ours) / len(ours)
-    gap = mean - claim.value
-    verdict = "reproduced" if abs(gap) <= claim.tolerance else f"differs by {gap:+.1f} points"
+    verdict = (
+        "reproduced" if _inside(claim, mean) else f"differs by {mean - claim.value:+.1f} points"
+    )
     return row | {"ours (%)": round(mean, 2), "runs": len(ours), "verdict": verdict}
 
 
-def _tests(run: Record, claim: Claim) -> bool:
-    experiment, data = run["experiment"], run["data"]
-    return (
-        data["name"] == claim.dataset
-        and all(data.get(name) == count for name, count in claim.counts.items())
-        and experiment.get("profile") == "paper"
-        and claim.variant in (experiment.get("variant"), experiment.get("paper"))
-        and claim.metric in run["metrics"]
+def published_intervals(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame:
+    """Say of each claim about the records' data set whether their mean lies in its interval.
+
+    Unlike `verdicts`, which is for a page, this shows the number of a run that tests nothing, and
+    the reason why it does not.
+
+    Args:
+        claims: those of the paper.
+        records: of one side of a comparison: runs that differ in their seeds.
+
+    Returns:
+        Rows of (id, metric, published (%), ours (%), runs, verdict). The verdict is "inside",
+        "outside by ... points" or "not comparable: " with the first reason; empty, with these
+        columns, where no claim is about the data set.
+    """
+    runs = list(records)
+    rows = []
+    for claim in claims:
+        about = [run for run in runs if run["data"]["name"] == claim.dataset]
+        if about:
+            rows.append(_published(claim, about))
+    return pd.DataFrame(
+        rows, columns=["id", "metric", "published (%)", "ours (%)", "runs", "verdict"]
     )
+
+
+def _published(claim: Claim, runs: list[Record]) -> dict[str, Any]:
+    low, high = claim.published
+    ours = [100 * run["metrics"][claim.metric] for run in runs if claim.metric in run["metrics"]]
+    mean = sum(ours) / len(ours) if ours else None
+    reasons = [reason for run in runs if (reason := obstacle(claim, run))]
+    if reasons or mean is None:
+        verdict = f"not comparable: {reasons[0]}"
+    elif _inside(claim, mean):
+        verdict = "inside"
+    else:
+        verdict = f"outside by {mean - (high if mean > high else low):+.1f} points"
+    return {
+        "id": claim.id,
+        "metric": claim.metric,
+        "published (%)": f"{low:.1f} to {high:.1f}",
+        "ours (%)": None if mean is None else round(mean, 2),
+        "runs": len(runs),
+        "verdict": verdict,
+    }
+
+
+def obstacle(claim: Claim, run: Record) -> str:
+    """Why a run does not test a claim; empty if it does.
+
+    It must be of the claim's model and of the profile `paper`, on the claim's data set with the
+    published counts, and judged by its protocol, where the run says by which.
+    """
+    experiment, data, metrics = run["experiment"], run["data"], run["metrics"]
+    protocol = claim.protocol.partition(":")[0].strip()
+    if data["name"] != claim.dataset:
+        return f"data set {data['name']}, the claim's is {claim.dataset}"
+    for name, count in claim.counts.items():
+        if data.get(name) != count:
+            return f"{name} {data.get(name, 'not recorded')}, published {count}: other images"
+    if claim.variant not in (experiment.get("variant"), experiment.get("paper")):
+        return f"model {experiment.get('variant')}, the claim's is {claim.variant}"
+    if experiment.get("profile") != "paper":
+        return f"profile {experiment.get('profile')}, only `paper` is the paper's own recipe"
+    if data.get("protocol", protocol) != protocol:
+        return f"protocol {data['protocol']}, the claim's is {protocol}"
+    if metrics.get("ap", claim.ap) != claim.ap:
+        return f"average precision {metrics['ap']}, the claim's is {claim.ap}"
+    if claim.metric not in metrics:
+        return f"the run has no {claim.metric}"
+    return ""
+
+
+def _inside(claim: Claim, percent: float) -> bool:
+    low, high = claim.published
+    return low - ROUNDING <= percent <= high + ROUNDING

@@ -70,8 +70,7 @@ def check_schema(record: object, source: str = "record") -> None:
         problems += [
             f"`metrics.{name}` is {value}, expected a share in 0..1 (not percent)"
             for name, value in flatten(record["metrics"]).items()
-            if name.rsplit(".", 1)[-1].startswith(_SHARES)
-            and not (isinstance(value, _NUMBER) and 0 <= value <= 1)
+            if is_share(name) and not (isinstance(value, _NUMBER) and 0 <= value <= 1)
         ]
     if problems:
         raise RecordError(
@@ -108,6 +107,11 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric, by its dotted name, is a share of 1, which is shown in percent."""
+    return metric.rsplit(".", 1)[-1].startswith(_SHARES)
 
 
 def total_seconds(record: Record) -> float:
@@ -189,7 +193,7 @@ def compare(a: Record, b: Record) -> pd.DataFrame:
                 rows.append(dict(kind=kind, name=name or kind, a=values[0], b=values[1]))
     flat_a, flat_b = flatten(a["metrics"]), flatten(b["metrics"])
     for name in (n for n in flat_a if n in flat_b):
-        scale = 100 if name.rsplit(".", 1)[-1].startswith(_SHARES) else 1
+        scale = 100 if is_share(name) else 1
         pair = flat_a[name], flat_b[name]
         if all(isinstance(value, _NUMBER) for value in pair):
             x, y = (round(scale * value, 2) for value in pair)

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from reidlab.report.claims import ClaimError, load_claims, verdicts
+from reidlab.report.claims import (
+    ClaimError,
+    load_claims,
+    obstacle,
+    published_intervals,
+    verdicts,
+)
 
 BOOK = Path(__file__).parents[2] / "book" / "claims"
 
@@ -80,3 +86,79 @@ def test_the_books_own_claims_load(path):
     assert claims
     for claim in claims:
         assert len(claim.status) > 20, "a claim without a run carries its reason"
+
+
+def paper_run(record, **metrics):
+    record["experiment"]["profile"] = "paper"
+    record["metrics"] |= metrics
+    return record
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"),
+    [
+        (0.255, "inside"),
+        (0.245, "inside"),  # the ends belong to it
+        (0.265, "inside"),
+        (0.24, "outside by -0.5 points"),
+        (0.28, "outside by +1.5 points"),
+    ],
+)
+def test_published_intervals(claims_file, record, share, verdict):
+    table = published_intervals(load_claims(claims_file)[:1], [paper_run(record, mAP=share)])
+    row = table.iloc[0]
+    assert row[["id", "published (%)", "runs"]].tolist() == ["a", "24.5 to 26.5", 1]
+    assert row["ours (%)"] == pytest.approx(100 * share)
+    assert row["verdict"] == verdict
+
+
+def test_an_interval_of_the_paper_itself(claims_file, record):
+    claims_file.write_text(GOOD.replace("value: 25.5", "value: 25.5, interval: [25.4, 25.8]"))
+    (claim, _) = load_claims(claims_file)
+    assert claim.published == (25.4, 25.8)
+    runs = [paper_run(record, mAP=0.25)]
+    assert published_intervals([claim], runs)["verdict"][0] == "outside by -0.4 points"
+    assert verdicts([claim], runs)["verdict"][0] == "differs by -0.5 points"
+    for wrong in ("[26, 27]", "[25]", "25.5", "[low, high]"):
+        claims_file.write_text(GOOD.replace("value: 25.5", f"value: 25.5, interval: {wrong}"))
+        with pytest.raises(ClaimError, match=r"is not \[low, high\] around the value 25.5"):
+            load_claims(claims_file)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "reason"),
+    [
+        ("experiment", {"profile": "laptop"}, "profile laptop, only `paper`"),
+        (
+            "experiment",
+            {"variant": "pcb", "paper": "pcb"},
+            "model pcb, the claim's is vit_baseline",
+        ),
+        ("data", {"query_images": 9}, "query_images 9, published 8: other images"),
+        ("data", {"protocol": "sysu"}, "protocol sysu, the claim's is standard"),
+        ("metrics", {"ap": "trapezoid"}, "average precision trapezoid, the claim's is mean_prec"),
+    ],
+)
+def test_why_a_run_says_nothing_of_a_claim(claims_file, record, part, change, reason):
+    claim = load_claims(claims_file)[0]
+    run = paper_run(record)
+    assert obstacle(claim, run) == ""
+    run[part] |= change
+    assert obstacle(claim, run).startswith(reason)
+    row = published_intervals([claim], [run]).iloc[0]
+    assert row["verdict"].startswith(f"not comparable: {reason}")
+    assert row["ours (%)"] == 25.0
+    assert verdicts([claim], [run])["verdict"][0] == "not yet"
+
+
+def test_a_claim_about_other_data_is_not_listed(claims_file, record):
+    run = paper_run(record)
+    assert obstacle(load_claims(claims_file)[0], run | {"data": {"name": "msmt17"}}).startswith(
+        "data set msmt17, the claim's is market1501"
+    )
+    run["data"]["name"] = "msmt17"
+    assert len(published_intervals(load_claims(claims_file), [run])) == 0
+    run["data"]["name"] = "market1501"
+    del run["metrics"]["mAP"]
+    row = published_intervals(load_claims(claims_file)[:1], [run]).iloc[0]
+    assert row["verdict"] == "not comparable: the run has no mAP"

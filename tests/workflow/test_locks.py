@@ -1,0 +1,103 @@
+"""Locks end with the process that holds them, and only a dead Snakemake's lock is removed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from workflow import locks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def left(tmp_path):
+    """The folder of a Snakemake that was killed on this host."""
+    locks.forget_dead_snakemake(tmp_path).close()  # it came, and is gone
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "0.output.lock").touch()
+    return tmp_path
+
+
+def test_the_lock_of_a_dead_snakemake_is_removed(left, capsys):
+    held = locks.forget_dead_snakemake(left)
+    assert not (left / "locks").exists()
+    assert "left its lock, which is removed" in capsys.readouterr().err
+    held.close()
+
+
+def test_the_lock_of_a_living_one_stays(tmp_path):
+    first = locks.forget_dead_snakemake(tmp_path)
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "0.output.lock").touch()
+    for _ in range(2):  # nor does one that came and went let the next remove it
+        locks.forget_dead_snakemake(tmp_path).close()
+        assert (tmp_path / "locks" / "0.output.lock").exists()
+    first.close()
+    locks.forget_dead_snakemake(tmp_path).close()
+    assert not (tmp_path / "locks").exists()
+
+
+def test_the_lock_of_another_host_stays(left, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "gethostname", lambda: "elsewhere")
+        for _ in range(2):  # and the visitor does not take it over
+            locks.forget_dead_snakemake(left).close()
+            assert (left / "locks").exists()
+    locks.forget_dead_snakemake(left).close()
+    assert not (left / "locks").exists()
+
+
+def test_a_file_system_without_locks(left, monkeypatch):
+    def refuse(*_):
+        raise OSError("Function not implemented")
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    assert locks.forget_dead_snakemake(left) is None
+    assert (left / "locks").exists()
+
+
+def alone(folder, code):
+    command = [
+        sys.executable,
+        "-m",
+        "workflow.locks",
+        str(folder),
+        "--",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_second_waits_for_the_first_even_if_that_is_killed(tmp_path):
+    folder = tmp_path / "run"
+    first = alone(folder, "import time; print('first', flush=True); time.sleep(60)")
+    assert first.stdout.readline() == "first\n"
+    second = alone(folder, "print('second')")
+    assert "an earlier process still works here" in second.stdout.readline()
+    time.sleep(0.2)
+    assert second.poll() is None
+    os.kill(first.pid, signal.SIGKILL)
+    assert second.communicate(timeout=30)[0] == "second\n"
+    assert second.returncode == 0
+    first.communicate()
+
+
+def test_the_status_is_that_of_the_command(tmp_path):
+    process = alone(tmp_path, "raise SystemExit(7)")
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+
+
+def test_usage():
+    with pytest.raises(
+        SystemExit, match=r"usage: python -m workflow.locks FOLDER -- COMMAND \.\.\."
+    ):
+        locks.main(["folder", "command"])

@@ -1,0 +1,96 @@
+"""Locks that a killed process cannot leave behind: the kernel holds them as long as it lives.
+
+Snakemake keeps its lock as a file, and a Snakemake that was killed leaves it: the next one refuses
+to start until somebody calls `--unlock`. `forget_dead_snakemake` does that where it is certain that
+nobody runs any more. A training that outlives its Snakemake (an orphan here, a job in a cluster's
+queue) goes on; the next Snakemake's training of the same folder must wait for it:
+
+    python -m workflow.locks runs/sweep/.../seed0 -- python -m reidlab train ...
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import IO
+
+BUSY = ".running"
+
+
+def forget_dead_snakemake(folder: Path = Path(".snakemake")) -> IO[str] | None:
+    """Remove Snakemake's lock if no Snakemake lives that could hold it, and count as one from now.
+
+    Every Snakemake of this project shares one file lock for its lifetime; who can have it alone
+    knows that the others are gone. Not every shared file system passes such locks between hosts,
+    so a lock left by another host stays, and Snakemake says how to remove it.
+
+    Args:
+        folder: where Snakemake keeps its state.
+
+    Returns:
+        What holds our share: keep it as long as the process runs. None where the file system knows
+        no locks; nothing is removed then.
+    """
+    folder.mkdir(exist_ok=True)
+    file = (folder / BUSY).open("a+")
+    host = socket.gethostname()
+    left = folder / "locks"
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # one lives, which said where when it came
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return file
+        file.seek(0)
+        if left.is_dir() and any(left.iterdir()):
+            if file.read().strip() != host:
+                return _shared(file)
+            shutil.rmtree(left)
+            print("An earlier run was killed and left its lock, which is removed.", file=sys.stderr)
+        file.truncate(0)
+        file.write(host)
+        file.flush()
+        return _shared(file)
+    except OSError:
+        file.close()
+        return None
+
+
+def _shared(file: IO[str]) -> IO[str]:
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def run_alone(folder: Path, command: list[str]) -> None:
+    """Become `command`, after any other that works in `folder` has ended; does not return.
+
+    The lock is inherited by the command and by all that it starts, and ends with the last of them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / BUSY, os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(lock, True)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder}: an earlier process still works here, waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        print(f"{folder}: this file system has no locks ({error}); do not start a run twice")
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+
+
+def main(arguments: list[str]) -> None:
+    """`FOLDER -- COMMAND ...`."""
+    if len(arguments) < 3 or arguments[1] != "--":
+        raise SystemExit("usage: python -m workflow.locks FOLDER -- COMMAND ...")
+    run_alone(Path(arguments[0]), arguments[2:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
