@@ -15,7 +15,7 @@ the camera table is `sie_embed`.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import timm
@@ -148,7 +148,7 @@ class TokenBackbone(nn.Module):
     def _run(self, block: nn.Module, x: Tensor, **options: Tensor) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             # it restores the random numbers, so stochastic depth drops the same images again
-            return checkpoint(block, x, use_reentrant=False, **options)
+            return checkpoint(partial(block, **options), x, use_reentrant=False)
         return block(x, **options)
 
     def _with_prefix(self, patches: Tensor) -> Tensor:
