@@ -78,7 +78,7 @@ def test_the_weights_are_half_precision_under_the_names_of_timm(finished):
         meta = file.metadata()
     assert meta == {
         "backbone": "vit_tiny_patch16_224", "image_size": "64,32", "patch_size": "16",
-        "stride": "16", "normalization": "half",
+        "stride": "16", "prefix_positions": "1", "normalization": "half",
     }  # fmt: skip
 
 
