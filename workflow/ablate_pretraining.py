@@ -71,7 +71,7 @@ def judging_sets(pku_root: Path) -> dict[str, ReIDDataset]:
 
 def judge_arm(weights: Path, sets: dict[str, ReIDDataset]) -> dict[str, dict[str, RankResult]]:
     """Results by set and view, of 128 x 64 images, as the arms were trained."""
-    recipe = recipes.get("vit_baseline", "laptop").replace(weights=str(weights))
+    recipe = recipes.get("vit_baseline", "laptop").replace(weights=str(weights), workers=0)
     backbone = TokenBackbone(recipe.backbone, (128, 64))
     load_weights(backbone, weights)
     with torch.inference_mode():
