@@ -71,7 +71,7 @@ def run_alone(folder: Path, command: list[str]) -> None:
     The lock is inherited by the command and by all that it starts, and ends with the last of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / BUSY, os.O_RDWR | os.O_CREAT)
+    lock = os.open(folder / BUSY, os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(lock, True)
     try:
         try:

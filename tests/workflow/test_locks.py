@@ -43,6 +43,16 @@ def test_the_lock_of_a_living_one_stays(tmp_path):
     assert not (tmp_path / "locks").exists()
 
 
+def test_the_second_counts_as_alive_when_the_first_has_gone(left):
+    first, second = (locks.forget_dead_snakemake(left) for _ in range(2))
+    first.close()
+    (left / "locks").mkdir()
+    (left / "locks" / "0.output.lock").touch()  # the second's
+    locks.forget_dead_snakemake(left).close()
+    assert (left / "locks" / "0.output.lock").exists()
+    second.close()
+
+
 def test_the_lock_of_another_host_stays(left, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(socket, "gethostname", lambda: "elsewhere")
