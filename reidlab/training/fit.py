@@ -20,10 +20,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
-from accelerate.utils import (  # type: ignore[import-untyped]
-    DataLoaderConfiguration,
-    GradientAccumulationPlugin,
-)
+from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -458,12 +455,13 @@ def _accelerator(
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
         # as a number, `accelerate launch` would overrule it and the record would not say so
         gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.accumulation_steps),
         log_with=tracker,
         project_dir=out,
     )
+    # one process takes the batches of any sampler as they come
+    accelerator.dataloader_config.split_batches = accelerator.num_processes > 1
     reset_peak_memory(accelerator.device)
     return accelerator
 

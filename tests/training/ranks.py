@@ -1,5 +1,7 @@
 """Functions that the tests run on several processes; a process must be able to import them."""
 
+import contextlib
+import io
 import multiprocessing
 import os
 import pickle
@@ -154,17 +156,19 @@ def disconnected():
 
 
 def train(root, recipe, out, fault=None):
-    """`fit`; returns the record, embeddings of one, of five and of all images, and the weights."""
+    """`fit`; returns the record, embeddings of one, of five and of all images, the average
+    precisions, the weights, and the lines that were printed."""
     warnings.simplefilter("ignore")
     ds = open_dataset("market1501", root)
     model = build_model(recipe, ds, seed=1)
     if fault is not None:
         fault(int(os.environ["RANK"]))
-    record = fit(model, ds, recipe, seed=1, out=out)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        record = fit(model, ds, recipe, seed=1, out=out)
     tables = (ds.gallery.iloc[:1], ds.gallery.iloc[:5], ds.gallery)
     embeddings = [embed(model, table, recipe, shared=True) for table in tables]
     result = evaluate_on(model, ds, recipe, shared=True)
-    return record, embeddings, result.ap, model.state_dict()
+    return record, embeddings, result.ap, model.state_dict(), printed.getvalue().splitlines()
 
 
 def no_number(rank):
