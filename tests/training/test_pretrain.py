@@ -134,7 +134,7 @@ def test_a_finished_run_trains_no_further(finished):
 
 
 def test_another_configuration_in_the_folder_is_refused(finished):
-    with pytest.raises(ValueError, match=r"another configuration: lr is 0.001 there and 1.0 now"):
+    with pytest.raises(ValueError, match=r"another configuration: lr is 0.0008 there and 1.0 now"):
         pretrain(finished.parent, replace(CONFIG, lr=1.0))
 
 
