@@ -2,7 +2,8 @@
 
 from reidlab.training.checkpoint import CheckpointError
 from reidlab.training.embedding import embed, evaluate_on
-from reidlab.training.fit import TrainingDiverged, fit, load_run
+from reidlab.training.fit import fit, load_run
+from reidlab.training.guards import TrainingDiverged
 from reidlab.training.processes import ProcessError, gather, is_main_process, shared_batch_norm
 from reidlab.training.recipe import Recipe, RecipeError, build_model
 from reidlab.training.record import RecordError, RunRecord

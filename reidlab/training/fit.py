@@ -40,8 +40,15 @@ from reidlab.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from reidlab.training.embedding import embed, timed_evaluation
+from reidlab.training.embedding import timed_evaluation
 from reidlab.training.files import sweep
+from reidlab.training.guards import (
+    TrainingDiverged,
+    advice,
+    check_fits,
+    check_gradient,
+    check_weights,
+)
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
 from reidlab.training.processes import (
     check_agreement,
@@ -53,7 +60,7 @@ from reidlab.training.processes import (
     together_through,
 )
 from reidlab.training.progress import Progress
-from reidlab.training.recipe import Recipe, RecipeError, build_model
+from reidlab.training.recipe import Recipe, build_model
 from reidlab.training.record import (
     RunRecord,
     describe_data,
@@ -70,10 +77,6 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 RECORD, WEIGHTS, CHECKPOINTS = "record.json", "model.safetensors", "checkpoints"
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss, a gradient or a weight is no number any more; the last good checkpoint is kept."""
 
 
 class _Run(NamedTuple):
@@ -144,7 +147,7 @@ def fit(
     learn, validation = ds, None
     if recipe.validate_every is not None:
         learn, validation = split_validation(ds, recipe.validation_identities, seed)
-    _check_fits(model, ds, recipe, learn.num_classes)
+    check_fits(model, ds, recipe, learn.num_classes)
     configuration = _configuration(ds, recipe, seed)
     run = _Run(model, ds, recipe, seed, Path(out), configuration, learn, validation)
     accelerator = _accelerator(recipe, run.out, tracker)
@@ -228,7 +231,7 @@ def _train_epochs(
                     accelerator, prepared, steps, loader, recipe, epoch, progress, average
                 )
             with together():
-                _check_weights(model, row)
+                check_weights(model, row)
             state.history.append(row)
             _validate(run, state, model if average is None else average.model)
             with together():
@@ -271,11 +274,11 @@ def _train_epoch(
         loss = identity + recipe.triplet_weight * triplet
         value = accelerator.reduce(loss.detach(), "mean").item()  # all processes stop or none
         if not math.isfinite(value):
-            raise TrainingDiverged(_advice(f"loss {value} at step {step}, lr {lr:.2e}", epoch))
+            raise TrainingDiverged(advice(f"loss {value} at step {step}, lr {lr:.2e}", epoch))
         # Accelerate divides by the size of a whole group; the last one of an epoch may be smaller
         accelerator.backward(loss * _group_share(recipe.accumulation_steps, step, steps))
         if accelerator.sync_gradients:
-            _check_gradient(accelerator, model, recipe, epoch, step)
+            check_gradient(accelerator, model, recipe, epoch, step)
         optimizer.step()  # both do nothing within a group
         optimizer.zero_grad()
         stepped = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
@@ -311,24 +314,6 @@ def _in_groups(accelerator: Accelerator, model: nn.Module, batches: Iterable[Any
 def _group_share(size: int, step: int, steps: int) -> float:
     """Size of a whole group over the size of the one that batch `step` belongs to, 1 or more."""
     return size / min(size, steps - step // size * size)
-
-
-def _check_gradient(
-    accelerator: Accelerator, model: nn.Module, recipe: Recipe, epoch: int, step: int
-) -> None:
-    """Clip, and stop before a gradient that is no number gets into the weights.
-
-    With fp16 the scaler finds it as well: it leaves the step out and halves its factor. That is
-    how it looks for the largest factor there is; but below 1 it is the gradient that overflows.
-    """
-    scaler = accelerator.scaler
-    if scaler is not None and scaler.get_scale() < 1:
-        raise TrainingDiverged(_advice(f"the gradient overflows at step {step}", epoch))
-    if scaler is None or recipe.clip_grad is not None:
-        largest = math.inf if recipe.clip_grad is None else recipe.clip_grad  # inf changes no bit
-        norm = accelerator.clip_grad_norm_(model.parameters(), largest)
-        if scaler is None and not math.isfinite(value := float(norm)):
-            raise TrainingDiverged(_advice(f"norm {value} of the gradient at step {step}", epoch))
 
 
 def _validate(run: _Run, state: _State, model: nn.Module) -> None:
@@ -509,60 +494,6 @@ def _with_processes(run: _Run, accelerator: Accelerator) -> dict[str, Any]:
     return run.configuration | {"processes": accelerator.num_processes}
 
 
-def _check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) -> None:
-    """Find now what would otherwise fail after hours, or in a GPU kernel without a message."""
-    if recipe.precision == "fp16" and not torch.cuda.is_available():
-        raise RecipeError(
-            "precision is 'fp16' and this machine has no GPU; on a CPU use "
-            "recipe.replace(precision='bf16') or 'no'."
-        )
-    classes = getattr(model, "num_classes", learned)
-    if classes != learned:
-        left = f", {ds.num_classes - learned} left out" if learned < ds.num_classes else ""
-        raise RecipeError(
-            f"the model classifies {classes} identities and {ds.name} trains on {learned}{left}; "
-            "build the model with build_model(recipe, ds)."
-        )
-    backbone = getattr(model, "backbone", None)
-    size = getattr(backbone, "image_size", recipe.image_size)
-    if tuple(size) != recipe.image_size:
-        raise RecipeError(
-            f"the model takes images of {size[0]}x{size[1]} and the recipe says "
-            f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
-        )
-    cameras = getattr(backbone, "num_cameras", 0)
-    highest = max(int(frame["camid"].max()) for frame in (ds.train, ds.query, ds.gallery))
-    if 0 < cameras <= highest:
-        raise RecipeError(
-            f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
-            "build the model with a larger num_cameras, or with camera_embedding=False."
-        )
-    if recipe.gradient_checkpointing and not _has_token_backbone(model):
-        raise RecipeError(
-            f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
-            "whose blocks it computes again; set it False."
-        )
-    if recipe.flip_test:
-        embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image
-
-
-def _check_weights(model: nn.Module, row: dict[str, Any]) -> None:
-    """The last loss can be finite and the last step not; such weights are no checkpoint."""
-    for name, value in model.state_dict().items():  # the statistics of batch norm, too
-        if not torch.isfinite(value).all():
-            raise TrainingDiverged(_advice(f"{name} has values that are no numbers", row["epoch"]))
-
-
-def _advice(what: str, epoch: int) -> str:
-    kept = f"The checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "Nothing is kept"
-    return (
-        f"training stopped in epoch {epoch}: {what}. {kept}. Look at lr (halve it), "
-        "warmup_epochs (lengthen it), clip_grad (set 1.0), precision ('fp16' overflows where "
-        "'bf16' does not), and at the images of the last batch. With other settings start again in "
-        "another `out`; with the same, once the fault is mended, fit goes on from here."
-    )
-
-
 def _record(
     run: _Run,
     state: _State,
@@ -606,10 +537,6 @@ def _left_out(run: _Run) -> dict[str, Any]:
         "validation_query_images": len(run.validation.query),
         "validation_gallery_images": len(run.validation.gallery),
     }
-
-
-def _has_token_backbone(model: nn.Module) -> bool:
-    return any(isinstance(part, TokenBackbone) for part in model.modules())
 
 
 def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:

@@ -191,7 +191,7 @@ def test_a_checkpoint_from_before_later_settings_goes_on(
 ):
     """As it was written then: no later setting, no average, no scale of a group."""
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_check_weights", lambda model, row: 1 / (row["epoch"] - 2))
+        patch.setattr(loop, "check_weights", lambda model, row: 1 / (row["epoch"] - 2))
         with pytest.raises(ZeroDivisionError):
             run(ds, recipe, tmp_path)
     path = tmp_path / "checkpoints" / "epoch-0001.pt"

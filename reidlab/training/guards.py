@@ -1,0 +1,99 @@
+"""What stops a training: settings that cannot work, and numbers that are none any more."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from torch import nn
+
+from reidlab.models import TokenBackbone
+from reidlab.training.embedding import embed
+from reidlab.training.errors import RecipeError
+from reidlab.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from reidlab.data import ReIDDataset
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss, a gradient or a weight is no number any more; the last good checkpoint is kept."""
+
+
+def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) -> None:
+    """Find now what would otherwise fail after hours, or in a GPU kernel without a message."""
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise RecipeError(
+            "precision is 'fp16' and this machine has no GPU; on a CPU use "
+            "recipe.replace(precision='bf16') or 'no'."
+        )
+    classes = getattr(model, "num_classes", learned)
+    if classes != learned:
+        left = f", {ds.num_classes - learned} left out" if learned < ds.num_classes else ""
+        raise RecipeError(
+            f"the model classifies {classes} identities and {ds.name} trains on {learned}{left}; "
+            "build the model with build_model(recipe, ds)."
+        )
+    backbone = getattr(model, "backbone", None)
+    size = getattr(backbone, "image_size", recipe.image_size)
+    if tuple(size) != recipe.image_size:
+        raise RecipeError(
+            f"the model takes images of {size[0]}x{size[1]} and the recipe says "
+            f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
+        )
+    cameras = getattr(backbone, "num_cameras", 0)
+    highest = max(int(frame["camid"].max()) for frame in (ds.train, ds.query, ds.gallery))
+    if 0 < cameras <= highest:
+        raise RecipeError(
+            f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
+            "build the model with a larger num_cameras, or with camera_embedding=False."
+        )
+    if recipe.gradient_checkpointing and not _has_token_backbone(model):
+        raise RecipeError(
+            f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
+            "whose blocks it computes again; set it False."
+        )
+    if recipe.flip_test:
+        embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image
+
+
+def check_gradient(
+    accelerator: Accelerator, model: nn.Module, recipe: Recipe, epoch: int, step: int
+) -> None:
+    """Clip, and stop before a gradient that is no number gets into the weights.
+
+    With fp16 the scaler finds it as well: it leaves the step out and halves its factor. That is
+    how it looks for the largest factor there is; but below 1 it is the gradient that overflows.
+    """
+    scaler = accelerator.scaler
+    if scaler is not None and scaler.get_scale() < 1:
+        raise TrainingDiverged(advice(f"the gradient overflows at step {step}", epoch))
+    if scaler is None or recipe.clip_grad is not None:
+        largest = math.inf if recipe.clip_grad is None else recipe.clip_grad  # inf changes no bit
+        norm = accelerator.clip_grad_norm_(model.parameters(), largest)
+        if scaler is None and not math.isfinite(value := float(norm)):
+            raise TrainingDiverged(advice(f"norm {value} of the gradient at step {step}", epoch))
+
+
+def check_weights(model: nn.Module, row: dict[str, Any]) -> None:
+    """The last loss can be finite and the last step not; such weights are no checkpoint."""
+    for name, value in model.state_dict().items():  # the statistics of batch norm, too
+        if not torch.isfinite(value).all():
+            raise TrainingDiverged(advice(f"{name} has values that are no numbers", row["epoch"]))
+
+
+def advice(what: str, epoch: int) -> str:
+    """What to say when a training stops in an epoch: what is kept, and where to look."""
+    kept = f"The checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "Nothing is kept"
+    return (
+        f"training stopped in epoch {epoch}: {what}. {kept}. Look at lr (halve it), "
+        "warmup_epochs (lengthen it), clip_grad (set 1.0), precision ('fp16' overflows where "
+        "'bf16' does not), and at the images of the last batch. With other settings start again in "
+        "another `out`; with the same, once the fault is mended, fit goes on from here."
+    )
+
+
+def _has_token_backbone(model: nn.Module) -> bool:
+    return any(isinstance(part, TokenBackbone) for part in model.modules())
