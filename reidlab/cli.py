@@ -102,12 +102,12 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DatasetWarning)
         try:
-            return open_dataset(name, root, **_parsed(options or []))
+            return open_dataset(name, root, **parse_settings(options or []))
         except DatasetError as error:
             _fail(error)
 
 
-def _parsed(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
+def parse_settings(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
     """ "key=value" as keywords; what reads as JSON (numbers, [256,128]) or as Python's None, True
     or False is that value, everything else is text."""
     parsed: dict[str, Any] = {}
@@ -225,7 +225,9 @@ def train(
 
     ds = _open(dataset, root, option)
     try:
-        recipe = recipes.get(paper, profile).replace(**_parsed(change or [], "--set epochs=5"))
+        recipe = recipes.get(paper, profile).replace(
+            **parse_settings(change or [], "--set epochs=5")
+        )
         model = build_model(recipe, ds, seed=seed)
     except (ValueError, WeightsError) as error:
         _fail(error)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from reidlab.cli import _parsed, app
+from reidlab.cli import app, parse_settings
 from reidlab.evaluation import evaluate
 
 
@@ -82,14 +82,14 @@ def test_describe_takes_options_and_says_whose_rules_hold(tmp_path):
 
 def test_options_of_every_kind():
     given = ["trial=None", "shots=10", "train_fraction=0.5", "mode=indoor", "val=out"]
-    assert _parsed(given) == {
+    assert parse_settings(given) == {
         "trial": None, "shots": 10, "train_fraction": 0.5, "mode": "indoor", "val": "out",
     }  # fmt: skip
 
 
 def test_settings_of_every_kind():
     given = ["image_size=[64,32]", "depth=2", "flip_test=True", "precision=no", "weights=None"]
-    assert _parsed(given) == {
+    assert parse_settings(given) == {
         "image_size": [64, 32], "depth": 2, "flip_test": True, "precision": "no", "weights": None,
     }  # fmt: skip
 

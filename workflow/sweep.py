@@ -93,7 +93,7 @@ class Sweep:
 
     def _check_recipe(self) -> None:
         from reidlab import recipes
-        from reidlab.cli import _parsed
+        from reidlab.cli import parse_settings
 
         if self.paper not in recipes.names():
             raise SweepError(
@@ -103,7 +103,7 @@ class Sweep:
         recipe = recipes.get(self.paper, self.profile)
         for variant in self.variants:
             try:
-                recipe.replace(**_parsed(settings_of(variant)))
+                recipe.replace(**parse_settings(settings_of(variant)))
             except ValueError as error:
                 raise SweepError(f"set={variant}: {error}") from error
 

@@ -29,7 +29,6 @@ from reidlab.training.pretrain.heads import (
     Questions,
     attribute_loss,
     attributes,
-    contrast,
     garment_colours,
     part_shares,
     patch_loss,
@@ -419,23 +418,6 @@ def test_patch_loss_is_the_loop():
     assert float(patch_loss(answers, parts, colours, batch)) == pytest.approx(expected, rel=1e-5)
     dark = batch._replace(visible=torch.tensor([False, False]))
     assert float(patch_loss(answers, parts, colours, dark)) == pytest.approx(sum(where) / 4)
-
-
-def test_contrast_is_the_loop():
-    features = torch.randn(7, 5, generator=torch.Generator().manual_seed(2))
-    people = [0, 0, 0, 1, 1, 2, 2]
-    terms = []
-    for i in range(7):
-        cosine = [float(F.cosine_similarity(features[i], features[j], dim=0)) for j in range(7)]
-        total = sum(np.exp(cosine[j] / 0.1) for j in range(7) if j != i)
-        same = [j for j in range(7) if j != i and people[j] == people[i]]
-        terms.append(-sum(np.log(np.exp(cosine[j] / 0.1) / total) for j in same) / len(same))
-    found = contrast(features, torch.tensor(people))
-    assert float(found) == pytest.approx(np.mean(terms), rel=1e-4)
-    alone = contrast(features, torch.tensor([0, 0, 0, 1, 1, 2, 3]))  # nobody for the last two
-    assert torch.isfinite(alone)
-    point = contrast(torch.ones(6, 5), torch.tensor([0, 0, 1, 1, 2, 2]))
-    assert float(point) == pytest.approx(np.log(5)), "one point is the worst of guesses, no rest"
 
 
 def test_a_start_is_spread_out(finished, tmp_path):

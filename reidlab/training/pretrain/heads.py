@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reidlab.losses import ContrastiveLoss
 from reidlab.models.vit import TokenBackbone, resize_pos_embed
 from reidlab.synth import PARTS
 from reidlab.synth.people import BOTTOM, SHOES, SLEEVE, TOP
@@ -19,7 +20,6 @@ from reidlab.training.pretrain.pictures import Batch
 
 # The garment whose colour a patch on a body part should name; heads and bags are not asked.
 _WORN_ON = {"torso": TOP, "arms": SLEEVE, "legs": BOTTOM, "feet": SHOES}
-_TEMPERATURE = 0.1  # of the self-supervised loss
 
 
 class Answers(NamedTuple):
@@ -181,27 +181,6 @@ def part_shares(masks: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(planes, grid).flatten(2).transpose(1, 2)
 
 
-def contrast(features: Tensor, people: Tensor) -> Tensor:
-    """Each image finds the others of its person among the batch, by cosine.
-
-    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020 (arXiv 2004.11362), equation 2,
-    at temperature 0.1. Unlike the batch-hard triplet loss with soft margin it is not content when
-    all features fall on one point, where that loss is log 2.
-
-    Args:
-        features: (B, D).
-        people: (B,); somebody with a single image is only there to be told apart.
-    """
-    z = F.normalize(features.float(), dim=1)
-    alike = z @ z.T / _TEMPERATURE
-    self_ = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    log_share = alike - alike.masked_fill(self_, float("-inf")).logsumexp(dim=1, keepdim=True)
-    same = (people[:, None] == people[None, :]) & ~self_
-    counts = same.sum(dim=1)
-    each = -(log_share * same).sum(dim=1) / counts.clamp(min=1)
-    return each[counts > 0].mean()
-
-
 def self_supervised_loss(vectors: Tensor) -> Tensor:
     """Find the other half of each pair among all others: images i and i + B/2 are one image.
 
@@ -212,7 +191,7 @@ def self_supervised_loss(vectors: Tensor) -> Tensor:
         vectors: (B, D), B even.
     """
     pairs = torch.arange(len(vectors) // 2, device=vectors.device).repeat(2)
-    return contrast(vectors, pairs)
+    return ContrastiveLoss()(vectors, pairs)
 
 
 def _at_grid(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from reidlab.losses import IdentityLoss, TripletLoss
+from reidlab.losses import ContrastiveLoss, IdentityLoss, TripletLoss
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 from reidlab.training.files import atomic
@@ -26,7 +26,6 @@ from reidlab.training.pretrain.heads import (
     Questions,
     attribute_loss,
     attributes,
-    contrast,
     garment_colours,
     part_shares,
     patch_loss,
@@ -244,7 +243,8 @@ class _Judge:
     def __init__(self, config: PretrainConfig, device: torch.device) -> None:
         self.config = config
         self.identity = IdentityLoss(config.label_smoothing)
-        self.apart = TripletLoss(margin=None) if config.apart_by == "triplet" else contrast
+        by_triplet = config.apart_by == "triplet"
+        self.apart = TripletLoss(margin=None) if by_triplet else ContrastiveLoss()
         self.worn = attributes(config)
         self.colours = garment_colours(config).to(device)
 

@@ -1,0 +1,27 @@
+"""The supervised contrastive loss, against loops."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reidlab.losses import ContrastiveLoss
+
+
+def test_contrast_is_the_loop():
+    features = torch.randn(7, 5, generator=torch.Generator().manual_seed(2))
+    people = [0, 0, 0, 1, 1, 2, 2]
+    terms = []
+    for i in range(7):
+        cosine = [float(F.cosine_similarity(features[i], features[j], dim=0)) for j in range(7)]
+        total = sum(np.exp(cosine[j] / 0.1) for j in range(7) if j != i)
+        same = [j for j in range(7) if j != i and people[j] == people[i]]
+        terms.append(-sum(np.log(np.exp(cosine[j] / 0.1) / total) for j in same) / len(same))
+    found = ContrastiveLoss()(features, torch.tensor(people))
+    assert float(found) == pytest.approx(np.mean(terms), rel=1e-4)
+    alone = ContrastiveLoss()(
+        features, torch.tensor([0, 0, 0, 1, 1, 2, 3])
+    )  # nobody for the last two
+    assert torch.isfinite(alone)
+    point = ContrastiveLoss()(torch.ones(6, 5), torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert float(point) == pytest.approx(np.log(5)), "one point is the worst of guesses, no rest"
