@@ -27,6 +27,7 @@ def build_transform(
     pad: int | None = None,
     flip: float = 0.5,
     erasing: float = 0.5,
+    interpolation: str = "bilinear",
 ) -> v2.Compose:
     """From a PIL image to a (3, H, W) float32 tensor.
 
@@ -41,8 +42,11 @@ def build_transform(
         erasing: probability that a rectangle of 2 to 33 % of the area becomes Gaussian noise, an
             independent value per pixel and channel (timm's "pixel" mode).
 
+        interpolation: how a test image is resized, "bilinear" or "bicubic"; a training image is
+            bicubically.
+
     Raises:
-        ValueError: an unknown normalisation, a size or a probability out of range.
+        ValueError: an unknown normalisation or interpolation, a size or a probability out of range.
     """
     height, width = image_size
     if height < 1 or width < 1:
@@ -63,7 +67,7 @@ def build_transform(
     ]
     size = [height, width]
     if not train:
-        return v2.Compose([v2.Resize(size, InterpolationMode.BILINEAR), *to_tensor])
+        return v2.Compose([v2.Resize(size, InterpolationMode(interpolation)), *to_tensor])
     if pad is None:
         pad = round(REFERENCE_PAD * height / REFERENCE_HEIGHT)
     if pad < 0:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from reidlab.models import la_tf_pp, la_transformer
+from reidlab.models.authors import load_authors_checkpoint
 from reidlab.models.backbones import BACKBONES, BackboneFacts, PaperUse, expected_statistics
 from reidlab.models.export import export_timm
+from reidlab.models.la_tf_pp import LATFpp
+from reidlab.models.la_transformer import LATransformer, LocallyAware
 from reidlab.models.outputs import Outputs
 from reidlab.models.pretrained import load_weights
 from reidlab.models.resnet import ConvBackbone, Maps, is_resnet
@@ -21,6 +27,9 @@ __all__ = [
     "BNNeck",
     "BackboneFacts",
     "ConvBackbone",
+    "LATFpp",
+    "LATransformer",
+    "LocallyAware",
     "Maps",
     "Outputs",
     "PaperUse",
@@ -33,19 +42,27 @@ __all__ = [
     "expected_statistics",
     "export_timm",
     "list_models",
+    "load_authors_checkpoint",
     "load_weights",
 ]
 
 Backbone = TokenBackbone | ConvBackbone
 
-_MODELS: dict[str, Callable[..., nn.Module]] = {"vit_baseline": ViTBaseline}  # (backbone, classes)
-_READS: dict[str, type[nn.Module]] = {"vit_baseline": TokenBackbone}
-_PRESETS: dict[str, tuple[str, ...]] = {"vit_baseline": ()}
+_MODELS: dict[str, Callable[..., nn.Module]] = {  # (backbone, classes[, switches])
+    "vit_baseline": ViTBaseline,
+    "la_transformer": LATransformer,
+    "la_tf_pp": LATFpp,
+}
+_READS: dict[str, type[nn.Module]] = dict.fromkeys(_MODELS, TokenBackbone)
+# Where a paper and its code differ: preset -> switches, the default first
+_PRESETS: dict[str, Mapping[str, Any]] = {
+    "vit_baseline": {},
+    "la_transformer": la_transformer.PRESETS,
+    "la_tf_pp": la_tf_pp.PRESETS,
+}
 _PLANNED = (
     "transreid",
     "pcb",
-    "la_transformer",
-    "la_tf_pp",
     "gltrans",
     "tvtr",
     "qaconv",
@@ -68,6 +85,7 @@ def create_model(
     stride: int | None = None,
     num_cameras: int = 0,
     preset: str | None = None,
+    switches: Mapping[str, Any] | None = None,
     depth: int | None = None,
     drop_path: float = 0.0,
 ) -> nn.Module:
@@ -82,7 +100,9 @@ def create_model(
             (random).
         stride: Pixels between patches; None: the patch size.
         num_cameras: Rows of the camera embedding; 0: none.
-        preset: "paper" or "code", for the models whose paper and code differ; else None.
+        preset: "paper" or "code", for the models whose paper and code differ; None: their "code".
+        switches: Some fields of the model's switches, in place of the preset's: those of
+            `LocallyAware` for `la_transformer` and `la_tf_pp`, as {"local_weight": 1.0}.
         depth: Keep the first `depth` blocks only (for quick tests); None: all.
         drop_path: Stochastic depth of the last block.
 
@@ -100,9 +120,7 @@ def create_model(
             f"there is no model {name!r}.{hint} Known: {', '.join(list_models())}; "
             f"planned: {', '.join(_PLANNED)}."
         )
-    if preset is not None and preset not in _PRESETS[name]:
-        known = ", ".join(_PRESETS[name]) or "none: its paper and its code agree"
-        raise ValueError(f"{name} has no preset {preset!r}; it has {known}. Pass preset=None.")
+    chosen = _switches(name, preset, switches or {})
     _check_kind(name, backbone)
     filled = create_backbone(
         backbone,
@@ -113,7 +131,25 @@ def create_model(
         depth=depth,
         drop_path=drop_path,
     )
-    return _MODELS[name](filled, num_classes)
+    return _MODELS[name](filled, num_classes, *chosen)
+
+
+def _switches(name: str, preset: str | None, changes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The switches of a model's preset with some changed; none for a model that has none."""
+    presets = _PRESETS[name]
+    if preset is not None and preset not in presets:
+        known = ", ".join(presets) or "none: its paper and its code agree"
+        raise ValueError(f"{name} has no preset {preset!r}; it has {known}. Pass preset=None.")
+    if not presets:
+        if changes:
+            raise ValueError(f"{name} has no switches; got {', '.join(changes)}. Pass none.")
+        return ()
+    start = presets[preset or next(iter(presets))]
+    names = [field.name for field in dataclasses.fields(start)]
+    unknown = [key for key in changes if key not in names]
+    if unknown:
+        raise ValueError(f"{name} has no switch {unknown[0]!r}; it has {', '.join(names)}.")
+    return (dataclasses.replace(start, **changes),)
 
 
 def create_backbone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -17,3 +18,10 @@ class Outputs(NamedTuple):
 
     logits: tuple[Tensor, ...]
     features: tuple[Tensor, ...]
+
+    def vote(self) -> Tensor:
+        """Sum over the classifiers of their softmax scores, (B, C): the largest is the prediction.
+
+        PCB's way to ask an ensemble, and equations 8 and 9 of LA-Transformer.
+        """
+        return torch.stack([logits.float().softmax(1) for logits in self.logits]).sum(0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from reidlab.recipes import vit_baseline
+from reidlab.recipes import la_tf_pp, la_transformer, vit_baseline
 from reidlab.training import Recipe
 
 __all__ = ["get", "names"]
 
-_PROFILES: dict[str, dict[str, Recipe]] = {"vit_baseline": vit_baseline.PROFILES}
+_PROFILES: dict[str, dict[str, Recipe]] = {
+    "vit_baseline": vit_baseline.PROFILES,
+    "la_transformer": la_transformer.PROFILES,
+    "la_tf_pp": la_tf_pp.PROFILES,
+}
 
 
 def names() -> list[str]:
@@ -20,7 +24,8 @@ def get(paper: str, profile: str = "laptop") -> Recipe:
 
     Args:
         paper: Name of the model, as in `create_model`.
-        profile: "smoke" (seconds), "laptop" (minutes) or "paper" (a GPU, hours).
+        profile: "smoke" (seconds), "laptop" (minutes) or "paper" (a GPU, hours); "code" is of the
+            size of "paper", with what the authors' program does where their paper differs.
 
     Raises:
         ValueError: If there is no such paper or profile.

@@ -37,7 +37,12 @@ def course_folder(profile: str, name: str = _SET) -> Path:
 
 
 def open_course(
-    profile: str, dataset: str = "market1501", data_root: str | Path = "", **options: Any
+    profile: str,
+    dataset: str = "market1501",
+    data_root: str | Path = "",
+    *,
+    world: str = "",
+    **options: Any,
 ) -> ReIDDataset:
     """Open what a chapter runs on: a folder of the reader's, or the synthetic set of that layout.
 
@@ -46,6 +51,8 @@ def open_course(
         dataset: layout of the set, a name of `open_dataset`.
         data_root: a folder of your own, as seen from where you are or from the project's root;
             empty: the synthetic set of the profile, written if it is not there yet.
+        world: which synthetic set, where the course has several of a layout; empty, or one of
+            another layout: the first.
         options: for `open_dataset`.
 
     Raises:
@@ -65,7 +72,8 @@ def open_course(
             f"dataset={dataset!r} needs data_root, the folder of your copy; without one the "
             f"chapters run on synthetic data in the layouts {', '.join(map(repr, sorted(sets)))}"
         )
-    return open_dataset(dataset, _write(profile, sets[dataset]), **options)
+    fits = _courses().get(world, {}).get("layout") == dataset
+    return open_dataset(dataset, _write(profile, world if fits else sets[dataset]), **options)
 
 
 def _write(profile: str, name: str) -> Path:

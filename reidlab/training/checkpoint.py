@@ -24,7 +24,7 @@ from reidlab.training.files import atomic, sweep
 
 # settings that change no trained weight
 FREE = ("workers", "embed_batch_size", "gradient_checkpointing")
-LATER = {  # settings that older runs do not name, and what they did
+LATER: dict[str, Any] = {  # settings that older runs do not name, and what they did
     "flip_test": False,
     "accumulation_steps": 1,
     "layer_decay": 1.0,
@@ -33,6 +33,15 @@ LATER = {  # settings that older runs do not name, and what they did
     "validation_identities": 0.1,
     "keep": "last",
     "gather": True,
+    "switches": {},
+    "sampler": "identity",
+    "lr_decay": 0.8,
+    "decay_every": 2,
+    "unfreezing": None,
+    "over_heads": "mean",
+    "triplet_on": "features",
+    "interpolation": "bilinear",
+    "validate_on": "people",
 }
 
 

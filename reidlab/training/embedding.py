@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2 import Transform
 
 from reidlab.data import build_transform, judge, make_loader
 from reidlab.evaluation import RankResult
@@ -72,7 +73,7 @@ def embed(
                 part = embed(model, own, recipe, flip_test=flip_test)
         return collect(part)
     device = next(model.parameters()).device
-    transform = build_transform(recipe.image_size, train=False, normalization=recipe.normalization)
+    transform = test_transform(recipe)
     loader = make_loader(
         frame, transform, batch_size=recipe.embed_batch_size, workers=recipe.workers
     )
@@ -80,11 +81,21 @@ def embed(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), _autocast(device, recipe.precision):
+        with torch.inference_mode(), autocast(device, recipe.precision):
             parts = [_embed_batch(model, batch, device, flip_test) for batch in loader]
     finally:
         model.train(was_training)
     return torch.cat(parts)
+
+
+def test_transform(recipe: Recipe) -> Transform:
+    """Resize and normalise as a recipe says; nothing random."""
+    return build_transform(
+        recipe.image_size,
+        train=False,
+        normalization=recipe.normalization,
+        interpolation=recipe.interpolation,
+    )
 
 
 def evaluate_on(
@@ -130,7 +141,8 @@ def _embed_batch(
     return embedding.cpu()
 
 
-def _autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """The precision of a recipe's evaluation: bf16, else float32."""
     if precision != "bf16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -20,11 +20,14 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
-from accelerate.utils import GradientAccumulationPlugin  # type: ignore[import-untyped]
+from accelerate.utils import (  # type: ignore[import-untyped]
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+)
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from reidlab.data import IdentitySampler, build_transform, make_loader
+from reidlab.data import IdentitySampler, ShuffleSampler, build_transform, make_loader
 from reidlab.losses import IdentityLoss, TripletLoss
 from reidlab.models import Outputs, TokenBackbone
 from reidlab.training.averaging import Average
@@ -40,6 +43,7 @@ from reidlab.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
+from reidlab.training.closed_set import classify
 from reidlab.training.embedding import timed_evaluation
 from reidlab.training.files import sweep
 from reidlab.training.guards import (
@@ -71,16 +75,18 @@ from reidlab.training.record import (
 )
 from reidlab.training.seed import epoch_seed, seed_everything
 from reidlab.training.tracking import check_tracker, scalars
-from reidlab.training.validation import split_validation
+from reidlab.training.unfreezing import Unfreezing, blocks_of, unfrozen_afterwards
+from reidlab.training.validation import split_images, split_validation
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
+FLOAT32 = 4  # bytes
 RECORD, WEIGHTS, CHECKPOINTS = "record.json", "model.safetensors", "checkpoints"
 
 
 class _Run(NamedTuple):
-    """What `fit` was asked to do; `learn` has the training people, `validation` those left out."""
+    """What `fit` was asked to do; `learn` is trained on, `validation` was left out of it."""
 
     model: nn.Module
     ds: ReIDDataset
@@ -146,7 +152,10 @@ def fit(
     check_tracker(tracker)
     learn, validation = ds, None
     if recipe.validate_every is not None:
-        learn, validation = split_validation(ds, recipe.validation_identities, seed)
+        if recipe.validate_on == "images":
+            learn, validation = split_images(ds)
+        else:
+            learn, validation = split_validation(ds, recipe.validation_identities, seed)
     check_fits(model, ds, recipe, learn.num_classes)
     configuration = _configuration(ds, recipe, seed)
     run = _Run(model, ds, recipe, seed, Path(out), configuration, learn, validation)
@@ -201,7 +210,8 @@ def _train(accelerator: Accelerator, run: _Run) -> _State:
     average = None if recipe.ema_decay is None else Average(model, recipe.ema_decay)
     state = _restore(accelerator, run, optimizer, average)
     if len(state.history) < recipe.epochs:
-        with _recomputing(model, recipe.gradient_checkpointing), _tracking(accelerator):
+        recomputing = _recomputing(model, recipe.gradient_checkpointing)
+        with recomputing, unfrozen_afterwards(model), _tracking(accelerator):
             _train_epochs(accelerator, run, optimizer, average, state)
     if state.best:
         model.load_state_dict(state.best["weights"])
@@ -221,10 +231,16 @@ def _train_epochs(
     model, recipe, progress = run.model, run.recipe, Progress()
     if not accelerator.is_main_process:
         progress.style = "none"
-    prepared, steps, loader = accelerator.prepare(model, optimizer, _batches(run))
+    plan = None
+    if recipe.unfreezing is not None:
+        plan = Unfreezing.of(recipe, depth=len(blocks_of(model)))
+    batches = _batches(run, accelerator.num_processes)
+    prepared, steps, loader = accelerator.prepare(model, optimizer, batches)
     try:
         for epoch in range(len(state.history) + 1, recipe.epochs + 1):
             seed_everything(epoch_seed(run.seed, epoch, accelerator.process_index))
+            if plan is not None:
+                plan.apply(model, epoch - 1)
             loader.set_epoch(epoch)  # other people, another order, other augmentation
             with shared_batch_norm(model) if recipe.gather else contextlib.nullcontext():
                 row = _train_epoch(
@@ -258,6 +274,7 @@ def _train_epoch(
     """One pass over the sampler's batches; returns the epoch's row of the history."""
     identity_loss = IdentityLoss(label_smoothing=recipe.label_smoothing)
     triplet_loss = TripletLoss(margin=recipe.triplet_margin)
+    over_heads = _sum if recipe.over_heads == "sum" else _mean
     sums, images, lr = torch.zeros(3, device=accelerator.device), 0, 0.0
     steps, began = len(loader), time.perf_counter()
     model.train()
@@ -268,9 +285,12 @@ def _train_epoch(
         time_now = schedule_time(recipe, epoch, step, steps)
         lr = set_learning_rate(optimizer, recipe, time_now)
         out: Outputs = model(batch["image"], batch["camid"])  # logits and features, float32
-        identity = _mean([identity_loss(logits, batch["label"]) for logits in out.logits])
-        labels = whole(batch["label"])
-        triplet = _mean([triplet_loss(whole(feature), labels) for feature in out.features])
+        identity = over_heads([identity_loss(logits, batch["label"]) for logits in out.logits])
+        triplet = torch.zeros_like(identity)
+        if recipe.triplet_weight:
+            compared = out.logits if recipe.triplet_on == "logits" else out.features
+            labels = whole(batch["label"])
+            triplet = over_heads([triplet_loss(whole(each), labels) for each in compared])
         loss = identity + recipe.triplet_weight * triplet
         value = accelerator.reduce(loss.detach(), "mean").item()  # all processes stop or none
         if not math.isfinite(value):
@@ -285,7 +305,7 @@ def _train_epoch(
         if average is not None and stepped:
             average.update()
 
-        right = _mean([(x.argmax(1) == batch["label"]).float().mean() for x in out.logits])
+        right = (out.vote().argmax(1) == batch["label"]).float().mean()
         sums += torch.stack([identity, triplet, right]).detach()
         images += len(batch["image"]) * accelerator.num_processes
         progress.note(f"loss {value:.3f}")
@@ -317,18 +337,22 @@ def _group_share(size: int, step: int, steps: int) -> float:
 
 
 def _validate(run: _Run, state: _State, model: nn.Module) -> None:
-    """Judge the people left out, when their epoch has come, and keep the best weights."""
+    """Judge what was left out, when its epoch has come, and keep the best weights."""
     row, recipe = state.history[-1], run.recipe
     if run.validation is None or recipe.validate_every is None:
         return
     if row["epoch"] % recipe.validate_every and row["epoch"] < recipe.epochs:
         return
-    result, seconds = timed_evaluation(model, run.validation, recipe)
-    row["validation"] = result.as_dict()
-    row["validation_seconds"] = sum(seconds.values())
+    clock = time.perf_counter()
+    if recipe.validate_on == "images":
+        row["validation"], decides = classify(model, run.validation.train, recipe), "accuracy"
+    else:
+        row["validation"] = timed_evaluation(model, run.validation, recipe)[0].as_dict()
+        decides = "mAP"
+    row["validation_seconds"] = time.perf_counter() - clock
     if recipe.keep == "best":
         judged = [past for past in state.history[:-1] if "validation" in past]
-        if all(past["validation"]["mAP"] < result.mAP for past in judged):
+        if all(past["validation"][decides] < row["validation"][decides] for past in judged):
             weights = {name: value.clone() for name, value in model.state_dict().items()}
             state.best = {"epoch": row["epoch"], "weights": weights}
 
@@ -392,7 +416,8 @@ def _finished(run: _Run) -> RunRecord:
     record = RunRecord.load(run.out / RECORD)
     settings = run.configuration["recipe"]
     found = {
-        "recipe": {k: value for k, value in record.experiment.items() if k in settings},
+        "recipe": {k: value for k, value in record.experiment.items() if k in settings}
+        | {"switches": record.experiment.get("changed_switches", {})},
         "seed": record.seed,
         "data": record.data.get("fingerprint"),
         "classes": record.data.get("train_identities"),
@@ -408,14 +433,21 @@ def _trained(out: Path) -> dict[str, Tensor]:
     return read_weights(out / WEIGHTS, f"the finished run in {out}", again)
 
 
-def _batches(run: _Run) -> DataLoader[Any]:
+def _batches(run: _Run, processes: int) -> DataLoader[Any]:
     recipe = run.recipe
-    sampler = IdentitySampler(
-        run.learn.train["label"].to_numpy(),
-        identities_per_batch=recipe.identities_per_batch,
-        images_per_identity=recipe.images_per_identity,
-        seed=run.seed,
-    )
+    sampler: IdentitySampler | ShuffleSampler
+    if recipe.sampler == "shuffle":
+        images, size = len(run.learn.train), recipe.batch_size
+        # the last batch is smaller; batch norm can't take a single image, nor processes a share
+        drop = processes > 1 or images % size == 1
+        sampler = ShuffleSampler(images, size, seed=run.seed, drop_last=drop)
+    else:
+        sampler = IdentitySampler(
+            run.learn.train["label"].to_numpy(),
+            identities_per_batch=recipe.identities_per_batch,
+            images_per_identity=recipe.images_per_identity,
+            seed=run.seed,
+        )
     transform = build_transform(
         recipe.image_size,
         train=True,
@@ -440,6 +472,10 @@ def _accelerator(
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     accelerator = Accelerator(
         mixed_precision=recipe.precision,
+        # frozen blocks get no gradient, which DistributedDataParallel would wait for
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(find_unused_parameters=recipe.unfreezing is not None)
+        ],
         # as a number, `accelerate launch` would overrule it and the record would not say so
         gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.accumulation_steps),
         log_with=tracker,
@@ -509,6 +545,15 @@ def _record(
         **run.recipe.to_dict(),
         "parameters": sum(p.numel() for p in run.model.parameters()),
     }
+    switches: Any = getattr(run.model, "switches", None)
+    if switches is not None:
+        # all of them, the preset's too; beside them what the recipe changed
+        experiment |= {
+            "switches": dataclasses.asdict(switches),
+            "changed_switches": dict(run.recipe.switches),
+        }
+    if embedding_dim := getattr(run.model, "embed_dim", None):
+        experiment["embedding_bytes"] = FLOAT32 * embedding_dim  # that a gallery image takes
     times = {"train": train_seconds, **seconds}
     if validated:
         experiment["kept_epoch"] = state.best.get("epoch", len(history))
@@ -530,8 +575,10 @@ def _record(
 
 
 def _left_out(run: _Run) -> dict[str, Any]:
-    """Counts of the people set aside; `train_identities` counts them, too."""
+    """Counts of what was set aside; the `train` counts hold it, too."""
     assert run.validation is not None
+    if run.recipe.validate_on == "images":
+        return {"validation_images": len(run.validation.train)}
     return {
         "validation_identities": run.ds.num_classes - run.learn.num_classes,
         "validation_query_images": len(run.validation.query),
@@ -541,7 +588,10 @@ def _left_out(run: _Run) -> dict[str, Any]:
 
 def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
     losses = ", ".join(f"{name} {value:.3f}" for name, value in row["losses"].items())
-    judged = f"  validation mAP {row['validation']['mAP']:.3f}" if "validation" in row else ""
+    judged = ""
+    if "validation" in row:
+        decides = "accuracy" if recipe.validate_on == "images" else "mAP"
+        judged = f"  validation {decides} {row['validation'][decides]:.3f}"
     return (
         f"epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f} ({losses})  "
         f"accuracy {row['accuracy']:.3f}  lr {row['lr']:.2e}  "
@@ -551,6 +601,10 @@ def _epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
 
 def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()
+
+
+def _sum(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).sum()
 
 
 def _unchanged(rows: Tensor) -> Tensor:

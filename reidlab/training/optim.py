@@ -8,6 +8,7 @@ import re
 from torch import nn, optim
 
 from reidlab.training.recipe import Recipe
+from reidlab.training.unfreezing import Unfreezing
 
 BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
 EMBEDDINGS = re.compile(r"backbone\.(cls_token|pos_embed|sie_embed|patch_embed\b)")
@@ -40,13 +41,13 @@ def schedule_time(recipe: Recipe, epoch: int, step: int, steps: int) -> float:
     Per epoch the time is the number of the epoch, as in TransReID: the last epoch runs at the
     floor. Per step it moves on in each step; a run of three epochs needs that.
     """
-    if recipe.schedule == "epoch":
+    if recipe.schedule != "step":
         return float(epoch)
     return epoch - 1 + (step + 1) / steps
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
-    """SGD or AdamW with one group of parameters per learning rate.
+    """SGD, AdamW or Adam with one group of parameters per learning rate.
 
     A parameter belongs to the head if it lies outside `model.backbone`, and is a bias if its name
     says so. Frozen parameters are left out. On a CUDA device the fused kernels do the step; on a
@@ -62,14 +63,15 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
         scale = recipe.layer_decay ** layers_above(name, depth)
         groups.setdefault((scale, multiplier), []).append(parameter)
     settings = [
-        {"params": parameters, "scale": s, "multiplier": m, "lr": recipe.lr * m * s}
+        {"params": parameters, "scale": s, "multiplier": m, "lr": recipe.lr * m * s, "depth": depth}
         for (s, m), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
     fused = next(model.parameters()).is_cuda or None  # None: torch's own choice
     decay = recipe.weight_decay
     if recipe.optimizer == "sgd":
         return optim.SGD(settings, momentum=recipe.momentum, weight_decay=decay, fused=fused)
-    return optim.AdamW(settings, weight_decay=decay, fused=fused)
+    kind = optim.Adam if recipe.optimizer == "adam" else optim.AdamW
+    return kind(settings, weight_decay=decay, fused=fused)
 
 
 def layers_above(name: str, depth: int) -> int:
@@ -93,8 +95,20 @@ def layers_above(name: str, depth: int) -> int:
 
 
 def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -> float:
-    """Set the rate of each group for a time in epochs; returns that of the base group."""
+    """Set the rate of each group for a time in epochs; returns that of the base group.
+
+    The schedule "decay" follows `reidlab.training.unfreezing`, the others `learning_rate`.
+    """
+    plan = None
+    if recipe.schedule == "decay":
+        plan = Unfreezing.of(recipe, depth=optimizer.param_groups[0]["depth"])
     for group in optimizer.param_groups:
-        scale = group.get("scale", 1.0)  # older checkpoints have none
-        group["lr"] = scale * learning_rate(recipe, time, group["multiplier"])
-    return learning_rate(recipe, time)
+        scale, multiplier = (
+            group.get("scale", 1.0),
+            group["multiplier"],
+        )  # old checkpoints: no scale
+        if plan is not None:
+            group["lr"] = scale * multiplier * plan.rate(recipe.lr, int(time) - 1)
+        else:
+            group["lr"] = scale * learning_rate(recipe, time, multiplier)
+    return learning_rate(recipe, time) if plan is None else plan.rate(recipe.lr, int(time) - 1)

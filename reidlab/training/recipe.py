@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Recipe:
         model: Name for `create_model`.
         profile: "smoke", "laptop" or "paper"; a label for the record.
         preset: "paper" or "code" where the two differ, else None.
+        switches: Switches of the model in place of its preset's, see `create_model`; one alone
+            changes by `recipe.replace(**{"switches.local_weight": 1.0})`.
         backbone: A ViT of timm or a ResNet, see `create_model`.
         image_size: Height and width, pixels.
         stride: Pixels between patches; None: the patch size.
@@ -38,14 +40,16 @@ class Recipe:
         drop_path: Stochastic depth of the last block.
         camera_embedding: Whether the backbone learns a vector per camera.
         epochs: Passes of the sampler.
+        sampler: "identity" draws batches of P people with K images each; "shuffle" draws P * K
+            images in any order, each image once an epoch.
         identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
         accumulation_steps: Batches whose gradients are averaged into one step of the optimizer; an
             epoch's last step takes what is left. Each batch goes through the network alone, so the
             triplet loss and batch norm see P * K images, however many a step has.
-        optimizer: "sgd" or "adamw".
+        optimizer: "sgd", "adamw", or "adam", whose weight decay is added to the gradient.
         lr: Peak learning rate of the backbone's weights.
-        momentum: Of SGD; AdamW ignores it.
+        momentum: Of SGD; the others ignore it.
         weight_decay: For every parameter, biases and norms too.
         bias_lr_multiplier: Peak rate of parameters with "bias" in their name, relative to `lr`.
         head_lr_multiplier: Peak rate of everything outside the backbone, relative to `lr`.
@@ -56,7 +60,14 @@ class Recipe:
         warmup_epochs: Length of the linear warm-up.
         warmup_start: Rate at time 0, relative to `lr`.
         lr_floor: Rate at the end, relative to `lr`.
-        schedule: "epoch" changes the rate at the start of each epoch, "step" at each step.
+        schedule: Warm-up and cosine, which "epoch" follows from epoch to epoch and "step" from step
+            to step; or "decay", which multiplies the rate by `lr_decay` every `decay_every` epochs,
+            the first time before the first epoch, and knows no warm-up and no floor.
+        lr_decay: See `schedule`.
+        decay_every: See `schedule`; with `unfreezing` a block opens as often.
+        unfreezing: Block-wise fine-tuning: "code", as LA-Transformer's program runs it,
+            "algorithm-1", as its paper writes it, both in `reidlab.training.unfreezing`; None:
+            all blocks are trained from the start. Needs the schedule "decay".
         precision: "no" (float32), "bf16", or "fp16" (GPU only).
         clip_grad: Largest norm of the gradient of a step; None: no clipping.
         gradient_checkpointing: Whether the backward pass computes each block of the backbone again
@@ -65,11 +76,17 @@ class Recipe:
         ema_decay: Keep, evaluate and save an exponential moving average of the weights with this
             decay instead of the weights themselves; None: no. See `reidlab.training.averaging`.
         label_smoothing: Of the identity loss.
+        over_heads: What becomes of the losses of a model with several classifiers: their "mean" or
+            their "sum".
         triplet_margin: None means soft margin.
+        triplet_on: What the triplet loss measures distances of: the model's "features", or its
+            "logits" (LA-TF++).
         gather: Under several processes, whether triplet loss and batch norm look at the batch of
             all of them, as one process would, or at the share of each; see `processes`.
-        triplet_weight: Weight of the triplet loss beside the identity loss.
+        triplet_weight: Weight of the triplet loss beside the identity loss; 0 leaves it out.
         normalization: Name in `reidlab.data.NORMALIZATIONS`.
+        interpolation: How test images are resized, "bilinear" or "bicubic"; training images always
+            are bicubically, as in TransReID.
         pad: Black pixels around a training image before it is cropped back; None: the paper's 10
             at a height of 256, in proportion.
         flip: Probability of a horizontal flip.
@@ -78,20 +95,24 @@ class Recipe:
         flip_test: Whether an embedding is the mean of the image's and its mirror image's, which
             doubles the time of embedding.
         workers: Processes that read images; no result depends on it.
-        validate_every: Epochs between two evaluations on training people who are left out of the
-            training for it, see `split_validation`; the last epoch is evaluated as well. None:
-            nobody is left out. For choosing settings: the test set is no place for that.
-        validation_identities: How many people that are (2 or more), or their share (below 1); read
-            only with `validate_every`.
+        validate_every: Epochs between two evaluations on what is left out of the training for it;
+            the last epoch is evaluated as well. None: nothing is left out. For choosing settings:
+            the test set is no place for that.
+        validate_on: "people" leaves people out and looks for them, see `split_validation`; "images"
+            leaves one image of every person out and classifies it, see `split_images`.
+        validation_identities: How many people are left out (2 or more), or their share (below 1);
+            read only with `validate_every` and "people".
         keep: "last" keeps the weights of the last epoch, "best" those of the evaluated epoch with
-            the highest mAP on the people left out, the earliest of equals.
+            the highest mAP on the people, or accuracy on the images left out, the earliest of
+            equals.
         metric: Distance of the evaluation, "cosine" or "euclidean".
-        ap: Average precision, "mean_precision" or "trapezoid".
+        ap: Average precision, "mean_precision", "trapezoid", or "top10" (LA-Transformer).
     """
 
     model: str = "vit_baseline"
     profile: str = "laptop"
     preset: str | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict, hash=False)
     backbone: str = "vit_tiny_patch16_224"
     image_size: tuple[int, int] = (192, 96)
     stride: int | None = None
@@ -100,6 +121,7 @@ class Recipe:
     drop_path: float = 0.0
     camera_embedding: bool = False
     epochs: int = 10
+    sampler: str = "identity"
     identities_per_batch: int = 8
     images_per_identity: int = 4
     accumulation_steps: int = 1
@@ -114,15 +136,21 @@ class Recipe:
     warmup_start: float = 0.01
     lr_floor: float = 0.002
     schedule: str = "step"
+    lr_decay: float = 0.8
+    decay_every: int = 2
+    unfreezing: str | None = None
     precision: str = "no"
     clip_grad: float | None = None
     gradient_checkpointing: bool = False
     ema_decay: float | None = None
     label_smoothing: float = 0.0
+    over_heads: str = "mean"
     triplet_margin: float | None = None
+    triplet_on: str = "features"
     triplet_weight: float = 1.0
     gather: bool = True
     normalization: str = "half"
+    interpolation: str = "bilinear"
     pad: int | None = None
     flip: float = 0.5
     erasing: float = 0.5
@@ -130,6 +158,7 @@ class Recipe:
     flip_test: bool = False
     workers: int = 2
     validate_every: int | None = None
+    validate_on: str = "people"
     validation_identities: float = 0.1
     keep: str = "last"
     metric: str = "cosine"
@@ -163,18 +192,28 @@ class Recipe:
             raise _wrong(self, "validation_identities", expected)
         if self.keep == "best" and self.validate_every is None:
             raise _wrong(self, "keep", "'last', unless validate_every is set")
+        if self.unfreezing is not None and self.schedule != "decay":
+            raise _wrong(self, "schedule", f"'decay' with unfreezing={self.unfreezing!r}")
+        if not isinstance(self.switches, Mapping):
+            raise _wrong(self, "switches", "switches by name, such as {'local_weight': 1.0}")
 
     def replace(self, **overrides: Any) -> Recipe:
-        """A copy with other settings.
+        """A copy with other settings; "switches.NAME" changes one switch and keeps the others.
 
         Raises:
             RecipeError: If a setting does not exist, or a value cannot work.
         """
-        return dataclasses.replace(self, **_known(overrides))
+        prefix = "switches."
+        own = {k.removeprefix(prefix): v for k, v in overrides.items() if k.startswith(prefix)}
+        rest = {key: value for key, value in overrides.items() if not key.startswith(prefix)}
+        if own:
+            rest["switches"] = {**rest.get("switches", self.switches), **own}
+        return dataclasses.replace(self, **_known(rest))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON record; of a weights file only the name, never the folder."""
-        values = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
+        values = dataclasses.asdict(self)
+        values |= {"image_size": list(self.image_size), "switches": dict(self.switches)}
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
         return values
@@ -201,7 +240,7 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     """
     warn_of_normalization(recipe)
     seed_everything(seed)
-    validated = recipe.validate_every is not None
+    validated = recipe.validate_every is not None and recipe.validate_on == "people"
     return create_model(
         recipe.model,
         num_classes=ds.num_classes
@@ -212,6 +251,7 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
         stride=recipe.stride,
         num_cameras=ds.num_cameras if recipe.camera_embedding else 0,
         preset=recipe.preset,
+        switches=recipe.switches,
         depth=recipe.depth,
         drop_path=recipe.drop_path,
     )
@@ -220,11 +260,17 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "profile": ("smoke", "laptop", "paper"),
     "preset": (None, "paper", "code"),
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("epoch", "step"),
+    "sampler": ("identity", "shuffle"),
+    "optimizer": ("sgd", "adamw", "adam"),
+    "schedule": ("epoch", "step", "decay"),
+    "unfreezing": (None, "code", "algorithm-1"),
+    "over_heads": ("mean", "sum"),
+    "triplet_on": ("features", "logits"),
+    "interpolation": ("bilinear", "bicubic"),
+    "validate_on": ("people", "images"),
     "precision": ("no", "bf16", "fp16"),
     "metric": ("cosine", "euclidean"),
-    "ap": ("mean_precision", "trapezoid"),
+    "ap": ("mean_precision", "trapezoid", "top10"),
     "camera_embedding": (True, False),
     "flip_test": (True, False),
     "gather": (True, False),
@@ -248,6 +294,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warmup_epochs": (0, 100_000),
     "warmup_start": (0, 1),
     "lr_floor": (0, 1),
+    "lr_decay": (1e-6, 1),
+    "decay_every": (1, 100_000),
     "clip_grad": (1e-9, 1e9),
     "ema_decay": (0, 0.999999),
     "label_smoothing": (0, 0.999),
@@ -276,6 +324,7 @@ _WHOLE = {
     "identities_per_batch",
     "images_per_identity",
     "accumulation_steps",
+    "decay_every",
     "pad",
     "embed_batch_size",
     "workers",
@@ -285,7 +334,7 @@ _WHOLE = {
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, if every name is a setting of a recipe."""
-    names = [field.name for field in dataclasses.fields(Recipe)]
+    names = [each.name for each in dataclasses.fields(Recipe)]
     for name in values:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)

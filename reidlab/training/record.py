@@ -61,7 +61,7 @@ class RunRecord:
     experiment: dict[str, Any]
     seed: int
     data: dict[str, Any]
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
     seconds: dict[str, float]
     images_per_second: float
     peak_memory_mb: float

@@ -1,8 +1,9 @@
-"""Training people set aside to judge a training by, so that the test set decides nothing.
+"""Training people or images set aside to judge a training by, so that the test set decides nothing.
 
 A setting or an epoch chosen by its result on the test set has been fitted to the test set. What is
 chosen is therefore judged on people who are in neither: some of the training split, left out of the
-training.
+training. Or, as LA-Transformer does, on left out images of people who stay: that asks whether the
+classifier knows its people again, and says little of strangers.
 """
 
 from __future__ import annotations
@@ -92,6 +93,36 @@ def split_validation(
         published=None,
     )
     return dataclasses.replace(ds, train=kept, published=None), validation
+
+
+def split_images(ds: ReIDDataset) -> tuple[ReIDDataset, ReIDDataset]:
+    """Set one image of every training person aside, the first by path.
+
+    LA-Transformer takes the first that the file system names, which differs between machines.
+
+    Args:
+        ds: The whole set; its query and gallery are not looked at.
+
+    Returns:
+        The set without these images in `train`; and one whose `train` are these, with the same
+        labels.
+
+    Raises:
+        RecipeError: If somebody has one image only.
+    """
+    counts = ds.train["pid"].value_counts().sort_index()
+    alone = counts.index[counts == 1].tolist()
+    if alone:
+        raise RecipeError(
+            f"validate_on is 'images' and {len(alone)} of the {ds.num_classes} training people of "
+            f"{ds.name} have a single image (person {alone[0]} is the first), of which nothing "
+            "would be left to train on. Leave these people out, or train with "
+            "validate_on='people' or validate_every=None."
+        )
+    aside = ~ds.train.sort_values("path").duplicated("pid").reindex(ds.train.index)
+    parts = (ds.train[mask].reset_index(drop=True) for mask in (~aside, aside))
+    learn, validation = (dataclasses.replace(ds, train=part, published=None) for part in parts)
+    return learn, dataclasses.replace(validation, name=f"{ds.name} validation")
 
 
 def _search(ds: ReIDDataset, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

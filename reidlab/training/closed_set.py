@@ -1,0 +1,48 @@
+"""How well the classifiers know images of the people they were trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from reidlab.data import make_loader
+from reidlab.losses import IdentityLoss
+from reidlab.training.embedding import autocast, test_transform
+from reidlab.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def classify(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
+    """Identity loss, without smoothing, and accuracy of the vote of the heads on some images.
+
+    Args:
+        model: With classifiers; it is returned in the mode it came in.
+        frame: Rows with path and label.
+        recipe: Gives the transform, batch size, and whether the losses of several heads are added.
+
+    Returns:
+        "loss" and "accuracy" (0..1), means over the images.
+    """
+    device = next(model.parameters()).device
+    loader = make_loader(
+        frame, test_transform(recipe), batch_size=recipe.embed_batch_size, workers=0
+    )
+    identity_loss = IdentityLoss(label_smoothing=0.0)
+    total, right, was_training = 0.0, 0, model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(device, recipe.precision):
+            for batch in loader:
+                labels = batch["label"].to(device)
+                out = model(batch["image"].to(device), batch["camid"].to(device))
+                losses = torch.stack([identity_loss(logits, labels) for logits in out.logits])
+                loss = losses.sum() if recipe.over_heads == "sum" else losses.mean()
+                total += float(loss) * len(labels)
+                right += int((out.vote().argmax(1) == labels).sum())
+    finally:
+        model.train(was_training)
+    return {"loss": total / len(frame), "accuracy": right / len(frame)}
