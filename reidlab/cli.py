@@ -108,22 +108,13 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
 
 
 def parse_settings(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
-    """ "key=value" as keywords; what reads as JSON (numbers, [256,128]) or as Python's None, True
-    or False is that value, everything else is text."""
-    parsed: dict[str, Any] = {}
-    for text in options:
-        key, mark, value = text.partition("=")
-        if not mark or not key:
-            flag = example.split()[0]
-            _fail(ValueError(f"{flag} {text!r}: expected key=value, as in {example}"))
-        try:
-            parsed[key] = json.loads(_AS_JSON.get(value, value))
-        except json.JSONDecodeError:
-            parsed[key] = value
-    return parsed
+    """`reidlab.training.settings.parse_settings`, whose error ends the command."""
+    from reidlab.training.settings import parse_settings as parse
 
-
-_AS_JSON = {"None": "null", "none": "null", "True": "true", "False": "false"}
+    try:
+        return parse(options, example)
+    except ValueError as error:
+        _fail(error)
 
 
 @record.command("show")

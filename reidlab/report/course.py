@@ -8,9 +8,13 @@ from typing import Any
 
 import yaml
 
+from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
+from reidlab.models import WeightsError, create_backbone
 from reidlab.report.page import project_root
 from reidlab.synth import World, write_dataset
+from reidlab.training import Recipe
+from reidlab.training.settings import parse_settings
 
 _SET = "plaza-market1501"
 
@@ -74,6 +78,36 @@ def open_course(
         )
     fits = _courses().get(world, {}).get("layout") == dataset
     return open_dataset(dataset, _write(profile, world if fits else sets[dataset]), **options)
+
+
+def course_recipe(paper: str, profile: str, ds: ReIDDataset, settings: str = "") -> Recipe:
+    """The recipe a chapter trains by.
+
+    A recipe whose weights are on the hub can be rehearsed without a network: on data that is not
+    the published set, where no number of the paper is at stake, it then starts from random weights
+    and says so. On the published set nobody wants hours of training from there: an error.
+
+    Args:
+        paper: As in `recipes.get`.
+        profile: smoke, laptop, paper, or code where there is one.
+        ds: What it will be trained on.
+        settings: Changes, as "epochs=2 weights=None".
+
+    Raises:
+        WeightsError: The weights can't be had, and the set is the published one.
+        ValueError: Settings that make no sense.
+    """
+    recipe = recipes.get(paper, profile).replace(**parse_settings(settings.split()))
+    if recipe.weights != "timm":
+        return recipe
+    try:
+        create_backbone(recipe.backbone, recipe.image_size, weights="timm")
+    except WeightsError as error:
+        if ds.published is not None and not ds.warnings:
+            raise
+        print(f"REHEARSAL with random weights, not a reproduction: {error}", flush=True)
+        return recipe.replace(weights=None)
+    return recipe
 
 
 def _write(profile: str, name: str) -> Path:
