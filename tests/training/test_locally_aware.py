@@ -112,8 +112,8 @@ def test_batches_of_one_person_are_no_fault_without_a_triplet_loss(ds, small, tm
     row = fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "without").history[0]
     assert row["losses"]["triplet"] == 0
     assert row["loss"] == row["losses"]["identity"] > 0
+    weighed = recipe.replace(triplet_weight=1.0)
     with pytest.raises(ValueError, match="all 2 images of the batch show the same person"):
-        weighed = recipe.replace(triplet_weight=1.0)
         fit(build_model(weighed, ds), ds, weighed, out=tmp_path / "with")
 
 
