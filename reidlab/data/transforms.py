@@ -59,6 +59,8 @@ def build_transform(
             f"unknown normalization {normalization!r}: choose one of {', '.join(NORMALIZATIONS)}; "
             "normalization_for(backbone) tells which"
         )
+    if interpolation not in ("bilinear", "bicubic"):
+        raise ValueError(f"interpolation is {interpolation!r}, expected 'bilinear' or 'bicubic'")
     mean, std = NORMALIZATIONS[normalization]
     to_tensor = [
         v2.PILToTensor(),

@@ -13,6 +13,7 @@ from reidlab.models import TokenBackbone
 from reidlab.training.embedding import embed
 from reidlab.training.errors import RecipeError
 from reidlab.training.recipe import Recipe
+from reidlab.training.unfreezing import blocks_of
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
@@ -54,6 +55,11 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
         raise RecipeError(
             f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
             "whose blocks it computes again; set it False."
+        )
+    if recipe.unfreezing is not None and not blocks_of(model):
+        raise RecipeError(
+            f"unfreezing is {recipe.unfreezing!r} and the backbone of {type(model).__name__} has "
+            "no transformer blocks to freeze; set it None."
         )
     if recipe.flip_test:
         embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image

@@ -44,6 +44,14 @@ def test_the_test_transform_resizes_bilinearly_and_draws_nothing():
     torch.testing.assert_close(image, expected)
 
 
+def test_the_test_transform_resizes_bicubically_where_asked():
+    image = build_transform((96, 48), train=False, interpolation="bicubic")(picture())
+    resized = picture().resize((48, 96), Image.Resampling.BICUBIC)
+    expected = torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255 * 2 - 1
+    torch.testing.assert_close(image, expected)
+    assert not torch.equal(image, build_transform((96, 48), train=False)(picture()))
+
+
 def test_the_train_transform_resizes_bicubically():
     image = build_transform((96, 48), train=True, pad=0, flip=0, erasing=0)(picture())
     resized = picture().resize((48, 96), Image.Resampling.BICUBIC)
@@ -131,6 +139,7 @@ def test_normalisation_of_a_strange_backbone(backbone, message):
         ({"flip": 2.0}, "flip is 2.0, expected a probability"),
         ({"erasing": -0.1}, "erasing is -0.1, expected a probability"),
         ({"pad": -1}, "pad is -1"),
+        ({"interpolation": "area"}, "interpolation is 'area', expected 'bilinear' or 'bicubic'"),
     ],
 )
 def test_bad_arguments(changes, message):

@@ -73,7 +73,9 @@ def test_state_dict_round_trip(name, images, tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=r"no model 'vit_basline'.*Known: vit_baseline"):
+    with pytest.raises(
+        ValueError, match=r"no model 'vit_basline'.*Known: la_tf_pp, la_transformer, vit_"
+    ):
         create_model("vit_basline", num_classes=2)
     with pytest.raises(ValueError, match="planned and not written yet"):
         create_model("tvtr", num_classes=2)

@@ -22,6 +22,7 @@ from reidlab.models import create_backbone, create_model
 
 create_model("vit_baseline", num_classes=2, weights=None, depth=1)
 create_model("vit_baseline", num_classes=2, weights="synth", depth=1)
+create_model("la_transformer", num_classes=2, weights="synth", depth=1, preset="paper")
 for name in ("vit_base_patch16_224.orig_in21k_ft_in1k", "vit_tiny_patch16_dinov3_qkvb"):
     create_backbone(name, (64, 32), depth=1)
 create_backbone("resnet50.tv_in1k", (64, 32), depth=1)

@@ -66,7 +66,9 @@ def batches(monkeypatch):
 
     def feed(*indices):
         sampler = Fixed([list(batch) for batch in indices])
-        monkeypatch.setattr(loop, "_batches", lambda run: DataLoader(ROWS, batch_sampler=sampler))
+        monkeypatch.setattr(
+            loop, "_batches", lambda run, processes: DataLoader(ROWS, batch_sampler=sampler)
+        )
 
     return feed
 

@@ -28,7 +28,7 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"lr": -1.0}, "lr is -1.0; expected a number from"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"identities_per_batch": 1}, "identities_per_batch is 1; expected a whole number from 2"),
-        ({"optimizer": "adam"}, "optimizer is 'adam'; expected one of 'sgd', 'adamw'"),
+        ({"optimizer": "lamb"}, "optimizer is 'lamb'; expected one of 'sgd', 'adamw', 'adam'"),
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"image_size": (192,)}, "image_size is .* expected height and width"),
         ({"image_size": 192}, "image_size is 192"),
@@ -49,6 +49,20 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"validation_identities": 0.0}, "validation_identities is 0.0"),
         ({"keep": "first"}, "keep is 'first'; expected one of 'last', 'best'"),
         ({"keep": "best"}, "keep is 'best'; expected 'last', unless validate_every is set"),
+        ({"sampler": "random"}, "sampler is 'random'; expected one of 'identity', 'shuffle'"),
+        ({"schedule": "cosine"}, "schedule is 'cosine'; expected one of 'epoch', 'step', 'decay'"),
+        ({"lr_decay": 0}, "lr_decay is 0; expected a number from 1e-06 to 1"),
+        ({"decay_every": 0.5}, "decay_every is 0.5; expected a whole number from 1"),
+        ({"unfreezing": "paper"}, "unfreezing is 'paper'; expected one of None, 'code', 'algorith"),
+        ({"unfreezing": "code"}, "schedule is 'step'; expected 'decay' with unfreezing='code'"),
+        ({"over_heads": "max"}, "over_heads is 'max'; expected one of 'mean', 'sum'"),
+        ({"triplet_on": "rows"}, "triplet_on is 'rows'; expected one of 'features', 'logits'"),
+        (
+            {"interpolation": "area"},
+            "interpolation is 'area'; expected one of 'bilinear', 'bicubic",
+        ),
+        ({"validate_on": "test"}, "validate_on is 'test'; expected one of 'people', 'images'"),
+        ({"switches": "heads=one"}, "switches is 'heads=one'; expected switches by name, such as"),
     ],
 )
 def test_a_value_that_cannot_work(setting, message):
@@ -59,6 +73,22 @@ def test_a_value_that_cannot_work(setting, message):
 def test_through_json_and_back():
     recipe = Recipe(triplet_margin=0.3, stride=12, depth=2, validate_every=2, ema_decay=0.9)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_switches_through_json_and_back():
+    recipe = Recipe(model="la_transformer", switches={"local_weight": 1.0, "stripes": None})
+    back = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert back == recipe
+    assert hash(back) == hash(recipe)
+
+
+def test_one_switch_changes_and_the_others_stay():
+    recipe = Recipe(switches={"heads": "one", "local_weight": 1.0})
+    other = recipe.replace(**{"switches.local_weight": 0.5, "epochs": 3})
+    assert other.switches == {"heads": "one", "local_weight": 0.5}
+    assert (other.epochs, recipe.switches["local_weight"]) == (3, 1.0)
+    both = recipe.replace(**{"switches": {"heads": "rows"}, "switches.stripes": 2})
+    assert both.switches == {"heads": "rows", "stripes": 2}
 
 
 def test_a_record_from_before_a_setting():
@@ -83,6 +113,14 @@ def test_build_model_draws_its_weights_by_the_seed(ds, recipe):
     assert not weights[0].equal(weights[2])
 
 
+def test_build_model_passes_preset_and_switches_on(ds, recipe):
+    la = recipe.replace(model="la_transformer", preset="paper", switches={"heads": "one"})
+    switches = build_model(la, ds).switches
+    assert (switches.local_weight, switches.retrieval, switches.heads) == (1 / 1.8, "gelt", "one")
+    with pytest.raises(ValueError, match="la_transformer has no switch 'alpha'"):
+        build_model(la.replace(**{"switches.alpha": 1.0}), ds)
+
+
 def test_build_model_counts_the_cameras(ds, recipe):
     model = build_model(recipe.replace(camera_embedding=True), ds)
     assert model.backbone.num_cameras == 3
@@ -93,5 +131,7 @@ def test_build_model_has_no_class_for_the_people_left_out(ds, recipe):
         validated = recipe.replace(validate_every=1, validation_identities=people)
         assert build_model(validated, ds).num_classes == classes
     assert build_model(recipe.replace(validation_identities=3), ds).num_classes == 8
+    images = recipe.replace(validate_every=1, validate_on="images")
+    assert build_model(images, ds).num_classes == 8, "everybody stays"
     with pytest.raises(RecipeError, match=r"0.1 is 1 of the 8 training people .* at least 2"):
         build_model(recipe.replace(validate_every=1), ds)
