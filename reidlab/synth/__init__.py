@@ -4,6 +4,7 @@
 layout. To read the code, follow one image:
 
     people, cameras, shots    who is seen, by what, and how: rows of random numbers given a meaning
+    doubles                   people in pairs that differ in one thing, where a world asks for it
     passers                   another person in some images, before or beside
     infrared                  what a lamp in the dark, or a sensor of warmth, makes of all this
     body, stage               a person and a pose as tapered capsules, in a place before the camera

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 
 PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
 PASSER, VEHICLE, ROAD, SENSOR = 5, 6, 7, 8
+DOUBLE = 9
 
 
 class Draws:

@@ -29,6 +29,8 @@ _SKIN = np.array([(52, 36, 30), (84, 58, 44), (118, 80, 58), (152, 106, 78), (18
 _HAIR = np.array([(20, 17, 16), (34, 26, 22), (58, 40, 28), (94, 64, 40), (156, 120, 74),
                   (150, 148, 146), (120, 52, 32)], dtype=np.float64)  # fmt: skip
 _HAIR_WEIGHTS = (5.0, 3.0, 2.0, 1.4, 0.9, 0.7, 0.3)
+WARDROBE = np.array(list(COLOURS.values()), dtype=np.float64)  # (C, 3) sRGB
+WHITE_SOLE = linear(np.array((225.0, 224.0, 220.0)))
 
 # What is radiated in the far infrared, as linear light. Least and most per kind of top, in the
 # order of TOPS: thin cloth is warmed by the skin, a coat is not.
@@ -78,7 +80,14 @@ def palette_weights(size: int, law: Style) -> Array:
 
 
 def sample_people(
-    seed: int, pids: list[int], *, style: str, palette: int, detail: float, thermal: bool = False
+    seed: int,
+    pids: list[int],
+    *,
+    style: str,
+    palette: int,
+    detail: float,
+    thermal: bool = False,
+    shown: str = "",
 ) -> People:
     """Draw people `pids` of the world `seed`.
 
@@ -89,6 +98,7 @@ def sample_people(
         palette: how many wardrobe colours exist in this world.
         detail: multiplies the size of stripes, checks, logos and prints.
         thermal: `infrared` is the warmth that a material radiates, not the light it reflects.
+        shown: "logo": everybody has one on a closed top; "bag": everybody carries one.
     """
     law, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
     m = len(MATERIALS)
@@ -103,8 +113,11 @@ def sample_people(
         "bag_side": np.where(d.chance(0.5), 1.0, -1.0), "scarf": d.chance(law.scarf),
         "stride": d.uniform(0.8, 1.2), "skin_tone": d.uniform(),
     }  # fmt: skip
+    if shown == "logo":
+        columns["top"] = np.where(columns["top"] == 2, 3, columns["top"])  # a jacket, but closed
+        columns["scarf"] = np.zeros_like(columns["scarf"])  # its end would hang over the logo
+    columns["bag"] |= shown == "bag"
     columns["backpack"] &= ~((columns["top"] == 4) & columns["bag"])  # a coat and a bag are enough
-    wardrobe = np.array([COLOURS[name] for name in COLOURS], dtype=np.float64)
     weights = palette_weights(palette, law)
     first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.stack([d.choice(weights) for _ in range(m)], axis=1)
@@ -112,8 +125,8 @@ def sample_people(
     # A fabric's dye barely shows in near infrared: reflectance is drawn apart from the colour.
     reflect = np.stack([d.uniform(0.12, 0.85) for _ in range(m)], axis=1)
     contrast = np.stack([d.uniform(-0.45, 0.45) for _ in range(m)], axis=1)
-    _dress(columns, first, second, d, law.plain)
-    colour, colour2 = linear(wardrobe[first]), linear(wardrobe[second])
+    _dress(columns, first, second, d, law.plain, logo=shown == "logo")
+    colour, colour2 = linear(WARDROBE[first]), linear(WARDROBE[second])
     _fix_body_colours(columns, colour, colour2, reflect, contrast, d)
     if thermal:
         reflect, contrast = _warmth(columns, d)
@@ -126,7 +139,9 @@ def sample_people(
     )  # fmt: skip
 
 
-def _dress(columns: dict[str, Any], first: Index, second: Index, d: Draws, plain: float) -> None:
+def _dress(
+    columns: dict[str, Any], first: Index, second: Index, d: Draws, plain: float, *, logo: bool
+) -> None:
     """Choose patterns and make garments agree: sleeves follow the top, a dress covers the legs."""
     n, m = first.shape
     pattern = np.zeros((n, m), dtype=np.int64)
@@ -137,6 +152,8 @@ def _dress(columns: dict[str, Any], first: Index, second: Index, d: Draws, plain
     open_front = columns["top"] == 2
     coat_open = (columns["top"] == 4) & d.chance(0.5)
     pattern[open_front | coat_open, TOP] = OPEN
+    if logo:
+        pattern[:, TOP] = LOGO
     scale[:, TOP] = d.uniform(0.07, 0.17)
     offset[:, TOP, 0], offset[:, TOP, 1] = d.around(0.0, 0.06), d.uniform(0.66, 0.74)
     pattern[:, BOTTOM] = np.where(
@@ -182,7 +199,7 @@ def _fix_body_colours(
     for material, value in ((SKIN, skin), (FACE, skin), (HAIR, hair)):
         colour[:, material], colour2[:, material] = value, value * 0.55
     colour2[:, FACE] = hair * 0.6
-    colour[:, SOLE] = linear(np.array((225.0, 224.0, 220.0)))
+    colour[:, SOLE] = WHITE_SOLE
     white_sole = d.chance(0.5)
     colour[~white_sole, SOLE] = colour[~white_sole, SHOES] * 0.5
     sleeve_follows = np.all(colour[:, SLEEVE] == colour[:, TOP], axis=1)
@@ -195,13 +212,23 @@ def _fix_body_colours(
         contrast[:, material] = -0.5 * shade
     # Fabrics are not flat paint: a small shift of hue and value tells two navy shirts apart.
     for material in (TOP, BOTTOM, SHOES, HAT, BACKPACK, BAG, SCARF):
-        shift = np.stack([d.around(1.0, 0.18) for _ in range(2)], axis=1)
-        tone = np.stack([shift[:, 0], np.ones(n), shift[:, 1]], axis=1)
-        colour[:, material] = np.clip(colour[:, material] * tone, 0.004, 0.9)
+        tone = sample_tones(d)
+        colour[:, material] = dyed(colour[:, material], tone)
         if material == TOP:
-            dyed = colour[sleeve_follows, SLEEVE] * tone[sleeve_follows]
-            colour[sleeve_follows, SLEEVE] = np.clip(dyed, 0.004, 0.9)
+            sleeve = dyed(colour[:, SLEEVE], tone)
+            colour[sleeve_follows, SLEEVE] = sleeve[sleeve_follows]
     colour[dress, BOTTOM] = colour[dress, TOP]
+
+
+def sample_tones(d: Draws) -> Array:
+    """(N, 3) what a fabric makes of its dye: more or less of red and of blue."""
+    red, blue = d.around(1.0, 0.18), d.around(1.0, 0.18)
+    return np.stack([red, np.ones_like(red), blue], axis=-1)
+
+
+def dyed(colour: Array, tone: Array) -> Array:
+    """(…, 3) linear RGB of a fabric of that tone."""
+    return np.clip(colour * tone, 0.004, 0.9)
 
 
 def _warmth(columns: dict[str, Any], d: Draws) -> tuple[Array, Array]:

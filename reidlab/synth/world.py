@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from .cameras import Cameras, hang_beside, sample_cameras, see_infrared
+from .doubles import DIFFER, sample_doubles
 from .draws import VISIT, Draws
 from .infrared import INFRARED
 from .passers import sample_walks
@@ -89,6 +90,10 @@ class World:
         subject: who is seen: "person" or "vehicle". Seeds, cameras and knobs mean the same to both.
         infrared: what infrared cameras see: "near", the light of a lamp that cloth throws back
             whatever its colour (as SYSU-MM01), or "thermal", warmth, without patterns (as RegDB).
+        differ: "": everybody is drawn apart. "shoes", "logo" or "bag": people come in pairs of
+            doubles, 1 and 2, 3 and 4 and so on, alike in all but the colour of the shoes, the logo
+            on the chest (its colour, size and place; not seen from behind), or the colours of the
+            bag; see `doubles`. Infrared cameras see no dye, so not the shoes either. Of people only.
 
     Raises:
         ValueError: a knob is outside its range; the message names it.
@@ -111,6 +116,7 @@ class World:
     twins: tuple[tuple[int, int], ...] = ()
     subject: str = "person"
     infrared: str = "near"
+    differ: str = ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -127,6 +133,7 @@ class World:
             raise ValueError(f"World(subject={self.subject!r}): expected {' or '.join(SUBJECTS)}")
         if self.infrared not in INFRARED:
             raise ValueError(f"World(infrared={self.infrared!r}): expected {' or '.join(INFRARED)}")
+        self._check_differ()
         if self.cameras + self.infrared_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
         sides = tuple(self.resolution)
@@ -137,6 +144,18 @@ class World:
             )
         object.__setattr__(self, "resolution", sides)
         self._check_twins()
+
+    def _check_differ(self) -> None:
+        if self.differ not in ("", *DIFFER):
+            raise ValueError(
+                f"World(differ={self.differ!r}): expected {', '.join(DIFFER)}, or nothing for "
+                "people who are not doubles"
+            )
+        if self.differ and self.subject != "person":
+            raise ValueError(
+                f"World(differ={self.differ!r}, subject={self.subject!r}): expected "
+                "subject='person', as differ says how people are doubles; leave it out"
+            )
 
     def _check_twins(self) -> None:
         twins = tuple((int(dark), int(visible)) for dark, visible in self.twins)
@@ -153,8 +172,14 @@ class World:
             raise ValueError(f"World(twins={twins}): an infrared camera hangs beside one other")
 
     def config(self) -> dict[str, object]:
-        """Every knob and the version, as plain values: what `world.json` records."""
-        return {**asdict(self), "resolution": list(self.resolution), "version": VERSION}
+        """Every knob and the version, as plain values: what `world.json` records.
+
+        Without `differ` where it is not used: worlds from before that knob are the same worlds.
+        """
+        knobs = {**asdict(self), "resolution": list(self.resolution), "version": VERSION}
+        if not self.differ:
+            del knobs["differ"]
+        return knobs
 
     def fingerprint(self) -> str:
         """SHA-256 over `config()`: equal for equal worlds."""
@@ -187,6 +212,8 @@ class World:
 
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
+        if self.differ:
+            return sample_doubles(self.seed, pids, self.differ, **self._law)
         return sample_people(self.seed, pids, **self._law)
 
     def vehicles(self, pids: list[int]) -> Vehicles:

@@ -49,6 +49,7 @@ def check(world: World, *, train_fraction: float) -> None:
     expect_protocol(world, images=1)
     expect_room(world, people=9999, cameras=999)
     expect_fraction(world, train_fraction)
+    adapt(world)  # an error where a knob is for people only
 
 
 def adapt(world: World) -> World:

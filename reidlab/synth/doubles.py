@@ -1,0 +1,167 @@
+"""Doubles: people who come in pairs and differ in one thing, for questions about small details.
+
+Persons 2k+1 and 2k+2 share build, wardrobe, colours and how they walk; the second of them has
+shoes, a logo or a bag of another colour. The first is drawn as anybody is, the second with the
+first in view, so that the two differ by more than light and distance can blur.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .draws import DOUBLE, Array, Draws
+from .people import (
+    BAG,
+    H_STRIPES,
+    PLAIN,
+    SHOES,
+    SOLE,
+    TOP,
+    WARDROBE,
+    WHITE_SOLE,
+    People,
+    dyed,
+    palette_weights,
+    sample_people,
+    sample_tones,
+)
+from .styles import COLOURS, STYLES
+from .subject import Flag, Index, linear
+
+DIFFER = ("shoes", "logo", "bag")
+
+# Least distance between what tells two doubles apart, see `distance`: from black to white it is
+# 1.4, from navy to denim 0.3. Of any two colours and any palette, one of black and white is as far.
+APART = 0.5
+
+
+def distance(one: Array, other: Array) -> Array:
+    """(…, 3) linear RGB to (…): Euclidean, of square roots, as an eye and a file space them."""
+    gap: Array = np.sqrt(((np.sqrt(one) - np.sqrt(other)) ** 2).sum(axis=-1))
+    return gap
+
+
+def first_of(pid: int) -> int:
+    """The person of whom `pid` is the double: 1 of 1 and 2, 3 of 3 and 4; 0 has none."""
+    return max(pid - 1 + pid % 2, 0)
+
+
+def sample_doubles(
+    seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **law: Any
+) -> People:
+    """Draw people `pids` of a world of doubles; the rest of the arguments as `sample_people`.
+
+    Only these columns differ within a pair; what infrared cameras see of a colour is shared too.
+
+    - shoes: `colour` and `colour_name` of the shoes, and `colour` of a sole that is not white.
+    - logo: `colour2` (the logo's), `scale` and `offset` of the top. Everybody has a logo; tops are
+      closed and without a scarf before them.
+    - bag: `colour`, `colour_name`, `colour2` and `pattern` of the bag. Everybody has one.
+
+    Args:
+        seed: the world's seed.
+        pids: identities; each is the same person whatever else is asked for.
+        differ: one of `DIFFER`.
+    """
+    firsts = [first_of(pid) for pid in pids]
+    people = sample_people(
+        seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **law
+    )
+    second = np.array([pid != first for pid, first in zip(pids, firsts, strict=True)], dtype=bool)
+    weights = palette_weights(len(COLOURS), STYLES[style])
+    own = Draws(seed, DOUBLE, [(pid,) for pid in pids], 20)
+    if differ == "shoes":
+        return _with_shoes(people, second, own, weights, palette)
+    if differ == "bag":
+        return _with_bags(people, second, own, weights, palette)
+    first = Draws(seed, DOUBLE, [(pid,) for pid in firsts], 20)
+    return _with_logos(people, second, (first, own), weights, palette, detail)
+
+
+def _with_shoes(people: People, second: Flag, d: Draws, weights: Array, palette: int) -> People:
+    colour, names = people.colour.copy(), people.colour_name.copy()
+    picked, seen = _far(d, [colour[:, SHOES]], weights, palette, sample_tones(d))
+    colour[second, SHOES], names[second, SHOES] = seen[second], picked[second]
+    follows = second & np.any(colour[:, SOLE] != WHITE_SOLE, axis=1)
+    colour[follows, SOLE] = linear(WARDROBE[picked])[follows] * 0.5
+    return replace(people, colour=colour, colour_name=names)
+
+
+def _with_bags(people: People, second: Flag, d: Draws, weights: Array, palette: int) -> People:
+    """No colour that shows on the first bag is near one on the second."""
+    colour, names = people.colour.copy(), people.colour_name.copy()
+    colour2, pattern = people.colour2.copy(), people.pattern.copy()
+    striped = (pattern[:, BAG] == H_STRIPES)[:, None]
+    shown = [colour[:, BAG], np.where(striped, colour2[:, BAG], colour[:, BAG])]
+    picked, seen = _far(d, shown, weights, palette, sample_tones(d))
+    _, stripes = _far(d, shown, weights, palette)
+    colour[second, BAG], colour2[second, BAG] = seen[second], stripes[second]
+    names[second, BAG] = picked[second]
+    pattern[second, BAG] = np.where(d.chance(0.6), PLAIN, H_STRIPES)[second]
+    return replace(people, colour=colour, colour2=colour2, colour_name=names, pattern=pattern)
+
+
+def _with_logos(
+    people: People,
+    second: Flag,
+    draws: tuple[Draws, Draws],
+    weights: Array,
+    palette: int,
+    detail: float,
+) -> People:
+    """One logo is small and one is large, on different sides of the chest, both far from the top.
+
+    Args:
+        people: N rows.
+        second: (N,) whether each is the second of its pair.
+        draws: those of the first of each pair, and those of each person.
+        weights: (C,) of the wardrobe's colours.
+        palette: how many of them exist in this world.
+        detail: multiplies the size.
+    """
+    shirt, logos = people.colour[:, TOP], []
+    large, side, near = np.zeros(len(people), dtype=bool), np.ones(len(people)), [shirt]
+    for number, d in enumerate(draws):
+        large = ~large if number else d.chance(0.5)
+        side = -side if number else np.where(d.chance(0.5), 1.0, -1.0)
+        size = np.where(large, d.uniform(0.18, 0.23), d.uniform(0.10, 0.13))
+        place = np.stack([side * d.uniform(0.035, 0.075), d.uniform(0.68, 0.74)], axis=1)
+        _, seen = _far(d, near, weights, palette)
+        near = [*near, seen]
+        logos.append((seen, size * detail, place))
+    colour2, scale, offset = people.colour2.copy(), people.scale.copy(), people.offset.copy()
+    for rows, (seen, size, place) in zip((~second, second), logos, strict=True):
+        colour2[rows, TOP], scale[rows, TOP], offset[rows, TOP] = seen[rows], size[rows], place[rows]
+    return replace(people, colour2=colour2, scale=scale, offset=offset)
+
+
+def _far(
+    d: Draws, near: list[Array], weights: Array, palette: int, tones: Array | None = None
+) -> tuple[Index, Array]:
+    """A colour per row that is `APART` from all in `near`, of the palette if it has such a one.
+
+    Args:
+        d: draws of N rows; one column is used.
+        near: (N, 3) linear RGB each.
+        weights: (C,) of the wardrobe's colours.
+        palette: how many of them exist in this world. Two or three colours cannot keep apart from
+            a pair; then any colour of the wardrobe may come.
+        tones: (N, 3) what each row's fabric makes of its dye.
+
+    Returns:
+        (N,) index of the colour, and (N, 3) the colour in linear RGB.
+    """
+    offered = np.broadcast_to(linear(WARDROBE), (len(near[0]), *WARDROBE.shape))
+    if tones is not None:
+        offered = dyed(offered, tones[:, None])
+    gaps = [distance(offered, colour[:, None]) for colour in near]
+    far: NDArray[np.bool_] = np.min(gaps, axis=0) >= APART
+    within = far & (np.arange(len(WARDROBE)) < palette)
+    chosen = np.where(within.any(axis=1, keepdims=True), within, far)
+    cumulative = np.cumsum(chosen * weights, axis=1)
+    picked = np.argmax(cumulative > (d.uniform() * cumulative[:, -1])[:, None], axis=1)
+    return picked, offered[np.arange(len(picked)), picked]
