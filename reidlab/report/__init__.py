@@ -6,6 +6,7 @@ The drawing modules need matplotlib and are imported by name where a page draws:
 """
 
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
+from reidlab.report.differences import trials
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import (
@@ -39,5 +40,6 @@ __all__ = [
     "seed_difference",
     "seeds_table",
     "side_by_side",
+    "trials",
     "verdicts",
 ]

@@ -1,13 +1,15 @@
 """What a paper claims, as data, and what our own runs say about it.
 
-`book/claims/<paper>.yml` lists the claims; `verdicts` puts our records beside them. A claim that
-no run of ours can test keeps its reason, and the page prints it.
+`book/claims/<paper>.yml` lists the claims; `verdicts` puts our records beside the numbers, and
+`reidlab.report.differences.trials` beside the differences. A claim that no run of ours can test
+keeps its reason, and the page prints it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,21 @@ import pandas as pd
 import yaml
 
 from reidlab.report.page import project_root
-from reidlab.report.records import Record
+from reidlab.report.records import Record, flatten
 
-METRICS = ("rank1", "mAP", "mINP")
+METRICS = ("rank1", "rank5", "rank10", "mAP", "mINP")
+COSTS = {  # where a record has what a run cost
+    "parameters": "experiment.parameters",
+    "embedding_bytes": "experiment.embedding_bytes",
+    "train_seconds": "seconds.train",
+    "embed_seconds": "seconds.embed",
+}
+KINDS = ("value", "difference", "statement")
+DIRECTIONS = ("higher", "lower")
+SELECTABLE = ("experiment", "data", "environment")  # parts of a record that can choose a run
 ROUNDING = 1e-9  # of a mean of percentages; the ends of an interval belong to it
+
+Settings = Mapping[str, Any]  # dotted fields of a record and their values
 
 
 class ClaimError(ValueError):
@@ -27,14 +40,12 @@ class ClaimError(ValueError):
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of one paper.
+    """One claim of one paper: a number, a difference of two, or a statement without either.
 
     Attributes:
         id: short and unique in its file, such as `market1501-map`.
         text: the claim in a sentence of ours.
         dataset: name of the layout it is measured on, as in `open_dataset`.
-        metric: rank1, mAP or mINP.
-        value: as the paper prints it, in percent.
         table: table or figure, and where it is found.
         protocol: how it was measured: the protocol's name as a record has it, then, after a colon,
             in words.
@@ -43,31 +54,62 @@ class Claim:
         variant: the model of the claim, as a record names it.
         counts: images of the published set, as a record's `data` counts them (train_images,
             query_images, gallery_images); a synthetic set in the same layout has others.
+        kind: "value"; "difference", which is what a claim with `sides` is; or "statement".
+        metric: one of `METRICS`; of a difference also one of `COSTS`; empty for a statement.
+        value: as the paper prints it, in percent; of a difference b minus a, in percentage points
+            or, of a cost, in its unit. None where it prints none.
         tolerance: percentage points within which we call it reproduced.
         interval: what the paper itself publishes around its value, (low, high) in percent; it then
             takes the place of the tolerance.
         ap: the average precision it is counted by, as a record names it.
+        settings: what else the claim's model is recognised by: dotted fields of a record, such as
+            `experiment.switches.heads`, and their values.
+        sides: of a difference: `a` and `b`, each as `settings`.
+        over: of a difference that is an average over rows of a table: each row, as `settings`.
+        direction: "higher" or "lower", how b lies to a where the paper prints no number.
+        recomputed: what the paper's own table gives where its text prints another value.
     """
 
     id: str
     text: str
     dataset: str
-    metric: str
-    value: float
     table: str
     protocol: str
     how: str
     status: str
     variant: str
     counts: Mapping[str, int] = field(hash=False)
+    kind: str = "value"
+    metric: str = ""
+    value: float | None = None
     tolerance: float = 1.0
     interval: tuple[float, float] | None = None
     ap: str = "mean_precision"
+    settings: Settings = field(default_factory=dict, hash=False)
+    sides: Mapping[str, Settings] = field(default_factory=dict, hash=False)
+    over: Sequence[Settings] = field(default=(), hash=False)
+    direction: str = ""
+    recomputed: float | None = None
 
     @property
     def published(self) -> tuple[float, float]:
-        """The interval, in percent, within which a result agrees with the claim."""
-        return self.interval or (self.value - self.tolerance, self.value + self.tolerance)
+        """The interval, in percent, within which a result agrees with the claim.
+
+        Raises:
+            ClaimError: there is none, as the claim is no number.
+        """
+        return self.interval or (self.number - self.tolerance, self.number + self.tolerance)
+
+    @property
+    def number(self) -> float:
+        """The value, of a claim that has one.
+
+        Raises:
+            ClaimError: it has none.
+        """
+        if self.value is None:
+            raise ClaimError(f"the claim {self.id!r} is a {self.kind} and prints no number")
+        return self.value
 
 
 def load_claims(paper: str | Path) -> list[Claim]:
@@ -102,51 +144,128 @@ def load_claims(paper: str | Path) -> list[Claim]:
 
 
 def _claim(entry: Mapping[str, Any], where: str) -> Claim:
-    names = {each.name for each in fields(Claim)}
-    missing = sorted(names - {"tolerance", "interval", "ap"} - set(entry))
-    unknown = sorted(set(entry) - names)
+    kind = entry.get("kind", "difference" if "sides" in entry else "value")
+    if kind not in KINDS:
+        raise ClaimError(f"{where}: kind {kind!r} is not one of {', '.join(KINDS)}")
+    needed, allowed = _names(kind)
+    missing = sorted(needed - set(entry))
+    unknown = sorted(set(entry) - needed - allowed - {"kind"})
     if missing or unknown:
         raise ClaimError(f"{where}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
+    if kind == "value":
+        _check_number(entry, where)
+    elif kind == "difference":
+        _check_difference(entry, where)
+    _check_settings(entry.get("settings", {}), f"{where}: settings")
+    interval = {"interval": tuple(entry["interval"])} if "interval" in entry else {}
+    return Claim(**{**entry, "kind": kind, **interval})
+
+
+def _names(kind: str) -> tuple[set[str], set[str]]:
+    """What a claim of a kind must say, and what it may say beside that."""
+    needed = {
+        "id", "text", "dataset", "table", "protocol", "how", "status", "variant", "counts"
+    }  # fmt: skip
+    # what stands under `common` for the numbers of a file stands there for its other claims, too
+    allowed = {"tolerance", "ap", "settings"}
+    if kind == "statement":
+        return needed, allowed
+    if kind == "value":
+        return needed | {"metric", "value"}, allowed | {"interval"}
+    return needed | {"metric", "sides"}, allowed | {"value", "direction", "over", "recomputed"}
+
+
+def _check_number(entry: Mapping[str, Any], where: str) -> None:
+    value = entry["value"]
     if entry["metric"] not in METRICS:
         raise ClaimError(f"{where}: metric {entry['metric']!r} is not one of {', '.join(METRICS)}")
-    if not isinstance(entry["value"], int | float) or not 0 <= entry["value"] <= 100:
-        raise ClaimError(f"{where}: value {entry['value']!r} is not a percentage in 0..100")
+    if not _is_number(value) or not 0 <= value <= 100:
+        raise ClaimError(f"{where}: value {value!r} is not a percentage in 0..100")
     if "interval" not in entry:
-        return Claim(**entry)
+        return
     ends = entry["interval"]
     if (
         not isinstance(ends, list)
         or len(ends) != 2
-        or not all(isinstance(end, int | float) for end in ends)
-        or not ends[0] <= entry["value"] <= ends[1]
+        or not all(map(_is_number, ends))
+        or not ends[0] <= value <= ends[1]
     ):
+        raise ClaimError(f"{where}: interval {ends!r} is not [low, high] around the value {value}")
+
+
+def _check_difference(entry: Mapping[str, Any], where: str) -> None:
+    metric, sides, over = entry["metric"], entry["sides"], entry.get("over", [])
+    if metric not in (*METRICS, *COSTS):
+        names = ", ".join((*METRICS, *COSTS))
+        raise ClaimError(f"{where}: metric {metric!r} is not one of {names}")
+    if not isinstance(sides, Mapping) or set(sides) != {"a", "b"}:
+        raise ClaimError(f"{where}: sides {sides!r:.60} are not a mapping with a and b")
+    for name, side in sides.items():
+        _check_settings(side, f"{where}: side {name}")
+        if not side:
+            raise ClaimError(f"{where}: side {name} is empty, so that every run would be of it")
+    if not isinstance(over, list):
+        raise ClaimError(f"{where}: over {over!r:.60} is not a list of the rows of a table")
+    for i, row in enumerate(over, start=1):
+        _check_settings(row, f"{where}: row {i} of over")
+        if not row or set(row) & {*sides["a"], *sides["b"]}:
+            raise ClaimError(
+                f"{where}: row {i} of over is {dict(row)}, expected fields that no side names"
+            )
+    if ("value" in entry) == ("direction" in entry):
+        raise ClaimError(f"{where}: expected either a value or a direction of the difference")
+    if "value" in entry and (not _is_number(entry["value"]) or entry["value"] == 0):
         raise ClaimError(
-            f"{where}: interval {ends!r} is not [low, high] around the value {entry['value']}"
+            f"{where}: value {entry['value']!r} is no difference, expected b minus a, not zero"
         )
-    return Claim(**{**entry, "interval": tuple(ends)})
+    if "direction" in entry and entry["direction"] not in DIRECTIONS:
+        raise ClaimError(
+            f"{where}: direction {entry['direction']!r} is not one of {', '.join(DIRECTIONS)}"
+        )
+
+
+def _check_settings(settings: object, where: str) -> None:
+    if not isinstance(settings, Mapping):
+        raise ClaimError(f"{where}: {settings!r:.60} is not a mapping of fields of a record")
+    for name in settings:
+        if not isinstance(name, str) or name.partition(".")[0] not in SELECTABLE or "." not in name:
+            raise ClaimError(
+                f"{where}: {name!r} is no dotted field of a record such as "
+                f"experiment.switches.heads; it begins with {', '.join(SELECTABLE)}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def verdicts(claims: Iterable[Claim], records: Iterable[Record]) -> pd.DataFrame:
     """Return the table "paper / ours / verdict".
 
     A record tests a claim if nothing speaks against it, see `obstacle`. Of several such records
-    the mean is taken.
+    the mean is taken. A statement has a row, whose verdict is its status; a difference has none
+    here, `reidlab.report.differences.trials` is for those.
 
     Returns:
         Rows of (id, claim, metric, paper (%), ours (%), runs, verdict), one a claim.
     """
     runs = list(records)
-    return pd.DataFrame([_verdict(claim, runs) for claim in claims])
+    rows = [_verdict(claim, runs) for claim in claims if claim.kind != "difference"]
+    return pd.DataFrame(
+        rows, columns=["id", "claim", "metric", "paper (%)", "ours (%)", "runs", "verdict"]
+    )
 
 
 def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
+    if claim.kind == "statement":
+        runs = []
     ours = [100 * run["metrics"][claim.metric] for run in runs if not obstacle(claim, run)]
     row = {"id": claim.id, "claim": claim.text, "metric": claim.metric, "paper (%)": claim.value}
     if not ours:
         return row | {"ours (%)": None, "runs": 0, "verdict": claim.status}
     mean = sum(ours) / len(ours)
     verdict = (
-        "reproduced" if _inside(claim, mean) else f"differs by {mean - claim.value:+.1f} points"
+        "reproduced" if _inside(claim, mean) else f"differs by {mean - claim.number:+.1f} points"
     )
     return row | {"ours (%)": round(mean, 2), "runs": len(ours), "verdict": verdict}
 
@@ -162,7 +281,8 @@ def published_intervals(claims: Iterable[Claim], records: Iterable[Record]) -> p
         records: of one side of a comparison: runs that differ in their seeds.
 
     Returns:
-        Rows of (id, metric, published (%), ours (%), runs, verdict). The verdict is "inside",
+        Rows of (id, metric, published (%), ours (%), runs, verdict), one for each claim that is a
+        number; a claim's `settings` are among what a run must have. The verdict is "inside",
         "outside by ... points" or "not comparable: " with the first reason; empty, with these
         columns, where no claim is about the data set.
     """
@@ -170,7 +290,7 @@ def published_intervals(claims: Iterable[Claim], records: Iterable[Record]) -> p
     rows = []
     for claim in claims:
         about = [run for run in runs if run["data"]["name"] == claim.dataset]
-        if about:
+        if about and claim.kind == "value":
             rows.append(_published(claim, about))
     return pd.DataFrame(
         rows, columns=["id", "metric", "published (%)", "ours (%)", "runs", "verdict"]
@@ -201,26 +321,72 @@ def _published(claim: Claim, runs: list[Record]) -> dict[str, Any]:
 def obstacle(claim: Claim, run: Record) -> str:
     """Why a run does not test a claim; empty if it does.
 
-    It must be of the claim's model and of the profile `paper`, on the claim's data set with the
-    published counts, and judged by its protocol, where the run says by which.
+    It must be of the claim's model with the claim's settings and of the profile `paper`, on the
+    claim's data set with the published counts, and judged by its protocol, where the run says by
+    which.
     """
-    experiment, data, metrics = run["experiment"], run["data"], run["metrics"]
-    protocol = claim.protocol.partition(":")[0].strip()
+    reason = _other_images(claim, run) or _other_model(claim, run) or _other_rule(claim, run)
+    if not reason and claim.metric not in run["metrics"]:
+        return f"the run has no {claim.metric}"
+    return reason
+
+
+def other_scale(claim: Claim, run: Record) -> str:
+    """What keeps a run from the scale of the paper, be its model as it may; empty if nothing."""
+    return _other_images(claim, run) or _other_rule(claim, run)
+
+
+def unlike(run: Record, settings: Settings) -> str:
+    """The first of some settings that a run does not have, in words; empty if it has them all.
+
+    Args:
+        run: a record.
+        settings: dotted fields and values; floats agree to nine digits. A field that the record
+            does not have agrees with nothing, not even with null.
+    """
+    found = flatten({part: run[part] for part in SELECTABLE})
+    for name, wanted in settings.items():
+        if name not in found:
+            return f"{name} not recorded, the claim's is {wanted}"
+        if not _equal(found[name], wanted):
+            return f"{name} {found[name]}, the claim's is {wanted}"
+    return ""
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return a == b
+
+
+def _other_images(claim: Claim, run: Record) -> str:
+    data = run["data"]
     if data["name"] != claim.dataset:
         return f"data set {data['name']}, the claim's is {claim.dataset}"
     for name, count in claim.counts.items():
         if data.get(name) != count:
             return f"{name} {data.get(name, 'not recorded')}, published {count}: other images"
+    return ""
+
+
+def _other_model(claim: Claim, run: Record) -> str:
+    experiment = run["experiment"]
     if claim.variant not in (experiment.get("variant"), experiment.get("paper")):
         return f"model {experiment.get('variant')}, the claim's is {claim.variant}"
+    return unlike(run, claim.settings)
+
+
+def _other_rule(claim: Claim, run: Record) -> str:
+    experiment, data, metrics = run["experiment"], run["data"], run["metrics"]
+    protocol = claim.protocol.partition(":")[0].strip()
     if experiment.get("profile") != "paper":
         return f"profile {experiment.get('profile')}, only `paper` is the paper's own recipe"
     if data.get("protocol", protocol) != protocol:
         return f"protocol {data['protocol']}, the claim's is {protocol}"
     if metrics.get("ap", claim.ap) != claim.ap:
         return f"average precision {metrics['ap']}, the claim's is {claim.ap}"
-    if claim.metric not in metrics:
-        return f"the run has no {claim.metric}"
     return ""
 
 
