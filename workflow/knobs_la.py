@@ -175,19 +175,14 @@ def forced_choice(emb: Tensor, pids: NDArray[Any], camids: NDArray[Any]) -> NDAr
     pair = (pids - 1) // 2
     share = np.full(len(pids), np.nan)
     for query in range(len(pids)):
-        won = [
-            np.sign(alike[query, own][:, None] - alike[query, other][None]).ravel()
-            for camid in np.unique(camids[camids != camids[query]])
-            for own, other in [
-                [
-                    np.flatnonzero((camids == camid) & (pair == pair[query]) & chosen)
-                    for chosen in (pids == pids[query], pids != pids[query])
-                ]
-            ]
-        ]
-        outcomes = np.concatenate(won) if won else np.empty(0)
-        if outcomes.size:
-            share[query] = (outcomes.mean() + 1) / 2
+        outcomes: list[float] = []
+        for camid in np.unique(camids[camids != camids[query]]):
+            there = (camids == camid) & (pair == pair[query])
+            own = alike[query, there & (pids == pids[query])]
+            other = alike[query, there & (pids != pids[query])]
+            outcomes.extend(np.sign(own[:, None] - other[None]).ravel())
+        if outcomes:
+            share[query] = (np.mean(outcomes) + 1) / 2
     return share
 
 
