@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -365,6 +367,74 @@ def _part(row: Mapping[str, Any], name: str) -> float:
 
 
 @style.styled
+def two_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]],
+    *,
+    where: str = "validation",
+) -> BookFigure:
+    """Draw loss and accuracy on images set aside, by epoch, for several settings.
+
+    Args:
+        histories: name of the settings -> the history of a run, or of several seeds: they are drawn
+            thin and their mean thick, over the epochs that all of them reached. An epoch counts
+            where it holds `row["validation"]` with `loss` and `accuracy` (0..1).
+        where: the key that holds them, and the word on the axes.
+
+    Raises:
+        ValueError: if there is nothing to draw, or there are more settings than colours.
+    """
+    if not 0 < len(histories) <= len(style.SERIES):
+        raise ValueError(
+            f"there are {len(histories)} histories: expected 1 to {len(style.SERIES)}, so that "
+            "each has a colour and a dash of its own"
+        )
+    figure = style.figure(aspect=2.2)
+    panels = figure.subplots(1, 2)
+    for i, (name, history) in enumerate(histories.items()):
+        colour, dash = style.SERIES[i], style.DASHES[i]
+        runs = _judged(name, history, where)
+        shared = sorted(set.intersection(*(set(run) for run in runs)))
+        if not shared:
+            raise ValueError(f"the {len(runs)} seeds of {name!r} have no epoch in common")
+        label = name if len(runs) == 1 else f"{name}, mean of {len(runs)} seeds"
+        for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
+            for run in runs if len(runs) > 1 else ():
+                values = [row[key] for row in run.values()]
+                panel.plot([*run], values, color=colour, linestyle="-", lw=0.8, alpha=0.6)
+            means = [np.mean([run[epoch][key] for run in runs]) for epoch in shared]
+            marker = "o" if len(shared) == 1 else None  # a line of one point would be invisible
+            panel.plot(shared, means, color=colour, linestyle=dash, marker=marker, label=label)
+    panels[0].set(xlabel="epoch", ylabel=f"{where} loss (nats)")
+    panels[0].set_ylim(bottom=0)
+    panels[1].set(xlabel="epoch", ylabel=f"share right, {where} images", ylim=(0, 1.02))
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, handlelength=3)
+    return figure
+
+
+def _judged(name: str, history: Sequence[Any], where: str) -> list[dict[int, Mapping[str, float]]]:
+    """Return for each seed: epoch -> loss and accuracy, of the epochs that were judged."""
+    runs = [history] if history and isinstance(history[0], Mapping) else history
+    judged = [
+        {
+            row["epoch"]: row[where]
+            for row in run
+            if {"loss", "accuracy"} <= set(row.get(where) or {})
+        }
+        for run in runs
+    ]
+    if not judged or not all(judged):
+        raise ValueError(
+            f"a run of {name!r} has no epoch with {where} loss and accuracy: expected "
+            f'row["{where}"]["loss"] and ["accuracy"], from a run that set images of its training '
+            "people aside"
+        )
+    return judged
+
+
+@style.styled
 def bars_with_intervals(
     names: Sequence[str],
     values: Sequence[float],
@@ -446,3 +516,266 @@ def distance_histogram(
     axes.set(xlabel=label, ylabel="share of the pairs (%)")
     axes.legend()
     return figure
+
+
+@style.styled
+def row_evidence(
+    query: Picture,
+    match: Picture,
+    evidence: Sequence[float] | NDArray[Any],
+    *,
+    stranger: Picture | None = None,
+    row_labels: Sequence[str] | None = None,
+    label: str = "added to the margin (cosine)",
+) -> BookFigure:
+    """Show query and match, and beside each row of them how much it spoke for the match.
+
+    Args:
+        query: the picture that is asked for.
+        match: the one that was found.
+        evidence: R numbers, from the top row: `reidlab.explain.row_evidence`.
+        stranger: the picture of another person that it is told from.
+        row_labels: R words beside the bars, such as the body part of each row.
+        label: of the axis.
+
+    Raises:
+        ValueError: if the evidence is not a list of numbers, or there is not one label a row.
+    """
+    values = np.asarray(evidence, dtype=float)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(
+            f"evidence has shape {values.shape}: expected (R,), one finite number for each row of "
+            "the patch grid"
+        )
+    if row_labels is not None and len(row_labels) != len(values):
+        raise ValueError(f"{len(row_labels)} labels for {len(values)} rows: give one for each row")
+    shown = {"query": query, "match": match}
+    shown |= {} if stranger is None else {"stranger": stranger}
+    names = row_labels or [f"{row}" for row in range(1, len(values) + 1)]
+    figure, panels, bars = _evidence_panels(read_picture(query).shape, len(shown), _margin(names))
+    for panel, (title, picture) in zip(panels, shown.items(), strict=True):
+        _show_rows(panel, read_picture(picture), len(values))
+        panel.set_title(title)
+    _evidence_bars(bars, values, names)
+    bars.set_xlabel(label)
+    bars.set_title(f"all rows: {_signed(values.sum())}")
+    return figure
+
+
+def _evidence_panels(
+    shape: tuple[int, ...], pictures: int, margin: float
+) -> tuple[BookFigure, list[Axes], Axes]:
+    """Return a figure with places for pictures of one size, and one as high for the bars.
+
+    Placed by hand: a layout engine would give the words beside the bars their room by squeezing the
+    pictures, and no row of theirs would keep its shape.
+    """
+    head, foot, gap, narrowest = 0.28, 0.56, 0.1, 2.5  # inches
+    room = style.TEXT_WIDTH - narrowest - margin - gap * pictures
+    height = min(3.2, room / pictures * shape[0] / shape[1])
+    width = height * shape[1] / shape[0]
+    figure = style.figure(aspect=style.TEXT_WIDTH / (head + height + foot))
+    figure.set_layout_engine("none")
+    low, tall = foot / (head + height + foot), height / (head + height + foot)
+    across = style.TEXT_WIDTH
+    panels = [
+        figure.add_axes((place * (width + gap) / across, low, width / across, tall))
+        for place in range(pictures)
+    ]
+    left = pictures * (width + gap) + margin
+    bars = figure.add_axes((left / across, low, 1 - (left + 0.1) / across, tall))
+    return figure, panels, bars
+
+
+def _show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
+    """Draw a picture whose vertical unit is a row of patches."""
+    panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
+    # Seen on bright and on dark clothes: a dark line beside a light one.
+    panel.hlines(range(1, rows), 0, 1, color="black", lw=1.2, alpha=0.45)
+    panel.hlines(range(1, rows), 0, 1, color="white", lw=0.5, alpha=0.8)
+    panel.set_axis_off()
+
+
+def _evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
+    places = np.arange(len(values)) + 0.5
+    colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
+    hatches = ["" if value >= 0 else "///" for value in values]
+    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
+    panel.axvline(0, color=style.INK, lw=1)
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    room = 0.38 * max(high - low, 1e-9)  # for the numbers behind the bars
+    panel.set_xlim(low - (room if low < 0 else 0), high + room)
+    for place, value in zip(places, values, strict=True):
+        panel.annotate(
+            _signed(value), (value, place), (4 if value >= 0 else -4, 0), va="center",
+            textcoords="offset points", ha="left" if value >= 0 else "right", fontsize=8,
+        )  # fmt: skip
+    panel.set_ylim(len(values), 0)
+    panel.set_yticks(places, names, fontsize=9)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.spines["left"].set_visible(False)
+    panel.grid(axis="y", visible=False)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+_SOURCES = {"live": "trained on this page", "record": "from a committed record"}
+_MARKS_OF_SOURCES: dict[str, Any] = {
+    "live": {"marker": "o", "color": style.ACCENT},
+    "record": {"marker": "s", "color": style.QUERY, "markerfacecolor": "none"},
+}
+
+
+@style.styled
+def ablation_grid(table: pd.DataFrame, *, label: str = "mAP (%)") -> BookFigure:
+    """Draw a table of variants as places on one scale, with the spread over seeds.
+
+    A line of the figure is a kind of model, a panel a way of training it, as in Table 2 of
+    LA-Transformer. A cell that was not trained stays empty.
+
+    Args:
+        table: one row for each cell, with `model`, `heads`, `tokens`; `unfreezing`, the title of
+            the panel; `mean`; `spread`, the standard deviation over seeds, NaN for one run;
+            `source`, "live" or "record". Lines and panels keep the order of the table.
+        label: of the axis, with the unit.
+
+    Raises:
+        ValueError: if the table is empty, lacks a column, has a cell twice or an unknown source.
+    """
+    _check_table(table, ["model", "heads", "tokens", "unfreezing"], ["mean", "spread", "source"])
+    if unknown := sorted(set(table.source) - set(_SOURCES)):
+        raise ValueError(f"a source is {unknown[0]!r}: expected one of {', '.join(_SOURCES)}")
+    table = table.astype({"mean": float, "spread": float})  # None is NaN from here on
+    lines = [*dict.fromkeys(zip(table.model, table.heads, table.tokens, strict=True))]
+    titles = [*dict.fromkeys(table.unfreezing)]
+    figure = style.figure(aspect=style.TEXT_WIDTH / (1.15 + 0.42 * len(lines)))
+    panels = figure.subplots(1, len(titles), sharex=True, sharey=True, squeeze=False)[0]
+    for panel, title in zip(panels, titles, strict=True):
+        for cell in table[table.unfreezing == title].to_dict("records"):
+            line = cell["model"], cell["heads"], cell["tokens"]
+            _ablation_cell(panel, lines.index(line), cell["mean"], cell["spread"], cell["source"])
+        for place in range(1, len(lines)):
+            if lines[place][0] != lines[place - 1][0]:  # a rule between the models
+                panel.axhline(place - 0.5, color=style.INK, lw=0.8)
+        panel.set(xlabel=label, title=str(title))
+        panel.margins(x=0.12)
+        panel.grid(axis="y", visible=False)
+        panel.tick_params(axis="y", length=0)
+    names = [f"{model}, {heads} head{'s'[: heads > 1]}, {tokens}" for model, heads, tokens in lines]
+    panels[0].set_yticks(range(len(lines)), names)
+    panels[0].set_ylim(len(lines) - 0.5, -0.6)
+    figure.legend(handles=_source_handles(table), loc="outside lower right", ncols=3, fontsize=9)
+    return figure
+
+
+def _ablation_cell(panel: Axes, place: int, mean: float, spread: float, source: str) -> None:
+    several = not np.isnan(spread)
+    panel.errorbar(
+        mean, place, xerr=spread if several else None, elinewidth=1.6, capsize=3, markersize=6,
+        linestyle="", **_MARKS_OF_SOURCES[source],
+    )  # fmt: skip
+    panel.annotate(
+        f"{mean:.1f} ± {spread:.1f}" if several else f"{mean:.1f}", (mean, place), (0, 5),
+        textcoords="offset points", ha="center", va="bottom", fontsize=8,
+    )  # fmt: skip
+
+
+def _source_handles(table: pd.DataFrame) -> list[Line2D]:
+    """Return what the marks mean, of those that are there."""
+    handles = [
+        Line2D([], [], linestyle="", label=name, **_MARKS_OF_SOURCES[source])
+        for source, name in _SOURCES.items()
+        if source in set(table.source)
+    ]
+    if table.spread.notna().any():
+        handles.append(Line2D([], [], color=style.INK, label="± standard deviation over seeds"))
+    return handles
+
+
+@style.styled
+def knob_curves(
+    table: pd.DataFrame,
+    *,
+    over: Literal["seeds", "people", "queries"],
+    label: str = "mAP, rows − global (points)",
+) -> BookFigure:
+    """Draw a difference of two models against one knob of the world after another.
+
+    A filled mark has an interval without zero, a hollow one cannot tell the models apart.
+
+    Args:
+        table: one row for each setting, with `knob`, the panel; `value`, its place on it: at scale
+            where all values of a knob are numbers, else one after another; `difference`; `low`
+            and `high`, the ends of its interval, NaN for one run.
+        over: what varies in the interval.
+        label: of the vertical axis, shared by all panels.
+
+    Raises:
+        ValueError: if the table is empty, lacks a column, has a setting twice, or a difference
+            lies outside its interval.
+    """
+    _check_table(table, ["knob", "value"], ["difference", "low", "high"])
+    table = table.astype(dict.fromkeys(("difference", "low", "high"), float))  # None is NaN
+    for row in table[(table.difference < table.low) | (table.difference > table.high)].to_dict(
+        "records"
+    ):
+        raise ValueError(
+            f"{row['knob']} = {row['value']}: {row['difference']} is not inside its interval "
+            f"[{row['low']}, {row['high']}]"
+        )
+    knobs = [*dict.fromkeys(table.knob)]
+    across = min(3, len(knobs))
+    down = -(-len(knobs) // across)
+    figure = style.figure(rows=down, aspect=2.4)
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for panel in panels.flat[len(knobs) :]:
+        panel.set_axis_off()
+    for panel, knob in zip(panels.flat, knobs, strict=False):  # the last line may have room left
+        _knob_panel(panel, table[table.knob == knob])
+        panel.set_xlabel(str(knob))
+    for panel in panels[:, 0]:
+        panel.set_ylabel(label)
+    figure.supxlabel(
+        f"bars: interval over {over}; hollow: the interval holds zero",
+        fontsize=9,
+        ha="right",
+        x=0.99,
+    )
+    return figure
+
+
+def _knob_panel(panel: Axes, rows: pd.DataFrame) -> None:
+    numbers = pd.api.types.is_numeric_dtype(rows.value.infer_objects())
+    rows = rows.sort_values("value") if numbers else rows
+    places = rows.value.to_numpy(float) if numbers else np.arange(len(rows))
+    panel.axhline(0, color=style.INK, lw=1.4)
+    panel.plot(places, rows.difference, color=style.ACCENT, linestyle="-", lw=1)
+    columns = (rows.difference, rows.low, rows.high)
+    for place, middle, low, high in zip(places, *columns, strict=True):
+        clear = low > 0 or high < 0  # False for one run, which has no interval
+        panel.errorbar(
+            place, middle, yerr=None if np.isnan(high - low) else [[middle - low], [high - middle]],
+            fmt="o", color=style.ACCENT, markerfacecolor=None if clear else "none", markersize=7,
+            elinewidth=1.6, capsize=3,
+        )  # fmt: skip
+    names = [f"{value:g}" if numbers else str(value) for value in rows.value]
+    panel.set_xticks(places, names)
+    panel.margins(x=0.12)
+    panel.grid(axis="x", visible=False)
+
+
+def _check_table(table: pd.DataFrame, keys: list[str], values: list[str]) -> None:
+    """Refuse a table that is empty, lacks a column, or has two rows for one place."""
+    missing = [column for column in keys + values if column not in table]
+    if missing or not len(table):
+        raise ValueError(
+            f"the table has {len(table)} rows and lacks {', '.join(missing) or 'no column'}: "
+            f"expected one row at least, and the columns {', '.join(keys + values)}"
+        )
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        place = ", ".join(f"{key} {twice.iloc[0][key]}" for key in keys)
+        raise ValueError(f"{place} has two rows: give one, the mean over the seeds")
