@@ -228,7 +228,7 @@ def judge_predictions(found: dict[str, list[pd.DataFrame]]) -> list[dict[str, An
                     "prediction": sentence, "comparison": comparison, "larger": str(larger),
                     "smaller": str(smaller), "contrast": tested.difference, "low": tested.low,
                     "high": tested.high, "p": tested.p_value,
-                    "verdict": verdict(tested.low, tested.high),
+                    "verdict": verdict(tested.low, tested.high, tested.p_value),
                 }
             )  # fmt: skip
     return rows
@@ -252,11 +252,11 @@ def gain_of_people(runs: list[pd.DataFrame], measured: str, against: str) -> pd.
     return pd.Series(gains).groupby(groups.to_numpy()).mean().dropna()
 
 
-def verdict(low: float, high: float) -> str:
-    """What an interval of a contrast says of a prediction that it is positive."""
-    if low > 0:
-        return "holds"
-    return "contradicted" if high < 0 else "not decided"
+def verdict(low: float, high: float, p: float) -> str:
+    """What interval and test say of a prediction that a contrast is positive; both must agree."""
+    if p >= 0.05 or low <= 0 <= high:
+        return "not decided"
+    return "holds" if low > 0 else "contradicted"
 
 
 if __name__ == "__main__":

@@ -123,8 +123,14 @@ def test_a_prediction_is_the_gain_here_minus_the_gain_there():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "word"),
-    [(0.1, 0.2, "holds"), (-0.2, -0.1, "contradicted"), (-0.1, 0.1, "not decided")],
+    ("low", "high", "p", "word"),
+    [
+        (0.1, 0.2, 0.01, "holds"),
+        (-0.2, -0.1, 0.01, "contradicted"),
+        (-0.1, 0.1, 0.01, "not decided"),
+        (0.1, 0.2, 0.05, "not decided"),
+        (-0.2, -0.1, 0.2, "not decided"),
+    ],
 )
-def test_a_verdict_needs_an_interval_without_zero(low, high, word):
-    assert knobs_la.verdict(low, high) == word
+def test_a_verdict_needs_an_interval_without_zero_and_the_test(low, high, p, word):
+    assert knobs_la.verdict(low, high, p) == word
