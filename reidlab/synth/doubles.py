@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .draws import DOUBLE, Array, Draws
 from .people import (
@@ -35,7 +34,7 @@ from .subject import Flag, Index, linear
 DIFFER = ("shoes", "logo", "bag")
 
 # Least distance between what tells two doubles apart, see `distance`: from black to white it is
-# 1.4, from navy to denim 0.3. Of any two colours and any palette, one of black and white is as far.
+# 1.4, from navy to denim 0.25. Black and white are in every palette, and one of them is that far.
 APART = 0.5
 
 
@@ -135,7 +134,11 @@ def _with_logos(
         logos.append((seen, size * detail, place))
     colour2, scale, offset = people.colour2.copy(), people.scale.copy(), people.offset.copy()
     for rows, (seen, size, place) in zip((~second, second), logos, strict=True):
-        colour2[rows, TOP], scale[rows, TOP], offset[rows, TOP] = seen[rows], size[rows], place[rows]
+        colour2[rows, TOP], scale[rows, TOP], offset[rows, TOP] = (
+            seen[rows],
+            size[rows],
+            place[rows],
+        )
     return replace(people, colour2=colour2, scale=scale, offset=offset)
 
 
@@ -143,6 +146,8 @@ def _far(
     d: Draws, near: list[Array], weights: Array, palette: int, tones: Array | None = None
 ) -> tuple[Index, Array]:
     """A colour per row that is `APART` from all in `near`, of the palette if it has such a one.
+
+    Rarely no colour at all is that far from two others: then it is the farthest, 0.4 or more apart.
 
     Args:
         d: draws of N rows; one column is used.
@@ -158,8 +163,8 @@ def _far(
     offered = np.broadcast_to(linear(WARDROBE), (len(near[0]), *WARDROBE.shape))
     if tones is not None:
         offered = dyed(offered, tones[:, None])
-    gaps = [distance(offered, colour[:, None]) for colour in near]
-    far: NDArray[np.bool_] = np.min(gaps, axis=0) >= APART
+    gap = np.min([distance(offered, colour[:, None]) for colour in near], axis=0)
+    far = gap >= np.minimum(gap.max(axis=1, keepdims=True), APART)
     within = far & (np.arange(len(WARDROBE)) < palette)
     chosen = np.where(within.any(axis=1, keepdims=True), within, far)
     cumulative = np.cumsum(chosen * weights, axis=1)

@@ -93,7 +93,7 @@ class World:
         differ: "": everybody is drawn apart. "shoes", "logo" or "bag": people come in pairs of
             doubles, 1 and 2, 3 and 4 and so on, alike in all but the colour of the shoes, the logo
             on the chest (its colour, size and place; not seen from behind), or the colours of the
-            bag; see `doubles`. Infrared cameras see no dye, so not the shoes either. Of people only.
+            bag; see `doubles`. In infrared, which shows no dye, shoes are alike. Of people only.
 
     Raises:
         ValueError: a knob is outside its range; the message names it.

@@ -96,6 +96,7 @@ def test_a_layout_begins_with_its_own_knobs_and_takes_options(tmp_path):
         (["--option", "junk"], "write name=value"),
         (["--option", "junk=much"], "junk='much'"),
         (["--images-per-camera", "1"], "images_per_camera=1"),
+        (["--layout", "veri776", "--knob", "differ=bag"], "subject='vehicle'"),
     ],
 )
 def test_what_cannot_be_written_leaves_the_older_set(tmp_path, capsys, wrong, message):

@@ -159,6 +159,49 @@ def test_detail_stretches_the_stripes():
     assert 0.04 < np.nanmedian(fine) < 0.11  # a stripe of a real shirt
 
 
+def doubles(differ):
+    """Pictures of 30 people at attention before a camera, nothing worn over them; their doubles."""
+    made = world(cameras=1, differ=differ, pose=0.0, orientations=1, resolution=(128, 64))
+    firsts = np.arange(1, 200, 2)
+    people = made.people(firsts.tolist())
+    free = firsts[~people.scarf & ~people.backpack][:30].tolist()
+    return [made.render([(pid + more, 0, 0) for pid in free]) for more in (0, 1)]
+
+
+@pytest.mark.parametrize(("differ", "part"), [("shoes", "feet"), ("bag", "accessory")])
+def test_differ_shows_in_the_named_part_alone(differ, part):
+    """The mean colour of other parts is that of the double, but for the light of the moment."""
+    one, other = doubles(differ)
+    with np.errstate(invalid="ignore"):
+        gap = {
+            name: np.abs(mean_of(one, number) - mean_of(other, number)).max(axis=1)
+            for number, name in enumerate(PARTS[1:-1], start=1)
+        }
+    for name in set(gap) - {part, "accessory"}:
+        assert np.nanmedian(gap[name]) < 12, name
+    assert np.isfinite(gap[part]).all()
+    assert np.median(gap[part]) > 50
+    assert gap[part].min() > 20
+
+
+def test_differ_moves_the_logo_to_the_other_side():
+    """Pixels of the torso that stand out from its middle colour: right of the middle, or left."""
+    sides = []
+    for pictures in doubles("logo"):
+        side = []
+        for image, mask in zip(pictures.images.astype(float), pictures.masks, strict=True):
+            rows, columns = np.nonzero(mask == TORSO)
+            upper = rows < np.quantile(rows, 0.6)
+            rows, columns = rows[upper], columns[upper]
+            seen = image[rows, columns]
+            odd = np.linalg.norm(seen - np.median(seen, axis=0), axis=1) > 45
+            side.append(np.median(columns[odd]) - np.median(columns) if odd.sum() > 8 else np.nan)
+        sides.append(np.sign(side))
+    seen = np.isfinite(sides[0]) & np.isfinite(sides[1])
+    assert seen.mean() > 0.6
+    assert (sides[0] == -sides[1])[seen].mean() > 0.9
+
+
 # --- how they move, and what stands about ---------------------------------------------------------
 
 
