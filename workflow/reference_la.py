@@ -67,7 +67,7 @@ def table2(profile: str) -> Iterator[tuple[str, Recipe]]:
 
 
 def corners(profile: str) -> Iterator[tuple[str, Recipe]]:
-    """ViT on the class token and LA-Transformer on both, with and without opening block by block."""
+    """ViT on the class token and LA-Transformer on both, each block by block and all at once."""
     epochs = recipes.get("la_tf_pp", profile).epochs  # as many steps as `losses` takes
     for name, recipe in table2(profile):
         if name.startswith(("one_global", "rows_both")):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from workflow.reference_la import losses, table2
+from workflow.reference_la import corners, losses, table2
 
 FREE = ("switches", "unfreezing")
 
@@ -28,6 +28,15 @@ def test_table_2_has_its_twelve_cells():
         for r in plan.values()
     }
     assert len(others) == 1, "nothing else differs"
+
+
+def test_the_corners_are_cells_of_table_2_with_fewer_epochs():
+    cells, found = dict(table2("laptop")), dict(corners("laptop"))
+    assert sorted(found) == [
+        "one_global_at-once", "one_global_blockwise", "rows_both_at-once", "rows_both_blockwise",
+    ]  # fmt: skip
+    epochs = dict(losses("laptop"))["la-tf-pp"].epochs
+    assert all(found[name] == cells[name].replace(epochs=epochs) for name in found)
 
 
 def test_the_losses_of_la_tf_pp():
