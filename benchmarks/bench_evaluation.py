@@ -13,7 +13,6 @@ are checked for equality before a number is printed. Seconds are the least of so
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
@@ -26,13 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine, peak_memory
+from machine import machine, peak_memory, write_record
 from numpy.typing import NDArray
 
 from reidlab.evaluation import evaluate, pairwise_distances, rank, rerank
 from reidlab.evaluation.search import build_index, recall
-from reidlab.training.files import atomic
-from reidlab.training.record import git_commit
 
 IDS = Path(__file__).with_name("market1501_ids.npz")
 DIM = 768  # of a ViT-B
@@ -233,16 +230,7 @@ def main() -> None:
         )
         print(f"| {name} | {row['seconds']:.2f} | {row['memory']:.2f} | {more} |", flush=True)
     if given.out:
-        record = {
-            "machine": where,
-            "commit": git_commit()[0],
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "dimensions": DIM,
-            "searched": SEARCHED,
-            "rows": rows,
-        }
-        with atomic(given.out) as beside:
-            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(given.out, {"machine": where}, dimensions=DIM, searched=SEARCHED, rows=rows)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ printed are the median and the range over the rounds. Parameters and bytes are c
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,17 +24,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from bench_training import Step, autocast, measure
-from machine import machine
+from machine import machine, write_record
 from torch import Tensor, nn
 
 from reidlab import recipes
 from reidlab.models import create_model
 from reidlab.training import Recipe
-from reidlab.training.files import atomic
 from reidlab.training.fit import _train_epoch
 from reidlab.training.optim import make_optimizer
 from reidlab.training.progress import Progress
-from reidlab.training.record import describe_environment, git_commit
+from reidlab.training.record import describe_environment
 from reidlab.training.unfreezing import blocks_of
 
 NETWORKS = {"LA-TF": "la_transformer", "LA-TF++": "la_tf_pp"}
@@ -199,16 +196,9 @@ def main() -> None:
     sizes = QUICK_SIZES if given.quick else SIZES
     rows = {title: bench(title, size, rounds, device) for title, size in sizes.items()}
     if given.out:
-        record = {
-            **where,
-            "threads": torch.get_num_threads(),
-            "commit": git_commit()[0],
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "rounds": rounds,
-            "rows": rows,
-        }
-        with atomic(given.out) as beside:
-            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(
+            given.out, {**where, "threads": torch.get_num_threads()}, rounds=rounds, rows=rows
+        )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ reached in the same run.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import os
 import statistics
 import time
@@ -35,7 +33,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from machine import machine
+from machine import machine, write_record
 from timm.layers import set_fused_attn
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,11 +42,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from reidlab import recipes
 from reidlab.losses import IdentityLoss, TripletLoss
 from reidlab.models import create_model
-from reidlab.training.files import atomic
 from reidlab.training.fit import _train_epoch
 from reidlab.training.optim import make_optimizer
 from reidlab.training.progress import Progress
-from reidlab.training.record import describe_environment, git_commit
+from reidlab.training.record import describe_environment
 
 RECIPE = recipes.get("vit_baseline", "paper")  # TransReID's: SGD, soft margin, no smoothing
 CLASSES = 751  # of Market-1501
@@ -392,18 +389,14 @@ def main() -> None:
         print(f"matrix product of {side} x {side}, {precision}: {peak / 1e12:.2f} TFLOP/s")
     rows = {name: bench(name, size, peaks, rounds, device) for name, size in sizes.items()}
     if given.out:
-        record = {
-            **where,
-            "threads": torch.get_num_threads(),
-            "commit": git_commit()[0],
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "rounds": rounds,
-            "matrix_side": side,
-            "matrix_peaks": peaks,
-            "rows": rows,
-        }
-        with atomic(given.out) as beside:
-            beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_record(
+            given.out,
+            {**where, "threads": torch.get_num_threads()},
+            rounds=rounds,
+            matrix_side=side,
+            matrix_peaks=peaks,
+            rows=rows,
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""What a benchmark says of the machine it ran on."""
+"""What a benchmark says of the machine it ran on, and how it leaves that behind."""
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from reidlab.training.files import atomic
+from reidlab.training.record import git_commit
 
 
 def machine() -> str:
@@ -29,3 +35,15 @@ def peak_memory() -> float:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def write_record(path: Path, where: dict[str, Any], **results: Any) -> None:
+    """Leave a benchmark's results in a JSON file: where, commit, date, then the rest in order."""
+    record = {
+        **where,
+        "commit": git_commit()[0],
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        **results,
+    }
+    with atomic(path) as beside:
+        beside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -132,13 +132,9 @@ def everybody(folder: Path) -> pd.DataFrame:
 
 def views(local: Any, plain: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, Tensor]:
     """Embeddings by the rows, by the same network's class token, and by the global network."""
-    own = local.switches
     found = {"rows": embed(local, frame, recipe), "global": embed(plain, frame, recipe)}
-    try:
-        local.switches = dataclasses.replace(own, local_weight=0.0, retrieval="mean")
+    with local.described_by("mean", local_weight=0.0):
         found["own class token"] = embed(local, frame, recipe)
-    finally:
-        local.switches = own
     return found
 
 

@@ -95,13 +95,11 @@ def run(
     record = fit(model, ds, recipe, seed=seed, out=out)
     if "by_retrieval" in record.metrics:
         return
-    own = model.switches
     found: dict[str, Any] = {}
     for retrieval in RETRIEVALS:
-        model.switches = dataclasses.replace(own, retrieval=retrieval)
-        result = evaluate_on(model, ds, recipe)
+        with model.described_by(retrieval):
+            result = evaluate_on(model, ds, recipe)
         found[retrieval] = {"rank1": result.rank1, "mAP": result.mAP}
-    model.switches = own
     if official is not None:
         judge_officially(model, official, recipe, record).save(out / "official.json")
     metrics = {**record.metrics, "by_retrieval": found}

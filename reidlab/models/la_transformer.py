@@ -14,8 +14,9 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -171,6 +172,24 @@ class LATransformer(nn.Module):
         if self.switches.retrieval == "mean":
             rows = rows.mean(1, keepdim=True)
         return (F.normalize(rows, dim=-1) / rows.shape[1] ** 0.5).flatten(1)
+
+    @contextmanager
+    def described_by(
+        self, retrieval: str, local_weight: float | None = None
+    ) -> Iterator[LATransformer]:
+        """Inside, `embed` gives another description of an image by the same weights.
+
+        Args:
+            retrieval: As in `LocallyAware`; `embed_dim` stays that of the model's own.
+            local_weight: Likewise; None: the model's own. 0 with "mean" is the class token.
+        """
+        own = self.switches
+        weight = own.local_weight if local_weight is None else local_weight
+        self.switches = replace(own, retrieval=retrieval, local_weight=weight)
+        try:
+            yield self
+        finally:
+            self.switches = own
 
     def local_and_global(
         self, images: Tensor, camids: Tensor | None = None

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from reidlab.recipes import la_transformer
 
+OWN = {
+    "model": "la_tf_pp",
+    "label_smoothing": 0.1,  # (code) the paper gives no number
+    "triplet_weight": 1.0,  # (code)
+    "triplet_margin": 0.3,  # (code)
+    "triplet_on": "logits",  # (code) of the classifier, after its dropout
+    "validate_every": None,  # (code) the last weights are kept
+    "keep": "last",  # (code)
+}
+
 CODE = la_transformer.CODE.replace(
-    model="la_tf_pp",
+    **OWN,
     # (code, by its timm 0.4.12, inferred from what it printed) the AugReg weights
     backbone="vit_base_patch16_224.augreg_in21k_ft_in1k",
     epochs=15,  # (code) the program's default; its notebook and the paper say 30
-    label_smoothing=0.1,  # (code) the paper gives no number
-    triplet_weight=1.0,  # (code)
-    triplet_margin=0.3,  # (code)
-    triplet_on="logits",  # (code) of the classifier, after its dropout
-    validate_every=None,  # (code) the last weights are kept
-    keep="last",  # (code)
 )
 
 PAPER = CODE.replace(
@@ -33,27 +37,11 @@ PAPER = CODE.replace(
     triplet_on="features",  # (paper, section 3.2) "in the feature space"
 )
 
-LAPTOP = CODE.replace(
-    profile="laptop",
-    backbone=la_transformer.LAPTOP.backbone,  # (ours)
-    weights="synth",  # (ours)
-    image_size=la_transformer.LAPTOP.image_size,  # (ours)
+LAPTOP = la_transformer.LAPTOP.replace(
+    **OWN,
     epochs=8,  # (ours) ends with 9 open blocks, as the code's 15 epochs do
-    decay_every=1,  # (ours) the code's schedule at twice its pace
-    head_lr_multiplier=10.0,  # (ours) as in LA-Transformer's
-    precision="bf16",  # (ours)
-    normalization="half",  # (ours) as the shipped weights were trained
-    workers=2,  # (ours)
 )
 
-SMOKE = LAPTOP.replace(
-    profile="smoke",
-    depth=2,  # (ours) this profile tests that everything runs, not that it learns
-    image_size=(64, 32),
-    weights=None,
-    epochs=2,
-    identities_per_batch=4,
-    workers=0,
-)
+SMOKE = la_transformer.SMOKE.replace(**OWN)
 
 PROFILES = {"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER, "code": CODE}

@@ -525,3 +525,20 @@ def test_stripes_that_the_grid_does_not_have():
         hand_made(stripes=3)
     with pytest.raises(ValueError, match="num_classes is 0; expected at least one identity"):
         LATransformer(HandMade(), 0)
+
+
+def test_another_description_by_the_same_weights_and_then_its_own_again():
+    torch.manual_seed(0)
+    model = create_model(
+        "la_transformer", num_classes=3, image_size=(64, 32), weights=None, depth=1
+    ).eval()
+    images = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        rows = model.embed(images)
+        with model.described_by("mean", local_weight=0.0):
+            cls = model.backbone(images).cls
+            found = model.embed(images)
+        torch.testing.assert_close(found, cls / cls.norm(dim=1, keepdim=True))
+        assert torch.equal(model.embed(images), rows)
+        with pytest.raises(ValueError, match="retrieval is 'all'"), model.described_by("all"):
+            pass
