@@ -29,11 +29,11 @@ from torch import Tensor, nn
 
 from reidlab import recipes
 from reidlab.models import create_model
+from reidlab.record import describe_environment
 from reidlab.training import Recipe
 from reidlab.training.fit import _train_epoch
 from reidlab.training.optim import make_optimizer
 from reidlab.training.progress import Progress
-from reidlab.training.record import describe_environment
 from reidlab.training.unfreezing import blocks_of
 
 NETWORKS = {"LA-TF": "la_transformer", "LA-TF++": "la_tf_pp"}

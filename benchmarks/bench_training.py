@@ -42,10 +42,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from reidlab import recipes
 from reidlab.losses import IdentityLoss, TripletLoss
 from reidlab.models import create_model
+from reidlab.record import describe_environment
 from reidlab.training.fit import _train_epoch
 from reidlab.training.optim import make_optimizer
 from reidlab.training.progress import Progress
-from reidlab.training.record import describe_environment
 
 RECIPE = recipes.get("vit_baseline", "paper")  # TransReID's: SGD, soft margin, no smoothing
 CLASSES = 751  # of Market-1501

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from reidlab.training.files import atomic
-from reidlab.training.record import git_commit
+from reidlab.files import atomic
+from reidlab.record import git_commit
 
 
 def machine() -> str:

@@ -108,8 +108,8 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
 
 
 def parse_settings(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
-    """`reidlab.training.settings.parse_settings`, whose error ends the command."""
-    from reidlab.training.settings import parse_settings as parse
+    """`reidlab.settings.parse_settings`, whose error ends the command."""
+    from reidlab.settings import parse_settings as parse
 
     try:
         return parse(options, example)
@@ -255,8 +255,8 @@ def zero_shot(
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
     from reidlab.data import DatasetError, normalization_for, open_dataset
+    from reidlab.judging.zero_shot import of_training_people, zero_shot_record
     from reidlab.models import TokenBackbone, WeightsError, load_weights
-    from reidlab.training.zero_shot import of_training_people, zero_shot_record
 
     recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights, backbone=backbone)
     try:

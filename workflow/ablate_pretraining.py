@@ -19,12 +19,12 @@ import torch
 from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
 from reidlab.evaluation import RankResult, bootstrap, paired_test
+from reidlab.files import atomic
+from reidlab.judging.zero_shot import of_training_people, zero_shot
 from reidlab.models import TokenBackbone, load_weights
+from reidlab.record import describe_data, describe_environment, git_commit
 from reidlab.report.course import open_course
-from reidlab.training.files import atomic
 from reidlab.training.pretrain import ABLATION, ablation_arm, pretrain
-from reidlab.training.record import describe_data, describe_environment, git_commit
-from reidlab.training.zero_shot import of_training_people, zero_shot
 
 VIEWS = ("class", "pooled", "rows")
 

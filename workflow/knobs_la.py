@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from reidlab.data import open_dataset
 from reidlab.evaluation import evaluate, paired_test
+from reidlab.files import atomic
+from reidlab.record import describe_environment, git_commit
 from reidlab.report.course import course_world, open_course
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe, embed, load_run
-from reidlab.training.files import atomic
-from reidlab.training.record import describe_environment, git_commit
 
 SEED, PEOPLE = 4021, 60  # (ours) of no other world of the book; people stand in pairs
 KNOBS: dict[str, tuple[Any, ...]] = {

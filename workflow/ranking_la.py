@@ -28,10 +28,10 @@ from torch import Tensor
 
 from reidlab.data import ReIDDataset, open_dataset
 from reidlab.evaluation import RankResult, average, evaluate, paired_test, rank, rerank
+from reidlab.files import atomic
 from reidlab.models import load_weights
+from reidlab.record import RunRecord, describe_data, describe_environment, git_commit
 from reidlab.training import Recipe, build_model, embed
-from reidlab.training.files import atomic
-from reidlab.training.record import RunRecord, describe_data, describe_environment, git_commit
 from workflow.reference_la import losses
 
 NAMES = ("la-tf_ce", "la-tf-pp")

@@ -21,10 +21,10 @@ from typing import Any
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
+from reidlab.judging.embedding import timed_evaluation
+from reidlab.record import RunRecord, describe_data
 from reidlab.report.course import open_course
 from reidlab.training import Recipe, build_model, evaluate_on, fit
-from reidlab.training.embedding import timed_evaluation
-from reidlab.training.record import RunRecord, describe_data
 
 TOKENS = {"global": 0.0, "local": 1.0, "both": 8 / 9}  # local_weight; both: the code's
 RETRIEVALS = ("rows", "gelt", "mean")

@@ -140,9 +140,9 @@ def write_table(sweep: Sweep) -> Path:
     Raises:
         SweepError: there is none yet.
     """
+    from reidlab.files import atomic
     from reidlab.report.records import read_record
     from reidlab.report.seeds import seeds_table
-    from reidlab.training.files import atomic
 
     there = [path for path in sweep.records() if path.is_file()]
     missing = len(sweep.records()) - len(there)

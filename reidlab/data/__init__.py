@@ -7,7 +7,6 @@ from reidlab.data.dataset import ReIDDataset
 from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image
-from reidlab.data.judging import judge
 from reidlab.data.loader import make_loader
 from reidlab.data.samplers import IdentitySampler, ShuffleSampler
 from reidlab.data.sysu_mm01 import draw_gallery
@@ -27,7 +26,6 @@ __all__ = [
     "data_catalogue",
     "data_help",
     "draw_gallery",
-    "judge",
     "list_datasets",
     "make_loader",
     "mask_path",

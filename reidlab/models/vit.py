@@ -233,6 +233,26 @@ def resize_pos_embed(
     return torch.cat([kept, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, prefix + h'w', D)
 
 
+def token_views(
+    tokens: tuple[Tensor, Tensor], grid: tuple[int, int], rows: int | None = None
+) -> dict[str, Tensor]:
+    """Three descriptions of an image from its tokens after the final norm.
+
+    Args:
+        tokens: class token (B, D) and patch tokens (B, h*w, D).
+        grid: (h, w).
+        rows: R, how many row means to take; default h, and others are interpolated between rows.
+
+    Returns:
+        "class" (B, D), "pooled" (B, D), "rows" (B, R*D).
+    """
+    cls, patches = tokens
+    means = patches.unflatten(1, grid).mean(dim=2)  # (B, h, D)
+    if rows is not None and rows != grid[0]:
+        means = F.interpolate(means.transpose(1, 2), size=rows, mode="linear").transpose(1, 2)
+    return {"class": cls, "pooled": patches.mean(dim=1), "rows": means.flatten(1)}
+
+
 @lru_cache
 def _patch_size(name: str) -> int:
     """Patch size of a timm ViT that we can run, read from a model that costs no memory."""

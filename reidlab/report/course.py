@@ -12,9 +12,9 @@ from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
 from reidlab.models import WeightsError, create_backbone
 from reidlab.report.page import project_root
+from reidlab.settings import parse_settings
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
-from reidlab.training.settings import parse_settings
 
 _SET = "plaza-market1501"
 

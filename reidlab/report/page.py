@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from reidlab import __version__
+from reidlab.files import atomic
+from reidlab.record import describe_environment, git_commit, now
 from reidlab.report.records import RecordError, read_record, total_seconds
-from reidlab.training.files import atomic
-from reidlab.training.record import describe_environment, git_commit, now
 
 SCHEMA = 1
 VERSIONS = ("python", "torch", "timm", "reidlab")  # the ones shown; all are recorded

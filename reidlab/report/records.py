@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from reidlab.training.record import RecordError
+from reidlab.record import RecordError
 
 Record = Mapping[str, Any]
 

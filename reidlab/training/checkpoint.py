@@ -18,9 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from reidlab.files import atomic, sweep
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
-from reidlab.training.files import atomic, sweep
 
 # settings that change no trained weight
 FREE = ("workers", "embed_batch_size", "gradient_checkpointing")

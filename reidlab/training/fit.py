@@ -28,8 +28,28 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from reidlab.data import IdentitySampler, ShuffleSampler, build_transform, make_loader
+from reidlab.files import sweep
+from reidlab.judging.closed_set import classify
+from reidlab.judging.embedding import timed_evaluation
+from reidlab.judging.validation import split_images, split_validation
 from reidlab.losses import IdentityLoss, TripletLoss
 from reidlab.models import Outputs, TokenBackbone
+from reidlab.processes import (
+    gather,
+    largest,
+    shared_batch_norm,
+    together,
+    together_through,
+)
+from reidlab.record import (
+    RunRecord,
+    describe_data,
+    describe_environment,
+    now,
+    peak_memory_mb,
+    reset_peak_memory,
+)
+from reidlab.seed import epoch_seed, seed_everything
 from reidlab.training.averaging import Average
 from reidlab.training.checkpoint import (
     Checkpoint,
@@ -43,9 +63,6 @@ from reidlab.training.checkpoint import (
     save_checkpoint,
     save_weights,
 )
-from reidlab.training.closed_set import classify
-from reidlab.training.embedding import timed_evaluation
-from reidlab.training.files import sweep
 from reidlab.training.guards import (
     TrainingDiverged,
     advice,
@@ -53,30 +70,12 @@ from reidlab.training.guards import (
     check_gradient,
     check_weights,
 )
+from reidlab.training.launch import check_agreement, check_processes
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
-from reidlab.training.processes import (
-    check_agreement,
-    check_processes,
-    gather,
-    largest,
-    shared_batch_norm,
-    together,
-    together_through,
-)
 from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, build_model
-from reidlab.training.record import (
-    RunRecord,
-    describe_data,
-    describe_environment,
-    now,
-    peak_memory_mb,
-    reset_peak_memory,
-)
-from reidlab.training.seed import epoch_seed, seed_everything
 from reidlab.training.tracking import check_tracker, scalars
 from reidlab.training.unfreezing import Unfreezing, blocks_of, unfrozen_afterwards
-from reidlab.training.validation import split_images, split_validation
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
@@ -345,7 +344,10 @@ def _validate(run: _Run, state: _State, model: nn.Module) -> None:
         return
     clock = time.perf_counter()
     if recipe.validate_on == "images":
-        row["validation"], decides = classify(model, run.validation.train, recipe), "accuracy"
+        row["validation"], decides = (
+            classify(model, run.validation.train, recipe, recipe.over_heads),
+            "accuracy",
+        )
     else:
         row["validation"] = timed_evaluation(model, run.validation, recipe)[0].as_dict()
         decides = "mAP"

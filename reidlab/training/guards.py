@@ -9,9 +9,9 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
+from reidlab.errors import RecipeError
+from reidlab.judging.embedding import embed
 from reidlab.models import TokenBackbone
-from reidlab.training.embedding import embed
-from reidlab.training.errors import RecipeError
 from reidlab.training.recipe import Recipe
 from reidlab.training.unfreezing import blocks_of
 

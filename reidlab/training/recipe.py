@@ -15,11 +15,11 @@ from typing import Any
 from torch import nn
 
 from reidlab.data import ReIDDataset
+from reidlab.errors import RecipeError
+from reidlab.judging.validation import held_out
 from reidlab.models import create_model
-from reidlab.training.errors import RecipeError
+from reidlab.seed import seed_everything
 from reidlab.training.normalization import warn_of_normalization
-from reidlab.training.seed import seed_everything
-from reidlab.training.validation import held_out
 
 
 @dataclass(frozen=True)

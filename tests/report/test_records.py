@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from reidlab.record import RunRecord
 from reidlab.report.records import (
     RecordError,
     check_schema,
@@ -12,7 +13,6 @@ from reidlab.report.records import (
     read_record,
     results_table,
 )
-from reidlab.training.record import RunRecord
 
 
 def save(folder, name, record):

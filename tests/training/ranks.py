@@ -16,6 +16,15 @@ from accelerate import Accelerator
 from torch import nn
 
 from reidlab.data import open_dataset
+from reidlab.processes import (
+    check_agreement,
+    check_processes,
+    collect,
+    largest,
+    process_index,
+    tell,
+    together,
+)
 from reidlab.training import (
     Recipe,
     build_model,
@@ -24,15 +33,6 @@ from reidlab.training import (
     fit,
     gather,
     shared_batch_norm,
-)
-from reidlab.training.processes import (
-    check_agreement,
-    check_processes,
-    collect,
-    largest,
-    process_index,
-    tell,
-    together,
 )
 
 loop = sys.modules["reidlab.training.fit"]

@@ -17,6 +17,9 @@ from pytorch_metric_learning.miners import BatchHardMiner
 
 from reidlab.data import make_loader
 from reidlab.evaluation import evaluate
+from reidlab.judging.closed_set import classify
+from reidlab.judging.embedding import test_transform as transform_of
+from reidlab.judging.validation import split_images
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -26,9 +29,6 @@ from reidlab.training import (
     fit,
     load_run,
 )
-from reidlab.training.closed_set import classify
-from reidlab.training.embedding import test_transform as transform_of
-from reidlab.training.validation import split_images
 
 loop = sys.modules["reidlab.training.fit"]
 

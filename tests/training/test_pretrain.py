@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from reidlab.models import create_model
 from reidlab.models.vit import TokenBackbone
+from reidlab.record import RunRecord
 from reidlab.synth import PARTS
 from reidlab.synth.people import TOP
 from reidlab.training.pretrain import (
@@ -35,7 +36,6 @@ from reidlab.training.pretrain.heads import (
     self_supervised_loss,
 )
 from reidlab.training.pretrain.pictures import Batch, Pictures
-from reidlab.training.record import RunRecord
 
 CONFIG = replace(small_config(), image_size=(64, 32), small_size=(32, 16))
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
 from reidlab.data.loader import EpochBatches
+from reidlab.processes import check_processes, own_batches, together_through
 from reidlab.training import (
     CheckpointError,
     ProcessError,
@@ -26,7 +27,6 @@ from reidlab.training import (
     gather,
     shared_batch_norm,
 )
-from reidlab.training.processes import check_processes, own_batches, together_through
 from tests.training import ranks
 from tests.training.ranks import launch
 
@@ -319,7 +319,7 @@ def test_rows_are_collected_in_order(sizes, tail):
 @pytest.mark.parametrize("rows", [1, 2, 7, 64, 65])
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 def test_each_row_is_embedded_once_and_in_whole_batches(monkeypatch, rows, processes):
-    module = "reidlab.training.processes."
+    module = "reidlab.processes."
     monkeypatch.setattr(module + "process_count", lambda: processes)
     parts = []
     for index in range(processes):

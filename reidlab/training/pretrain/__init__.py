@@ -21,7 +21,6 @@ so an interrupted training continues as if nothing had happened (rendering start
 """
 
 from reidlab.training.pretrain.config import ABLATION, PretrainConfig, ablation_arm, small_config
-from reidlab.training.pretrain.heads import token_views
 from reidlab.training.pretrain.loop import pretrain
 
 __all__ = [
@@ -30,5 +29,4 @@ __all__ = [
     "ablation_arm",
     "pretrain",
     "small_config",
-    "token_views",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reidlab.losses import ContrastiveLoss
-from reidlab.models.vit import TokenBackbone, resize_pos_embed
+from reidlab.models.vit import TokenBackbone, resize_pos_embed, token_views
 from reidlab.synth import PARTS
 from reidlab.synth.people import BOTTOM, SHOES, SLEEVE, TOP
 from reidlab.synth.styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
@@ -72,26 +72,6 @@ class Questions(nn.Module):
         told = [head(x) for head, x in zip(self.answers, worn, strict=True)]
         itself = self.itself(torch.cat([z[0], z[1]], dim=1))
         return Answers(self.classifier(z), features, told, self.here(patches), itself)
-
-
-def token_views(
-    tokens: tuple[Tensor, Tensor], grid: tuple[int, int], rows: int | None = None
-) -> dict[str, Tensor]:
-    """Three descriptions of an image from its tokens after the final norm.
-
-    Args:
-        tokens: class token (B, D) and patch tokens (B, h*w, D).
-        grid: (h, w).
-        rows: R, how many row means to take; default h, and others are interpolated between rows.
-
-    Returns:
-        "class" (B, D), "pooled" (B, D), "rows" (B, R*D).
-    """
-    cls, patches = tokens
-    means = patches.unflatten(1, grid).mean(dim=2)  # (B, h, D)
-    if rows is not None and rows != grid[0]:
-        means = F.interpolate(means.transpose(1, 2), size=rows, mode="linear").transpose(1, 2)
-    return {"class": cls, "pooled": patches.mean(dim=1), "rows": means.flatten(1)}
 
 
 class Attribute(NamedTuple):

@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from reidlab.files import atomic
 from reidlab.losses import ContrastiveLoss, IdentityLoss, TripletLoss
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
-from reidlab.training.files import atomic
+from reidlab.record import RunRecord, describe_environment, now, peak_memory_mb
+from reidlab.seed import seed_everything
 from reidlab.training.pretrain.augment import augment
 from reidlab.training.pretrain.config import PretrainConfig
 from reidlab.training.pretrain.heads import (
@@ -32,8 +34,6 @@ from reidlab.training.pretrain.heads import (
     self_supervised_loss,
 )
 from reidlab.training.pretrain.pictures import Batch, Pictures
-from reidlab.training.record import RunRecord, describe_environment, now, peak_memory_mb
-from reidlab.training.seed import seed_everything
 
 _LOG_EVERY = 50
 

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reidlab.data import ReIDDataset, judge
+from reidlab.data import ReIDDataset
 from reidlab.evaluation import RankResult, bootstrap
+from reidlab.judging.embedding import embed
+from reidlab.judging.protocol import judge
+from reidlab.judging.settings import Judging
 from reidlab.models import TokenBackbone
-from reidlab.training.embedding import embed
-from reidlab.training.pretrain import token_views
-from reidlab.training.recipe import Recipe
-from reidlab.training.record import RunRecord, describe_data, now, peak_memory_mb
+from reidlab.models.vit import token_views
+from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
 
 
 class _Views(nn.Module):
@@ -32,7 +33,7 @@ class _Views(nn.Module):
         return torch.cat(list(views.values()), dim=1)
 
 
-def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> dict[str, RankResult]:
+def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> dict[str, RankResult]:
     """Rank query and gallery by each view of the tokens, by cosine.
 
     Args:
@@ -63,7 +64,7 @@ def of_training_people(ds: ReIDDataset) -> ReIDDataset:
     return replace(ds, name=name, query=query, gallery=gallery, protocol="standard")
 
 
-def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Recipe) -> RunRecord:
+def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> RunRecord:
     """`zero_shot` as a run record: the class token's numbers, and those of all three views.
 
     Of each view's mAP with the 95 % interval over people, see `bootstrap`.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reidlab.errors import RecipeError
 from reidlab.evaluation.protocols import Gallery, get_protocol
-from reidlab.training.errors import RecipeError
 
 if TYPE_CHECKING:
     import pandas as pd

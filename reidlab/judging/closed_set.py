@@ -8,15 +8,17 @@ import torch
 from torch import nn
 
 from reidlab.data import make_loader
+from reidlab.judging.embedding import autocast, test_transform
+from reidlab.judging.settings import Judging
 from reidlab.losses import IdentityLoss
-from reidlab.training.embedding import autocast, test_transform
-from reidlab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def classify(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, float]:
+def classify(
+    model: nn.Module, frame: pd.DataFrame, recipe: Judging, over_heads: str = "mean"
+) -> dict[str, float]:
     """Identity loss, without smoothing, and accuracy of the vote of the heads on some images.
 
     Args:
@@ -40,7 +42,7 @@ def classify(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str,
                 labels = batch["label"].to(device)
                 out = model(batch["image"].to(device), batch["camid"].to(device))
                 losses = torch.stack([identity_loss(logits, labels) for logits in out.logits])
-                loss = losses.sum() if recipe.over_heads == "sum" else losses.mean()
+                loss = losses.sum() if over_heads == "sum" else losses.mean()
                 total += float(loss) * len(labels)
                 right += int((out.vote().argmax(1) == labels).sum())
     finally:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reidlab.data import judge
+from reidlab.judging import judge
 from reidlab.training import (
     CheckpointError,
     RecipeError,

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from reidlab.data import ReIDDataset, judge, mask_path, mean_color_features, pixel_features
+from reidlab.data import ReIDDataset, mask_path, mean_color_features, pixel_features
 from reidlab.evaluation.checks import Metric
-from reidlab.training.record import RunRecord, describe_data, now, peak_memory_mb
+from reidlab.judging.protocol import judge
+from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
 
 Features = Callable[[pd.DataFrame], Any]
 

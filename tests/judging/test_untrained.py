@@ -9,12 +9,12 @@ import torch
 
 from reidlab.data import build_transform, open_dataset, read_image
 from reidlab.evaluation import evaluate
+from reidlab.judging.untrained import untrained_records
+from reidlab.judging.zero_shot import of_training_people, zero_shot
 from reidlab.models import TokenBackbone
+from reidlab.record import RunRecord
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
-from reidlab.training.record import RunRecord
-from reidlab.training.untrained import untrained_records
-from reidlab.training.zero_shot import of_training_people, zero_shot
 
 
 @pytest.fixture(scope="module")

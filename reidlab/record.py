@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reidlab.training.files import atomic
+from reidlab.files import atomic
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset

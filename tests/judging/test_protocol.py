@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from reidlab.data import draw_gallery, judge, open_dataset
+from reidlab.data import draw_gallery, open_dataset
 from reidlab.evaluation import TrialsResult, evaluate
+from reidlab.judging import judge
 from reidlab.synth import suggested_world, write_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")

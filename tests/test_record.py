@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from reidlab.files import atomic, sweep
 from reidlab.training import RecordError, RunRecord, record
-from reidlab.training.files import atomic, sweep
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import Transform
 
-from reidlab.data import build_transform, judge, make_loader
+from reidlab.data import build_transform, make_loader
 from reidlab.evaluation import RankResult
-from reidlab.training.processes import (
+from reidlab.judging.protocol import judge
+from reidlab.judging.settings import Judging
+from reidlab.processes import (
     collect,
     own_batches,
     process_count,
@@ -20,7 +22,6 @@ from reidlab.training.processes import (
     tell,
     together,
 )
-from reidlab.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def embed(
     model: nn.Module,
     frame: pd.DataFrame,
-    recipe: Recipe,
+    recipe: Judging,
     *,
     flip_test: bool | None = None,
     shared: bool = False,
@@ -88,7 +89,7 @@ def embed(
     return torch.cat(parts)
 
 
-def test_transform(recipe: Recipe) -> Transform:
+def test_transform(recipe: Judging) -> Transform:
     """Resize and normalise as a recipe says; nothing random."""
     return build_transform(
         recipe.image_size,
@@ -99,7 +100,7 @@ def test_transform(recipe: Recipe) -> Transform:
 
 
 def evaluate_on(
-    model: nn.Module, ds: ReIDDataset, recipe: Recipe, *, shared: bool = False
+    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False
 ) -> RankResult:
     """Embed query and gallery of a data set and judge them by its protocol; junk is left out.
 
@@ -110,7 +111,7 @@ def evaluate_on(
 
 
 def timed_evaluation(
-    model: nn.Module, ds: ReIDDataset, recipe: Recipe, *, shared: bool = True
+    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = True
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))

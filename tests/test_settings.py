@@ -1,7 +1,7 @@
 import pytest
 
+from reidlab.settings import parse_settings
 from reidlab.training import Recipe
-from reidlab.training.settings import parse_settings
 
 
 def test_values_of_every_kind():

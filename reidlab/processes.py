@@ -12,27 +12,20 @@ draw other numbers on each process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.utils import DistributedType  # type: ignore[import-untyped]
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from reidlab.training.checkpoint import values_that_differ
-from reidlab.training.recipe import Recipe, RecipeError
-
 T = TypeVar("T")
 ROWS_AT_ONCE = 8192  # of embeddings on their way to the main process: a GPU holds few at a time
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 class ProcessError(RuntimeError):
@@ -54,39 +47,6 @@ def is_main_process() -> bool:
     if process_count() > 1:
         return process_index() == 0
     return os.environ.get("RANK", "0") == "0"  # launched, and not yet in touch with the others
-
-
-def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
-    """Check that a batch can be cut into one share of whole people per process.
-
-    Raises:
-        RecipeError: If it cannot, or the launcher was asked to cut up the model as well.
-        ProcessError: If processes were launched that Accelerate does not connect.
-    """
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched != accelerator.num_processes:
-        raise ProcessError(
-            f"{launched} processes were launched and Accelerate uses {accelerator.num_processes}; "
-            "each would train alone, all in one folder. On CPUs set the environment variable "
-            "ACCELERATE_USE_CPU=true; on GPUs check that torch.cuda.is_available()."
-        )
-    if accelerator.distributed_type in SHARDED:
-        raise RecipeError(
-            f"accelerate was configured for {accelerator.distributed_type.value}, which cuts up "
-            "the model; fit keeps a whole model on each GPU. Pass --multi_gpu to accelerate "
-            "launch, or run accelerate config again."
-        )
-    people, count = recipe.identities_per_batch, accelerator.num_processes
-    least = 1 if recipe.gather else 2  # a share by itself needs a negative
-    if people % count == 0 and (count == 1 or people // count >= least):
-        return
-    fitting = [n for n in range(1, people + 1) if people % n == 0 and people // n >= least]
-    nearest = max(least * count, round(people / count) * count)
-    raise RecipeError(
-        f"identities_per_batch is {people} and there are {count} processes; each takes as many "
-        f"whole people{'' if recipe.gather else ', two or more without gather'}. Launch "
-        f"{_or(fitting)} processes, or pass recipe.replace(identities_per_batch={nearest})."
-    )
 
 
 def gather(rows: Tensor) -> Tensor:
@@ -283,29 +243,6 @@ def largest(value: float) -> float:
     return max(numbers)
 
 
-def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
-    """Check that all processes have the same of everything in `mine`.
-
-    Raises:
-        ProcessError: On every process, naming what differs.
-    """
-    if process_count() == 1:
-        return
-    all_of_them: list[Mapping[str, Any]] = [{}] * process_count()
-    dist.all_gather_object(all_of_them, mine)
-    for index, other in enumerate(all_of_them):
-        found = [
-            f"{name} is {before!r} for process 0 and {after!r} for process {index}"
-            for name, before, after in values_that_differ(all_of_them[0], other)
-        ]
-        if found:
-            raise ProcessError(
-                f"the processes do not agree: {'; '.join(found)}. Start all of them by the same "
-                f"command, on equal copies of the data, with an `out` that all machines share "
-                f"(here {out})."
-            )
-
-
 def _main() -> bool:
     return process_index() == 0
 
@@ -313,8 +250,3 @@ def _main() -> bool:
 def _device() -> torch.device:
     """Where tensors must be for the processes to exchange them."""
     return torch.device("cuda" if "nccl" in dist.get_backend() else "cpu")
-
-
-def _or(numbers: list[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} or {last}" if first else last

@@ -1,0 +1,23 @@
+"""A model and a data set in, a result out: every door that evaluates is in this part."""
+
+from reidlab.judging.closed_set import classify
+from reidlab.judging.embedding import embed, evaluate_on, test_transform, timed_evaluation
+from reidlab.judging.protocol import judge
+from reidlab.judging.untrained import untrained_records
+from reidlab.judging.validation import split_images, split_validation
+from reidlab.judging.zero_shot import of_training_people, zero_shot, zero_shot_record
+
+__all__ = [
+    "classify",
+    "embed",
+    "evaluate_on",
+    "judge",
+    "of_training_people",
+    "split_images",
+    "split_validation",
+    "test_transform",
+    "timed_evaluation",
+    "untrained_records",
+    "zero_shot",
+    "zero_shot_record",
+]

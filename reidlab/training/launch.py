@@ -1,0 +1,80 @@
+"""Checks that the processes of a training were started alike and can share its batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from accelerate.utils import DistributedType  # type: ignore[import-untyped]
+
+from reidlab.errors import RecipeError
+from reidlab.processes import ProcessError, process_count
+from reidlab.training.checkpoint import values_that_differ
+from reidlab.training.recipe import Recipe
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
+
+def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
+    """Check that a batch can be cut into one share of whole people per process.
+
+    Raises:
+        RecipeError: If it cannot, or the launcher was asked to cut up the model as well.
+        ProcessError: If processes were launched that Accelerate does not connect.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched != accelerator.num_processes:
+        raise ProcessError(
+            f"{launched} processes were launched and Accelerate uses {accelerator.num_processes}; "
+            "each would train alone, all in one folder. On CPUs set the environment variable "
+            "ACCELERATE_USE_CPU=true; on GPUs check that torch.cuda.is_available()."
+        )
+    if accelerator.distributed_type in SHARDED:
+        raise RecipeError(
+            f"accelerate was configured for {accelerator.distributed_type.value}, which cuts up "
+            "the model; fit keeps a whole model on each GPU. Pass --multi_gpu to accelerate "
+            "launch, or run accelerate config again."
+        )
+    people, count = recipe.identities_per_batch, accelerator.num_processes
+    least = 1 if recipe.gather else 2  # a share by itself needs a negative
+    if people % count == 0 and (count == 1 or people // count >= least):
+        return
+    fitting = [n for n in range(1, people + 1) if people % n == 0 and people // n >= least]
+    nearest = max(least * count, round(people / count) * count)
+    raise RecipeError(
+        f"identities_per_batch is {people} and there are {count} processes; each takes as many "
+        f"whole people{'' if recipe.gather else ', two or more without gather'}. Launch "
+        f"{_or(fitting)} processes, or pass recipe.replace(identities_per_batch={nearest})."
+    )
+
+
+def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
+    """Check that all processes have the same of everything in `mine`.
+
+    Raises:
+        ProcessError: On every process, naming what differs.
+    """
+    if process_count() == 1:
+        return
+    all_of_them: list[Mapping[str, Any]] = [{}] * process_count()
+    dist.all_gather_object(all_of_them, mine)
+    for index, other in enumerate(all_of_them):
+        found = [
+            f"{name} is {before!r} for process 0 and {after!r} for process {index}"
+            for name, before, after in values_that_differ(all_of_them[0], other)
+        ]
+        if found:
+            raise ProcessError(
+                f"the processes do not agree: {'; '.join(found)}. Start all of them by the same "
+                f"command, on equal copies of the data, with an `out` that all machines share "
+                f"(here {out})."
+            )
+
+
+def _or(numbers: list[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}" if first else last
