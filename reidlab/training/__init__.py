@@ -7,7 +7,7 @@ from reidlab.processes import ProcessError, gather, is_main_process, shared_batc
 from reidlab.record import RecordError, RunRecord
 from reidlab.seed import seed_everything
 from reidlab.training.checkpoint import CheckpointError
-from reidlab.training.fitting import fit, load_run
+from reidlab.training.fitting import fit, load_run, training_batches
 from reidlab.training.guards import TrainingDiverged
 from reidlab.training.loop import train_epoch
 from reidlab.training.objectives import Objective
@@ -35,4 +35,5 @@ __all__ = [
     "shared_batch_norm",
     "split_validation",
     "train_epoch",
+    "training_batches",
 ]

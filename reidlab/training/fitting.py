@@ -164,6 +164,40 @@ def load_run(out: str | Path, ds: ReIDDataset) -> tuple[nn.Module, RunRecord]:
     return model.eval(), record
 
 
+def training_batches(
+    ds: ReIDDataset, recipe: Recipe, *, seed: int = 0, processes: int = 1
+) -> DataLoader[Any]:
+    """The batches that `fit` trains on: those of the recipe's sampler, augmented.
+
+    Call `loader.batch_sampler.set_epoch(epoch)` before each pass; see `reidlab.data.make_loader`.
+
+    Args:
+        ds: Its `train` is read.
+        recipe: Gives sampler, batch size, transform, workers.
+        seed: Of order and augmentation.
+        processes: That share a batch.
+    """
+    sampler = make_sampler(
+        recipe.sampler,
+        ds.train["label"].to_numpy(),
+        identities_per_batch=recipe.identities_per_batch,
+        images_per_identity=recipe.images_per_identity,
+        seed=seed,
+        processes=processes,
+    )
+    transform = build_transform(
+        recipe.image_size,
+        train=True,
+        normalization=recipe.normalization,
+        pad=recipe.pad,
+        flip=recipe.flip,
+        erasing=recipe.erasing,
+    )
+    return make_loader(
+        ds.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=seed
+    )
+
+
 def _parts(ds: ReIDDataset, recipe: Recipe, seed: int) -> tuple[ReIDDataset, ReIDDataset | None]:
     """What is trained on, and what is left out of it to judge the epochs by."""
     if recipe.validate_every is None:
@@ -186,7 +220,9 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
     return Session(
         model=model,
         optimizer=make_optimizer(model, recipe),
-        loader=_batches(run, accelerator.num_processes),
+        loader=training_batches(
+            run.learn, recipe, seed=run.seed, processes=accelerator.num_processes
+        ),
         recipe=recipe,
         accelerator=accelerator,
         rate=partial(set_rate_of_step, recipe),
@@ -251,29 +287,6 @@ def _trained(out: Path) -> dict[str, Tensor]:
     """The weights of a finished run."""
     again = f"Delete {out / RECORD} to train again."
     return read_weights(out / WEIGHTS, f"the finished run in {out}", again)
-
-
-def _batches(run: _Run, processes: int) -> DataLoader[Any]:
-    recipe = run.recipe
-    sampler = make_sampler(
-        recipe.sampler,
-        run.learn.train["label"].to_numpy(),
-        identities_per_batch=recipe.identities_per_batch,
-        images_per_identity=recipe.images_per_identity,
-        seed=run.seed,
-        processes=processes,
-    )
-    transform = build_transform(
-        recipe.image_size,
-        train=True,
-        normalization=recipe.normalization,
-        pad=recipe.pad,
-        flip=recipe.flip,
-        erasing=recipe.erasing,
-    )
-    return make_loader(
-        run.learn.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=run.seed
-    )
 
 
 def _record(
