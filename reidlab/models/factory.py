@@ -100,12 +100,7 @@ def create_backbone(
         WeightsError: If the weights are missing or do not fit.
     """
     backbone = _kind(name)(
-        name,
-        image_size,
-        stride=stride,
-        num_cameras=num_cameras,
-        depth=depth,
-        drop_path=drop_path,
+        name, image_size, stride=stride, num_cameras=num_cameras, depth=depth, drop_path=drop_path
     )
     load_weights(backbone, weights)
     return backbone

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +26,17 @@ from torch import Tensor, nn
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register
 from reidlab.models.vit import TokenBackbone
+from reidlab.settings import Range, Words, check_fields
 
 Heads = Literal["rows", "one"]
 Activation = Literal["none", "relu", "leaky_relu"]
 Retrieval = Literal["rows", "gelt", "mean"]
+Weight = Annotated[
+    float, Range(0, 1), Words("a share from 0 to 1: 8 / 9 in the code, 1 / 1.8 in the paper")
+]
+Stripes = Annotated[
+    Annotated[int, Range(1, 1024)] | None, Words("1 or more, or None: one per row of patches")
+]
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "none": nn.Identity,
     "relu": nn.ReLU,
@@ -54,32 +61,16 @@ class LocallyAware:
         dropout: After the activation.
     """
 
-    local_weight: float = 8 / 9
-    stripes: int | None = None
+    local_weight: Weight = 8 / 9
+    stripes: Stripes = None
     heads: Heads = "rows"
     activation: Activation = "none"
     retrieval: Retrieval = "rows"
-    bottleneck: int = 256
-    dropout: float = 0.5
+    bottleneck: Annotated[int, Range(1, 100_000), Words("a width of 1 or more")] = 256
+    dropout: Annotated[float, Range(0, 0.9999), Words("a probability below 1")] = 0.5
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("heads", get_args(Heads)),
-            ("activation", get_args(Activation)),
-            ("retrieval", get_args(Retrieval)),
-        ):
-            if getattr(self, name) not in choices:
-                raise _wrong(self, name, "one of " + ", ".join(map(repr, choices)))
-        if not 0 <= self.local_weight <= 1:
-            raise _wrong(
-                self, "local_weight", "a share from 0 to 1: 8 / 9 in the code, 1 / 1.8 in the paper"
-            )
-        if not 0 <= self.dropout < 1:
-            raise _wrong(self, "dropout", "a probability below 1")
-        if self.bottleneck < 1:
-            raise _wrong(self, "bottleneck", "a width of 1 or more")
-        if self.stripes is not None and self.stripes < 1:
-            raise _wrong(self, "stripes", "1 or more, or None: one per row of patches")
+        check_fields(self, "switches")
 
 
 PRESETS = {
@@ -226,10 +217,6 @@ def _stripes(wanted: int | None, backbone: TokenBackbone) -> int:
         f"{', '.join(map(str, fitting))}, or images of another height: {backbone.patch_size} "
         "pixels a row without overlap."
     )
-
-
-def _wrong(switches: LocallyAware, name: str, expected: str) -> ValueError:
-    return ValueError(f"{name} is {getattr(switches, name)!r}; expected {expected}.")
 
 
 def _rename(key: str) -> str | None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone
+from reidlab.settings import check_names
 
 PLANNED = ("transreid", "pcb", "gltrans", "tvtr", "qaconv", "transmatcher")
 
@@ -75,12 +76,7 @@ class Model:
                 )
             return ()
         start = self.presets[preset or next(iter(self.presets))]
-        names = [switch.name for switch in dataclasses.fields(start)]
-        unknown = [key for key in changes if key not in names]
-        if unknown:
-            raise ValueError(
-                f"{self.name} has no switch {unknown[0]!r}; it has {', '.join(names)}."
-            )
+        check_names(changes, (switch.name for switch in dataclasses.fields(start)), self.name)
         return (dataclasses.replace(start, **changes),)
 
 

@@ -503,7 +503,7 @@ def test_a_switch_that_cannot_work(switches, message):
 
 def test_switches_and_presets_that_do_not_exist():
     with pytest.raises(
-        ValueError, match=r"la_transformer has no switch 'alpha'; it has local_weig"
+        ValueError, match=r"la_transformer has no setting 'alpha'\. It has: local_weig"
     ):
         tiny(switches={"alpha": 1.0})
     with pytest.raises(ValueError, match=r"la_tf_pp has no preset 'authors'; it has code, paper"):
