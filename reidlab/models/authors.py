@@ -26,9 +26,9 @@ def load_authors_checkpoint(
 
     Args:
         model: From `create_model` with preset="code", for the checkpoint's number of identities and
-            its image size (224x224 for LA-Transformer and LA-TF++).
+            its image size.
         checkpoint: A `.pth` or `.safetensors` file, loaded without running any code of it, or a
-            state dict. LA-Transformer has 280 entries, LA-TF++ 163.
+            state dict.
 
     Returns:
         The same model.
@@ -39,15 +39,14 @@ def load_authors_checkpoint(
         TypeError: For a model that no authors published.
     """
     known = [get_model(name) for name in list_models()]
-    published = {each.build: each for each in known if each.authors is not None}
-    if type(model) not in published:
-        names = " or ".join(each.name for each in published.values())
+    layouts = {each.build: each.authors for each in known if each.authors is not None}
+    if type(model) not in layouts:
+        names = " or ".join(each.name for each in known if each.authors is not None)
         raise TypeError(
             f"{type(model).__name__} has no authors' checkpoint; expected a model of {names}. "
             "Weights of a backbone load with create_model(..., weights=path)."
         )
-    authors = published[type(model)].authors
-    assert authors is not None
+    authors = layouts[type(model)]
     if isinstance(checkpoint, str | Path):
         state, _, name = read_weights(Path(checkpoint), "Expected the authors' checkpoint.")
     else:

@@ -82,8 +82,8 @@ class ConvBackbone(nn.Module):
         image_size: Height and width of the images in pixels; every image must have it.
         stride: Pixels between two positions of the last map. Of a whole network 32, or 16: the
             fourth stage with stride 1 doubles the resolution of its map (Luo et al., "Bag of
-            Tricks", CVPR workshops 2019, section 3.5). Of one stage less half of it, and so on.
-            None: the largest.
+            Tricks", CVPR workshops 2019, section 3.5). Of fewer stages 16, 8 or 4. None: the
+            largest.
         num_cameras: 0: a camera embedding is added to tokens, and there are none.
         depth: Keep the first `depth` stages of four; TransMatcher keeps 3.
         drop_path: Stochastic depth of the last block; it grows linearly from 0 at the first.

@@ -100,8 +100,9 @@ def read_weights(path: Path, hint: str = "") -> WeightsFile:
         WeightsError: If it is missing, damaged, or holds something else than tensors by name.
     """
     if not path.is_file():
-        usual = "Expected as weights 'synth', 'timm', None, or a .safetensors, .pth or .npz file."
-        raise WeightsError(f"{path}: there is no such file. {hint or usual}")
+        what = f"{path}" if hint else f"weights={str(path)!r}"
+        usual = "Expected 'synth', 'timm', None, or the path of a .safetensors, .pth or .npz file."
+        raise WeightsError(f"{what}: there is no such file. {hint or usual}")
     try:
         return _read(path)
     except WeightsError as error:
