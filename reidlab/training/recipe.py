@@ -294,15 +294,21 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     warn_of_normalization(recipe)
     seed_everything(seed)
     validated = recipe.validate_every is not None and recipe.validate_on == "people"
+    left_out = held_out(ds, recipe.validation_identities) if validated else 0
+    cameras = ds.num_cameras if recipe.camera_embedding else 0
+    return model_of_size(recipe, ds.num_classes - left_out, cameras)
+
+
+def model_of_size(recipe: Recipe, num_classes: int, num_cameras: int) -> nn.Module:
+    """The model a recipe asks for, for so many identities and rows of the camera embedding."""
     return create_model(
         recipe.model,
-        num_classes=ds.num_classes
-        - (held_out(ds, recipe.validation_identities) if validated else 0),
+        num_classes=num_classes,
         backbone=recipe.backbone,
         image_size=recipe.image_size,
         weights=recipe.weights,
         stride=recipe.stride,
-        num_cameras=ds.num_cameras if recipe.camera_embedding else 0,
+        num_cameras=num_cameras,
         preset=recipe.preset,
         switches=recipe.switches,
         depth=recipe.depth,
