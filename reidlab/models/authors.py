@@ -52,9 +52,14 @@ def load_authors_checkpoint(
     else:
         state, name = dict(checkpoint), "the state dict"
     renamed: dict[str, Tensor] = {}
+    unknown: list[str] = []
     # as torch fills a network, in which one parameter may have two names: a module before its parts
     for key in sorted(state, key=lambda key: key.count(".")):
-        ours = authors.rename(key)
+        try:
+            ours = authors.rename(key)
+        except KeyError:
+            unknown.append(key)
+            continue
         if ours is None:
             continue
         if ours in renamed and not torch.equal(renamed[ours], state[key]):
@@ -64,7 +69,9 @@ def load_authors_checkpoint(
                 stacklevel=2,
             )
         renamed[ours] = state[key]
-    if difference := compare_state(model.state_dict(), renamed):
+    difference = compare_state(model.state_dict(), renamed)
+    difference.unknown.extend(unknown)
+    if difference:
         backbone: Any = model.backbone
         height, width = backbone.image_size
         reason = authors.explain(model, renamed) or (

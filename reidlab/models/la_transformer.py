@@ -232,7 +232,7 @@ def _rename(key: str) -> str | None:
         return f"backbone.{key.removeprefix('model.')}"
     found = re.fullmatch(r"classifier(\d+)\.(add_block\.[01]|classifier\.0)\.(\w+)", key)
     if found is None:
-        return key
+        raise KeyError(key)
     part = {"add_block.0": "bottleneck", "add_block.1": "norm", "classifier.0": "classifier"}
     return f"heads.{found[1]}.{part[found[2]]}.{found[3]}"
 

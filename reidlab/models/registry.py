@@ -27,8 +27,8 @@ class Authors:
     """How the checkpoints that a paper's authors publish name the weights.
 
     Attributes:
-        rename: Their key -> ours, None where their network never uses the weight; a key that is
-            not theirs comes back as it is.
+        rename: Their key -> ours, None where their network never uses the weight; KeyError for a
+            key that is not theirs.
         entries: Of a whole file, for the paper's own backbone and image size.
         explain: (model, renamed state dict that does not fit) -> what is wrong in the paper's own
             terms, such as another number of people; None if it can't tell.

@@ -553,3 +553,9 @@ def test_another_description_by_the_same_weights():
         model.embed(images, retrieval="all")
     with pytest.raises(ValueError, match="local_weight is 8; expected a share from 0 to 1"):
         model.embed(images, local_weight=8)
+
+
+def test_our_own_layout_is_not_the_authors():
+    model = create_model("la_tf_pp", num_classes=5, weights=None, depth=1)
+    with pytest.raises(WeightsError, match=r"unknown keys .*backbone\.blocks"):
+        load_authors_checkpoint(model, model.state_dict())
