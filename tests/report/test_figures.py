@@ -131,30 +131,6 @@ def test_training_curve_draws_sum_parts_and_accuracy():
         figures.training_curve([])
 
 
-def test_bars_say_what_the_interval_is_over():
-    figure = figures.bars_with_intervals(["a", "b"], [1, 2], [(0, 2), (1, 3)], over="seeds")
-    assert "interval over seeds" in figure.axes[0].get_xlabel()
-    figure = figures.bars_with_intervals(["a"], [1], over="one run")
-    assert figure.axes[0].get_xlabel().endswith("one run")
-    with pytest.raises(ValueError, match="not inside its interval"):
-        figures.bars_with_intervals(["a"], [5], [(0, 2)], over="seeds")
-    with pytest.raises(ValueError, match="lengths"):
-        figures.bars_with_intervals(["a"], [5, 6], over="seeds")
-
-
-def test_histogram_shares_add_to_a_hundred():
-    figure = figures.distance_histogram(np.array([0.1, 0.2]), np.array([[0.5], [0.9]]))
-    for patch in figure.axes[0].patches:
-        outline = patch.get_xy()
-        width = np.diff(np.unique(outline[:, 0]))[0]
-        area = 0.5 * abs(
-            np.sum(outline[:-1, 0] * outline[1:, 1] - outline[1:, 0] * outline[:-1, 1])
-        )
-        assert area / width == pytest.approx(100)
-    with pytest.raises(ValueError, match="both are needed"):
-        figures.distance_histogram(np.array([]), np.array([1.0]))
-
-
 def judged(losses, accuracies, epochs=(1, 2, 3)):
     return [
         {"epoch": e, "loss": 9.0, "validation": {"loss": loss, "accuracy": accuracy}}
@@ -371,8 +347,6 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         figures.heat_overlay(pictures[0], np.ones((3, 4, 2)), ["10", "11", "12"]),
         figures.part_overlay(pictures, [mask] * 6),
         figures.training_curve([{"epoch": 1, "loss": 1.0, "accuracy": 0.1}]),
-        figures.bars_with_intervals(["a"], [1], over="one run"),
-        figures.distance_histogram(np.arange(9.0), np.arange(9.0) + 1),
         figures.two_curves({"a": judged([3, 2, 1], [0.1, 0.2, 0.3])}),
         figures.row_evidence(pictures[0], pictures[1], np.ones(12)),
         figures.ablation_grid(CELLS),
