@@ -34,7 +34,10 @@ R = TypeVar("R")
 
 LIGHT_PAGE = "#ffffff"
 DARK_PAGE = "#14181e"  # the dark page of the book's theme
-INK = "#7a7a7a"  # about 4:1 on both pages, the most one grey can do for two
+# The WCAG ask 4.5:1 of letters. No grey has it on both pages: the most is 4.2:1. This one has
+# 4.5:1 on the light page, and on the dark one too once the book's style sheet has made figures a
+# tenth brighter there (3.9:1 without).
+INK = "#767676"
 
 QUERY = "#3b8cbe"
 MATCH = "#0fa45c"
@@ -47,16 +50,15 @@ ROLES = {"query": QUERY, "match": MATCH, "wrong": WRONG, "accent": ACCENT, "junk
 SERIES = (QUERY, WRONG, ACCENT, MATCH, INK)
 DASHES = ("-", "--", "-.", ":", (0, (1, 1)))  # each series has a dash of its own as well
 
-# Body parts are filled areas that carry a legend: Okabe and Ito's eight colours as they are.
-PARTS = {
-    0: ("background", "#00000000"),
-    1: ("head", "#e69f00"),
-    2: ("torso", "#0072b2"),
-    3: ("arms", "#56b4e9"),
-    4: ("legs", "#009e73"),
-    5: ("feet", "#f0e442"),
-    6: ("accessory", "#cc79a7"),
-    7: ("occluder", "#d55e00"),
+# Body parts are filled areas that carry a legend: colours of Okabe and Ito as they are.
+PART_COLOURS = {
+    "head": "#e69f00",
+    "torso": "#0072b2",
+    "arms": "#56b4e9",
+    "legs": "#009e73",
+    "feet": "#f0e442",
+    "accessory": "#cc79a7",
+    "occluder": "#d55e00",
 }
 
 HEAT = "inferno"  # perceptually uniform, and ordered by lightness for every reader

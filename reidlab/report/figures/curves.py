@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from reidlab.report import style
-from reidlab.report.figures.tables import check_table
+from reidlab.report.figures.checks import check_intervals, check_table
 from reidlab.report.style import BookFigure
 
 
@@ -63,43 +64,110 @@ def two_curves(
     """Draw loss and accuracy on images set aside, by epoch, for several settings.
 
     Args:
-        histories: name of the settings -> the history of a run, or of several seeds: they are drawn
-            thin and their mean thick, over the epochs that all of them reached. An epoch counts
+        histories: name of the settings -> the history of a run, or of several seeds: drawn as
+            their mean in their range, over the epochs that all of them reached. An epoch counts
             where it holds `row["validation"]` with `loss` and `accuracy` (0..1).
         where: the key that holds them, and the word on the axes.
 
     Raises:
         ValueError: if there is nothing to draw, or there are more settings than colours.
     """
-    if not 0 < len(histories) <= len(style.SERIES):
-        raise ValueError(
-            f"there are {len(histories)} histories: expected 1 to {len(style.SERIES)}, so that "
-            "each has a colour and a dash of its own"
-        )
+    _check_colours(len(histories), "histories")
     figure = style.figure(aspect=2.2)
     panels = figure.subplots(1, 2)
     for i, (name, history) in enumerate(histories.items()):
-        colour, dash = style.SERIES[i], style.DASHES[i]
         runs = _judged(name, history, where)
         shared = sorted(set.intersection(*(set(run) for run in runs)))
         if not shared:
             raise ValueError(f"the {len(runs)} seeds of {name!r} have no epoch in common")
-        label = name if len(runs) == 1 else f"{name}, mean of {len(runs)} seeds"
+        label = name if len(runs) == 1 else f"{name}, {len(runs)} seeds"
         for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
-            for run in runs if len(runs) > 1 else ():
-                values = [row[key] for row in run.values()]
-                panel.plot([*run], values, color=colour, linestyle="-", lw=0.8, alpha=0.6)
-            means = [np.mean([run[epoch][key] for run in runs]) for epoch in shared]
-            marker = "o" if len(shared) == 1 else None  # a line of one point would be invisible
-            panel.plot(shared, means, color=colour, linestyle=dash, marker=marker, label=label)
+            values = np.array([[run[epoch][key] for epoch in shared] for run in runs])
+            _mean_in_range(panel, shared, values, i, label)
     panels[0].set(xlabel="epoch", ylabel=f"{where} loss (nats)")
     panels[0].set_ylim(bottom=0)
-    panels[1].set(xlabel="epoch", ylabel=f"share right, {where} images", ylim=(0, 1.02))
+    panels[1].set(xlabel="epoch", ylabel=f"share right, {where}", ylim=(0, 1.02))
     for panel in panels:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, handlelength=3)
+    _legend(figure, panels[0])
     return figure
+
+
+@style.styled
+def line_chart(
+    table: pd.DataFrame, *, x: str, label: str, upright: float | None = None
+) -> BookFigure:
+    """Draw a number against another, a line for each name.
+
+    Several seeds of a name are drawn as their mean in their range. A line at zero is drawn where
+    a value lies below it.
+
+    Args:
+        table: one row for each point, with `name`; `value`; a column for the horizontal axis;
+            and, if wanted, `seed` and `panel`, the title of the panel it stands in. A point counts
+            where all seeds of its name have it.
+        x: the column of the horizontal axis, and its label.
+        label: of the vertical axis, with the unit.
+        upright: where on the horizontal axis a dotted line stands.
+
+    Raises:
+        ValueError: the table is empty, lacks a column or has a point twice, seeds have no point in
+            common, or there are more names than colours.
+    """
+    table = table.assign(panel=table.get("panel", ""), seed=table.get("seed", 0))
+    check_table(table, ["panel", "name", "seed", x], ["value"])
+    names, titles = ([*dict.fromkeys(table[column])] for column in ("name", "panel"))
+    _check_colours(len(names), "names")
+    figure = style.figure(aspect=style.GOLDEN if len(titles) == 1 else 2.2)
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
+    for panel, title in zip(panels, titles, strict=True):
+        here = table[table.panel == title]
+        for i, name in enumerate(names):
+            runs = here[here.name == name].pivot(index="seed", columns=x, values="value")
+            runs = runs.dropna(axis="columns")
+            if (here.name == name).any() and runs.empty:
+                raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
+            if len(runs):
+                _mean_in_range(panel, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
+        if (here.value < 0).any():
+            panel.axhline(0, color=style.INK, lw=1.2, linestyle="-")
+        if upright is not None:
+            panel.axvline(upright, color=style.INK, lw=1.2, linestyle=":")
+        panel.set(xlabel=x, title=str(title))
+    panels[0].set_ylabel(label)
+    _legend(figure, panels[0])
+    return figure
+
+
+def _check_colours(count: int, what: str) -> None:
+    if not 0 < count <= len(style.SERIES):
+        raise ValueError(
+            f"there are {count} {what}: expected 1 to {len(style.SERIES)}, so that each has a "
+            "colour and a dash of its own"
+        )
+
+
+def _mean_in_range(
+    panel: Axes, x: Sequence[float], runs: NDArray[np.float64], place: int, label: str
+) -> None:
+    """Draw the mean of runs (S, K) over K places, on the range that they span."""
+    colour, marker = style.SERIES[place], "o" if len(x) < 12 else None
+    if len(runs) > 1:
+        panel.fill_between(x, runs.min(0), runs.max(0), color=colour, alpha=0.22, lw=0)
+    panel.plot(
+        x, runs.mean(0), color=colour, linestyle=style.DASHES[place], marker=marker, markersize=4,
+        label=label,
+    )  # fmt: skip
+
+
+def _legend(figure: BookFigure, panel: Axes) -> None:
+    handles, labels = panel.get_legend_handles_labels()
+    banded = bool(panel.collections)
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=3 if max(map(len, labels)) < 22 else 2,
+        handlelength=3, title="mean, and range of the seeds" if banded else None,
+        alignment="left", title_fontsize=9,
+    )  # fmt: skip
 
 
 def _judged(name: str, history: Sequence[Any], where: str) -> list[dict[int, Mapping[str, float]]]:
@@ -145,14 +213,7 @@ def knob_curves(
             lies outside its interval.
     """
     check_table(table, ["knob", "value"], ["difference", "low", "high"])
-    table = table.astype(dict.fromkeys(("difference", "low", "high"), float))  # None is NaN
-    for row in table[(table.difference < table.low) | (table.difference > table.high)].to_dict(
-        "records"
-    ):
-        raise ValueError(
-            f"{row['knob']} = {row['value']}: {row['difference']} is not inside its interval "
-            f"[{row['low']}, {row['high']}]"
-        )
+    table = check_intervals(table, ["knob", "value"], "difference")
     knobs = [*dict.fromkeys(table.knob)]
     across = min(3, len(knobs))
     down = -(-len(knobs) // across)

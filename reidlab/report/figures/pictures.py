@@ -19,8 +19,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
+from reidlab.data import read_image
 from reidlab.report import style
 from reidlab.report.style import BookFigure
+from reidlab.synth import PARTS
 
 Picture = NDArray[Any] | str | Path
 Flag = bool | None
@@ -36,8 +38,7 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
         ValueError: if an array has another shape, or floats outside 0..1.
     """
     if isinstance(picture, str | Path):
-        with Image.open(picture) as file:
-            return np.asarray(file.convert("RGB"))
+        return np.asarray(read_image(picture))
     array = np.asarray(picture)
     if array.ndim != 3 or array.shape[-1] != 3:
         raise ValueError(
@@ -187,7 +188,8 @@ def ranked_list(
             text = mark if scores is None else f"{mark} {scores[i][j]:.2f}"
             x, y = sheet.corner(i, j + 1)
             place = (x + sheet.cell[1] / 2, y + sheet.cell[0] + under * 0.14)
-            axes.text(*place, text, color=colour, ha="center", va="top", fontsize=10)
+            # In ink: the sign says right or wrong, the frame's colour would be too pale to read.
+            axes.text(*place, text, ha="center", va="top", fontsize=10)
     longest = max(len(gallery) for gallery in galleries)
     _label_rows(axes, sheet, row_labels)
     _label_columns(axes, sheet, ["query", *(f"{rank}" for rank in range(1, longest + 1))])
@@ -299,7 +301,7 @@ def part_overlay(
     painted, seen = [], set()
     for picture, mask in zip(pictures, masks, strict=True):
         labels = set(np.unique(mask).tolist())
-        if mask.shape != picture.shape[:2] or not labels <= set(style.PARTS):
+        if mask.shape != picture.shape[:2] or not labels <= set(range(len(PARTS))):
             raise ValueError(
                 f"a mask of shape {mask.shape} with labels {sorted(labels)} does not fit a picture "
                 f"{picture.shape[:2]}: expected the same shape and labels 0 to 7"
@@ -310,7 +312,8 @@ def part_overlay(
     foot = max(14, sheet.pixels.shape[1] // 16)
     figure, axes = _show(sheet, _margin(["image", "truth"]), head=0, foot=foot)
     _label_rows(axes, sheet, ["image", "truth"])
-    handles = [Patch(color=style.PARTS[part][1], label=style.PARTS[part][0]) for part in seen]
+    names = [PARTS[part] for part in sorted(seen)]
+    handles = [Patch(color=style.PART_COLOURS[name], label=name) for name in names]
     axes.legend(
         handles=handles, loc="lower left", ncols=8, handlelength=1, columnspacing=1, fontsize=9
     )
@@ -320,7 +323,8 @@ def part_overlay(
 def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> NDArray[np.uint8]:
     from matplotlib.colors import to_rgb
 
-    colours = np.array([to_rgb(style.PARTS[part][1][:7]) for part in sorted(style.PARTS)]) * 255
+    # The background is never blended in, whatever its colour.
+    colours = np.array([to_rgb(style.PART_COLOURS.get(name, "black")) for name in PARTS]) * 255
     blend = np.where(mask[..., None] > 0, opacity, 0.0)
     return (picture * (1 - blend) + colours[mask] * blend).round().astype(np.uint8)
 
