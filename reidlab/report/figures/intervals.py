@@ -105,15 +105,8 @@ def _forest_line(
         fmt=_MARKERS[group], color=colour, markerfacecolor=colour if clear else "none",
         markersize=7, elinewidth=1.8, capsize=3,
     )  # fmt: skip
-    panel.text(
-        1.02, place, _signed(value) if no_difference == 0 else f"{value:.1f}", va="center",
-        transform=panel.get_yaxis_transform(), fontsize=10,
-    )  # fmt: skip
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}".replace("-", "−")
-    return text[1:] if text[1:] == "0.0" else text
+    number = style.number(value, "{:+.1f}" if no_difference == 0 else "{:.1f}")
+    panel.text(1.02, place, number, va="center", transform=panel.get_yaxis_transform(), fontsize=10)
 
 
 def _numbers(found: Any) -> list[float]:
@@ -193,7 +186,7 @@ def heat_table(
     starred = np.zeros(values.shape, bool) if stars is None else np.asarray(stars, bool)
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            text = _signed(value) if diverging else f"{value:.1f}"
+            text = style.number(value, "{:+.1f}" if diverging else "{:.1f}")
             axes.text(
                 column, row, text + "*" * int(starred[row, column]), ha="center", va="center",
                 color=_DARK_LETTERS, fontsize=12,

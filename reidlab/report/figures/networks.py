@@ -257,7 +257,7 @@ def _toy(patches: Any, cls: Any, local_weight: float) -> _Toy:
 
 
 def _vector(values: NDArray[np.float64]) -> str:
-    return ", ".join(f"{round(value, 1) + 0.0:g}".replace("-", "−") for value in values)
+    return ", ".join(style.number(round(value, 1), "{:g}") for value in values)
 
 
 def _until_tokens(sheet: Drawing, toy: _Toy, colours: Sequence[str]) -> Box:

@@ -369,7 +369,7 @@ def row_evidence(
         panel.set_title(title)
     _evidence_bars(bars, values, names)
     bars.set_xlabel(label)
-    bars.set_title(f"all rows: {_signed(values.sum())}")
+    bars.set_title(f"all rows: {style.number(values.sum(), '{:+.3f}')}")
     return figure
 
 
@@ -418,8 +418,9 @@ def _evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str
     panel.set_xlim(low - (room if low < 0 else 0), high + room)
     for place, value in zip(places, values, strict=True):
         panel.annotate(
-            _signed(value), (value, place), (4 if value >= 0 else -4, 0), va="center",
-            textcoords="offset points", ha="left" if value >= 0 else "right", fontsize=8,
+            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
+            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
+            fontsize=9,
         )  # fmt: skip
     panel.set_ylim(len(values), 0)
     panel.set_yticks(places, names, fontsize=9)
@@ -427,7 +428,3 @@ def _evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str
     panel.xaxis.set_major_locator(MaxNLocator(4))
     panel.spines["left"].set_visible(False)
     panel.grid(axis="y", visible=False)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
