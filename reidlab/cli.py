@@ -187,6 +187,9 @@ def train(
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
+    preset: Annotated[
+        str | None, typer.Option(help='"code" or "paper", where the two differ.')
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
     change: Annotated[
         list[str] | None,
@@ -216,9 +219,8 @@ def train(
 
     ds = _open(dataset, root, option)
     try:
-        recipe = recipes.get(paper, profile).replace(
-            **parse_settings(change or [], "--set epochs=5")
-        )
+        changes = parse_settings(change or [], "--set epochs=5")
+        recipe = recipes.get(paper, profile, preset).replace(**changes)
         model = build_model(recipe, ds, seed=seed)
     except (ValueError, WeightsError) as error:
         _fail(error)
@@ -234,8 +236,32 @@ def train(
     except (ValueError, *failures) as error:
         _fail(error)
     if is_main_process():
-        rank1, mean = 100 * found.metrics["rank1"], 100 * found.metrics["mAP"]
-        typer.echo(f"Rank-1 {rank1:.1f} %  mAP {mean:.1f} %  {out / 'record.json'}")
+        tested = _in_percent(found.metrics) if found.metrics else "nothing was tested"
+        typer.echo(f"{tested}  {out / 'record.json'}")
+
+
+def _in_percent(metrics: dict[str, Any]) -> str:
+    return f"Rank-1 {100 * metrics['rank1']:.1f} %  mAP {100 * metrics['mAP']:.1f} %"
+
+
+@app.command("evaluate")
+def evaluate_run(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    name: Name,
+    root: Root,
+    option: Options = None,
+) -> None:
+    """Judge the trained model of a run on a data set, its own or another."""
+    from reidlab.judging import evaluate_on
+    from reidlab.training import CheckpointError, Recipe, RecordError, load_run
+
+    ds = _open(name, root, option)
+    try:
+        model, record = load_run(run)
+        found = evaluate_on(model, ds, Recipe.from_record(record.experiment))
+    except (ValueError, CheckpointError, RecordError) as error:
+        _fail(error)
+    typer.echo(f"{_in_percent(found.as_dict())}  {found.num_valid} queries, {found.protocol}")
 
 
 @app.command("zero-shot")

@@ -225,7 +225,7 @@ def together_through(batches: Iterable[T]) -> Iterator[T]:
         yield batch
 
 
-def tell(value: T) -> T:
+def broadcast(value: T) -> T:
     """What the main process has, on every process."""
     if process_count() == 1:
         return value

@@ -1,12 +1,65 @@
-"""Settings as text: what a command line and a notebook's parameter can carry."""
+"""Settings: dataclasses whose annotations say what may stand in a field, and settings as text."""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 _AS_JSON = {"None": "null", "none": "null", "True": "true", "False": "false"}
+
+
+class Range(NamedTuple):
+    """In `Annotated[float, Range(0, 1)]`: the ends belong to it."""
+
+    low: float
+    high: float
+
+
+class OneOf(NamedTuple):
+    """In `Annotated[str, OneOf(TABLE)]`: a name in a table that may grow."""
+
+    names: Collection[str]
+
+
+class Words(NamedTuple):
+    """In `Annotated[..., Words("height and width")]`: how a message says what is expected."""
+
+    text: str
+
+
+def check_fields(settings: Any, what: str, error: type[Exception] = ValueError) -> None:
+    """Check the fields of a dataclass against their annotations, and name the first that is wrong.
+
+    `Literal`, `bool`, `int`, `float` (a whole number will do), `str`, `X | None`, `tuple[...]`,
+    `Mapping`, classes, and `Annotated` with `Range`, `OneOf` or `Words` are known.
+
+    Args:
+        settings: An instance.
+        what: The word for it in the message, such as "recipe".
+        error: What to raise.
+    """
+    kind: Any = type(settings)
+    for name, hint in _hints(kind).items():
+        value = getattr(settings, name)
+        if not _fits(value, hint):
+            raise error(f"{what}: {name} is {value!r}; expected {_in_words(hint)}.")
+
+
+def check_names(
+    names: Iterable[str], known: Iterable[str], what: str, error: type[Exception] = ValueError
+) -> None:
+    """Refuse a name that is not among the known ones; the message proposes a close one."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise error(f"{what} has no setting {name!r}.{hint} It has: {', '.join(known)}.")
 
 
 def parse_settings(options: Iterable[str], example: str = "epochs=5") -> dict[str, Any]:
@@ -31,3 +84,57 @@ def parse_settings(options: Iterable[str], example: str = "epochs=5") -> dict[st
         except json.JSONDecodeError:
             parsed[key] = value
     return parsed
+
+
+@lru_cache
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, arguments[0]) and all(_allows(extra, value) for extra in arguments[1:])
+    if origin in (Union, UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in arguments)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return isinstance(value, tuple) and all(_fits(each, arguments[0]) for each in value)
+        whole = isinstance(value, tuple) and len(value) == len(arguments)
+        return whole and all(map(_fits, value, arguments))
+    if hint in (int, float):
+        number = int if hint is int else int | float
+        return isinstance(value, number) and not isinstance(value, bool)
+    if hint is Any:
+        return True
+    return isinstance(value, NoneType if hint is None else origin or hint)
+
+
+def _allows(extra: Any, value: Any) -> bool:
+    if isinstance(extra, Range):
+        return extra.low <= value <= extra.high
+    return value in extra.names if isinstance(extra, OneOf) else True
+
+
+def _in_words(hint: Any) -> str:
+    """What a field takes, as the end of "expected ..."."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        text = _in_words(arguments[0])
+        for extra in arguments[1:]:
+            if isinstance(extra, Range):
+                text += f" from {extra.low:g} to {extra.high:g}"
+            elif isinstance(extra, OneOf):
+                text = "one of " + ", ".join(map(repr, extra.names))
+            elif isinstance(extra, Words):
+                text = extra.text
+        return text
+    if origin in (Union, UnionType):
+        return " or ".join("None" if each is NoneType else _in_words(each) for each in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    plain = {int: "a whole number", float: "a number", str: "text", bool: "one of True, False"}
+    return plain.get(hint, getattr(hint, "__name__", str(hint)))

@@ -8,7 +8,7 @@ from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image
 from reidlab.data.loader import make_loader
-from reidlab.data.samplers import IdentitySampler, ShuffleSampler
+from reidlab.data.samplers import IdentitySampler, ShuffleSampler, make_sampler
 from reidlab.data.sysu_mm01 import draw_gallery
 from reidlab.data.transforms import NORMALIZATIONS, build_transform, normalization_for
 
@@ -28,6 +28,7 @@ __all__ = [
     "draw_gallery",
     "list_datasets",
     "make_loader",
+    "make_sampler",
     "mask_path",
     "mean_color_features",
     "normalization_for",

@@ -37,8 +37,9 @@ class ImageTable(Dataset[dict[str, Any]]):
         self.paths = frame["path"].tolist()
         self.pids = frame["pid"].to_numpy(np.int64)
         self.camids = frame["camid"].to_numpy(np.int64)
-        unlabelled = np.full(len(frame), -1, np.int64)
-        self.labels = frame["label"].to_numpy(np.int64) if "label" in frame else unlabelled
+        self.infrared = _column(frame, "modality", "visible") == "infrared"
+        self.views = _column(frame, "view", -1)
+        self.labels = _column(frame, "label", -1)
         self.transform = transform
         self.seed = seed
 
@@ -55,6 +56,8 @@ class ImageTable(Dataset[dict[str, Any]]):
             "label": int(self.labels[index]),
             "pid": int(self.pids[index]),
             "camid": int(self.camids[index]),
+            "modality": int(self.infrared[index]),
+            "view": int(self.views[index]),
             "index": index,
         }
 
@@ -107,7 +110,8 @@ def make_loader(
 
     Returns:
         A loader of dictionaries: image (B, 3, H, W) float32; label (-1 where the table has none),
-        pid, camid and index (position in the table), each (B,) int64. It leaves torch's global
+        pid, camid, modality (0 visible, 1 infrared), view and index (position in the table), each
+        (B,) int64. It leaves torch's global
         random numbers alone.
 
     Raises:
@@ -136,6 +140,11 @@ def make_loader(
         persistent_workers=workers > 0 and batch_sampler is not None,
         generator=torch.Generator(),  # or the loader would draw from the global one
     )
+
+
+def _column(frame: pd.DataFrame, name: str, absent: object) -> np.ndarray:
+    """A column of a table, or the same value for each row where the table has no such column."""
+    return frame[name].to_numpy() if name in frame else np.full(len(frame), absent)
 
 
 @contextmanager

@@ -130,3 +130,30 @@ class ShuffleSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         rest = 0 if self.drop_last else self.batch_size - 1
         return (self.length + rest) // self.batch_size
+
+
+def make_sampler(
+    name: str,
+    labels: ArrayLike,
+    *,
+    identities_per_batch: int,
+    images_per_identity: int,
+    seed: int = 0,
+    processes: int = 1,
+) -> Sampler[list[int]]:
+    """The sampler of a recipe, "identity" or "shuffle"; a batch has P * K images.
+
+    Args:
+        name: Which one.
+        labels: (N,) person of each image.
+        identities_per_batch: P.
+        images_per_identity: K.
+        seed: of the order.
+        processes: that share a batch: each needs a part of every batch.
+    """
+    if name == "identity":
+        return IdentitySampler(labels, identities_per_batch, images_per_identity, seed)
+    images, size = len(np.asarray(labels)), identities_per_batch * images_per_identity
+    # the last batch is smaller; batch norm can't take a single image, nor processes a share
+    drop = processes > 1 or images % size == 1
+    return ShuffleSampler(images, size, seed, drop_last=drop)

@@ -5,7 +5,7 @@ from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from reidlab.evaluation.ranking import rank
+from reidlab.evaluation.ranking import rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
@@ -41,6 +41,7 @@ __all__ = [
     "pairwise_distances",
     "proportion_interval",
     "rank",
+    "rank_blocks",
     "ranked_list",
     "read_embeddings",
     "recall",

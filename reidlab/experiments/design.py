@@ -77,19 +77,19 @@ class Experiment:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     predictions: tuple[Any, ...] = ()
 
-    def cells(self, profile: str = "laptop", *preset: str) -> dict[str, Cell]:
+    def cells(self, profile: str = "laptop", preset: str | None = None) -> dict[str, Cell]:
         """The cells by name, with the recipes of a size."""
         if self.start is None:
             return {}
         found = {}
         for levels in self.combinations or itertools.product(*self.factors.values()):
-            cell = self.cell(dict(zip(self.factors, levels, strict=True)), profile, *preset)
+            cell = self.cell(dict(zip(self.factors, levels, strict=True)), profile, preset)
             found[cell.name] = cell
         return found
 
-    def cell(self, levels: Levels, profile: str = "laptop", *preset: str) -> Cell:
+    def cell(self, levels: Levels, profile: str = "laptop", preset: str | None = None) -> Cell:
         """One cell by its levels."""
         assert self.start is not None, f"{self.name} trains nothing"
         changes = [self.factors[factor][level] for factor, level in levels.items()]
         merged = {name: value for change in changes for name, value in change.items()}
-        return Cell(levels, self.start(profile, *preset).replace(**merged))
+        return Cell(levels, self.start(profile, preset).replace(**merged))

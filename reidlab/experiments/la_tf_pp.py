@@ -26,7 +26,7 @@ from reidlab.training import Recipe
 
 def start(profile: str, preset: str | None = None) -> Recipe:
     """The paper's recipe, for LA-TF as well, so that both train alike."""
-    return recipes.get("la_tf_pp", profile, *([preset] if preset else []))
+    return recipes.get("la_tf_pp", profile, preset)
 
 
 SMOOTHED, PLAIN = ({"losses.identity.label_smoothing": share} for share in (0.1, 0.0))

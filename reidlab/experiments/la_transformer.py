@@ -50,7 +50,7 @@ LABELS = {
 
 def start(profile: str, preset: str | None = None) -> Recipe:
     """The paper's recipe; its switches are the levels' alone."""
-    return recipes.get("la_transformer", profile, *([preset] if preset else []))
+    return recipes.get("la_transformer", profile, preset)
 
 
 def start_of_corners(profile: str, preset: str | None = None) -> Recipe:
@@ -172,8 +172,7 @@ def everybody(folder: Path) -> pd.DataFrame:
 def views(local: Any, plain: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, Tensor]:
     """Embeddings by the rows, by the same network's class token, and by the global network."""
     found = {"rows": embed(local, frame, recipe), "global": embed(plain, frame, recipe)}
-    with local.described_by("mean", local_weight=0.0):
-        found["own class token"] = embed(local, frame, recipe)
+    found["own class token"] = embed(local, frame, recipe, retrieval="mean", local_weight=0.0)
     return found
 
 

@@ -22,7 +22,6 @@ from reidlab.experiments.design import Cell, Experiment
 from reidlab.files import alone, sha256, write_json
 from reidlab.record import describe_environment, git_commit
 from reidlab.training import Recipe, build_model, fit, load_run
-from reidlab.training.checkpoint import FREE
 
 WEIGHTS, INPUTS, VALUE = "model.safetensors", "inputs.json", "value.json"
 SHIPPED = Path(__file__).parents[1] / "weights" / "vit_tiny_synth.safetensors"
@@ -89,7 +88,7 @@ class Workspace:
         """The run of a cell with a seed; trains what is missing, an interrupted one goes on."""
         ds = self.open(experiment.data)
         inputs = {
-            "recipe": {k: v for k, v in cell.recipe.to_dict().items() if k not in FREE},
+            "recipe": {k: v for k, v in cell.recipe.to_dict().items() if k not in Recipe.FREE},
             "start weights": start_weights(cell.recipe),
             "data": [ds.name, ds.fingerprint(), ds.protocol],
             "seed": seed,

@@ -1,7 +1,25 @@
-"""Losses: one family per file, each class usable alone in anybody's loop."""
+"""Losses: one family per file, each class usable alone in anybody's loop.
 
-from reidlab.losses.contrastive import ContrastiveLoss
-from reidlab.losses.identity import IdentityLoss
-from reidlab.losses.triplet import TripletLoss
+Each has a twin for recipes, such as `Triplet` for `TripletLoss`; a new family is its file and one
+line here.
+"""
 
-__all__ = ["ContrastiveLoss", "IdentityLoss", "TripletLoss"]
+from reidlab.losses.contrastive import Contrastive, ContrastiveLoss
+from reidlab.losses.identity import Identity, IdentityLoss
+from reidlab.losses.terms import LOSSES, Batch, Loss, Term, losses_from, over_heads
+from reidlab.losses.triplet import Triplet, TripletLoss
+
+__all__ = [
+    "LOSSES",
+    "Batch",
+    "Contrastive",
+    "ContrastiveLoss",
+    "Identity",
+    "IdentityLoss",
+    "Loss",
+    "Term",
+    "Triplet",
+    "TripletLoss",
+    "losses_from",
+    "over_heads",
+]

@@ -5,9 +5,15 @@ Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020 (arXiv 2004.11362
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.settings import Range
 
 
 class ContrastiveLoss(nn.Module):
@@ -27,13 +33,41 @@ class ContrastiveLoss(nn.Module):
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Loss of (B, D) features of the people (B,) labels: a scalar.
 
-        Somebody with a single image is only there to be told apart.
+        A person with a single image is a negative only; without any pair the loss is 0.
         """
         z = F.normalize(features.float(), dim=1)
         alike = z @ z.T / self.temperature
-        itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-        log_share = alike - alike.masked_fill(itself, float("-inf")).logsumexp(dim=1, keepdim=True)
-        same = (labels[:, None] == labels[None, :]) & ~itself
+        diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        log_share = alike - alike.masked_fill(diagonal, float("-inf")).logsumexp(
+            dim=1, keepdim=True
+        )
+        same = (labels[:, None] == labels[None, :]) & ~diagonal
         counts = same.sum(dim=1)
         each = -(log_share * same).sum(dim=1) / counts.clamp(min=1)
-        return each[counts > 0].mean()
+        return each.sum() / (counts > 0).sum().clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Contrastive(Loss):
+    """`ContrastiveLoss` of every feature, in a recipe.
+
+    Attributes:
+        temperature: As in `ContrastiveLoss`.
+        over_heads: What becomes of the losses of several features: their "mean" or their "sum".
+    """
+
+    name = "contrastive"
+    temperature: Annotated[float, Range(1e-4, 1e4)] = 0.1
+    over_heads: OverHeads = "mean"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.features` and `batch["label"]`."""
+        loss = ContrastiveLoss(self.temperature)
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            labels = whole(batch["label"])
+            return over_heads(
+                self.over_heads, [loss(whole(each), labels) for each in outputs.features]
+            )
+
+        return term

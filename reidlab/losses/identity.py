@@ -7,7 +7,13 @@ Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person Re-identificati
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Any
+
 from torch import Tensor, nn
+
+from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.settings import Range
 
 
 class IdentityLoss(nn.Module):
@@ -45,3 +51,27 @@ class IdentityLoss(nn.Module):
     def extra_repr(self) -> str:
         """What print(loss) shows."""
         return f"label_smoothing={self.label_smoothing}"
+
+
+@dataclass(frozen=True)
+class Identity(Loss):
+    """`IdentityLoss` of every classifier, in a recipe.
+
+    Attributes:
+        label_smoothing: As in `IdentityLoss`.
+        over_heads: What becomes of the losses of several classifiers: their "mean" or their "sum".
+    """
+
+    name = "identity"
+    label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
+    over_heads: OverHeads = "mean"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.logits` and `batch["label"]`."""
+        loss = IdentityLoss(self.label_smoothing)
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            each = [loss(logits, batch["label"]) for logits in outputs.logits]
+            return over_heads(self.over_heads, each)
+
+        return term

@@ -7,8 +7,14 @@ not normalised; the hardest positive of an anchor may be the anchor itself.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
 import torch
 from torch import Tensor, nn
+
+from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.settings import Range
 
 SMALLEST_DISTANCE = 1e-6  # TransReID's: the root of 1e-12; below it the gradient is zero
 
@@ -67,6 +73,36 @@ class TripletLoss(nn.Module):
     def extra_repr(self) -> str:
         """What print(loss) shows."""
         return f"margin={'soft' if self.margin is None else self.margin}"
+
+
+@dataclass(frozen=True)
+class Triplet(Loss):
+    """`TripletLoss` of every feature, in a recipe.
+
+    A batch that shows one person alone, as the last of an epoch may, has no negative and adds 0.
+
+    Attributes:
+        margin: As in `TripletLoss`.
+        on: What distances are measured of: the model's "features", or its "logits" (LA-TF++).
+        over_heads: What becomes of the losses of several features: their "mean" or their "sum".
+    """
+
+    name = "triplet"
+    margin: Annotated[float, Range(0, 1e4)] | None = None
+    on: Literal["features", "logits"] = "features"
+    over_heads: OverHeads = "mean"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""
+        loss = TripletLoss(self.margin)
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            compared, labels = getattr(outputs, self.on), whole(batch["label"])
+            if bool((labels == labels[0]).all()):
+                return over_heads("sum", [whole(each).float().sum() * 0.0 for each in compared])
+            return over_heads(self.over_heads, [loss(whole(each), labels) for each in compared])
+
+        return term
 
 
 def euclidean_distances(features: Tensor) -> Tensor:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from reidlab.losses import Identity
 from reidlab.training import Recipe
 
 CODE = Recipe(
@@ -34,9 +35,7 @@ CODE = Recipe(
     unfreezing="code",  # (code)
     precision="no",  # (code)
     clip_grad=None,  # (code)
-    label_smoothing=0.0,  # (code)
-    over_heads="sum",  # (code) 14 cross-entropies, not their mean
-    triplet_weight=0.0,  # (code) no triplet loss
+    losses=(Identity(over_heads="sum"),),  # (code) 14 cross-entropies, not their mean
     normalization="imagenet",  # (code) though these weights were trained with mean and std 0.5
     interpolation="bicubic",  # (code)
     pad=0,  # (code) no crop
@@ -58,7 +57,7 @@ PAPER = CODE.replace(
     # the rest (ours: as the code, where the paper is silent); epochs, batch, Adam, t: (paper)
 )
 
-LAPTOP = CODE.replace(
+LAPTOP = dict(
     profile="laptop",
     backbone="vit_tiny_patch16_224",  # (ours) 5.5 million parameters
     weights="synth",  # (ours) shipped with the library: no download
@@ -72,7 +71,7 @@ LAPTOP = CODE.replace(
     workers=2,  # (ours)
 )
 
-SMOKE = LAPTOP.replace(
+SMOKE = LAPTOP | dict(
     profile="smoke",
     depth=2,  # (ours) this profile tests that everything runs, not that it learns
     image_size=(64, 32),
@@ -82,4 +81,5 @@ SMOKE = LAPTOP.replace(
     workers=0,
 )
 
-PROFILES = {"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER, "code": CODE}
+PRESETS = {"code": CODE, "paper": PAPER}
+SIZES = {"laptop": LAPTOP, "smoke": SMOKE}

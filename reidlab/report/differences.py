@@ -16,7 +16,7 @@ from reidlab.evaluation import SeedInterval, seed_difference
 from reidlab.experiments.runs import differing, judgement
 from reidlab.record import Record, flatten
 from reidlab.report.claims import COSTS, Claim, Settings, other_scale, unlike
-from reidlab.training.checkpoint import FREE, LATER
+from reidlab.training import Recipe
 
 COLUMNS = (
     "id", "claim", "metric", "paper", "ours", "low", "high", "runs a", "runs b", "verdict", "scale"
@@ -126,7 +126,7 @@ def _obstacles(claim: Claim, a: Sequence[Record], b: Sequence[Record]) -> Iterat
 
 def _mixed_settings(claim: Claim, a: Sequence[Record], b: Sequence[Record]) -> Iterator[str]:
     """Settings that vary though the claim does not name them."""
-    free = () if claim.metric.endswith("_seconds") else FREE
+    free = () if claim.metric.endswith("_seconds") else Recipe.FREE
     own = {*claim.sides["a"], *claim.sides["b"]}
     averaged = {name for row in claim.over for name in row}
     settings = [[flatten(run["experiment"]) for run in side] for side in (a, b)]
@@ -134,7 +134,7 @@ def _mixed_settings(claim: Claim, a: Sequence[Record], b: Sequence[Record]) -> I
         field = f"experiment.{key}"
         if key in free or key.partition(".")[0] in FOLLOWS or field in averaged:
             continue
-        in_a, in_b = (_distinct(run.get(key, LATER.get(key, "absent")) for run in side)
+        in_a, in_b = (_distinct(run.get(key, "absent") for run in side)
                       for side in settings)  # fmt: skip
         if field in own:  # the sides may differ in it, but each is one thing
             yield from (

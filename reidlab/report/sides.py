@@ -17,7 +17,7 @@ import pandas as pd
 from reidlab.evaluation import over_seeds, seed_difference
 from reidlab.experiments.runs import differing, judgement
 from reidlab.record import Record, RecordError, flatten, is_share
-from reidlab.training.checkpoint import FREE
+from reidlab.training import Recipe
 
 _PARTS = ("experiment", "data", "environment", "commit")
 _COSTS = ("seconds", "images_per_second", "peak_memory_mb")
@@ -127,7 +127,7 @@ def find_records(where: str | Path) -> list[Path]:
 def _cautions(name: str, side: Sequence[Record]) -> list[str]:
     found = []
     settings = [flatten(run["experiment"]) for run in side]
-    for key in dict.fromkeys(key for each in settings for key in each if key not in FREE):
+    for key in dict.fromkeys(key for each in settings for key in each if key not in Recipe.FREE):
         values = _distinct(each.get(key, "absent") for each in settings)
         if len(values) > 1:
             found.append(f"side {name} mixes runs of different {key}: {_joined(values)}")

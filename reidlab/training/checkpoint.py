@@ -21,28 +21,7 @@ from torch import Tensor, nn
 from reidlab.files import atomic, sweep
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
-
-# settings that change no trained weight
-FREE = ("workers", "embed_batch_size", "gradient_checkpointing")
-LATER: dict[str, Any] = {  # settings that older runs do not name, and what they did
-    "flip_test": False,
-    "accumulation_steps": 1,
-    "layer_decay": 1.0,
-    "ema_decay": None,
-    "validate_every": None,
-    "validation_identities": 0.1,
-    "keep": "last",
-    "gather": True,
-    "switches": {},
-    "sampler": "identity",
-    "lr_decay": 0.8,
-    "decay_every": 2,
-    "unfreezing": None,
-    "over_heads": "mean",
-    "triplet_on": "features",
-    "interpolation": "bilinear",
-    "validate_on": "people",
-}
+from reidlab.training.recipe import Recipe
 
 
 class CheckpointError(Exception):
@@ -63,6 +42,7 @@ class Checkpoint(NamedTuple):
         average: State dict of the moving average, {} if there is none.
         best: Epoch and weights of the best epoch so far, {} if the last is kept.
         peak_memory_mb: The largest so far.
+        commit: Of the code that began, and whether tracked files differed from it.
     """
 
     epoch: int
@@ -75,6 +55,7 @@ class Checkpoint(NamedTuple):
     average: dict[str, Any] = {}  # noqa: RUF012  never changed
     best: dict[str, Any] = {}  # noqa: RUF012
     peak_memory_mb: float = 0.0
+    commit: tuple[str | None, bool | None] = (None, None)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -137,12 +118,21 @@ def delete_checkpoints(folder: Path) -> None:
 def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
     """Check that a folder holds this run and not another.
 
+    A recipe is compared as `Recipe.from_record` reads it, so that runs of older versions go on.
+
     Raises:
         CheckpointError: If recipe, seed, data or model differ; it names what does.
     """
+    there, here = (
+        {**side, "recipe": Recipe.from_record(side["recipe"]).to_dict()}
+        if "recipe" in side
+        else side
+        for side in (found, wanted)
+    )
+    there = {"weights_sha256": here.get("weights_sha256"), **there}  # unknown in older runs
     differences = [
         f"{name} is {before!r} there and {after!r} now"
-        for name, before, after in values_that_differ(found, wanted)
+        for name, before, after in values_that_differ(there, here)
     ]
     if differences:
         raise CheckpointError(
@@ -231,9 +221,9 @@ def values_that_differ(
     """(name, before, after) of every value that differs, at any depth; free settings may."""
     rows: list[tuple[str, Any, Any]] = []
     for name in sorted(set(found) | set(wanted)):
-        if name in FREE:
+        if name in Recipe.FREE:
             continue
-        before, after = (side.get(name, LATER.get(name, "absent")) for side in (found, wanted))
+        before, after = (side.get(name, "absent") for side in (found, wanted))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             rows += values_that_differ(before, after, f"{prefix}{name}.")
         elif before != after:

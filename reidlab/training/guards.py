@@ -30,6 +30,11 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             "precision is 'fp16' and this machine has no GPU; on a CPU use "
             "recipe.replace(precision='bf16') or 'no'."
         )
+    if learned < 2:
+        raise RecipeError(
+            f"{ds.name} trains on {learned} person; expected 2 or more: there is nobody to tell "
+            "apart. Train on more people."
+        )
     classes = getattr(model, "num_classes", learned)
     if classes != learned:
         left = f", {ds.num_classes - learned} left out" if learned < ds.num_classes else ""
@@ -45,7 +50,7 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
         )
     cameras = getattr(backbone, "num_cameras", 0)
-    highest = max(int(frame["camid"].max()) for frame in (ds.train, ds.query, ds.gallery))
+    highest = ds.num_cameras - 1
     if 0 < cameras <= highest:
         raise RecipeError(
             f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
@@ -62,7 +67,7 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             "no transformer blocks to freeze; set it None."
         )
     if recipe.flip_test:
-        embed(model, ds.query.iloc[:1], recipe)  # refuses a model without one vector per image
+        embed(model, ds.train.iloc[:1], recipe)  # refuses a model without one vector per image
 
 
 def check_gradient(

@@ -11,7 +11,9 @@ from reidlab.training.recipe import Recipe
 from reidlab.training.unfreezing import Unfreezing
 
 BLOCK = re.compile(r"backbone\.blocks\.(\d+)\.")
-EMBEDDINGS = re.compile(r"backbone\.(cls_token|pos_embed|sie_embed|patch_embed\b)")
+EMBEDDINGS = re.compile(
+    r"backbone\.(cls_token|reg_token|pos_embed|sie_embed|patch_embed\b|norm_pre\b)"
+)
 
 
 def learning_rate(recipe: Recipe, time: float, multiplier: float = 1.0) -> float:
@@ -103,12 +105,16 @@ def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -
     if recipe.schedule == "decay":
         plan = Unfreezing.of(recipe, depth=optimizer.param_groups[0]["depth"])
     for group in optimizer.param_groups:
-        scale, multiplier = (
-            group.get("scale", 1.0),
-            group["multiplier"],
-        )  # old checkpoints: no scale
+        scale, multiplier = group.get("scale", 1.0), group["multiplier"]  # old ones: no scale
         if plan is not None:
             group["lr"] = scale * multiplier * plan.rate(recipe.lr, int(time) - 1)
         else:
             group["lr"] = scale * learning_rate(recipe, time, multiplier)
     return learning_rate(recipe, time) if plan is None else plan.rate(recipe.lr, int(time) - 1)
+
+
+def set_rate_of_step(
+    recipe: Recipe, optimizer: optim.Optimizer, epoch: int, step: int, steps: int
+) -> float:
+    """`set_learning_rate` for a step of an epoch, see `schedule_time`."""
+    return set_learning_rate(optimizer, recipe, schedule_time(recipe, epoch, step, steps))

@@ -1,25 +1,33 @@
 """A recipe: everything that decides what a training run computes, as data.
 
 The recipes themselves, one file per paper with a source for each value, are in `reidlab.recipes`.
+A field is checked by its annotation; a value that an older record does not name is the default.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from torch import nn
 
-from reidlab.data import ReIDDataset
+from reidlab.data import NORMALIZATIONS, ReIDDataset
 from reidlab.errors import RecipeError
+from reidlab.files import sha256
 from reidlab.judging.validation import held_out
-from reidlab.models import create_model
+from reidlab.losses import LOSSES, Identity, Loss, Triplet, losses_from
+from reidlab.models import BACKBONES, create_model, expected_statistics
 from reidlab.seed import seed_everything
-from reidlab.training.normalization import warn_of_normalization
+from reidlab.settings import OneOf, Range, Words, check_fields, check_names
+
+Share = Annotated[float, Range(0, 1)]
+Count = Annotated[int, Range(1, 100_000)]
+Size = Annotated[tuple[int, int], Words("height and width in pixels, such as (192, 96)")]
+Switches = Annotated[Mapping, Words("switches by name, such as {'local_weight': 1.0}")]
 
 
 @dataclass(frozen=True)
@@ -75,15 +83,10 @@ class Recipe:
             the same result. It may change when a run goes on.
         ema_decay: Keep, evaluate and save an exponential moving average of the weights with this
             decay instead of the weights themselves; None: no. See `reidlab.training.averaging`.
-        label_smoothing: Of the identity loss.
-        over_heads: What becomes of the losses of a model with several classifiers: their "mean" or
-            their "sum".
-        triplet_margin: None means soft margin.
-        triplet_on: What the triplet loss measures distances of: the model's "features", or its
-            "logits" (LA-TF++).
-        gather: Under several processes, whether triplet loss and batch norm look at the batch of
-            all of them, as one process would, or at the share of each; see `processes`.
-        triplet_weight: Weight of the triplet loss beside the identity loss; 0 leaves it out.
+        losses: What is trained: a tuple of losses such as `(Identity(), Triplet(margin=0.3))`, see
+            `reidlab.losses`; their weighted sum is. In a record they stand by name.
+        gather: Under several processes, whether losses that compare images and batch norm look
+            at the batch of all of them, as one process would, or at the share of each.
         normalization: Name in `reidlab.data.NORMALIZATIONS`.
         interpolation: How test images are resized, "bilinear" or "bicubic"; training images always
             are bicubically, as in TransReID.
@@ -109,124 +112,174 @@ class Recipe:
         ap: Average precision, "mean_precision", "trapezoid", or "top10" (LA-Transformer).
     """
 
+    FREE: ClassVar[tuple[str, ...]] = ("workers", "embed_batch_size", "gradient_checkpointing")
+    """Settings that change no trained weight, and may change when a run goes on."""
+
     model: str = "vit_baseline"
-    profile: str = "laptop"
-    preset: str | None = None
-    switches: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    profile: Literal["smoke", "laptop", "paper"] = "laptop"
+    preset: Literal[None, "paper", "code"] = None
+    switches: Switches = field(default_factory=dict, hash=False)
     backbone: str = "vit_tiny_patch16_224"
-    image_size: tuple[int, int] = (192, 96)
-    stride: int | None = None
-    depth: int | None = None
+    image_size: Size = (192, 96)
+    stride: Annotated[int, Range(1, 1024)] | None = None
+    depth: Annotated[int, Range(1, 1024)] | None = None
     weights: str | None = "synth"
-    drop_path: float = 0.0
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.0
     camera_embedding: bool = False
-    epochs: int = 10
-    sampler: str = "identity"
-    identities_per_batch: int = 8
-    images_per_identity: int = 4
-    accumulation_steps: int = 1
-    optimizer: str = "adamw"
-    lr: float = 3e-4
-    momentum: float = 0.9
-    weight_decay: float = 0.05
-    bias_lr_multiplier: float = 1.0
-    head_lr_multiplier: float = 1.0
-    layer_decay: float = 1.0
-    warmup_epochs: float = 1.0
-    warmup_start: float = 0.01
-    lr_floor: float = 0.002
-    schedule: str = "step"
-    lr_decay: float = 0.8
-    decay_every: int = 2
-    unfreezing: str | None = None
-    precision: str = "no"
-    clip_grad: float | None = None
+    epochs: Count = 10
+    sampler: Literal["identity", "shuffle"] = "identity"
+    identities_per_batch: Annotated[int, Range(2, 100_000)] = 8  # one identity has no negative
+    images_per_identity: Count = 4
+    accumulation_steps: Count = 1
+    optimizer: Literal["sgd", "adamw", "adam"] = "adamw"
+    lr: Annotated[float, Range(1e-12, 1e3)] = 3e-4
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
+    weight_decay: Annotated[float, Range(0, 10)] = 0.05
+    bias_lr_multiplier: Annotated[float, Range(0, 1e4)] = 1.0
+    head_lr_multiplier: Annotated[float, Range(0, 1e4)] = 1.0
+    layer_decay: Annotated[float, Range(1e-6, 1)] = 1.0
+    warmup_epochs: Annotated[float, Range(0, 100_000)] = 1.0
+    warmup_start: Share = 0.01
+    lr_floor: Share = 0.002
+    schedule: Literal["epoch", "step", "decay"] = "step"
+    lr_decay: Annotated[float, Range(1e-6, 1)] = 0.8
+    decay_every: Count = 2
+    unfreezing: Literal[None, "code", "algorithm-1"] = None
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    clip_grad: Annotated[float, Range(1e-9, 1e9)] | None = None
     gradient_checkpointing: bool = False
-    ema_decay: float | None = None
-    label_smoothing: float = 0.0
-    over_heads: str = "mean"
-    triplet_margin: float | None = None
-    triplet_on: str = "features"
-    triplet_weight: float = 1.0
+    ema_decay: Annotated[float, Range(0, 0.999999)] | None = None
+    losses: tuple[Loss, ...] = (Identity(), Triplet())
     gather: bool = True
-    normalization: str = "half"
-    interpolation: str = "bilinear"
-    pad: int | None = None
-    flip: float = 0.5
-    erasing: float = 0.5
-    embed_batch_size: int = 64
+    normalization: Annotated[str, OneOf(NORMALIZATIONS)] = "half"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    pad: Annotated[int, Range(0, 10_000)] | None = None
+    flip: Share = 0.5
+    erasing: Share = 0.5
+    embed_batch_size: Count = 64
     flip_test: bool = False
-    workers: int = 2
-    validate_every: int | None = None
-    validate_on: str = "people"
+    workers: Annotated[int, Range(0, 1024)] = 2
+    validate_every: Count | None = None
+    validate_on: Literal["people", "images"] = "people"
     validation_identities: float = 0.1
-    keep: str = "last"
-    metric: str = "cosine"
-    ap: str = "mean_precision"
+    keep: Literal["last", "best"] = "last"
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    ap: Literal["mean_precision", "trapezoid", "top10"] = "mean_precision"
 
     def __post_init__(self) -> None:
         if isinstance(self.image_size, list):  # JSON has no tuples
             object.__setattr__(self, "image_size", tuple(self.image_size))
         if isinstance(self.weights, Path):
             object.__setattr__(self, "weights", str(self.weights))
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise _wrong(self, name, "one of " + ", ".join(map(repr, choices)))
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
-                continue
-            if not _is_number(value, whole=name in _WHOLE) or not low <= value <= high:
-                kind = "a whole number" if name in _WHOLE else "a number"
-                raise _wrong(self, name, f"{kind} from {low:g} to {high:g}")
-        size = self.image_size
-        if not isinstance(size, tuple) or [_is_number(s, whole=True) for s in size] != [True, True]:
-            raise _wrong(self, "image_size", "height and width in pixels, such as (192, 96)")
-        if self.warmup_epochs > self.epochs:
-            raise _wrong(self, "warmup_epochs", f"at most epochs ({self.epochs})")
+        object.__setattr__(self, "losses", losses_from(self.losses))
+        check_fields(self, "recipe", RecipeError)
         people = self.validation_identities
-        if not (_is_number(people, whole=False) and 0 < people < 1) and not (
-            _is_number(people, whole=True) and people >= 2
+        for name, fits, expected in (
+            ("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most epochs ({self.epochs})"),
+            (
+                "validation_identities",
+                0 < people < 1 or (people >= 2 and people % 1 == 0),
+                "a whole number of people from 2, or a share between 0 and 1",
+            ),
+            (
+                "keep",
+                self.keep == "last" or self.validate_every is not None,
+                "'last', unless validate_every is set",
+            ),
+            (
+                "schedule",
+                self.unfreezing is None or self.schedule == "decay",
+                f"'decay' with unfreezing={self.unfreezing!r}",
+            ),
+            ("losses", len(self.losses) > 0, "one or more, such as (Identity(),)"),
         ):
-            expected = "a whole number of people from 2, or a share between 0 and 1"
-            raise _wrong(self, "validation_identities", expected)
-        if self.keep == "best" and self.validate_every is None:
-            raise _wrong(self, "keep", "'last', unless validate_every is set")
-        if self.unfreezing is not None and self.schedule != "decay":
-            raise _wrong(self, "schedule", f"'decay' with unfreezing={self.unfreezing!r}")
-        if not isinstance(self.switches, Mapping):
-            raise _wrong(self, "switches", "switches by name, such as {'local_weight': 1.0}")
+            if not fits:
+                raise RecipeError(
+                    f"recipe: {name} is {getattr(self, name)!r}; expected {expected}."
+                )
 
     def replace(self, **overrides: Any) -> Recipe:
-        """A copy with other settings; "switches.NAME" changes one switch and keeps the others.
+        """A copy with other settings.
+
+        "switches.NAME" changes one switch and keeps the others; "losses.NAME.SETTING" one setting
+        of a loss, which joins the others if it was not among them; "losses.NAME" = None drops it.
 
         Raises:
             RecipeError: If a setting does not exist, or a value cannot work.
         """
-        prefix = "switches."
-        own = {k.removeprefix(prefix): v for k, v in overrides.items() if k.startswith(prefix)}
-        rest = {key: value for key, value in overrides.items() if not key.startswith(prefix)}
-        if own:
-            rest["switches"] = {**rest.get("switches", self.switches), **own}
-        return dataclasses.replace(self, **_known(rest))
+        parts = [(key.partition("."), value) for key, value in overrides.items()]
+        changed = {name: value for (name, dot, _), value in parts if not dot}
+        switches = dict(changed.get("switches", self.switches))
+        losses = {
+            loss.name: loss.to_dict() for loss in losses_from(changed.get("losses", self.losses))
+        }
+        for (name, dot, rest), value in parts:
+            loss, _, setting = rest.partition(".")
+            if dot and name == "switches":
+                changed[name] = switches = {**switches, rest: value}
+            elif dot and name == "losses" and not setting and value is None:
+                check_names([loss], losses, "losses", RecipeError)
+                losses.pop(loss)
+            elif dot and name == "losses" and setting:
+                losses.setdefault(loss, {})[setting] = value
+            elif dot:
+                raise RecipeError(
+                    f"{name}.{rest}={value!r} changes no setting; expected switches.NAME, "
+                    f"losses.NAME=None or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
+                )
+        names = [each.name for each in dataclasses.fields(self)]
+        check_names(changed, names, "a recipe", RecipeError)
+        return dataclasses.replace(self, **{**changed, "losses": losses_from(losses)})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON record; of a weights file only the name, never the folder."""
-        values = dataclasses.asdict(self)
-        values |= {"image_size": list(self.image_size), "switches": dict(self.switches)}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        values |= {
+            "image_size": list(self.image_size),
+            "switches": dict(self.switches),
+            "losses": {loss.name: loss.to_dict() for loss in self.losses},
+        }
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
         return values
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The recipe of a record."""
-        return cls(**_known(values))
+    def from_record(cls, experiment: Mapping[str, Any]) -> Recipe:
+        """The recipe in the `experiment` of a run record, of any age.
+
+        What else stands there is passed over; a setting that is not there had its default.
+        """
+        names = [each.name for each in dataclasses.fields(cls)]
+        values = {name: value for name, value in experiment.items() if name in names}
+        values["switches"] = experiment.get("changed_switches", values.get("switches", {}))
+        if "losses" not in experiment:
+            values["losses"] = _losses_before(experiment)
+        return cls(**values)
 
     @property
     def batch_size(self) -> int:
         """Images per training step, P * K."""
         return self.identities_per_batch * self.images_per_identity
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of a weights file of one's own; None for weights that their name tells."""
+        path = Path(self.weights or "")
+        return sha256(path) if path.is_file() else None
+
+
+def _losses_before(experiment: Mapping[str, Any]) -> tuple[Loss, ...]:
+    """Those of a record from when a recipe had one field for each setting of two losses."""
+    heads = experiment.get("over_heads", "mean")
+    weight = experiment.get("triplet_weight", 1.0)
+    identity = Identity(label_smoothing=experiment.get("label_smoothing", 0.0), over_heads=heads)
+    triplet = Triplet(
+        margin=experiment.get("triplet_margin"),
+        on=experiment.get("triplet_on", "features"),
+        over_heads=heads,
+        weight=weight,
+    )
+    return (identity, triplet) if weight else (identity,)
 
 
 def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
@@ -241,15 +294,21 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     warn_of_normalization(recipe)
     seed_everything(seed)
     validated = recipe.validate_every is not None and recipe.validate_on == "people"
+    left_out = held_out(ds, recipe.validation_identities) if validated else 0
+    cameras = ds.num_cameras if recipe.camera_embedding else 0
+    return model_of_size(recipe, ds.num_classes - left_out, cameras)
+
+
+def model_of_size(recipe: Recipe, num_classes: int, num_cameras: int) -> nn.Module:
+    """The model a recipe asks for, for so many identities and rows of the camera embedding."""
     return create_model(
         recipe.model,
-        num_classes=ds.num_classes
-        - (held_out(ds, recipe.validation_identities) if validated else 0),
+        num_classes=num_classes,
         backbone=recipe.backbone,
         image_size=recipe.image_size,
         weights=recipe.weights,
         stride=recipe.stride,
-        num_cameras=ds.num_cameras if recipe.camera_embedding else 0,
+        num_cameras=num_cameras,
         preset=recipe.preset,
         switches=recipe.switches,
         depth=recipe.depth,
@@ -257,97 +316,30 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     )
 
 
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "profile": ("smoke", "laptop", "paper"),
-    "preset": (None, "paper", "code"),
-    "sampler": ("identity", "shuffle"),
-    "optimizer": ("sgd", "adamw", "adam"),
-    "schedule": ("epoch", "step", "decay"),
-    "unfreezing": (None, "code", "algorithm-1"),
-    "over_heads": ("mean", "sum"),
-    "triplet_on": ("features", "logits"),
-    "interpolation": ("bilinear", "bicubic"),
-    "validate_on": ("people", "images"),
-    "precision": ("no", "bf16", "fp16"),
-    "metric": ("cosine", "euclidean"),
-    "ap": ("mean_precision", "trapezoid", "top10"),
-    "camera_embedding": (True, False),
-    "flip_test": (True, False),
-    "gather": (True, False),
-    "gradient_checkpointing": (True, False),
-    "keep": ("last", "best"),
-}
-_RANGES: dict[str, tuple[float, float]] = {
-    "stride": (1, 1024),
-    "depth": (1, 1024),
-    "drop_path": (0, 0.99),
-    "epochs": (1, 100_000),
-    "identities_per_batch": (2, 100_000),  # one identity has no negative
-    "images_per_identity": (1, 100_000),
-    "accumulation_steps": (1, 100_000),
-    "lr": (1e-12, 1e3),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 10),
-    "bias_lr_multiplier": (0, 1e4),
-    "head_lr_multiplier": (0, 1e4),
-    "layer_decay": (1e-6, 1),
-    "warmup_epochs": (0, 100_000),
-    "warmup_start": (0, 1),
-    "lr_floor": (0, 1),
-    "lr_decay": (1e-6, 1),
-    "decay_every": (1, 100_000),
-    "clip_grad": (1e-9, 1e9),
-    "ema_decay": (0, 0.999999),
-    "label_smoothing": (0, 0.999),
-    "triplet_margin": (0, 1e4),
-    "triplet_weight": (0, 1e4),
-    "pad": (0, 10_000),
-    "flip": (0, 1),
-    "erasing": (0, 1),
-    "embed_batch_size": (1, 100_000),
-    "workers": (0, 1024),
-    "validate_every": (1, 100_000),
-}
-_OPTIONAL = {
-    "stride",
-    "depth",
-    "clip_grad",
-    "ema_decay",
-    "triplet_margin",
-    "pad",
-    "validate_every",
-}
-_WHOLE = {
-    "stride",
-    "depth",
-    "epochs",
-    "identities_per_batch",
-    "images_per_identity",
-    "accumulation_steps",
-    "decay_every",
-    "pad",
-    "embed_batch_size",
-    "workers",
-    "validate_every",
-}
+def warn_of_normalization(recipe: Recipe) -> None:
+    """Warn where a recipe normalises images in another way than the pre-training did.
 
-
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, if every name is a setting of a recipe."""
-    names = [each.name for each in dataclasses.fields(Recipe)]
-    for name in values:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise RecipeError(
-                f"a recipe has no setting {name!r}.{hint} It has: {', '.join(names)}."
-            )
-    return dict(values)
-
-
-def _is_number(value: object, *, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-
-
-def _wrong(recipe: Recipe, name: str, expected: str) -> RecipeError:
-    return RecipeError(f"recipe: {name} is {getattr(recipe, name)!r}; expected {expected}.")
+    Nothing fails then and some accuracy is gone, so it has to be said. It is a warning only: papers
+    do it (LA-Transformer shows ImageNet's statistics to weights trained with 0.5), and a recipe
+    that does as its paper did is not warned of.
+    """
+    expected = expected_statistics(recipe.backbone, recipe.weights)
+    if expected is None or NORMALIZATIONS.get(recipe.normalization) == expected:
+        return
+    facts = BACKBONES.get(recipe.backbone)
+    use = facts.used_by.get(recipe.model) if facts is not None else None
+    if use is not None and use.normalization == recipe.normalization:
+        return
+    mean, deviation = expected
+    names = [name for name, statistics in NORMALIZATIONS.items() if statistics == expected]
+    step = (
+        f"use recipe.replace(normalization={names[0]!r})"
+        if names
+        else "add it to reidlab.data.NORMALIZATIONS under a name and use that"
+    )
+    warnings.warn(
+        f"the weights of {recipe.backbone} were trained on images of mean {mean} and deviation "
+        f"{deviation}, and the recipe normalises by {recipe.normalization!r}: {step}, or keep it "
+        "if your paper did the same; no error follows, only a quiet loss of accuracy.",
+        stacklevel=3,
+    )

@@ -1,0 +1,93 @@
+"""Losses as settings: a frozen dataclass in a recipe, which builds a term of what is trained.
+
+A term is a function `(outputs, batch) -> scalar`. A loss of one's own is a dataclass that inherits
+`Loss`, has a `name` and a `build`, and stands in `LOSSES` (one line in `reidlab.losses`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from reidlab.errors import RecipeError
+from reidlab.settings import Range, check_fields, check_names
+
+Batch = Mapping[str, Tensor]
+"""Of B images: image (B, 3, H, W); label, camid, modality (0 visible, 1 infrared), view, (B,)."""
+Term = Callable[[Any, Batch], Tensor]
+Whole = Callable[[Tensor], Tensor]
+"""The rows of a tensor on all processes, for losses that compare the images of a batch."""
+OverHeads = Literal["mean", "sum"]
+Weight = Annotated[float, Range(0, 1e4)]
+LOSSES: dict[str, type[Loss]] = {}
+"""By name; filled by the subclasses of `Loss`."""
+
+
+def same_rows(rows: Tensor) -> Tensor:
+    """The rows as they are: the `Whole` of a training in one process."""
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """One loss of a recipe.
+
+    Attributes:
+        name: What a record and the log call it; a recipe has one loss of a name.
+        weight: Factor in the sum.
+    """
+
+    name: ClassVar[str]
+    weight: Weight = 1.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in cls.__dict__:
+            LOSSES[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        check_fields(self, f"loss {self.name}", RecipeError)
+
+    @abstractmethod
+    def build(self, whole: Whole = same_rows) -> Term:
+        """The term, without its weight.
+
+        Args:
+            whole: Gathers rows from all processes; a loss that looks at each image by itself has
+                no use for it.
+        """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:
+    """The losses of several classifiers or features as one: their mean or their sum."""
+    stacked = torch.stack(tuple(values))
+    return stacked.sum() if kind == "sum" else stacked.mean()
+
+
+def losses_from(values: Mapping[str, Mapping[str, Any]] | Iterable[Loss]) -> tuple[Loss, ...]:
+    """Losses of a record, name -> settings, as the tuple that a recipe has.
+
+    Raises:
+        RecipeError: If a loss or a setting does not exist, or one name stands twice.
+    """
+    if not isinstance(values, Mapping):
+        losses = tuple(values)
+        names = [getattr(loss, "name", repr(loss)) for loss in losses]
+        if len(set(names)) < len(names):
+            raise RecipeError(f"losses are {', '.join(names)}; expected one of each name.")
+        return losses
+    for name, settings in values.items():
+        if name not in LOSSES:
+            raise RecipeError(f"there is no loss {name!r}; there are: {', '.join(LOSSES)}.")
+        known = [field.name for field in fields(LOSSES[name])]
+        check_names(settings, known, f"the loss {name}", RecipeError)
+    return tuple(LOSSES[name](**settings) for name, settings in values.items())
