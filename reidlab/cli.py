@@ -126,7 +126,7 @@ def show(path: RecordFile) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
-    from reidlab.report.records import RecordError, flatten, read_record
+    from reidlab.record import RecordError, flatten, read_record
 
     try:
         loaded = read_record(path / "record.json" if path.is_dir() else path)
@@ -150,9 +150,9 @@ def compare(
     Exit status: 0; 1 if a record or the claims cannot be read; 3 if the two sides were not measured
     on the same images by the same protocol, so that their difference says nothing of the methods.
     """
+    from reidlab.record import RecordError
     from reidlab.report import find_records, read_record, side_by_side
     from reidlab.report.claims import ClaimError
-    from reidlab.report.records import RecordError
 
     try:
         sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
@@ -168,8 +168,8 @@ def compare(
 
 def _published(side: list[dict[str, Any]], claims: str | None) -> str:
     """What the claims of a paper say of the runs of one side."""
+    from reidlab.files import project_root
     from reidlab.report import load_claims, published_intervals
-    from reidlab.report.page import project_root
 
     paper = claims or str(side[0]["experiment"].get("paper"))
     if claims is None and not (project_root() / "book" / "claims" / f"{paper}.yml").is_file():

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+BUSY = ".busy"  # the lock of `alone`
 PART = re.compile(r"\.\d+\.part\.\w+$")
 
 
@@ -56,3 +57,36 @@ def sha256(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the nearest folder above `start` (the working directory) that holds `_toc.yml`.
+
+    Outside a checkout it is `start` itself.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "_toc.yml").is_file():
+            return folder
+    return here
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside, no other process is in `folder` by this function; waits until the other one has left.
+
+    The kernel holds the lock, so that a killed process leaves none. Where the file system has no
+    locks nothing is held.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / BUSY).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{folder}: another process works here, waiting for its end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            print(f"{folder}: no locks here ({error}); do not start a run twice", flush=True)
+        yield

@@ -10,6 +10,7 @@ from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 from reidlab.evaluation.search import SearchIndex, build_index, recall
+from reidlab.evaluation.seeds import SeedInterval, over_seeds, seed_difference
 from reidlab.evaluation.statistics import (
     Comparison,
     Interval,
@@ -26,6 +27,7 @@ __all__ = [
     "RankResult",
     "RankedList",
     "SearchIndex",
+    "SeedInterval",
     "TrialsResult",
     "audit",
     "average",
@@ -34,6 +36,7 @@ __all__ = [
     "evaluate",
     "expand_queries",
     "get_protocol",
+    "over_seeds",
     "paired_test",
     "pairwise_distances",
     "proportion_interval",
@@ -43,5 +46,6 @@ __all__ = [
     "read_embeddings",
     "recall",
     "rerank",
+    "seed_difference",
     "sysu_gallery",
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from reidlab import report
 from reidlab.report import page_start, run_record_box
-from reidlab.report.page import project_root
+from reidlab.files import project_root
 from reidlab.report.records import RecordError
 
 
