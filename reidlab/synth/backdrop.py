@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cameras import Cameras
-from .draws import Array
-from .elementwise import fraction, less
-from .livery import footprint_shadow
-from .scene import Scene
-from .shading import lamplight
-from .vectors import unit
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import Array
+from reidlab.synth.elementwise import fraction, less
+from reidlab.synth.livery import footprint_shadow
+from reidlab.synth.scene import Scene
+from reidlab.synth.shading import lamplight
+from reidlab.synth.vectors import unit
 
 _NOISE = 1024  # side of the tileable noise picture
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Array
-from .people import (
+from reidlab.synth.draws import Array
+from reidlab.synth.people import (
     BACKPACK,
     BAG,
     BOTTOM,

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import CAMERA, SENSOR, Array, Draws
-from .infrared import near_camera, thermal_camera
-from .styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
-from .subject import linear
+from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
+from reidlab.synth.infrared import near_camera, thermal_camera
+from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
+from reidlab.synth.subject import linear
 
 Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import Primitives, Solid
-from .draws import Array
+from reidlab.synth.body import Primitives, Solid
+from reidlab.synth.draws import Array
 
 # Part labels of the masks written beside each image; 7 is the occluder, as for people.
 VEHICLE_PARTS = (

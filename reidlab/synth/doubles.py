@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .draws import DOUBLE, Array, Draws
-from .people import (
+from reidlab.synth.draws import DOUBLE, Array, Draws
+from reidlab.synth.people import (
     BAG,
     H_STRIPES,
     PLAIN,
@@ -28,8 +28,8 @@ from .people import (
     sample_people,
     sample_tones,
 )
-from .styles import COLOURS, STYLES
-from .subject import Flag, Index, linear
+from reidlab.synth.styles import COLOURS, STYLES
+from reidlab.synth.subject import Flag, Index, linear
 
 DIFFER = ("shoes", "logo", "bag")
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cameras import TONES
-from .scene import Scene
-from .shots import NOISE_PLACES
+from reidlab.synth.cameras import TONES
+from reidlab.synth.scene import Scene
+from reidlab.synth.shots import NOISE_PLACES
 
 
 @lru_cache(maxsize=4)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .coachwork import (
+from reidlab.synth.coachwork import (
     ACCESSORY,
     BODY,
     LIGHTS,
@@ -18,8 +18,8 @@ from .coachwork import (
     Workshop,
     vector,
 )  # fmt: skip
-from .draws import Array
-from .vehicles import (
+from reidlab.synth.draws import Array
+from reidlab.synth.vehicles import (
     GLASS,
     LAMP,
     LOAD,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .body import Pose, Primitives
-from .coachwork import BODY, WINDOWS, Workshop, pack, vector
-from .draws import Array
-from .fittings import (
+from reidlab.synth.body import Pose, Primitives
+from reidlab.synth.coachwork import BODY, WINDOWS, Workshop, pack, vector
+from reidlab.synth.draws import Array
+from reidlab.synth.fittings import (
     NOWHERE,
     Panels,
     both,
@@ -26,7 +26,7 @@ from .fittings import (
     tub,
     wheels,
 )  # fmt: skip
-from .vehicles import (
+from reidlab.synth.vehicles import (
     BUS,
     CARGO,
     CHROME,

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .elementwise import fraction, less, more
-from .patterns import Pattern, Spots, edge, round_edge
-from .vectors import unit
-from .vehicles import (
+from reidlab.synth.elementwise import fraction, less, more
+from reidlab.synth.patterns import Pattern, Spots, edge, round_edge
+from reidlab.synth.vectors import unit
+from reidlab.synth.vehicles import (
     BONNET,
     ENGINE,
     LETTERS,
@@ -28,7 +28,7 @@ from .vehicles import (
 )
 
 if TYPE_CHECKING:
-    from .scene import Scene
+    from reidlab.synth.scene import Scene
 
 _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .elementwise import more, triangle
-from .people import (
+from reidlab.synth.elementwise import more, triangle
+from reidlab.synth.people import (
     CHECK,
     FACE_PATTERN,
     H_STRIPES,

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import raycast
-from .backdrop import paint
-from .cameras import Cameras
-from .film import develop
-from .passers import Walks
-from .people import People
-from .raycast import TILE
-from .scene import Scene
-from .shading import shade_pixels
-from .shots import Shots
-from .stage import Stage
-from .subject import Subject
+from reidlab.synth import raycast
+from reidlab.synth.backdrop import paint
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.film import develop
+from reidlab.synth.passers import Walks
+from reidlab.synth.people import People
+from reidlab.synth.raycast import TILE
+from reidlab.synth.scene import Scene
+from reidlab.synth.shading import shade_pixels
+from reidlab.synth.shots import Shots
+from reidlab.synth.stage import Stage
+from reidlab.synth.subject import Subject
 
 # Pixels rendered at once: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
 _GROUP = {"cpu": 8 * 192 * 96}

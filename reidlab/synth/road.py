@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .cameras import Cameras
-from .draws import ROAD, Draws
-from .shots import Shots, in_sight
-from .subject import linear
-from .vehicles import ENGINE, PAINT, PLAIN, ROOF, Vehicles
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import ROAD, Draws
+from reidlab.synth.shots import Shots, in_sight
+from reidlab.synth.subject import linear
+from reidlab.synth.vehicles import ENGINE, PAINT, PLAIN, ROOF, Vehicles
 
 _LONGEST = 12.0  # m: what is behind a scene has to leave room for such a bus
 LAMP = 1.5  # times the reach of an infrared camera's lamp: half a vehicle stands further off

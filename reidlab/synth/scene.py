@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import raycast
-from .body import OCCLUDER, Solid
-from .cameras import CLUTTER
-from .draws import Array
-from .raycast import SLOTS, Rays, Shapes
-from .shots import OCCLUDERS
-from .stage import Stage
-from .vectors import cross, dot, unit
+from reidlab.synth import raycast
+from reidlab.synth.body import OCCLUDER, Solid
+from reidlab.synth.cameras import CLUTTER
+from reidlab.synth.draws import Array
+from reidlab.synth.raycast import SLOTS, Rays, Shapes
+from reidlab.synth.shots import OCCLUDERS
+from reidlab.synth.stage import Stage
+from reidlab.synth.vectors import cross, dot, unit
 
 _CORNERS = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], dtype=float)
 

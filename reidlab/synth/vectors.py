@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .draws import Array
+from reidlab.synth.draws import Array
 
 
 def dot(a: Array, b: Array) -> Array:

@@ -14,19 +14,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from .cameras import Cameras, hang_beside, sample_cameras, see_infrared
-from .doubles import DIFFER, sample_doubles
-from .draws import VISIT, Draws
-from .infrared import INFRARED
-from .passers import sample_walks
-from .people import People, sample_people
-from .render import render
-from .road import LAMP, drive, roadside, running
-from .shots import Shots, sample_shots
-from .styles import COLOURS, STYLES
-from .threads import in_threads
-from .truth import truth_of_people, truth_of_vehicles
-from .vehicles import Vehicles, sample_vehicles
+from reidlab.synth.cameras import Cameras, hang_beside, sample_cameras, see_infrared
+from reidlab.synth.doubles import DIFFER, sample_doubles
+from reidlab.synth.draws import VISIT, Draws
+from reidlab.synth.infrared import INFRARED
+from reidlab.synth.passers import sample_walks
+from reidlab.synth.people import People, sample_people
+from reidlab.synth.render import render
+from reidlab.synth.road import LAMP, drive, roadside, running
+from reidlab.synth.shots import Shots, sample_shots
+from reidlab.synth.styles import COLOURS, STYLES
+from reidlab.synth.threads import in_threads
+from reidlab.synth.truth import truth_of_people, truth_of_vehicles
+from reidlab.synth.vehicles import Vehicles, sample_vehicles
 
 VERSION = 3  # of the mathematics: raise it when the same knobs give other pixels
 
