@@ -30,6 +30,7 @@ from reidlab.synth.people import (
     TOP,
     People,
 )
+from reidlab.synth.vectors import Value, vector
 
 # Part labels of the masks written beside each image.
 PARTS = ("background", "head", "torso", "arms", "legs", "feet", "accessory", "occluder")
@@ -89,7 +90,7 @@ class Pose:
 
 def build(people: People, pose: Pose) -> Primitives:
     """Place every primitive of every image in its body frame."""
-    builder = _Builder(len(people), _vector(0.0, 0.0, 1.0))
+    builder = _Builder(len(people), vector(0.0, 0.0, 1.0))
     joints = _stride(people, pose)
     for side in (0, 1):
         _leg(builder, people, joints, side)
@@ -110,7 +111,6 @@ def build(people: People, pose: Pose) -> Primitives:
 _PER_IMAGE = (
     "a", "b", "ra", "rb", "forward", "squash", "low", "high", "present", "material",
 )  # fmt: skip
-_Value = NDArray[Any] | float
 
 
 @dataclass
@@ -124,20 +124,20 @@ class _Builder:
     def add(
         self,
         part: int,
-        material: _Value,
+        material: Value,
         ends: tuple[Array, Array],
-        radii: tuple[_Value, _Value],
+        radii: tuple[Value, Value],
         *,
-        squash: tuple[_Value, _Value] = (1.0, 1.0),
+        squash: tuple[Value, Value] = (1.0, 1.0),
         forward: Array | None = None,
         low: float = -1.0,
         high: float = 2.0,
-        present: _Value = True,
+        present: Value = True,
         torso: bool = False,
     ) -> None:
         """One round cone; the arguments are the fields of `Primitives`."""
 
-        def wide(value: _Value) -> Array:
+        def wide(value: Value) -> Array:
             return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.size,))
 
         def place(value: Array) -> Array:
@@ -162,17 +162,13 @@ class _Builder:
         return Primitives(**per_image, **per_slot)
 
 
-def _vector(x: _Value, y: _Value, z: _Value) -> Array:
-    return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
-
-
 def _mix(a: Array, b: Array, share: float | Array) -> Array:
     return a + (b - a) * share
 
 
-def _swing(angle: Array, outward: _Value = 0.0) -> Array:
+def _swing(angle: Array, outward: Value = 0.0) -> Array:
     """Direction of a limb that hangs down and is swung forward by `angle`, outward along x."""
-    return _vector(
+    return vector(
         np.sin(outward), -np.cos(angle) * np.cos(outward), np.sin(angle) * np.cos(outward)
     )
 
@@ -190,17 +186,17 @@ def _stride(p: People, pose: Pose) -> dict[str, Array]:
         wave, ahead = np.sin(pose.phase + offset), np.cos(pose.phase + offset)
         thigh = pose.swing * wave * p.stride
         shin = thigh - (0.12 + pose.swing * (0.35 + 1.1 * np.maximum(0.0, ahead)))
-        hip = _vector(side * 0.050 * h * p.girth, hip_y, 0.0)
+        hip = vector(side * 0.050 * h * p.girth, hip_y, 0.0)
         knee = hip + _swing(thigh, side * 0.02) * upper[:, None]
         ankle = knee + _swing(shin, 0.0) * lower[:, None]
         pitch = np.clip(shin * 0.55, -0.9, 0.15)
-        toe = _vector(side * 0.022 * h, np.sin(pitch) * 0.085 * h, np.cos(pitch) * 0.090 * h)
+        toe = vector(side * 0.022 * h, np.sin(pitch) * 0.085 * h, np.cos(pitch) * 0.090 * h)
         tip = ankle + toe
         joints |= {f"hip{i}": hip, f"knee{i}": knee, f"ankle{i}": ankle, f"tip{i}": tip}
         lowest.append(np.minimum(ankle[:, 1], tip[:, 1]))
     # The body sinks until the lower foot stands on the floor.
     sole = 0.030 * h
-    drop = _vector(0.0, sole * 1.15 - np.minimum(*lowest), 0.0)
+    drop = vector(0.0, sole * 1.15 - np.minimum(*lowest), 0.0)
     return joints | {"drop": drop}
 
 
@@ -213,9 +209,9 @@ def _leg(builder: _Builder, p: People, joints: dict[str, Array], side: int) -> N
     builder.add(LEGS, cloth, (hip, knee), (0.056 * h * slim, knee_r))
     builder.add(LEGS, cloth, (knee, ankle), (knee_r, ankle_r))
     _drape(builder, p, (hip, knee, ankle))
-    heel = ankle + _vector(0.0, -0.006 * h, -0.020 * h)
+    heel = ankle + vector(0.0, -0.006 * h, -0.020 * h)
     builder.add(FEET, SHOES, (heel, tip), (0.026 * h, 0.020 * h))
-    flat, sole = _vector(0.0, -0.012 * h, 0.0), (0.023 * h, 0.018 * h)
+    flat, sole = vector(0.0, -0.012 * h, 0.0), (0.023 * h, 0.018 * h)
     builder.add(FEET, SOLE, (heel + flat, tip + flat), sole, squash=(1.15, 1.0))
     boot = (ankle, _mix(ankle, knee, 0.42)), (0.034 * h, 0.041 * h)
     builder.add(FEET, SHOES, *boot, high=1.0, present=p.boots)
@@ -242,8 +238,8 @@ def _hangs_out(p: People) -> Array:
 
 def _skirt(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, drop, long = p.height, joints["drop"], p.bottom == 3
-    waist = (joints["hip0"] + joints["hip1"]) / 2 + drop + _vector(0.0, 0.05 * h, 0.0)
-    hem = _vector(0.0, np.where(long, 0.20, 0.34) * (h * p.leg) / 0.5, 0.0) + drop
+    waist = (joints["hip0"] + joints["hip1"]) / 2 + drop + vector(0.0, 0.05 * h, 0.0)
+    hem = vector(0.0, np.where(long, 0.20, 0.34) * (h * p.leg) / 0.5, 0.0) + drop
     knees = 0.5 * (joints["knee0"] + joints["knee1"]) + drop
     hem[:, 2] = 0.3 * knees[:, 2]
     builder.add(
@@ -258,15 +254,15 @@ def _skirt(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
 def _trunk(p: People, pose: Pose, drop: Array) -> dict[str, Array]:
     """The spine from the hips to the neck, the shoulders, and how thick the clothes make it all."""
     h = p.height
-    lean = _vector(0.0, 0.0, np.sin(pose.lean))
-    hips = _vector(0.0, h * p.leg, 0.0) + drop
-    waist = hips + _vector(0.0, 0.095 * h, 0.0) + lean * 0.10 * h[:, None]
-    chest = hips + _vector(0.0, 0.235 * h, 0.0) + lean * 0.24 * h[:, None]
-    neck = hips + _vector(0.0, 0.318 * h, 0.0) + lean * 0.33 * h[:, None]
+    lean = vector(0.0, 0.0, np.sin(pose.lean))
+    hips = vector(0.0, h * p.leg, 0.0) + drop
+    waist = hips + vector(0.0, 0.095 * h, 0.0) + lean * 0.10 * h[:, None]
+    chest = hips + vector(0.0, 0.235 * h, 0.0) + lean * 0.24 * h[:, None]
+    neck = hips + vector(0.0, 0.318 * h, 0.0) + lean * 0.33 * h[:, None]
     coat, dress = p.top == 4, p.top == 5
     bulk = np.where((p.top >= 2) & ~dress, 1.08, 1.0) * np.where(coat, 1.04, 1.0)
     half = h * p.shoulders * bulk
-    left, right = (chest + _vector(side * half, 0.042 * h, 0.0) for side in (1.0, -1.0))
+    left, right = (chest + vector(side * half, 0.042 * h, 0.0) for side in (1.0, -1.0))
     return {
         "hips": hips, "waist": waist, "chest": chest, "neck": neck,
         "shoulder0": left, "shoulder1": right, "bulk": bulk, "thick": h * p.girth * bulk,
@@ -283,7 +279,7 @@ def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     lower = np.where(dress, TOP, np.where(p.tucked & (p.top <= 1), BOTTOM, TOP))
 
     def up(share: float, back: float = 0.0) -> Array:
-        return _vector(0.0, share * h, back * h)
+        return vector(0.0, share * h, back * h)
 
     builder.add(TORSO, TOP, (waist, chest), (waist_r, chest_r), squash=(1.12, depth), torso=True)
     builder.add(TORSO, lower, (hips, waist), (0.079 * thick * bulk, waist_r),
@@ -295,7 +291,7 @@ def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
                 squash=(1.15, 0.78), torso=True)  # fmt: skip
     # Hem: shirts that hang out, jackets over the hips, coats to the knee.
     length = np.where(coat, 0.27, np.where(p.top >= 2, 0.075, 0.05))
-    hem = hips + _vector(0.0, -length * h, 0.0)
+    hem = hips + vector(0.0, -length * h, 0.0)
     hem_r = (0.088 + np.where(coat, 0.030, 0.004)) * thick * bulk
     over = depth + np.where(p.bottom >= 2, 0.36, 0.16)  # a skirt stands off, its top with it
     builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, over),
@@ -318,7 +314,7 @@ def _arm(builder: _Builder, p: People, pose: Pose, joints: dict[str, Array], sid
     swing = wave + pose.raise_arm[:, side]
     bend = swing + 0.22 + 0.5 * np.maximum(0.0, wave) + pose.elbow[:, side]
     spread = pose.spread[:, side]
-    start = joints[f"shoulder{side}"] + _vector(0.0, -0.004 * h, 0.0)
+    start = joints[f"shoulder{side}"] + vector(0.0, -0.004 * h, 0.0)
     elbow = start + _swing(swing, aside * spread) * 0.172 * h[:, None]
     inward = -aside * 0.45 * np.clip(pose.elbow[:, side], 0.0, 1.2)
     wrist = elbow + _swing(bend, inward + aside * 0.4 * spread) * 0.150 * h[:, None]
@@ -345,42 +341,42 @@ class _Skull(NamedTuple):
 
 def _skull(p: People, pose: Pose, neck: Array) -> _Skull:
     h = p.height
-    facing = _vector(np.sin(pose.head_yaw), np.sin(pose.head_pitch), np.cos(pose.head_yaw))
-    chin = neck + _vector(0.0, 0.058 * h, 0.012 * h)
-    crown = chin + _vector(0.0, 0.040 * h, -0.004 * h)
+    facing = vector(np.sin(pose.head_yaw), np.sin(pose.head_pitch), np.cos(pose.head_yaw))
+    chin = neck + vector(0.0, 0.058 * h, 0.012 * h)
+    crown = chin + vector(0.0, 0.040 * h, -0.004 * h)
     return _Skull(chin, crown, facing, back=-facing * np.array([1.0, 0.0, 1.0]))
 
 
 def _face_and_hair(builder: _Builder, p: People, skull: _Skull, neck: Array) -> None:
     h, (chin, crown, facing, back) = p.height, skull
-    throat = neck + _vector(0.0, -0.02 * h, 0.0)
+    throat = neck + vector(0.0, -0.02 * h, 0.0)
     builder.add(HEAD, SKIN, (throat, chin), (0.030 * h, 0.029 * h))
     builder.add(HEAD, FACE, (chin, crown), (0.037 * h, 0.045 * h), squash=(0.92, 1.02),
                 forward=facing)  # fmt: skip
     # Hair: a cap set back and up, so that the face stays free; bob and long hair fall behind.
-    top = crown + back * (0.012 * h)[:, None] + _vector(0.0, 0.010 * h, 0.0)
-    nape = chin + back * (0.018 * h)[:, None] + _vector(0.0, 0.008 * h, 0.0)
+    top = crown + back * (0.012 * h)[:, None] + vector(0.0, 0.010 * h, 0.0)
+    nape = chin + back * (0.018 * h)[:, None] + vector(0.0, 0.008 * h, 0.0)
     builder.add(HEAD, HAIR, (nape, top), (0.040 * h, 0.046 * h), squash=(1.0, 0.98),
                 forward=facing, present=p.hair > 0)  # fmt: skip
     long = p.hair == 3
     fall = np.where(long, -0.075, 0.005)
-    ends = neck + back * (0.058 * h)[:, None] + _vector(0.0, fall * h, 0.0)
+    ends = neck + back * (0.058 * h)[:, None] + vector(0.0, fall * h, 0.0)
     radii = 0.046 * h, np.where(long, 0.040, 0.046) * h
     builder.add(HEAD, HAIR, (nape + back * (0.006 * h)[:, None], ends), radii, squash=(1.12, 0.72),
                 forward=facing, present=p.hair >= 2)  # fmt: skip
 
 
 def _hat(builder: _Builder, p: People, skull: _Skull) -> None:
-    h, facing, up = p.height, skull.facing, _vector(0.0, 1.0, 0.0)
+    h, facing, up = p.height, skull.facing, vector(0.0, 1.0, 0.0)
     brim, peak = p.hat == 3, p.hat == 1
-    cap = skull.crown + _vector(0.0, 0.014 * h, 0.0) + skull.back * (0.004 * h)[:, None]
-    builder.add(HEAD, HAT, (cap, cap + _vector(0.0, 0.016 * h, 0.0)), (0.050 * h, 0.046 * h),
+    cap = skull.crown + vector(0.0, 0.014 * h, 0.0) + skull.back * (0.004 * h)[:, None]
+    builder.add(HEAD, HAT, (cap, cap + vector(0.0, 0.016 * h, 0.0)), (0.050 * h, 0.046 * h),
                 forward=facing, present=p.hat > 0)  # fmt: skip
-    disc, aside = cap + _vector(0.0, 0.004 * h, 0.0), np.array([1e-4, 0.0, 0.0])
+    disc, aside = cap + vector(0.0, 0.004 * h, 0.0), np.array([1e-4, 0.0, 0.0])
     builder.add(HEAD, HAT, (disc, disc + aside), (0.080 * h, 0.080 * h), squash=(1.0, 0.12),
                 forward=up, present=brim)  # fmt: skip
     reach = np.where(peak, 0.050, 0.0)[:, None] * h[:, None]
-    tip = disc + facing * reach * 1.5 + _vector(0.0, -0.004 * h, 0.0)
+    tip = disc + facing * reach * 1.5 + vector(0.0, -0.004 * h, 0.0)
     builder.add(HEAD, HAT, (disc + facing * (0.02 * h)[:, None], tip), (0.026 * h, 0.016 * h),
                 squash=(1.4, 0.3), forward=up, present=peak)  # fmt: skip
 
@@ -390,18 +386,18 @@ def _hat(builder: _Builder, p: People, skull: _Skull) -> None:
 
 def _backpack(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, chest, depth = p.height, joints["chest"], 0.062 * joints["thick"]
-    behind = chest + _vector(0.0, -0.015 * h, -(depth + 0.045 * h))
-    low, high = behind + _vector(0.0, -0.075 * h, 0.0), behind + _vector(0.0, 0.045 * h, 0.012 * h)
+    behind = chest + vector(0.0, -0.015 * h, -(depth + 0.045 * h))
+    low, high = behind + vector(0.0, -0.075 * h, 0.0), behind + vector(0.0, 0.045 * h, 0.012 * h)
     builder.add(ACCESSORY, BACKPACK, (low, high), (0.072 * h, 0.062 * h), squash=(1.05, 0.74),
                 present=p.backpack, torso=True)  # fmt: skip
-    pocket = behind + _vector(0.0, -0.075 * h, -0.050 * h)
-    ends = pocket, pocket + _vector(0.0, 0.04 * h, 0.0)
+    pocket = behind + vector(0.0, -0.075 * h, -0.050 * h)
+    ends = pocket, pocket + vector(0.0, 0.04 * h, 0.0)
     builder.add(ACCESSORY, BACKPACK, ends, (0.042 * h, 0.038 * h), squash=(1.1, 0.5),
                 present=p.backpack, torso=True)  # fmt: skip
     for side in (1.0, -1.0):  # straps
-        over = chest + _vector(side * 0.058 * h, 0.088 * h, 0.010 * h)
-        front = chest + _vector(side * 0.062 * h, 0.035 * h, depth + 0.014 * h)
-        under = chest + _vector(side * 0.066 * h, -0.080 * h, depth + 0.012 * h)
+        over = chest + vector(side * 0.058 * h, 0.088 * h, 0.010 * h)
+        front = chest + vector(side * 0.062 * h, 0.035 * h, depth + 0.014 * h)
+        under = chest + vector(side * 0.066 * h, -0.080 * h, depth + 0.012 * h)
         builder.add(ACCESSORY, BACKPACK, (over, front), (0.014 * h, 0.013 * h), present=p.backpack)
         builder.add(ACCESSORY, BACKPACK, (front, under), (0.013 * h, 0.011 * h), present=p.backpack)
 
@@ -409,21 +405,21 @@ def _backpack(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
 def _bag(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     h = p.height
     hand = np.where((p.bag_side > 0)[:, None], joints["hand0"], joints["hand1"])
-    body = hand + _vector(p.bag_side * 0.010 * h, -0.085 * h, 0.0)
-    ends = body + _vector(0.0, 0.0, -0.045 * h), body + _vector(0.0, 0.0, 0.045 * h)
+    body = hand + vector(p.bag_side * 0.010 * h, -0.085 * h, 0.0)
+    ends = body + vector(0.0, 0.0, -0.045 * h), body + vector(0.0, 0.0, 0.045 * h)
     builder.add(ACCESSORY, BAG, ends, (0.052 * h, 0.052 * h), squash=(0.5, 1.0),
-                forward=_vector(0.0, 1.0, 0.0), present=p.bag)  # fmt: skip
+                forward=vector(0.0, 1.0, 0.0), present=p.bag)  # fmt: skip
     for end in (-0.04, 0.04):  # handles
-        handle = body + _vector(0.0, 0.045 * h, end * h), hand + _vector(0.0, -0.01 * h, 0.0)
+        handle = body + vector(0.0, 0.045 * h, end * h), hand + vector(0.0, -0.01 * h, 0.0)
         builder.add(ACCESSORY, BAG, handle, (0.006 * h, 0.006 * h), present=p.bag)
 
 
 def _scarf(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, neck, depth = p.height, joints["neck"], 0.062 * joints["thick"]
-    round_neck = neck + _vector(0.0, 0.000, 0.004 * h), neck + _vector(0.0, 0.030 * h, 0.006 * h)
+    round_neck = neck + vector(0.0, 0.000, 0.004 * h), neck + vector(0.0, 0.030 * h, 0.006 * h)
     builder.add(ACCESSORY, SCARF, round_neck, (0.056 * h, 0.050 * h), squash=(1.0, 0.9),
                 present=p.scarf)  # fmt: skip
-    start = neck + _vector(0.020 * h, 0.0, 0.046 * h)
-    end = neck + _vector(0.030 * h, -0.150 * h, depth + 0.018 * h)
+    start = neck + vector(0.020 * h, 0.0, 0.046 * h)
+    end = neck + vector(0.030 * h, -0.150 * h, depth + 0.018 * h)
     builder.add(ACCESSORY, SCARF, (start, end), (0.022 * h, 0.026 * h), squash=(1.0, 0.5),
                 present=p.scarf)  # fmt: skip

@@ -18,7 +18,7 @@ from reidlab.synth.draws import Array
 from reidlab.synth.raycast import SLOTS, Rays, Shapes
 from reidlab.synth.shots import OCCLUDERS
 from reidlab.synth.stage import Stage
-from reidlab.synth.vectors import cross, dot, unit
+from reidlab.synth.vectors import dot, unit
 
 _CORNERS = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], dtype=float)
 
@@ -267,7 +267,7 @@ def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
 def _inverse(edges: Array) -> Array:
     """(K, 3, 3) maps from scene offsets to coordinates along three edges each."""
     one, two, three = np.moveaxis(edges, 1, 0)
-    normals = np.stack([cross(two, three), cross(three, one), cross(one, two)], axis=1)
+    normals = np.stack([np.cross(two, three), np.cross(three, one), np.cross(one, two)], axis=1)
     return normals / dot(one, normals[:, 0])[:, None, None]
 
 
@@ -287,7 +287,7 @@ def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Arr
     parallel = np.abs(dot(forward, y))[..., None] > 0.98
     hint = np.where(parallel, np.array([0.0, 0.98, 0.2]), forward)
     z = unit(hint - dot(hint, y)[..., None] * y)
-    x = cross(y, z)
+    x = np.cross(y, z)
     return np.stack([x / squash[..., :1], y, z / squash[..., 1:]], axis=-2), length
 
 

@@ -20,7 +20,7 @@ from reidlab.synth.passers import Walks, join_materials, join_primitives
 from reidlab.synth.people import People
 from reidlab.synth.shots import Shots
 from reidlab.synth.subject import Subject
-from reidlab.synth.vectors import cross, dot, unit
+from reidlab.synth.vectors import dot, unit
 from reidlab.synth.vehicles import Vehicles
 
 _BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
@@ -54,7 +54,7 @@ class Stage:
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
-        self.up = cross(self.forward, self.right)
+        self.up = np.cross(self.forward, self.right)
         self.window = self._window()
 
     def take(self, rows: NDArray[np.int64]) -> Stage:

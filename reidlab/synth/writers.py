@@ -168,7 +168,7 @@ def _write(
 ) -> None:
     """Every chunk not there yet, then lists and the table, then the name that says: whole."""
     entries = layout.entries(world, **options)
-    for folder in {path.parent for entry in entries for path in _places(root, entry)}:
+    for folder in {root, *(path.parent for entry in entries for path in _places(root, entry))}:
         sweep(folder)
     chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
     tables = [root / STAGING / f"{number:06d}.csv" for number in range(len(chunks))]
