@@ -44,7 +44,7 @@ def distance(one: Array, other: Array) -> Array:
     return gap
 
 
-def first_of(pid: int) -> int:
+def first_of_pair(pid: int) -> int:
     """The person of whom `pid` is the double: 1 of 1 and 2, 3 of 3 and 4; 0 has none."""
     return max(pid - 1 + pid % 2, 0)
 
@@ -66,7 +66,7 @@ def sample_doubles(
         pids: identities; each is the same person whatever else is asked for.
         differ: one of `DIFFER`.
     """
-    firsts = [first_of(pid) for pid in pids]
+    firsts = [first_of_pair(pid) for pid in pids]
     people = sample_people(
         seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **law
     )

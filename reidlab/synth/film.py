@@ -21,7 +21,7 @@ def _noise_bank(device: torch.device) -> Tensor:
     return torch.as_tensor(bank, device=device)
 
 
-def develop(scene: Scene, picture: Tensor) -> Tensor:
+def to_pixels(scene: Scene, picture: Tensor) -> Tensor:
     """(3, B, H·W) linear light to (B, H, W, 3) uint8."""
     c, shape = scene.cameras, (3, -1, scene.height, scene.width)
     display = _blur(_tone(scene, picture).view(shape), scene.tensor(c.blur * scene.height / 192.0))

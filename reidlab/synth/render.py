@@ -14,7 +14,7 @@ from torch import Tensor
 from reidlab.synth import raycast
 from reidlab.synth.backdrop import paint
 from reidlab.synth.cameras import Cameras
-from reidlab.synth.film import develop
+from reidlab.synth.film import to_pixels
 from reidlab.synth.passers import Walks
 from reidlab.synth.people import People
 from reidlab.synth.raycast import TILE
@@ -69,8 +69,8 @@ def render(
             continue
         scene = Scene(part, device)
         for start in range(0, len(rows), group):
-            here = slice(start, start + group)
-            images[rows[here]], masks[rows[here]] = _render_group(scene.take(here))
+            cut = slice(start, start + group)
+            images[rows[cut]], masks[rows[cut]] = _render_group(scene.take(cut))
     return images, masks
 
 
@@ -78,7 +78,7 @@ def _render_group(scene: Scene) -> tuple[Bytes, Bytes]:
     sight = raycast.visible(scene.rays, scene.shapes, scene.frames)
     picture, cover = shade_pixels(scene, sight)
     picture.add_(paint(scene).mul_(1.0 - cover))
-    return develop(scene, picture).cpu().numpy(), _labels(scene, sight.keys).cpu().numpy()
+    return to_pixels(scene, picture).cpu().numpy(), _labels(scene, sight.keys).cpu().numpy()
 
 
 def _labels(scene: Scene, keys: Tensor) -> Tensor:

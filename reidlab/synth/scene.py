@@ -37,7 +37,7 @@ class Boxes(NamedTuple):
 
 
 @dataclass
-class Coach:
+class VehicleTables:
     """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
 
     cos: Array  # (B,) of the direction of travel
@@ -48,7 +48,7 @@ class Coach:
     mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
 
 
-_Table = TypeVar("_Table", Rays, Shapes, Coach)
+_Table = TypeVar("_Table", Rays, Shapes, VehicleTables)
 
 
 def _cut(table: _Table, rows: slice) -> _Table:
@@ -172,14 +172,14 @@ class Scene:
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-    def _coach(self, stage: Stage, solid: Solid, span: Array) -> Coach:
+    def _coach(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
         p, material = stage.people, stage.shapes.material.astype(np.int64)
         panels = [solid.panels, solid.footprint[:, :1], span[:, None]]
         mirror = np.zeros((len(span), self.slots))
         assert p.mirror is not None
         # What is seen is light that comes from the sky, not warmth.
         mirror[:, : material.shape[1]] = p.mirror[material] * ~self.cameras.thermal[:, None]
-        return Coach(
+        return VehicleTables(
             cos=stage.cos, sin=stage.sin, height=p.height, footprint=solid.footprint,
             panels=self.tensor(np.concatenate(panels, axis=1)), mirror=self.tensor(mirror),
         )  # fmt: skip

@@ -100,11 +100,11 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
         ValueError: too few people have two images in each view.
     """
     cells = filled(world, boxes)
-    there: dict[tuple[int, int], list[Cell]] = {}
+    images_of: dict[tuple[int, int], list[Cell]] = {}
     for cell in cells:
-        there.setdefault((cell.pid, cell.view), []).append(cell)
+        images_of.setdefault((cell.pid, cell.view), []).append(cell)
     order = base.generator(world, base.SPLIT).permutation(np.arange(1, world.identities + 1))
-    enough = [int(p) for p in order if all(len(there[int(p), view]) >= 2 for view in (1, 2))]
+    enough = [int(p) for p in order if all(len(images_of[int(p), view]) >= 2 for view in (1, 2))]
     tested = world.identities - round(world.identities * train_fraction)
     if len(enough) < tested:
         raise ValueError(
@@ -115,7 +115,7 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
     splits = dict.fromkeys(cells, "train")
     for pid in enough[:tested]:
         for view in (1, 2):
-            images = there[pid, view]
+            images = images_of[pid, view]
             chosen = base.generator(world, base.QUERY, pid, view).integers(len(images))
             splits |= dict.fromkeys(images, "gallery") | {images[chosen]: "query"}
     return splits
@@ -123,17 +123,17 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
 
 def test_sets(world: World) -> list[NDArray[np.int64]]:
     """20 times (K, 2): pair and person in it, both from 1, of those to test with."""
-    everybody = [
+    places = [
         (pair, person)
         for pair, size in enumerate(pair_sizes(world.identities), start=1)
         for person in range(1, size + 1)
     ]
     people = min(100, max(2, world.identities // 5))
     chosen = [
-        base.generator(world, base.TRIAL, trial).choice(len(everybody), people, replace=False)
+        base.generator(world, base.TRIAL, trial).choice(len(places), people, replace=False)
         for trial in range(TRIALS)
     ]
-    return [np.array(everybody)[np.sort(rows)] for rows in chosen]
+    return [np.array(places)[np.sort(rows)] for rows in chosen]
 
 
 def entries(world: World, *, train_fraction: float, form: str) -> list[base.Entry]:

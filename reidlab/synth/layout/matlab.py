@@ -78,8 +78,8 @@ def write_cuhk03(
     with atomic(root / archive) as beside:
         with h5py.File(beside, "w", userblock_size=_USER_BLOCK) as file:
             store = _Store(file, h5py)
-            for variable, there in cells.items():
-                images = {place: staged / variable / name for place, name in there.items()}
+            for variable, names in cells.items():
+                images = {place: staged / variable / name for place, name in names.items()}
                 pairs = []
                 for pair, people in enumerate(sizes, start=1):
                     grid = [
