@@ -15,10 +15,10 @@ import pandas as pd
 
 from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, ReIDDataset, count, finish, table
-from reidlab.data.dukemtmc import EXAMPLE, NAME, image_of
+from reidlab.data.dukemtmc import EXAMPLE, NAME
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import existing_folder, has_all, leave_out, matching_images, wrong_root
-from reidlab.data.lists import present, read_lines
+from reidlab.data.folders import existing_folder, has_all, image_of, matching_images, wrong_root
+from reidlab.data.lists import of_layout, present, read_lines
 from reidlab.data.market1501 import FOLDERS
 
 LISTS = {"train": "train.list", "query": "query.list", "gallery": "gallery.list"}
@@ -123,18 +123,12 @@ def _no_lists(folder: Path) -> DatasetError:
 
 def _listed(path: Path, split: str, files: Mapping[str, Files], found: Findings) -> pd.DataFrame:
     """The images that a list names."""
-    names = [line.rsplit("/", 1)[-1] for line in read_lines(path, found)]
-    foreign = [name for name in names if not NAME.fullmatch(name)]
-    if len(foreign) == len(names):
-        raise DatasetError(
-            f"no line of {path} is a file name of DukeMTMC-reID: expected names like {EXAMPLE}, "
-            f"found {foreign[0]!r}. Take the published list"
-        )
-    leave_out(found, path.parent, foreign)
+    names = dict.fromkeys(line.rsplit("/", 1)[-1] for line in read_lines(path, found))
+    claim = "is a file name of DukeMTMC-reID"
+    named = of_layout(path, names, NAME, found, claim=claim, folder=path.parent)
     where = {
         name: file for source in reversed(SOURCES[split]) for name, file in files[source].items()
     }
-    named = [name for name in names if name not in set(foreign)]
     return table(image_of(*where[name]) for name in present(path.name, named, where, found))
 
 
