@@ -5,10 +5,10 @@ CVPR 2014. The name `1_001_1_01.png` reads: camera pair 1, person 1 of that pair
 person is seen by one pair only, so the view is the camera. Boxes are drawn by hand ("labeled") or
 by a detector ("detected").
 
-- classic: 20 test sets of 100 people, all their images are query and gallery, judged with one
+- classic: 20 test sets of 100 people, all their images are query and gallery, evaluated with one
   gallery image per person.
 - new protocol (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
-  2017): 767 people to train on and 700 to test on, judged as Market-1501.
+  2017): 767 people to train on and 700 to test on, evaluated as Market-1501.
 
 The images lie in cuhk-03.mat, where they are read directly (`cuhk03_store`), or converted in
 images_labeled/ and images_detected/, or, for the new protocol, in a copy in Market-1501's format.

@@ -86,7 +86,7 @@ class ReIDDataset:
         query: the same without label.
         gallery: likewise. Junk is in the table, flagged: the standard protocol ignores it, so
             embed `gallery[~gallery.junk]` to save the time.
-        protocol: the evaluation rule the set is judged by.
+        protocol: the evaluation rule of the set.
         options: how it was opened, defaults and what was detected included.
         published: what the publication counts, by split; None for a synthetic set.
         warnings: where the folder differs from the published set; each was also issued.
@@ -274,7 +274,7 @@ def finish(
     if world is not None:
         tables = with_modality(world, tables)
     train, query, gallery = (tables[split] for split in SPLITS)
-    _check_people(found.root, train, query, gallery, same_ids=same_ids)
+    _check_people(found.root, tables, same_ids)
     if query.empty != gallery.empty:
         lacking, other = ("query", "gallery") if query.empty else ("gallery", "query")
         raise DatasetError(
@@ -314,14 +314,8 @@ def finish(
     )
 
 
-def _check_people(
-    root: Path,
-    train: pd.DataFrame,
-    query: pd.DataFrame,
-    gallery: pd.DataFrame,
-    *,
-    same_ids: bool,
-) -> None:
+def _check_people(root: Path, tables: Mapping[str, pd.DataFrame], same_ids: bool) -> None:
+    train, query, gallery = (tables[split] for split in SPLITS)
     for split, frame in (("train", train), ("query", query)):
         nobody = frame[frame["junk"] | frame["distractor"]]
         if len(nobody):

@@ -71,13 +71,13 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
 def _lists(folder: Path) -> Path | None:
     """The folder that holds the three lists; None if there is not a single one."""
     for place in (folder, folder / IN):
-        missing = [name for name in _files(LISTS) if not has_all(place, (name,))]
+        missing = [name for name in LISTS.values() if not has_all(place, (name,))]
         if not missing:
             return place
         if len(missing) < len(LISTS):
             raise DatasetError(
                 f"{place} holds some of the lists and no {', '.join(missing)}: copy "
-                f"{', '.join(_files(LISTS))} from the archive, or remove them all to read the "
+                f"{', '.join(LISTS.values())} from the archive, or remove them all to read the "
                 "folders"
             )
     return None
@@ -85,11 +85,7 @@ def _lists(folder: Path) -> Path | None:
 
 def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
     """The first of the folders that holds all parts."""
-    return next((path for path in folders if has_all(path, _files(parts))), None)
-
-
-def _files(parts: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(parts.values())
+    return next((path for path in folders if has_all(path, tuple(parts.values()))), None)
 
 
 def _no_images(folder: Path, lists: Path | None) -> DatasetError:
@@ -100,8 +96,8 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
             "occluded-duke",
             folder,
             (f"{IN}/train.list", f"{IN}/query.list", f"{IN}/gallery.list", DUKE),
-            _files(LISTS),
-            _files(FOLDERS),
+            tuple(LISTS.values()),
+            tuple(FOLDERS.values()),
         )
     if has_all(folder.parent, (DUKE,)):
         return DatasetError(
@@ -109,7 +105,7 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
             f"open_dataset('occluded-duke', {str(folder.parent)!r})"
         )
     return DatasetError(
-        f"the lists are in {lists}, but there is no {DUKE} with {', '.join(_files(FOLDERS))} in "
+        f"the lists are in {lists}, but there is no {DUKE} with {', '.join(FOLDERS.values())} in "
         f"{folder}: Occluded-Duke is a list of DukeMTMC-reID's images. Put a lawful copy there"
     )
 
@@ -117,7 +113,7 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
 def _no_lists(folder: Path) -> DatasetError:
     return DatasetError(
         f"{folder} holds DukeMTMC-reID and not Occluded-Duke: add {IN} with the lists "
-        f"{', '.join(_files(LISTS))}, or open it as 'dukemtmc'"
+        f"{', '.join(LISTS.values())}, or open it as 'dukemtmc'"
     )
 
 

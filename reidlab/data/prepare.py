@@ -5,7 +5,7 @@ ever downloaded. Archives are unpacked into a folder, an unpacked folder is chec
 and never written to. A second run does nothing, an interrupted one goes on: each file is written
 beside its place and then renamed, so that a file that is there is whole.
 
-An archive is judged before its first file is written. One that has a path out of the folder, a
+An archive is checked before its first file is written. One that has a path out of the folder, a
 link or a device is refused as a whole: it is not what the authors publish.
 """
 
@@ -196,7 +196,11 @@ def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
         jobs, names = [], []
         for source in sources:
             with _damage(source):
-                members = [m for m in _members(source, stack) if not _is_litter(m.path)]
+                members = [
+                    member
+                    for member in _members(source, stack)
+                    if LITTER.isdisjoint(member.path.parts) and member.path.name[:2] != "._"
+                ]
             inside = [member.path.as_posix() for member in members]
             _check_kind(recipe, source, inside)
             names += inside
@@ -391,10 +395,6 @@ def _same(stream: IO[bytes], target: Path) -> bool:
     with target.open("rb") as file:
         chunks = (iter(partial(source.read, CHUNK), b"") for source in (file, stream))
         return all(ours == theirs for ours, theirs in itertools.zip_longest(*chunks))
-
-
-def _is_litter(path: PurePosixPath) -> bool:
-    return bool(LITTER.intersection(path.parts)) or path.name.startswith("._")
 
 
 def _useful(recipe: Recipe, source: Path) -> bool:

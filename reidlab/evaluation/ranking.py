@@ -3,7 +3,7 @@
 Definitions (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015; mINP from
 Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021):
 
-* rank of a match: its position, from 1, among the gallery images this query is judged on;
+* rank of a match: its position, from 1, among the gallery images this query is evaluated on;
 * CMC(k): share of counted queries whose first match has rank <= k;
 * AP of a query: mean over its matches of (matches so far / rank), or one of the variants in
   `AVERAGE_PRECISIONS`; mAP is its mean over the counted queries;
@@ -15,7 +15,7 @@ Ties: equal distances are ordered by gallery index, that is, as a stable sort wo
 from __future__ import annotations
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
-from reidlab.evaluation.judges import Labelled, Trials, columns_of, make_judge
+from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
 from reidlab.evaluation.protocols import APVariant, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
@@ -36,7 +36,7 @@ def rank(
     trials: Trials | None = None,
     shots: int | None = None,
 ) -> RankResult:
-    """Judge a distance matrix.
+    """Evaluate a distance matrix.
 
     Args:
         distances: (Q, G) float32 or float64, smaller is nearer. Equal distances are ordered by
@@ -76,12 +76,14 @@ def rank(
         (0.0, 0.5)
     """
     matrix = distance_matrix(distances)
-    who = Labelled.checked(
+    labels = Labelled.checked(
         q_pids, g_pids, q_camids, g_camids, tuple(matrix.shape), get_protocol(protocol)
     )
-    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
-    rows = max(1, BLOCK_ELEMENTS // who.images)
+    evaluator = make_evaluator(
+        labels, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots
+    )
+    rows = max(1, BLOCK_ELEMENTS // labels.images)
     for start in range(0, len(matrix), rows):
         block = matrix[start : start + rows]
-        judge.add(block if who.whole else columns_of(block, who.kept), start)
-    return judge.result()
+        evaluator.add(block if labels.whole else columns_of(block, labels.kept), start)
+    return evaluator.result()
