@@ -15,6 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from reidlab.errors import ReidlabError
+
 WRAPPERS = ("state_dict", "model")  # where training programs put the weights
 NO_WEIGHTS = {  # first bytes of files that are often saved in place of weights -> what they are
     b"version https://git-lfs": "a pointer of git LFS, not the file itself: run `git lfs pull`",
@@ -25,7 +27,7 @@ NO_WEIGHTS = {  # first bytes of files that are often saved in place of weights 
 PICKLE = b"\x80"  # first byte of a bare pickle
 
 
-class WeightsError(Exception):
+class WeightsError(ReidlabError):
     """The weights cannot be found or do not fit."""
 
 

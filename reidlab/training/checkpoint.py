@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from reidlab.errors import ReidlabError
 from reidlab.files import atomic, sweep
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
@@ -25,7 +26,7 @@ from reidlab.models.weights_file import read_weights as read_file
 from reidlab.training.recipe import Recipe
 
 
-class CheckpointError(Exception):
+class CheckpointError(ReidlabError):
     """A folder that holds another run, or a damaged one."""
 
 
