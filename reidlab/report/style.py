@@ -248,18 +248,21 @@ def table(
         printed.format_index(lambda key: str(said.get(key, key)), axis="columns", level=level)
     if isinstance(frame.index, pd.RangeIndex):
         printed.hide()
+    printed.set_table_attributes('class="dataframe"')  # else the theme puts it on white in the dark
     return printed.set_table_styles(looks).set_table_styles(_PRINT, overwrite=False)
 
 
-# Rules above, between and below, as in a journal; colours are the page's own.
+# Rules above, between and below, as in a journal, and none of the theme's own; colours are the
+# page's.
 _PRINT: Any = [
-    {"selector": "", "props": "border-collapse: collapse; border-block: 1.5px solid"},
-    {"selector": "thead tr:last-child th", "props": "border-bottom: 1px solid"},
+    {"selector": "", "props": "border-collapse: collapse; border: 0; border-block: 1.5px solid"},
+    {"selector": "tr", "props": "background: none; border: 0"},
     {
         "selector": "th, td",
-        "props": "padding: 0.25em 0.9em; vertical-align: top; white-space: normal; "
+        "props": "padding: 0.25em 0.9em; vertical-align: top; white-space: normal; border: 0; "
         "font-variant-numeric: tabular-nums",
     },
+    {"selector": "thead tr:last-child th", "props": "border-bottom: 1px solid"},
     {"selector": "th.row_heading, th.index_name", "props": "text-align: left; font-weight: 500"},
 ]
 

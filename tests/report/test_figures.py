@@ -1,5 +1,7 @@
 """Figures hold what they were given; wrong input is refused in words."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -290,6 +292,16 @@ def test_forest_fills_what_leaves_out_no_difference():
     assert hollow() == [False, True, True]
     assert hollow(no_difference=1.0) == [True, False, True]
     assert hollow(no_difference=None) == [False, False, True]
+    ratios = figures.forest(COMPARED, label="x", no_difference=1.0, form="{:.2f}").axes[0]
+    assert [text.get_text() for text in ratios.texts] == ["2.00", "−0.50", "1.00"]
+
+
+def test_forest_gives_long_names_their_room():
+    long = COMPARED.assign(name=[f"{name} " + "word " * 20 for name in COMPARED.name])
+    figure = figures.forest(long, label="x")
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
 
 
 def test_forest_takes_names_from_the_index_and_intervals_may_be_absent():
@@ -321,7 +333,7 @@ def test_forest_has_panels_and_groups_in_the_order_of_the_table():
         (COMPARED.drop(columns="value"), "lacks value: expected .* columns panel, name, group,"),
         (COMPARED.assign(name="x"), "name x, group  has two rows"),
         (COMPARED.assign(value=9.0), r"rows over one: 9.0 is not inside .* \[0.5, 3.5\]"),
-        (pd.DataFrame({"value": range(5), "group": range(5)}), "5 groups: expected 4 at most"),
+        (pd.DataFrame({"value": range(6), "group": range(6)}), "6 groups: expected 1 to 5"),
     ],
 )
 def test_forest_refuses(table, message):
@@ -433,6 +445,7 @@ def test_line_chart_draws_means_in_the_range_of_seeds():
             ("left", "a", 1, 16, 9.0),  # the other seed lacks it
             ("left", "b", 0, 4, 5.0),
             ("right", "b", 0, 4, 6.0),
+            ("right", "c", 0, 4, 7.0),
         ],
         columns=["panel", "name", "seed", "k1", "value"],
     )
@@ -447,6 +460,8 @@ def test_line_chart_draws_means_in_the_range_of_seeds():
     assert right.lines[0].get_color() == other.get_color() != mean.get_color()
     assert all(list(line.get_ydata()) != [0, 0] for line in right.lines)  # nothing below zero
     assert [axes.get_xlabel() for axes in (left, right)] == ["k1", "k1"]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["a", "b", "c"]  # those of all panels
     many = pd.DataFrame({"name": range(6), "k1": 1, "value": 1.0})
     with pytest.raises(ValueError, match="there are 6 names: expected 1 to 5"):
         figures.line_chart(many, x="k1", label="gain")

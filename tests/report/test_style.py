@@ -192,6 +192,7 @@ def test_table_prints_numbers_words_and_gaps():
         index=index,
     )
     printed = style.table(frame, formats={"gain": "{:+.2f}"}, words={"la-tf_ce": "LA-TF"})
+    assert 'class="dataframe"' in printed.to_html()  # what the theme leaves on the dark page
     rows, sides = rows_and_sides(printed)
     assert rows == [
         ["network", *frame.columns],

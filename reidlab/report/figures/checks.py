@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from reidlab.report import style
+
 INTERVAL = ("low", "high")
 
 
@@ -43,6 +45,15 @@ def check_intervals(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.
             f"{place}: {row[value]} is not inside its interval [{row['low']}, {row['high']}]"
         )
     return table
+
+
+def check_colours(count: int, what: str) -> None:
+    """Refuse more things than there are colours, dashes and marks to know them by."""
+    if not 0 < count <= len(style.SERIES):
+        raise ValueError(
+            f"there are {count} {what}: expected 1 to {len(style.SERIES)}, so that each has a "
+            "colour and a dash or mark of its own"
+        )
 
 
 def _words(key: object) -> str:

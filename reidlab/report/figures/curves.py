@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from reidlab.report import style
-from reidlab.report.figures.checks import check_intervals, check_table
+from reidlab.report.figures.checks import check_colours, check_intervals, check_table
 from reidlab.report.style import BookFigure
 
 
@@ -72,7 +72,7 @@ def two_curves(
     Raises:
         ValueError: if there is nothing to draw, or there are more settings than colours.
     """
-    _check_colours(len(histories), "histories")
+    check_colours(len(histories), "histories")
     figure = style.figure(aspect=2.2)
     panels = figure.subplots(1, 2)
     for i, (name, history) in enumerate(histories.items()):
@@ -89,7 +89,7 @@ def two_curves(
     panels[1].set(xlabel="epoch", ylabel=f"share right, {where}", ylim=(0, 1.02))
     for panel in panels:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(figure, panels[0])
+    _legend(figure, panels)
     return figure
 
 
@@ -117,7 +117,7 @@ def line_chart(
     table = table.assign(panel=table.get("panel", ""), seed=table.get("seed", 0))
     check_table(table, ["panel", "name", "seed", x], ["value"])
     names, titles = ([*dict.fromkeys(table[column])] for column in ("name", "panel"))
-    _check_colours(len(names), "names")
+    check_colours(len(names), "names")
     figure = style.figure(aspect=style.GOLDEN if len(titles) == 1 else 2.2)
     panels = figure.subplots(1, len(titles), squeeze=False)[0]
     for panel, title in zip(panels, titles, strict=True):
@@ -135,16 +135,8 @@ def line_chart(
             panel.axvline(upright, color=style.INK, lw=1.2, linestyle=":")
         panel.set(xlabel=x, title=str(title))
     panels[0].set_ylabel(label)
-    _legend(figure, panels[0])
+    _legend(figure, panels)
     return figure
-
-
-def _check_colours(count: int, what: str) -> None:
-    if not 0 < count <= len(style.SERIES):
-        raise ValueError(
-            f"there are {count} {what}: expected 1 to {len(style.SERIES)}, so that each has a "
-            "colour and a dash of its own"
-        )
 
 
 def _mean_in_range(
@@ -160,13 +152,14 @@ def _mean_in_range(
     )  # fmt: skip
 
 
-def _legend(figure: BookFigure, panel: Axes) -> None:
-    handles, labels = panel.get_legend_handles_labels()
-    banded = bool(panel.collections)
+def _legend(figure: BookFigure, panels: Sequence[Axes] | NDArray[Any]) -> None:
+    lines = {line.get_label(): line for panel in panels for line in panel.lines}
+    named = {str(name): line for name, line in lines.items() if not str(name).startswith("_")}
+    banded = any(panel.collections for panel in panels)
     figure.legend(
-        handles, labels, loc="outside upper left", ncols=3 if max(map(len, labels)) < 22 else 2,
-        handlelength=3, title="mean, and range of the seeds" if banded else None,
-        alignment="left", title_fontsize=9,
+        [*named.values()], [*named], loc="outside upper left", handlelength=3,
+        ncols=3 if max(map(len, named)) < 22 else 2, alignment="left", title_fontsize=9,
+        title="mean, and range of the seeds" if banded else None,
     )  # fmt: skip
 
 
@@ -199,7 +192,7 @@ def knob_curves(
 ) -> BookFigure:
     """Draw a difference of two models against one knob of the world after another.
 
-    A filled mark has an interval without zero, a hollow one cannot tell the models apart.
+    A filled mark has an interval without zero, a hollow one shows no clear difference.
 
     Args:
         table: one row for each setting, with `knob`, the panel; `value`, its place on it: at scale

@@ -13,15 +13,16 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from torch import Tensor
 
 from reidlab.evaluation import proportion_interval
 from reidlab.explain import RowVote
 from reidlab.report import style
-from reidlab.report.figures.checks import check_intervals, check_table, named
+from reidlab.report.figures.checks import check_colours, check_intervals, check_table, named
 from reidlab.report.style import BookFigure
 from reidlab.synth import PARTS
 
-_MARKERS = ("o", "s", "^", "v")
+_MARKERS = ("o", "s", "^", "v", "P")  # one for each of style.SERIES
 _PAPER: dict[str, Any] = {
     "marker": "D", "color": style.INK, "markerfacecolor": "none", "markersize": 8,
     "markeredgewidth": 1.8, "linestyle": "",
@@ -36,6 +37,7 @@ def forest(
     label: str,
     over: str = "seeds",
     no_difference: float | None = 0.0,
+    form: str | None = None,
 ) -> BookFigure:
     """Draw a line for each comparison: its value, its interval, and what the paper prints.
 
@@ -53,6 +55,8 @@ def forest(
         over: what varies in the intervals: "seeds", "people", "seeds and people".
         no_difference: where neither side is ahead: 0, or 1 for ratios, 50 for a choice of two in
             percent. None: the values are no comparisons.
+        form: how values are printed, such as "{:.2f}"; else with one decimal, and a sign where no
+            difference is 0.
 
     Raises:
         ValueError: the table is empty, lacks a column or has a place twice, a value lies outside
@@ -65,9 +69,11 @@ def forest(
     lines, groups, titles = (
         [*dict.fromkeys(table[column])] for column in ("name", "group", "panel")
     )
-    if len(groups) > len(_MARKERS):
-        raise ValueError(f"{len(groups)} groups: expected {len(_MARKERS)} at most, one a colour")
-    height = (0.26 * len(groups) + 0.12) * len(lines)
+    check_colours(len(groups), "groups")
+    form = form or ("{:+.1f}" if no_difference == 0 else "{:.1f}")
+    names = [fill(str(line), 30) for line in lines]
+    tallest = max(name.count("\n") for name in names) + 1
+    height = max(0.26 * len(groups) + 0.12, 0.17 * tallest + 0.1) * len(lines)
     figure = style.figure(aspect=style.TEXT_WIDTH / (1.15 + height))
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for panel, title in zip(panels, titles, strict=True):
@@ -75,12 +81,16 @@ def forest(
             group = groups.index(row["group"])
             place = lines.index(row["name"]) + (group + 0.5) / len(groups) - 0.5
             _forest_line(panel, place, row, group, no_difference)
+            panel.text(
+                1.02, place, style.number(row["value"], form), va="center", fontsize=10,
+                transform=panel.get_yaxis_transform(),
+            )  # fmt: skip
         if no_difference is not None:
             panel.axvline(no_difference, color=style.INK, lw=1.2, zorder=1)
         panel.set(xlabel=label, title=str(title))
         panel.margins(x=0.12)
         panel.xaxis.set_major_locator(MaxNLocator(5))
-        panel.set_yticks(range(len(lines)), [fill(str(line), 30) for line in lines])
+        panel.set_yticks(range(len(lines)), names)
         for place in range(1, len(lines) if len(groups) > 1 else 0):
             panel.axhline(place - 0.5, color=style.INK, lw=0.6, alpha=0.5)
         panel.set_ylim(len(lines) - 0.5, -0.5)
@@ -105,8 +115,6 @@ def _forest_line(
         fmt=_MARKERS[group], color=colour, markerfacecolor=colour if clear else "none",
         markersize=7, elinewidth=1.8, capsize=3,
     )  # fmt: skip
-    number = style.number(value, "{:+.1f}" if no_difference == 0 else "{:.1f}")
-    panel.text(1.02, place, number, va="center", transform=panel.get_yaxis_transform(), fontsize=10)
 
 
 def _numbers(found: Any) -> list[float]:
@@ -227,8 +235,7 @@ def two_measures(table: pd.DataFrame, *, x: str, y: str) -> BookFigure:
     table = table.assign(group=table.get("group", ""), number=range(len(table)))
     check_table(table, ["number"], [x, y])
     groups = [*dict.fromkeys(table.group)]
-    if len(groups) > len(_MARKERS):
-        raise ValueError(f"{len(groups)} groups: expected {len(_MARKERS)} at most, one a colour")
+    check_colours(len(groups), "groups")
     figure = style.figure(aspect=1.5, filled=0.75)
     axes = figure.subplots()
     for i, group in enumerate(groups):
@@ -247,7 +254,7 @@ def two_measures(table: pd.DataFrame, *, x: str, y: str) -> BookFigure:
 
 
 @style.styled
-def row_accuracy(votes: RowVote, parts: NDArray[Any] | Any | None = None) -> BookFigure:
+def row_accuracy(votes: RowVote, parts: Tensor | NDArray[Any] | None = None) -> BookFigure:
     """Draw how often the classifier of each row is right, and what of the body a row shows.
 
     Args:
