@@ -10,7 +10,7 @@ from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.exercises import ExerciseError, check
-from reidlab.report.findings import Finding, finding, metrics_table
+from reidlab.report.findings import Finding, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import compare, results_table
 from reidlab.report.seeds import seeds_table
@@ -41,6 +41,7 @@ __all__ = [
     "seed_difference",
     "seeds_table",
     "side_by_side",
+    "summary",
     "trials",
     "verdicts",
 ]
