@@ -151,11 +151,11 @@ def compare(
     on the same images by the same protocol, so that their difference says nothing of the methods.
     """
     from reidlab.record import RecordError
-    from reidlab.report import find_records, read_record, side_by_side
+    from reidlab.report import records_at, side_by_side
     from reidlab.report.claims import ClaimError
 
     try:
-        sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
+        sides = [records_at(where) for where in (a, b)]
         found = side_by_side(*sides, level=level)
         typer.echo(found)
         for name, side in zip("AB", sides, strict=True):

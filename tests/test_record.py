@@ -40,7 +40,7 @@ def test_order_and_environment(made):
 
 
 def test_the_report_accepts_it(made):
-    from reidlab.report.records import check_schema
+    from reidlab.record import check_schema
 
     check_schema(json.loads(json.dumps(made.to_dict())))
 
@@ -76,10 +76,10 @@ def test_nan_is_no_metric(made, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
-        ("[]", "is no run record"),
-        ('{"schema": 1}', "missing .*'experiment'"),
-        (None, "has the run finished"),
+        ("{", "is not JSON"),
+        ("[]", "one JSON object, not list"),
+        ('{"schema": 1}', "`experiment` is missing"),
+        (None, "has not finished"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
@@ -93,7 +93,7 @@ def test_bad_files(tmp_path, text, message):
 def test_another_schema(made, tmp_path):
     made.schema = 99
     made.save(tmp_path / "record.json")
-    with pytest.raises(RecordError, match="has schema 99"):
+    with pytest.raises(RecordError, match="schema 99"):
         RunRecord.load(tmp_path / "record.json")
 
 

@@ -53,7 +53,7 @@ def experiment(name: str) -> Runs:
     Raises:
         ValueError: There is no experiment of this name.
     """
-    return Runs.read(published(name), name, design(name).labels)
+    return Runs.read(published(name), design(name))
 
 
 def published(name: str) -> Path:
