@@ -12,23 +12,25 @@ from pathlib import Path
 from typing import Any
 
 BUSY = ".busy"  # the lock of `alone`
-PART = re.compile(r"\.\d+\.part\.\w+$")
+PART = re.compile(r"\.(\d+)\.part\.\w+$")
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Write to the path given inside the block; it takes its real name when the block succeeds.
 
     The name inside has the suffix of the real one. If the block fails, nothing is left behind; a
     killed process leaves the file under the name inside, see `sweep`. The bytes are on the disk
-    before the name is, so that a power cut cannot leave the name without them.
+    before the name is, so that a power cut cannot leave the name without them; sync=False saves
+    that time for the 100,000 images of an archive, which can be unpacked again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -37,13 +39,24 @@ def atomic(path: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Delete what killed processes left half written in a folder by `atomic`."""
     for path in folder.glob(".*.part.*"):
-        if PART.search(path.name):
+        if (part := PART.search(path.name)) and not _running(int(part[1])):
             path.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text, whole or not at all; returns the path."""
-    with atomic(Path(path)) as beside:
+def _running(pid: int) -> bool:
+    """Whether another process of that number runs; where nobody can ask, none does."""
+    if os.name != "posix" or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except OSError as error:
+        return isinstance(error, PermissionError)  # it runs, and is somebody else's
+    return True
+
+
+def write_text(path: str | Path, text: str, *, sync: bool = True) -> Path:
+    """Write UTF-8 text, whole or not at all; returns the path. See `atomic` for `sync`."""
+    with atomic(Path(path), sync=sync) as beside:
         beside.write_text(text, encoding="utf-8")
     return Path(path)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from reidlab.errors import ReidlabError
 from reidlab.files import write_json
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
-class RecordError(Exception):
+class RecordError(ReidlabError):
     """A file that is no run record, or one of another version."""
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import IMAGE_SUFFIXES
+from reidlab.data.folders import IMAGE_SUFFIXES, leave_out
+
+Value = TypeVar("Value")
 
 
 class Labelled(NamedTuple):
@@ -40,13 +42,19 @@ def read_lines(path: Path, found: Findings) -> list[str]:
             f"{path.name} has Windows' back-slashes in its paths; they are read as slashes"
         )
     times = Counter(lines)
-    if len(times) < len(lines):
-        twice = [line for line, number in times.items() if number > 1]
+    twice = [line for line, number in times.items() if number > 1]
+    return once(path.name, f"lines, e.g. {some(twice, 1)}", lines, found)
+
+
+def once(source: str, kind: str, values: Iterable[Value], found: Findings) -> list[Value]:
+    """The values without repetitions; how many there were is reported."""
+    values = list(values)
+    first = list(dict.fromkeys(values))
+    if len(first) < len(values):
         found.warnings.append(
-            f"{path.name} repeats {len(lines) - len(times)} lines, e.g. {some(twice, 1)}; each is "
-            "taken once"
+            f"{source} repeats {len(values) - len(first)} {kind}; each is taken once"
         )
-    return list(times)
+    return first
 
 
 def read_text(path: Path) -> str:
@@ -113,8 +121,6 @@ def read_numbers(path: Path, found: Findings) -> list[int]:
     Raises:
         DatasetError: see `read_lines`; or something else than a number.
     """
-    numbers: dict[int, None] = {}
-    repeated = 0
     words = re.split(r"[,\s]+", " ".join(read_lines(path, found)).strip(", \t"))
     for word in words:
         if not re.fullmatch(r"\d+", word, re.ASCII):
@@ -122,11 +128,53 @@ def read_numbers(path: Path, found: Findings) -> list[int]:
                 f"{path} holds {word!r} where a person's number is expected (whole numbers "
                 "separated by commas): take the published file"
             )
-        repeated += int(word) in numbers
-        numbers[int(word)] = None
-    if repeated:
-        found.warnings.append(f"{path.name} repeats {repeated} numbers; each is taken once")
-    return list(numbers)
+    return once(path.name, "numbers", map(int, words), found)
+
+
+def of_layout(
+    path: Path,
+    names: Iterable[str],
+    pattern: re.Pattern[str],
+    found: Findings,
+    *,
+    claim: str,
+    folder: Path,
+    example: str | None = None,
+) -> dict[str, re.Match[str]]:
+    """Name -> match of the names of a list that are of the layout; the others are reported.
+
+    Args:
+        path: of the list.
+        names: that it lists, each once.
+        pattern: of a name.
+        found: where the others are reported, below `folder`.
+        claim: what no line does where none matches: "names an image of MSMT17".
+        folder: see found.
+        example: a line that would match; by default the layout's name.
+
+    Raises:
+        DatasetError: not one name matches.
+    """
+    matches = {name: pattern.fullmatch(name) for name in names}
+    foreign = [name for name, match in matches.items() if match is None]
+    if len(foreign) == len(matches):
+        raise DatasetError(
+            f"no line of {path} {claim}: expected lines like '{example or found.example}', found "
+            f"{foreign[0]!r}. Take the published list"
+        )
+    leave_out(found, folder, foreign)
+    return {name: match for name, match in matches.items() if match is not None}
+
+
+def report_absent(
+    source: str, people: Collection[int], seen: Collection[int], found: Findings
+) -> None:
+    """Report people of a list who have no image."""
+    absent = sorted(set(people) - set(seen))
+    if absent:
+        found.warnings.append(
+            f"{len(absent)} of the {len(people)} people of {source} have no image: {some(absent)}"
+        )
 
 
 def present(

@@ -1,4 +1,4 @@
-"""Evaluation: arrays in, numbers out. Imports nothing of the other parts of reidlab."""
+"""Evaluation: arrays in, numbers out. Of reidlab it imports only how files are written."""
 
 from reidlab.evaluation.audit import audit
 from reidlab.evaluation.draws import sysu_gallery

@@ -3,7 +3,7 @@
 Definitions (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015; mINP from
 Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021):
 
-* rank of a match: its position, from 1, among the gallery images this query is judged on;
+* rank of a match: its position, from 1, among the gallery images this query is evaluated on;
 * CMC(k): share of counted queries whose first match has rank <= k;
 * AP of a query: mean over its matches of (matches so far / rank), or one of the variants in
   `AVERAGE_PRECISIONS`; mAP is its mean over the counted queries;
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
-from reidlab.evaluation.judges import Labelled, Trials, columns_of, make_judge
+from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
 from reidlab.evaluation.protocols import APVariant, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
@@ -38,7 +38,7 @@ def rank(
     trials: Trials | None = None,
     shots: int | None = None,
 ) -> RankResult:
-    """Judge a distance matrix.
+    """Evaluate a distance matrix.
 
     Args:
         distances: (Q, G) float32 or float64, smaller is nearer. Equal distances are ordered by
@@ -113,13 +113,15 @@ def rank_blocks(  # takes what `rank` takes
         TypeError: as `rank`.
         ValueError: as `rank`; or the blocks together have another number of rows than Q.
     """
-    who = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
-    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
+    labels = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
+    evaluator = make_evaluator(
+        labels, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots
+    )
     start = 0
     for each in blocks:
         block = distance_matrix(each)
-        judge.add(block if who.whole else columns_of(block, who.kept), start)
+        evaluator.add(block if labels.whole else columns_of(block, labels.kept), start)
         start += len(block)
     if start != shape[0]:
         raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")
-    return judge.result()
+    return evaluator.result()

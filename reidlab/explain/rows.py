@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reidlab.explain.scores import PARTS
+from reidlab.synth import PARTS
 
 
 def row_similarity(a: Tensor, b: Tensor, rows: int) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The labels of the masks that `reidlab.synth` writes.
-PARTS = ("background", "head", "torso", "arms", "legs", "feet", "accessory", "occluder")
+from reidlab.synth import PARTS
+
 PERSON = (1, 2, 3, 4, 5, 6)  # what the person wears or carries is part of the person
 
 

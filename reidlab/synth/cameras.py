@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import CAMERA, SENSOR, Array, Draws
-from .infrared import near_camera, thermal_camera
-from .styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
-from .subject import linear
+from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
+from reidlab.synth.infrared import near_camera, thermal_camera
+from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
+from reidlab.synth.subject import linear
 
 Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene
@@ -89,7 +89,7 @@ def sample_cameras(
     Args:
         seed: the world's seed.
         camids: their numbers.
-        infrared: which of them are meant for `see_infrared`.
+        infrared: which of them are meant for `to_infrared`.
         style: domain, a key of `STYLES`.
         clutter: density of the boxes in a scene.
     """
@@ -108,7 +108,7 @@ def sample_cameras(
     return Cameras(**columns)
 
 
-def hang_beside(cameras: Cameras, pairs: Sequence[tuple[int, int]]) -> Cameras:
+def pair_cameras(cameras: Cameras, pairs: Sequence[tuple[int, int]]) -> Cameras:
     """Hang camera `pair[0]` beside `pair[1]`: place and scene are one, light and lens are not."""
     source = np.arange(len(cameras))
     for moved, fixed in pairs:
@@ -117,7 +117,7 @@ def hang_beside(cameras: Cameras, pairs: Sequence[tuple[int, int]]) -> Cameras:
     return replace(cameras, **{name: getattr(cameras, name)[source] for name in place})
 
 
-def see_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) -> Cameras:
+def to_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) -> Cameras:
     """Give the infrared ones among `cameras`, which see light so far, what they have in its place.
 
     Args:
@@ -128,11 +128,11 @@ def see_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) ->
     """
     dark = cameras.infrared
     d = Draws(seed, SENSOR, [(camid,) for camid in range(len(cameras))], 20)
-    there = (thermal_camera if thermal else near_camera)(vars(cameras), d)
-    there["lamp"] = reach * there["lamp"]
+    changed = (thermal_camera if thermal else near_camera)(vars(cameras), d)
+    changed["lamp"] = reach * changed["lamp"]
     columns: dict[str, Any] = {
         name: np.where(dark.reshape(-1, *[1] * (value.ndim - 1)), value, getattr(cameras, name))
-        for name, value in there.items()
+        for name, value in changed.items()
     }
     return replace(cameras, thermal=dark & thermal, **columns)
 

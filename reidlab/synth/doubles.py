@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .draws import DOUBLE, Array, Draws
-from .people import (
+from reidlab.synth.draws import DOUBLE, Array, Draws
+from reidlab.synth.people import (
     BAG,
     H_STRIPES,
     PLAIN,
@@ -28,8 +28,8 @@ from .people import (
     sample_people,
     sample_tones,
 )
-from .styles import COLOURS, STYLES
-from .subject import Flag, Index, linear
+from reidlab.synth.styles import COLOURS, STYLES
+from reidlab.synth.subject import Flag, Index, linear
 
 DIFFER = ("shoes", "logo", "bag")
 
@@ -44,7 +44,7 @@ def distance(one: Array, other: Array) -> Array:
     return gap
 
 
-def first_of(pid: int) -> int:
+def first_of_pair(pid: int) -> int:
     """The person of whom `pid` is the double: 1 of 1 and 2, 3 of 3 and 4; 0 has none."""
     return max(pid - 1 + pid % 2, 0)
 
@@ -66,7 +66,7 @@ def sample_doubles(
         pids: identities; each is the same person whatever else is asked for.
         differ: one of `DIFFER`.
     """
-    firsts = [first_of(pid) for pid in pids]
+    firsts = [first_of_pair(pid) for pid in pids]
     people = sample_people(
         seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **law
     )

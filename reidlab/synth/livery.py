@@ -12,23 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .elementwise import fraction, less, more
-from .patterns import Pattern, Spots, edge, round_edge
-from .vectors import unit
-from .vehicles import (
-    BONNET,
-    ENGINE,
-    LETTERS,
-    LOGO,
-    REFLECTOR,
-    RIM,
-    SLATS,
-    STRIPE,
-    TWO_TONE,
-)
+from reidlab.synth import vehicles
+from reidlab.synth.elementwise import fraction, less, more
+from reidlab.synth.patterns import Pattern, Spots, edge, round_edge
+from reidlab.synth.vectors import unit
 
 if TYPE_CHECKING:
-    from .scene import Scene
+    from reidlab.synth.scene import Scene
 
 _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
 
@@ -88,16 +78,10 @@ def _rim(s: Spots) -> Tensor:
 # Share of a material's second colour. `across` and `up` are two numbers that say where; on paint
 # coordinates are those of the vehicle in metres, elsewhere the primitive's.
 LIVERY: dict[int, Pattern] = {
-    STRIPE: _stripe,
-    TWO_TONE: _two_tone,
-    BONNET: _bonnet,
-    LOGO: _logo,
-    RIM: _rim,
-    LETTERS: _letters,
-    SLATS: _slats,
-    REFLECTOR: _reflector,
-    ENGINE: _engine,
-}
+    vehicles.STRIPE: _stripe, vehicles.TWO_TONE: _two_tone, vehicles.BONNET: _bonnet,
+    vehicles.LOGO: _logo, vehicles.RIM: _rim, vehicles.LETTERS: _letters, vehicles.SLATS: _slats,
+    vehicles.REFLECTOR: _reflector, vehicles.ENGINE: _engine,
+}  # fmt: skip
 
 
 def draw_panels(panels: Tensor, point: list[Tensor]) -> tuple[Tensor, Tensor]:

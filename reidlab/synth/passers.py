@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import OCCLUDER, Pose, Primitives
-from .draws import PASSER, Array, Draws
-from .people import MATERIALS, People
-from .shots import sample_poses
+from reidlab.synth.body import OCCLUDER, Pose, Primitives
+from reidlab.synth.draws import PASSER, Array, Draws
+from reidlab.synth.people import MATERIALS, People
+from reidlab.synth.shots import sample_poses
 
 _FIRST = 1_000_000_000  # numbers of passers-by begin here
 _NUMBERS = 1 << 30

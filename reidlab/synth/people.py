@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .draws import PERSON, Array, Draws
-from .styles import COLOURS, COMMON, PATTERNS, STYLES, Style
-from .subject import Flag, Index, Subject, linear
+from reidlab.synth.draws import PERSON, Array, Draws
+from reidlab.synth.styles import COLOURS, COMMON, PATTERNS, STYLES, Style
+from reidlab.synth.subject import Flag, Index, Subject, linear
 
 # Materials a person carries; the renderer colours each body part by one of them.
 MATERIALS = (

@@ -139,8 +139,8 @@ def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Sight:
     )
     nearest.scatter_reduce_(1, tile.expand(_SAMPLES, -1), keys, "amax")
     # What is nearest nowhere goes, and the rest keeps `NOTHING` where it is not the nearest.
-    here = nearest.gather(1, tile.expand(_SAMPLES, -1))
-    keys.mul_(torch.eq(keys, here, out=here))
+    front = nearest.gather(1, tile.expand(_SAMPLES, -1))
+    keys.mul_(torch.eq(keys, front, out=front))
     seen = keys.amax(0).nonzero().squeeze(1)
     return Sight(nearest, Pieces(which, tile_x, tile_y, keys).take(seen))
 

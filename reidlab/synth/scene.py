@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import raycast
-from .body import OCCLUDER, Solid
-from .cameras import CLUTTER
-from .draws import Array
-from .raycast import SLOTS, Rays, Shapes
-from .shots import OCCLUDERS
-from .stage import Stage
-from .vectors import cross, dot, unit
+from reidlab.synth import raycast
+from reidlab.synth.body import OCCLUDER, Solid
+from reidlab.synth.cameras import CLUTTER
+from reidlab.synth.draws import Array
+from reidlab.synth.raycast import SLOTS, Rays, Shapes
+from reidlab.synth.shots import OCCLUDERS
+from reidlab.synth.stage import Stage
+from reidlab.synth.vectors import dot, unit
 
 _CORNERS = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], dtype=float)
 
@@ -37,7 +37,7 @@ class Boxes(NamedTuple):
 
 
 @dataclass
-class Coach:
+class VehicleTables:
     """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
 
     cos: Array  # (B,) of the direction of travel
@@ -48,7 +48,7 @@ class Coach:
     mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
 
 
-_Table = TypeVar("_Table", Rays, Shapes, Coach)
+_Table = TypeVar("_Table", Rays, Shapes, VehicleTables)
 
 
 def _cut(table: _Table, rows: slice) -> _Table:
@@ -172,14 +172,14 @@ class Scene:
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-    def _coach(self, stage: Stage, solid: Solid, span: Array) -> Coach:
+    def _coach(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
         p, material = stage.people, stage.shapes.material.astype(np.int64)
         panels = [solid.panels, solid.footprint[:, :1], span[:, None]]
         mirror = np.zeros((len(span), self.slots))
         assert p.mirror is not None
         # What is seen is light that comes from the sky, not warmth.
         mirror[:, : material.shape[1]] = p.mirror[material] * ~self.cameras.thermal[:, None]
-        return Coach(
+        return VehicleTables(
             cos=stage.cos, sin=stage.sin, height=p.height, footprint=solid.footprint,
             panels=self.tensor(np.concatenate(panels, axis=1)), mirror=self.tensor(mirror),
         )  # fmt: skip
@@ -267,7 +267,7 @@ def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
 def _inverse(edges: Array) -> Array:
     """(K, 3, 3) maps from scene offsets to coordinates along three edges each."""
     one, two, three = np.moveaxis(edges, 1, 0)
-    normals = np.stack([cross(two, three), cross(three, one), cross(one, two)], axis=1)
+    normals = np.stack([np.cross(two, three), np.cross(three, one), np.cross(one, two)], axis=1)
     return normals / dot(one, normals[:, 0])[:, None, None]
 
 
@@ -287,7 +287,7 @@ def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Arr
     parallel = np.abs(dot(forward, y))[..., None] > 0.98
     hint = np.where(parallel, np.array([0.0, 0.98, 0.2]), forward)
     z = unit(hint - dot(hint, y)[..., None] * y)
-    x = cross(y, z)
+    x = np.cross(y, z)
     return np.stack([x / squash[..., :1], y, z / squash[..., 1:]], axis=-2), length
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .elementwise import less, triangle
-from .livery import LIVERY, draw_panels, reflect
-from .patterns import CLOTHES, Spots, draw
-from .raycast import TILE, Pieces, Sight, nearness_of
-from .scene import Scene
-from .vehicles import PILLARS
+from reidlab.synth.elementwise import less, triangle
+from reidlab.synth.livery import LIVERY, draw_panels, reflect
+from reidlab.synth.patterns import CLOTHES, Spots, draw
+from reidlab.synth.raycast import TILE, Pieces, Sight, nearness_of
+from reidlab.synth.scene import Scene
+from reidlab.synth.vehicles import PILLARS
 
 _HALF = TILE // 2  # pixels along the side of a tile
 # Light is summed in whole numbers, so that it does not matter which primitive comes first.

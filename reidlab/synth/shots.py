@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import Pose
-from .cameras import Cameras
-from .draws import IMAGE, Array, Draws
+from reidlab.synth.body import Pose
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import IMAGE, Array, Draws
 
 OCCLUDERS = 2  # things that may stand before a person
 _PASSERS = 0.35  # share of hidden people who are hidden by somebody

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import Pose, Primitives, build
-from .cameras import Cameras
-from .draws import Array
-from .kinds import assemble
-from .passers import Walks, join_materials, join_primitives
-from .people import People
-from .shots import Shots
-from .subject import Subject
-from .vectors import cross, dot, unit
-from .vehicles import Vehicles
+from reidlab.synth.body import Pose, Primitives, build
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import Array
+from reidlab.synth.kinds import assemble
+from reidlab.synth.passers import Walks, join_materials, join_primitives
+from reidlab.synth.people import People
+from reidlab.synth.shots import Shots
+from reidlab.synth.subject import Subject
+from reidlab.synth.vectors import dot, unit
+from reidlab.synth.vehicles import Vehicles
 
 _BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
     People: build,
@@ -54,7 +54,7 @@ class Stage:
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
-        self.up = cross(self.forward, self.right)
+        self.up = np.cross(self.forward, self.right)
         self.window = self._window()
 
     def take(self, rows: NDArray[np.int64]) -> Stage:

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Array
+from reidlab.synth.draws import Array
 
 Index = NDArray[np.int64]
 Flag = NDArray[np.bool_]

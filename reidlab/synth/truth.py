@@ -6,13 +6,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .body import ACCESSORY, OCCLUDER
-from .cameras import Cameras
-from .coachwork import VEHICLE_PARTS
-from .people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People
-from .shots import Shots
-from .styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
-from .vehicles import CARGO, KINDS, LIVERIES, PAINT, PAINTS, RIMS, ROOF, ROOF_LOADS, TYRE, Vehicles
+from reidlab.synth.body import ACCESSORY, OCCLUDER
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.coachwork import VEHICLE_PARTS
+from reidlab.synth.people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People
+from reidlab.synth.shots import Shots
+from reidlab.synth.styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
+from reidlab.synth.vehicles import (
+    CARGO,
+    KINDS,
+    LIVERIES,
+    PAINT,
+    PAINTS,
+    RIMS,
+    ROOF,
+    ROOF_LOADS,
+    TYRE,
+    Vehicles,
+)
 
 Keys = list[tuple[int, int, int]]
 Masks = NDArray[np.uint8]

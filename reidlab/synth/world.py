@@ -14,19 +14,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from .cameras import Cameras, hang_beside, sample_cameras, see_infrared
-from .doubles import DIFFER, sample_doubles
-from .draws import VISIT, Draws
-from .infrared import INFRARED
-from .passers import sample_walks
-from .people import People, sample_people
-from .render import render
-from .road import LAMP, drive, roadside, running
-from .shots import Shots, sample_shots
-from .styles import COLOURS, STYLES
-from .threads import in_threads
-from .truth import truth_of_people, truth_of_vehicles
-from .vehicles import Vehicles, sample_vehicles
+from reidlab.synth.cameras import Cameras, pair_cameras, sample_cameras, to_infrared
+from reidlab.synth.doubles import DIFFER, sample_doubles
+from reidlab.synth.draws import VISIT, Draws
+from reidlab.synth.infrared import INFRARED
+from reidlab.synth.passers import sample_walks
+from reidlab.synth.people import People, sample_people
+from reidlab.synth.render import render
+from reidlab.synth.road import LAMP, road_cameras, vehicle_shots, warm_engines
+from reidlab.synth.shots import Shots, sample_shots
+from reidlab.synth.styles import COLOURS, STYLES
+from reidlab.synth.threads import in_threads
+from reidlab.synth.truth import truth_of_people, truth_of_vehicles
+from reidlab.synth.vehicles import Vehicles, sample_vehicles
 
 VERSION = 3  # of the mathematics: raise it when the same knobs give other pixels
 
@@ -195,17 +195,17 @@ class World:
         )
         on_road = self.subject == "vehicle"
         if on_road:
-            cameras = roadside(cameras, self.seed)
-        cameras = hang_beside(cameras, self.twins)
+            cameras = road_cameras(cameras, self.seed)
+        cameras = pair_cameras(cameras, self.twins)
         reach = LAMP if on_road else 1.0
-        return see_infrared(cameras, self.seed, thermal=self._thermal, reach=reach)
+        return to_infrared(cameras, self.seed, thermal=self._thermal, reach=reach)
 
     @property
     def _thermal(self) -> bool:
         return self.infrared == "thermal"
 
     @property
-    def _law(self) -> dict[str, Any]:
+    def _sampling(self) -> dict[str, Any]:
         """What decides how its people or vehicles turn out."""
         knobs = {name: getattr(self, name) for name in ("style", "palette", "detail")}
         return {**knobs, "thermal": self._thermal}
@@ -213,12 +213,12 @@ class World:
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
         if self.differ:
-            return sample_doubles(self.seed, pids, self.differ, **self._law)
-        return sample_people(self.seed, pids, **self._law)
+            return sample_doubles(self.seed, pids, self.differ, **self._sampling)
+        return sample_people(self.seed, pids, **self._sampling)
 
     def vehicles(self, pids: list[int]) -> Vehicles:
         """The vehicles `pids` as columns, in the same way."""
-        return sample_vehicles(self.seed, pids, **self._law)
+        return sample_vehicles(self.seed, pids, **self._sampling)
 
     def visits(self, pids: list[int]) -> dict[int, list[int]]:
         """Which cameras see whom: each with probability 0.85, at least two where there are two."""
@@ -245,9 +245,8 @@ class World:
         )
         shots, instants = sample(keys), self._instants(keys)
         if instants != keys:  # the instant is that of the other camera
-            there = sample(instants)
             own = {name: getattr(shots, name) for name in ("shift", "zoom", "exposure", "noise")}
-            shots = replace(there, **own)
+            shots = replace(sample(instants), **own)
         if self.orientations:
             turned = np.array([index % self.orientations for _, _, index in keys])
             shots = replace(shots, azimuth=np.pi + 2 * np.pi * turned / self.orientations)
@@ -302,9 +301,9 @@ class World:
         shots = self.shots(keys, cameras, jitter=jitter)
         if self.subject == "vehicle":
             vehicles = self.vehicles(pids).take(rows)
-            shots = drive(vehicles, cameras, shots)
+            shots = vehicle_shots(vehicles, cameras, shots)
             images, masks = render(
-                running(vehicles, cameras), cameras, shots, self.resolution, device
+                warm_engines(vehicles, cameras), cameras, shots, self.resolution, device
             )
             truth = truth_of_vehicles(keys, vehicles, cameras, shots, masks)
         else:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from reidlab import recipes
-from reidlab.models import WeightsError
 from reidlab.experiments import course
+from reidlab.models import WeightsError
 from reidlab.synth import PRETRAINING_SEEDS, World
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from reidlab.report.course import course_world
 
 from reidlab.evaluation import rank
-from reidlab.report.course import course_world
 from workflow import knobs_la
 
 

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from reidlab.explain import PARTS, heat_share
+from reidlab.explain import heat_share
+from reidlab.synth import PARTS
 
 
 def test_on_paper():

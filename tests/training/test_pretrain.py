@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from reidlab.models import create_model
-from reidlab.models.vit import TokenBackbone
+from reidlab.models.vit import TokenBackbone, token_views
 from reidlab.record import RunRecord
 from reidlab.synth import PARTS
 from reidlab.synth.people import TOP
@@ -22,7 +22,6 @@ from reidlab.training.pretrain import (
     loop,
     pretrain,
     small_config,
-    token_views,
 )
 from reidlab.training.pretrain.augment import _erase, augment, recolour
 from reidlab.training.pretrain.heads import (

@@ -117,7 +117,7 @@ def test_build_model_passes_preset_and_switches_on(ds, recipe):
     la = recipe.replace(model="la_transformer", preset="paper", switches={"heads": "one"})
     switches = build_model(la, ds).switches
     assert (switches.local_weight, switches.retrieval, switches.heads) == (1 / 1.8, "gelt", "one")
-    with pytest.raises(ValueError, match="la_transformer has no switch 'alpha'"):
+    with pytest.raises(ValueError, match="la_transformer has no setting 'alpha'"):
         build_model(la.replace(**{"switches.alpha": 1.0}), ds)
 
 

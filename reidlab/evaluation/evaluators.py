@@ -1,4 +1,4 @@
-"""Judges: fed with blocks of distances, they give the result of a protocol.
+"""Evaluators: fed with blocks of distances, they give the result of a protocol.
 
 One for a gallery as it is, one for galleries drawn from a pool, one for a gallery drawn for each
 query.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol as Interface
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
 from reidlab.evaluation.matches import AVERAGE_PRECISIONS, Matches
 from reidlab.evaluation.positions import Block, count_before, no_nan, on_threads
 from reidlab.evaluation.protocols import (
+    JUNK,
     APVariant,
     BoolArray,
     Gallery,
@@ -70,7 +71,7 @@ class Labelled:
         all_pids = integer_labels("g_pids", g_pids, images)
         camids = cameras("q_camids", q_camids, queries, protocol)
         all_camids = cameras("g_camids", g_camids, images, protocol)
-        kept = np.flatnonzero(protocol.takes_part(all_pids))
+        kept = np.flatnonzero((all_pids != JUNK) | protocol.keeps_junk)
         return cls(pids, camids, Gallery(all_pids[kept], all_camids[kept]), kept, images, protocol)
 
     @property
@@ -78,8 +79,8 @@ class Labelled:
         """Whether all gallery images take part."""
         return len(self.kept) == self.images
 
-    def before(self, rows: IntArray) -> Labelled:
-        """The same queries before a part of the gallery."""
+    def in_gallery(self, rows: IntArray) -> Labelled:
+        """The same queries with a part of the gallery."""
         gallery = Gallery(self.gallery.pids[rows], self.gallery.camids[rows])
         return replace(self, gallery=gallery, kept=np.arange(len(rows)), images=len(rows))
 
@@ -98,34 +99,20 @@ class Labelled:
         return self.protocol.special(self.q_pids[queries], self.q_camids[queries], self.gallery)
 
 
-class Judge(Interface):
-    """Scores queries one block of distances after the other.
-
-    `rank` feeds it one whole matrix, `evaluate` feeds it blocks. The columns are the images of
-    `Labelled.gallery`.
-    """
-
-    def add(self, distances: Block, start: int) -> None:
-        """Score the queries start, start + 1, ... whose distances these are: (rows, G)."""
-
-    def result(self) -> RankResult:
-        """The result over all queries added."""
-
-
-def make_judge(
-    who: Labelled,
+def make_evaluator(
+    labels: Labelled,
     *,
     ap: APVariant | None,
     over: Over | None,
     max_rank: int,
     trials: Trials | None,
     shots: int | None,
-) -> Judge:
-    """The judge that a protocol asks for; arguments as in `rank`."""
+) -> Evaluator:
+    """The evaluator that a protocol asks for; arguments as in `rank`."""
     if over is not None:
         one_of("over", over, ("counted", "all"))
-        who = replace(who, protocol=replace(who.protocol, over=over))
-    protocol = who.protocol
+        labels = replace(labels, protocol=replace(labels.protocol, over=over))
+    protocol = labels.protocol
     variant: APVariant = protocol.ap if ap is None else ap
     one_of("ap", variant, AVERAGE_PRECISIONS)
     max_rank = whole_number("max_rank", max_rank, 1)
@@ -139,29 +126,29 @@ def make_judge(
                 f"the protocol {protocol.name!r} draws nothing, so it has no trials; leave them "
                 "out, and average splits with reidlab.evaluation.average"
             )
-        return SingleJudge(who, variant, max_rank)
+        return FixedGallery(labels, variant, max_rank)
     if protocol.draws == "query":
         if not isinstance(trials, int | np.integer | None):
             raise ValueError(
                 f"the protocol {protocol.name!r} draws a gallery for each query: pass the number "
                 "of trials, not galleries"
             )
-        return DrawnForEachQuery(who, variant, max_rank, _number(trials))
-    galleries = _galleries(who, trials, 1 if shots is None else shots)
-    return DrawnGalleries(who, variant, max_rank, galleries)
+        return DrawnForEachQuery(labels, variant, max_rank, _number(trials))
+    galleries = _galleries(labels, trials, 1 if shots is None else shots)
+    return DrawnGalleries(labels, variant, max_rank, galleries)
 
 
-class Scores:
+class QueryScores:
     """The values per query while they are collected; arguments as in `RankResult`."""
 
-    def __init__(self, who: Labelled, variant: APVariant, max_rank: int) -> None:
-        self.who, self.variant, self.max_rank = who, variant, max_rank
-        queries = len(who.q_pids)
+    def __init__(self, labels: Labelled, variant: APVariant, max_rank: int) -> None:
+        self.labels, self.variant, self.max_rank = labels, variant, max_rank
+        queries = len(labels.q_pids)
         self.ap, self.inp = np.full((2, queries), np.nan)
         self.first_match = np.zeros(queries, np.int64)
 
-    def add(self, matches: Matches, start: int) -> None:
-        """The queries start, start + 1, ..."""
+    def put(self, matches: Matches, start: int) -> None:
+        """The matches of the queries start, start + 1, ..."""
         part = slice(start, start + matches.queries)
         self.ap[part] = AVERAGE_PRECISIONS[self.variant](matches)
         count = matches.count
@@ -172,11 +159,11 @@ class Scores:
 
     def result(self) -> RankResult:
         """Raises a ValueError if not one query has a match, so that no share of queries exists."""
-        protocol, valid = self.who.protocol, self.first_match > 0
+        protocol, valid = self.labels.protocol, self.first_match > 0
         if not valid.any():
             raise ValueError(
                 f"none of the {len(valid)} queries has a match in the gallery of "
-                f"{len(self.who.gallery.pids)} images under the protocol {protocol.name!r}. "
+                f"{len(self.labels.gallery.pids)} images under the protocol {protocol.name!r}. "
                 f"{protocol.rule} Do query and gallery use the same ids, and are the people "
                 "seen by more than one camera?"
             )
@@ -195,60 +182,58 @@ class Scores:
         )
 
 
-class SingleJudge:
+class FixedGallery(QueryScores):
     """One ranking of the gallery for each query."""
 
-    def __init__(self, who: Labelled, variant: APVariant, max_rank: int) -> None:
-        self.who, self.scores = who, Scores(who, variant, max_rank)
-
     def add(self, distances: Block, start: int) -> None:
-        """As `Judge.add`."""
-        rows = len(distances)
-        special = self.who.special(start, start + rows)
-        before = count_before(distances, special, start)
-        self.scores.add(Matches.of(before, special, rows), start)
-        first = self.scores.first_match[start : start + rows]
-        if self.who.protocol.cmc_over_people and first.any():
-            pids = self.who.q_pids[start : start + rows]
-            ranks = _ranks_among_people(_on_cpu(distances), special, pids, self.who.gallery)
-            np.copyto(first, ranks, where=first > 0)
+        """Score the queries start, start + 1, ... by their distances to all images that take part.
 
-    def result(self) -> RankResult:
-        """As `Judge.result`."""
-        return self.scores.result()
+        distances: (rows, G), columns as `Labelled.gallery`.
+        """
+        rows = len(distances)
+        special = self.labels.special(start, start + rows)
+        before = count_before(distances, special, start)
+        self.put(Matches.of(before, special, rows), start)
+        first = self.first_match[start : start + rows]
+        if self.labels.protocol.cmc_over_people and first.any():
+            pids = self.labels.q_pids[start : start + rows]
+            ranks = _ranks_among_people(_on_cpu(distances), special, pids, self.labels.gallery)
+            np.copyto(first, ranks, where=first > 0)
 
 
 class DrawnGalleries:
     """One ranking for each query and each gallery that was drawn from the pool."""
 
     def __init__(
-        self, who: Labelled, variant: APVariant, max_rank: int, galleries: list[IntArray]
+        self, labels: Labelled, variant: APVariant, max_rank: int, galleries: list[IntArray]
     ) -> None:
         self.galleries = galleries
-        self.judges = [SingleJudge(who.before(rows), variant, max_rank) for rows in galleries]
+        self.trials = [
+            FixedGallery(labels.in_gallery(rows), variant, max_rank) for rows in galleries
+        ]
 
     def add(self, distances: Block, start: int) -> None:
-        """As `Judge.add`."""
-        for rows, judge in zip(self.galleries, self.judges, strict=True):
-            judge.add(columns_of(distances, rows), start)
+        """As `FixedGallery.add`."""
+        for rows, trial in zip(self.galleries, self.trials, strict=True):
+            trial.add(columns_of(distances, rows), start)
 
     def result(self) -> TrialsResult:
-        """As `Judge.result`: the mean over the trials."""
-        return average([judge.result() for judge in self.judges], same_queries=True)
+        """As `QueryScores.result`: the mean over the trials."""
+        return average([trial.result() for trial in self.trials], same_queries=True)
 
 
 class DrawnForEachQuery:
     """One image of every person, drawn for each query and trial anew."""
 
-    def __init__(self, who: Labelled, variant: APVariant, max_rank: int, trials: int) -> None:
-        self.who = who
-        self.scores = [Scores(who, variant, max_rank) for _ in range(trials)]
+    def __init__(self, labels: Labelled, variant: APVariant, max_rank: int, trials: int) -> None:
+        self.labels = labels
+        self.scores = [QueryScores(labels, variant, max_rank) for _ in range(trials)]
 
     def add(self, distances: Block, start: int) -> None:
-        """As `Judge.add`."""
+        """As `FixedGallery.add`."""
         block = _on_cpu(distances)
         no_nan(block, start)
-        special = self.who.special(start, start + len(block))
+        special = self.labels.special(start, start + len(block))
         ranks = np.zeros((len(self.scores), len(block)), np.int64)  # 0: no match
 
         def one(row: int) -> None:
@@ -257,7 +242,7 @@ class DrawnForEachQuery:
         on_threads(one, len(block))
         for scores, of_trial in zip(self.scores, ranks, strict=True):
             rows = np.flatnonzero(of_trial)
-            scores.add(Matches(rows, of_trial[rows], len(block)), start)
+            scores.put(Matches(rows, of_trial[rows], len(block)), start)
 
     def _draw(self, row: NDArray[np.floating], query: int, special: Special) -> IntArray:
         """Rank of the one match in each trial, 0 without any: (trials,)."""
@@ -265,14 +250,17 @@ class DrawnForEachQuery:
             return np.zeros(len(self.scores), np.int64)
         excluded = np.zeros(len(row), bool)
         excluded[special.indices[special.excluded]] = True
-        pids, drawn = one_of_each_person(self.who.gallery, excluded, query, len(self.scores))
-        own = drawn[:, np.searchsorted(pids, self.who.q_pids[query])][:, None]
+        pids, drawn = one_of_each_person(self.labels.gallery, excluded, query, len(self.scores))
+        own = drawn[:, np.searchsorted(pids, self.labels.q_pids[query])][:, None]
         ahead = (row[drawn] < row[own]) | ((row[drawn] == row[own]) & (drawn < own))
         return ahead.sum(1) + 1
 
     def result(self) -> TrialsResult:
-        """As `Judge.result`: the mean over the trials."""
+        """As `QueryScores.result`: the mean over the trials."""
         return average([scores.result() for scores in self.scores], same_queries=True)
+
+
+Evaluator: TypeAlias = FixedGallery | DrawnGalleries | DrawnForEachQuery
 
 
 def _of_row(special: Special, row: int) -> Special:
@@ -314,11 +302,11 @@ def _rank_among_people(row: NDArray[np.floating], special: Special, gallery: Gal
     return len(np.unique(gallery.pids[ahead])) + 1
 
 
-def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArray]:
-    """Indices into `who.gallery`, one array for each trial."""
+def _galleries(labels: Labelled, trials: Trials | None, shots: int) -> list[IntArray]:
+    """Indices into `labels.gallery`, one array for each trial."""
     if trials is None or isinstance(trials, int | np.integer):
         number = _number(trials)
-        pids, camids = who.gallery.pids, who.gallery.camids
+        pids, camids = labels.gallery.pids, labels.gallery.camids
         drawn = [sysu_gallery(pids, camids, t, shots=shots) for t in range(number)]
         return drawn[:1] if len(drawn[0]) == len(pids) else drawn  # one draw already
     if not hasattr(trials, "__len__"):
@@ -334,13 +322,13 @@ def _galleries(who: Labelled, trials: Trials | None, shots: int) -> list[IntArra
         if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
             raise ValueError(f"trial {t} is no list of gallery indices: expected (n,) integers")
         named, times = np.unique(indices, return_counts=True)
-        wrong = (named < 0) | (named >= who.images) | (times > 1)
+        wrong = (named < 0) | (named >= labels.images) | (times > 1)
         if wrong.any():
             raise ValueError(
                 f"trial {t} names gallery image {named[wrong][0]}, {times[wrong][0]} times; "
-                f"expected each of 0 to {who.images - 1} at most once"
+                f"expected each of 0 to {labels.images - 1} at most once"
             )
-        galleries.append(np.flatnonzero(np.isin(who.kept, indices)))
+        galleries.append(np.flatnonzero(np.isin(labels.kept, indices)))
     return galleries
 
 
