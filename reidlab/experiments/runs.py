@@ -80,6 +80,12 @@ class Runs:
             kept = tuple(run for run in kept if run["levels"].get(factor) in wanted)
         return replace(self, records=kept)
 
+    def having(self, metric: str) -> Runs:
+        """The runs that have a number, see `measured`."""
+        return replace(
+            self, records=tuple(r for r in self.records if _number(r, metric) is not None)
+        )
+
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
 
@@ -281,13 +287,18 @@ def measured(run: Record, metric: str) -> float:
     Raises:
         ValueError: The run has no such number.
     """
-    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
-    value = flat.get(metric, flat.get(f"experiment.{metric}"))
-    if not isinstance(value, int | float):
+    value = _number(run, metric)
+    if value is None:
         raise ValueError(
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
         )
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
+
+
+def _number(run: Record, metric: str) -> float | None:
+    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
+    value = flat.get(metric, flat.get(f"experiment.{metric}"))
+    return value if isinstance(value, int | float) else None
 
 
 def judgement(run: Record) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
 from reidlab.models.weights_file import WeightsError, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
+HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
 SYNTH_FILE = "vit_tiny_synth.safetensors"
 # Of an ImageNet file, or of another pooling: other classes, other task
 CLASSIFIERS = ("head.", "head_dist.", "fc.", "pre_logits.", "fc_norm.", "attn_pool.")
@@ -134,7 +135,7 @@ def fetch_timm(name: str) -> None:
     if config is None or not config.hf_hub_id:
         return  # whoever loads it says what is wrong
     try:
-        load_state_dict_from_hf(config.hf_hub_id, *filter(None, [config.hf_hub_filename]))
+        load_state_dict_from_hf(config.hf_hub_id, config.hf_hub_filename or HF_WEIGHTS)
     except Exception as error:  # of the hub, of its network library, or of torch
         raise _not_loaded(name, error) from error
 

@@ -51,8 +51,9 @@ def trials(claims: Iterable[Claim], runs: Runs, *, level: float = 0.95) -> pd.Da
 
 def _trial(claim: Claim, runs: Runs, level: float) -> dict[str, Any]:
     metric = COSTS.get(claim.metric, claim.metric)
+    runs = runs.having(metric)
     sides = {name: _side(runs, levels) for name, levels in claim.sides.items()}
-    row = {
+    row = dict.fromkeys(COLUMNS) | {
         "id": claim.id,
         "claim": claim.text,
         "metric": claim.metric,
