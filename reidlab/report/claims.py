@@ -403,12 +403,15 @@ def _other_rule(claim: Claim, run: Record) -> str:
 def _other_recipe(claim: Claim, run: Record) -> str:
     """The first setting in which a run is not of the recipe that the paper's claim is about."""
     preset = run["experiment"].get("preset")
-    if claim.experiment:
-        paper = design(claim.experiment).cell(claim.levels, "paper", preset).recipe
-    else:
-        paper = recipes.get(claim.variant, "paper", preset)
-    paper = paper.replace(**claim.changes)
-    own = Recipe.from_record(run["experiment"]).to_dict()
+    try:
+        if claim.experiment:
+            paper = design(claim.experiment).cell(claim.levels, "paper", preset).recipe
+        else:
+            paper = recipes.get(claim.variant, "paper", preset)
+        paper = paper.replace(**claim.changes)
+        own = Recipe.from_record(run["experiment"]).to_dict()
+    except ValueError as error:  # a preset, a paper or settings that there are not
+        return str(error)
     wanted = flatten(paper.to_dict() | {"switches": _switches(paper)})
     found = flatten(own | {"switches": run["experiment"].get("switches", {})})
     for name in [*wanted, *(name for name in found if name not in wanted)]:
