@@ -110,7 +110,9 @@ def data(published=None, warnings=()):
 def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
     recipe = course.course_recipe("la_transformer", "paper", ds, "epochs=2 keep=last")
     assert no_hub == ["vit_base_patch16_224.orig_in21k_ft_in1k"]
-    expected = recipes.get("la_transformer", "paper", "code").replace(epochs=2, keep="last", weights=None)
+    expected = recipes.get("la_transformer", "paper", "code").replace(
+        epochs=2, keep="last", weights=None
+    )
     assert recipe == expected
     told = capsys.readouterr().out
     assert told == (
