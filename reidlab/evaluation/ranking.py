@@ -24,7 +24,7 @@ from reidlab.evaluation.results import RankResult
 BLOCK_ELEMENTS = 2**24  # distances looked at together: 64 MB in float32
 
 
-def rank(
+def rank(  # labels of both sides, and each choice that papers make by name
     distances: Matrix,
     q_pids: Labels,
     g_pids: Labels,

@@ -80,7 +80,7 @@ def pairwise_distances(q_emb: Matrix, g_emb: Matrix, *, metric: Metric = "cosine
     return Compared(gallery, metric).distances(queries)
 
 
-def evaluate(
+def evaluate(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels,
@@ -137,7 +137,7 @@ def evaluate(
     return evaluator.result()
 
 
-def ranked_list(
+def ranked_list(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels | int,
