@@ -40,8 +40,8 @@ def with_modality(folder: Path, tables: Mapping[str, pd.DataFrame]) -> Mapping[s
         first = int(world["cameras"]) if world.get("infrared_cameras") else None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise _damaged(folder, WORLD, error) from error
-    told = any((frame["modality"] == "infrared").any() for frame in tables.values())
-    if told or first is None:
+    known = any((frame["modality"] == "infrared").any() for frame in tables.values())
+    if known or first is None:
         return tables
     return {
         split: frame.assign(modality=frame["modality"].mask(frame["camid"] >= first, "infrared"))
