@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -78,7 +77,6 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
         found,
         {"train": train, "query": query, "gallery": gallery},
         options={"val": val, "version": version},
-        published=CARDS["msmt17"].counts(val=val),
         lists=[folder / name for name in LISTS],
         same_ids=False,
     )
