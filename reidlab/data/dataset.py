@@ -173,7 +173,7 @@ class ReIDDataset:
 
     def _sizes(self) -> list[str]:
         """A line for each file: name and size, or what is in it."""
-        images = {path for split in SPLITS for path in getattr(self, split)["path"]}
+        images = {os.fspath(path) for split in SPLITS for path in getattr(self, split)["path"]}
         lists = [os.fspath(path) for path in self.lists]
         inside = {path: place[0] for path in images if (place := split_virtual(path))}
         files = (images - inside.keys()) | set(inside.values())
@@ -194,7 +194,7 @@ class ReIDDataset:
             else os.path.relpath(path, self.root)
             for path in paths
         }
-        elsewhere = [path for path, name in names.items() if Path(name).parts[0] == os.pardir]
+        elsewhere = [p for p, name in names.items() if name.split(os.sep, 1)[0] == os.pardir]
         if elsewhere:
             common = os.path.commonpath([os.path.dirname(path) for path in elsewhere])
             for path in elsewhere:
