@@ -184,8 +184,8 @@ def present(
     Raises:
         DatasetError: none of them is there.
     """
-    there = set(on_disk)
-    missing = [name for name in listed if name not in there]
+    existing = set(on_disk)
+    missing = [name for name in listed if name not in existing]
     if len(missing) == len(listed):
         raise DatasetError(
             f"none of the {len(listed)} images named by {source} is in {found.root}, e.g. "
@@ -197,7 +197,7 @@ def present(
             f"{len(missing)} of the {len(listed)} images named by {source} are missing: "
             f"{some(missing)}"
         )
-    return [name for name in listed if name in there]
+    return [name for name in listed if name in existing]
 
 
 def check_disjoint(folder: Path, lists: Mapping[str, Collection[str]]) -> None:

@@ -62,8 +62,8 @@ def lost_files(folder: Path) -> tuple[list[str], int]:
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise _damaged(folder, TRUTH, error) from error
     places = {file: (split_virtual(folder / file) or (folder / file,))[0] for file in files}
-    there = {place: os.path.isfile(place) for place in set(places.values())}
-    return sorted(file for file, place in places.items() if not there[place]), len(places)
+    exists = {place: os.path.isfile(place) for place in set(places.values())}
+    return sorted(file for file, place in places.items() if not exists[place]), len(places)
 
 
 def _damaged(folder: Path, name: str, error: Exception) -> DatasetError:

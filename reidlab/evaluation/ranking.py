@@ -85,5 +85,5 @@ def rank(
     rows = max(1, BLOCK_ELEMENTS // labels.images)
     for start in range(0, len(matrix), rows):
         block = matrix[start : start + rows]
-        evaluator.add(block if labels.whole else columns_of(block, labels.kept), start)
+        evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
     return evaluator.result()
