@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
 from reidlab.synth.infrared import near_camera, thermal_camera
 from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
@@ -27,7 +28,7 @@ _PLACE = ("height", "near", "side", "azimuth", "spread", "fill", "floor", "backd
 
 
 @dataclass(frozen=True)
-class Cameras:
+class Cameras(Columns):
     """C cameras as columns."""
 
     infrared: NDArray[np.bool_]
@@ -75,10 +76,6 @@ class Cameras:
 
     def __len__(self) -> int:
         return len(self.height)
-
-    def take(self, rows: Index | slice) -> Cameras:
-        """The cameras of `rows`, with repetition."""
-        return Cameras(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def sample_cameras(

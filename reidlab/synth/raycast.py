@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reidlab.synth.columns import Columns
+
 TILE = 8  # samples along the side of a tile
 SLOTS = 128  # primitives per image at most: a slot number fits into the low bits of a key
 NOTHING = 0  # the key of a sample that sees nothing
@@ -34,7 +36,7 @@ _FLATTEST = 1e-3  # sine of the half angle of a cone from which on its apex is t
 
 
 @dataclass
-class Rays:
+class Rays(Columns):
     """Rays of B images: `direction(column, row) = start + column · right + row · down`."""
 
     origin: Tensor  # (B, 3)
@@ -46,7 +48,7 @@ class Rays:
 
 
 @dataclass
-class Shapes:
+class Shapes(Columns):
     """S primitives of B images, each in a canonical frame: `matrix` · (scene point − `anchor`).
 
     Round cones stand on the local y axis from 0 to `length`; boxes fill [-1, 1]³.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from reidlab.synth import raycast
 from reidlab.synth.body import OCCLUDER, Solid
 from reidlab.synth.cameras import CLUTTER
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
 from reidlab.synth.raycast import SLOTS, Rays, Shapes
 from reidlab.synth.shots import OCCLUDERS
@@ -37,7 +38,7 @@ class Boxes(NamedTuple):
 
 
 @dataclass
-class VehicleTables:
+class VehicleTables(Columns):
     """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
 
     cos: Array  # (B,) of the direction of travel
@@ -46,18 +47,6 @@ class VehicleTables:
     footprint: Array  # (B, 2) half width and half length, m
     panels: Tensor  # (B, 14) what is drawn on the paint, see `livery.draw_panels`
     mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
-
-
-_Table = TypeVar("_Table", Rays, Shapes, VehicleTables)
-
-
-def _cut(table: _Table, rows: slice) -> _Table:
-    """The images `rows` of a table whose columns are arrays or tensors; numbers stay."""
-    columns: dict[str, Any] = {
-        name: value if isinstance(value, int) else value[rows]
-        for name, value in vars(table).items()
-    }
-    return type(table)(**columns)
 
 
 # What a scene has of each image, beside cameras, shots, rays, shapes and coach.
@@ -77,7 +66,7 @@ class Scene:
         self.cameras, self.shots = stage.cameras, stage.shots
         self.root, self.passer_root = stage.root, stage.passer_root
         cx, cy, hx, hy = stage.window.T[..., None]
-        step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
+        step = stage.step
         right, up = stage.right, stage.up
         start = stage.forward + (cx - hx + 0.5 * step[0]) * right
         start = start + (cy + hy - 0.5 * step[1]) * up
@@ -89,7 +78,7 @@ class Scene:
         boxes = _boxes(self, stage.eye)
         self.slots = stage.shapes.part.size + boxes.part.size
         assert self.slots < SLOTS  # the last number means: nothing
-        self.shapes = _shapes(self, stage, boxes, _Lens(stage, step))
+        self.shapes = _shapes(self, stage, boxes)
         part = np.zeros(SLOTS, np.uint8)
         part[: self.slots] = np.concatenate([stage.shapes.part, boxes.part])
         self.part = self.tensor(part)  # (SLOTS,) label; zero where there is nothing
@@ -111,8 +100,8 @@ class Scene:
         if self.passer_root is not None:
             part.passer_root = self.passer_root[rows]
         part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
-        part.rays, part.shapes = _cut(self.rays, rows), _cut(self.shapes, rows)
-        part.coach = self.coach and _cut(self.coach, rows)
+        part.rays, part.shapes = self.rays.take(rows), self.shapes.take(rows)
+        part.coach = self.coach and self.coach.take(rows)
         return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
@@ -185,19 +174,6 @@ class Scene:
         )  # fmt: skip
 
 
-class _Lens:
-    """From the scene to sample columns and rows of the picture."""
-
-    def __init__(self, stage: Stage, step: tuple[Array, Array]) -> None:
-        self.stage, self.step = stage, step
-
-    def samples(self, points: Array) -> tuple[Array, Array, Array]:
-        """(B, K, 3) scene points to sample column, sample row and depth, each (B, K)."""
-        x, y, depth = self.stage.project(points)
-        cx, cy, hx, hy = self.stage.window.T[..., None]
-        return (x - (cx - hx)) / self.step[0], ((cy + hy) - y) / self.step[1], depth
-
-
 def _boxes(scene: Scene, eye: Array) -> Boxes:
     c, occluder = scene.cameras, scene.shots.occluder
     turn = [*np.moveaxis(c.box_turn, 1, 0)]
@@ -230,19 +206,19 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     )
 
 
-def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
+def _shapes(scene: Scene, stage: Stage, boxes: Boxes) -> Shapes:
     """Cones and boxes side by side in the slots."""
     s = stage.shapes
     n, k = boxes.present.shape
     one = np.ones((n, k))
     matrix, length = _cone_frames(s.a, s.b, s.forward, s.squash)
-    bounds, segment = _cone_bounds(stage, lens)
+    bounds, segment = _cone_bounds(stage)
     everywhere = np.broadcast_to(np.array([0.0, 0.0, 0.0, 0.0, 1e5]), (n, k, 5))
     solid = np.zeros(length.shape, bool)
     if s.solid:  # some slots hold boxes
         solid, edges = s.solid.box, s.solid.edges
         matrix[solid], length[solid] = _inverse(edges[solid]), 1.0
-        x, y = (v.reshape(*solid.shape, 8) for v in lens.samples(_corners(s.a, edges))[:2])
+        x, y = (v.reshape(*solid.shape, 8) for v in stage.samples(_corners(s.a, edges))[:2])
         sides = np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
         bounds[solid], segment[solid] = sides[solid], everywhere[0, 0]
 
@@ -258,7 +234,7 @@ def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
         low=join(s.low, np.full((n, k), -1.0)),
         high=join(s.high, np.full((n, k), 2.0)),
         is_box=join(solid, one > 0),
-        bounds=join(bounds, _box_bounds(boxes, lens)),
+        bounds=join(bounds, _box_bounds(boxes, stage)),
         segment=join(segment, everywhere),
         present=join(s.present, boxes.present),
     )
@@ -291,13 +267,13 @@ def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Arr
     return np.stack([x / squash[..., :1], y, z / squash[..., 1:]], axis=-2), length
 
 
-def _cone_bounds(stage: Stage, lens: _Lens) -> tuple[Array, Array]:
+def _cone_bounds(stage: Stage) -> tuple[Array, Array]:
     """Where a cone may appear: bounds (B, S, 4) and segment (B, S, 5), in samples."""
     s, ends = stage.shapes, []
     for end, radius in ((s.a, s.ra), (s.b, s.rb)):
-        x, y, depth = lens.samples(end)
+        x, y, depth = stage.samples(end)
         reach = radius * np.maximum(s.squash.max(axis=2), 1.0) / depth * 1.06
-        ends.append((x, y, reach / lens.step[0], reach / lens.step[1]))
+        ends.append((x, y, *(reach / step for step in stage.step)))
     (x0, y0, rx0, ry0), (x1, y1, rx1, ry1) = ends
     across = [np.minimum(x0 - rx0, x1 - rx1), np.maximum(x0 + rx0, x1 + rx1)]
     down = [np.minimum(y0 - ry0, y1 - ry1), np.maximum(y0 + ry0, y1 + ry1)]
@@ -305,7 +281,7 @@ def _cone_bounds(stage: Stage, lens: _Lens) -> tuple[Array, Array]:
     return np.stack(across + down, axis=-1), np.stack([x0, y0, x1, y1, reach], axis=-1)
 
 
-def _box_bounds(boxes: Boxes, lens: _Lens) -> Array:
+def _box_bounds(boxes: Boxes, stage: Stage) -> Array:
     """(B, K, 4) the same for boxes, from their corners."""
     local = _CORNERS * boxes.half[:, :, None]  # (B, K, 8, 3)
     back = np.swapaxes(boxes.turn, -1, -2)[:, :, None]
@@ -313,6 +289,6 @@ def _box_bounds(boxes: Boxes, lens: _Lens) -> Array:
     offset = offset + back[..., 1] * local[..., 1:2] + back[..., 2] * local[..., 2:]
     corners = boxes.centre[:, :, None] + offset
     n, k = boxes.present.shape
-    x, y, _ = lens.samples(corners.reshape(n, -1, 3))
+    x, y, _ = stage.samples(corners.reshape(n, -1, 3))
     x, y = x.reshape(n, k, 8), y.reshape(n, k, 8)
     return np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from reidlab.synth.body import Pose
 from reidlab.synth.cameras import Cameras
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import IMAGE, Array, Draws
 
 OCCLUDERS = 2  # things that may stand before a person
@@ -17,7 +18,7 @@ NOISE_PLACES = 1 << 20  # where in the noise bank an image may begin to read
 
 
 @dataclass(frozen=True)
-class Shots:
+class Shots(Columns):
     """N images as columns."""
 
     distance: Array  # (N,) share between the camera's nearest and farthest distance
@@ -30,12 +31,6 @@ class Shots:
     occluder: Array  # (N, OCCLUDERS, 5) present, metres aside, half width, half height, in front
     passer: NDArray[np.bool_]  # (N,) a passer-by stands before or beside the person
     noise: NDArray[np.int64]  # (N,) where in the noise bank
-
-    def take(self, rows: slice | NDArray[np.int64]) -> Shots:
-        """The shots of `rows`."""
-        pose = Pose(**{k: v[rows] for k, v in vars(self.pose).items()})
-        rest = {k: v[rows] for k, v in vars(self).items() if k != "pose"}
-        return Shots(pose=pose, **rest)
 
 
 def sample_shots(
