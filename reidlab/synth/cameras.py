@@ -79,7 +79,7 @@ class Cameras(Columns):
 
 
 def sample_cameras(
-    seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
+    seed: int, camids: Sequence[int], infrared: list[bool], *, style: str, clutter: float
 ) -> Cameras:
     """Draw cameras `camids` of the world `seed`, all of which see visible light.
 

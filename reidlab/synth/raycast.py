@@ -147,12 +147,15 @@ def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Sight:
     return Sight(nearest, Pieces(which, tile_x, tile_y, keys).take(seen))
 
 
+_Op = Callable[..., Tensor]
+
+
 class _Cast:
     """The primitives of one kind, and the tiles that each may cover, whatever stands before it.
 
     Args:
-        kernel: inverse depths of N primitives in a tile each, (TILE, TILE, N).
-        prepare: what `kernel` needs of each primitive, (K, P).
+        kernel: as `_round_cone`, inverse depths of N primitives in a tile each, (TILE, TILE, N).
+        prepare: as `_cone_table`, what `kernel` needs of each primitive, (K, P).
         rays: rays of B images.
         shapes: their primitives.
         frames: of `canonical_rays`.
@@ -160,13 +163,7 @@ class _Cast:
     """
 
     def __init__(
-        self,
-        kernel: Callable[[Tensor, Tensor, Tensor], Tensor],
-        prepare: Callable[[Shapes, Tensor, Tensor], Tensor],
-        rays: Rays,
-        shapes: Shapes,
-        frames: Tensor,
-        chosen: Tensor,
+        self, kernel: _Op, prepare: _Op, rays: Rays, shapes: Shapes, frames: Tensor, chosen: Tensor
     ) -> None:
         self.kernel = kernel
         rows = chosen.reshape(-1).nonzero().squeeze(1)

@@ -154,10 +154,7 @@ class Scene:
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""
-        matrix = np.zeros((len(cos), 3, 3))
-        matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 1] = cos, -sin, 1.0
-        matrix[:, 2, 0], matrix[:, 2, 2] = sin, cos
-        m, r = self.tensor(matrix), self.rays
+        m, r = self.tensor(_about_y(cos, sin)), self.rays
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
@@ -174,6 +171,14 @@ class Scene:
         )  # fmt: skip
 
 
+def _about_y(cos: Array, sin: Array) -> Array:
+    """(…, 3, 3) rotations about the vertical axis."""
+    matrix = np.zeros((*cos.shape, 3, 3))
+    matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
+    matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
+    return matrix
+
+
 def _boxes(scene: Scene, eye: Array) -> Boxes:
     c, occluder = scene.cameras, scene.shots.occluder
     turn = [*np.moveaxis(c.box_turn, 1, 0)]
@@ -187,9 +192,6 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
         half.append(np.concatenate([wide, high, np.minimum(wide, 0.2)], axis=1))
         turn.append(np.stack([flat[:, 2], flat[:, 0]], axis=1) * np.array([1.0, -1.0]))
     cos, sin = np.moveaxis(np.stack(turn, axis=1), -1, 0)
-    matrix = np.zeros((*cos.shape, 3, 3))
-    matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
-    matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
 
     def also_occluders(boxes: NDArray[Any]) -> NDArray[Any]:  # they look as the first boxes do
         return np.concatenate([boxes, boxes[:, :OCCLUDERS]], axis=1)
@@ -197,7 +199,7 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     return Boxes(
         centre=np.stack(centre, axis=1),
         half=np.stack(half, axis=1),
-        turn=matrix,
+        turn=_about_y(cos, sin),
         present=np.concatenate([c.box_present, occluder[:, :, 0] > 0], axis=1),
         colour=also_occluders(np.concatenate([c.box_colour, c.box_colour2], axis=2)),
         pattern=also_occluders(c.box_pattern),
@@ -218,8 +220,7 @@ def _shapes(scene: Scene, stage: Stage, boxes: Boxes) -> Shapes:
     if s.solid:  # some slots hold boxes
         solid, edges = s.solid.box, s.solid.edges
         matrix[solid], length[solid] = _inverse(edges[solid]), 1.0
-        x, y = (v.reshape(*solid.shape, 8) for v in stage.samples(_corners(s.a, edges))[:2])
-        sides = np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
+        sides = _corner_bounds(_corners(s.a, edges), stage)
         bounds[solid], segment[solid] = sides[solid], everywhere[0, 0]
 
     def join(cones: NDArray[Any], others: NDArray[Any]) -> Tensor:
@@ -248,10 +249,16 @@ def _inverse(edges: Array) -> Array:
 
 
 def _corners(centre: Array, edges: Array) -> Array:
-    """(B, S, 3) and (B, S, 3, 3) half edges to (B, 8 S, 3) corners."""
+    """(B, S, 3) and (B, S, 3, 3) half edges to (B, S, 8, 3) corners."""
     out = centre[:, :, None] + _CORNERS[:, :1] * edges[:, :, None, 0]
-    out = out + _CORNERS[:, 1:2] * edges[:, :, None, 1] + _CORNERS[:, 2:] * edges[:, :, None, 2]
-    return out.reshape(len(out), -1, 3)
+    return out + _CORNERS[:, 1:2] * edges[:, :, None, 1] + _CORNERS[:, 2:] * edges[:, :, None, 2]
+
+
+def _corner_bounds(corners: Array, stage: Stage) -> Array:
+    """(B, K, 8, 3) corners to (B, K, 4): bounds in samples."""
+    x, y, _ = stage.samples(corners.reshape(len(corners), -1, 3))
+    x, y = x.reshape(corners.shape[:3]), y.reshape(corners.shape[:3])
+    return np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
 
 
 def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Array, Array]:
@@ -287,8 +294,4 @@ def _box_bounds(boxes: Boxes, stage: Stage) -> Array:
     back = np.swapaxes(boxes.turn, -1, -2)[:, :, None]
     offset = back[..., 0] * local[..., :1]
     offset = offset + back[..., 1] * local[..., 1:2] + back[..., 2] * local[..., 2:]
-    corners = boxes.centre[:, :, None] + offset
-    n, k = boxes.present.shape
-    x, y, _ = stage.samples(corners.reshape(n, -1, 3))
-    x, y = x.reshape(n, k, 8), y.reshape(n, k, 8)
-    return np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
+    return _corner_bounds(boxes.centre[:, :, None] + offset, stage)

@@ -23,10 +23,7 @@ from reidlab.synth.subject import Subject
 from reidlab.synth.vectors import dot, unit
 from reidlab.synth.vehicles import Vehicles
 
-_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
-    People: build,
-    Vehicles: assemble,
-}
+_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {People: build, Vehicles: assemble}
 
 
 class Stage:
