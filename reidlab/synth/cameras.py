@@ -18,9 +18,8 @@ from reidlab.synth.columns import Columns
 from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
 from reidlab.synth.infrared import near_camera, thermal_camera
 from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
-from reidlab.synth.subject import linear
+from reidlab.synth.subject import Index, linear
 
-Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene
 TONES = 1024  # entries of a camera's tone curve
 # How the columns begin that say where a camera hangs and what is there.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from reidlab.synth.body import Pose
 from reidlab.synth.cameras import Cameras
 from reidlab.synth.columns import Columns
-from reidlab.synth.draws import IMAGE, Array, Draws
+from reidlab.synth.draws import IMAGE, Array, Draws, Keys
 
 OCCLUDERS = 2  # things that may stand before a person
 _PASSERS = 0.35  # share of hidden people who are hidden by somebody
@@ -34,13 +34,7 @@ class Shots(Columns):
 
 
 def sample_shots(
-    seed: int,
-    keys: list[tuple[int, int, int]],
-    cameras: Cameras,
-    *,
-    pose: float,
-    jitter: float,
-    occlusion: float,
+    seed: int, keys: Keys, cameras: Cameras, *, pose: float, jitter: float, occlusion: float
 ) -> Shots:
     """Draw the images `keys` = (identity, camera, index); `cameras` holds one row per image.
 

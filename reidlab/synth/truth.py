@@ -10,12 +10,12 @@ from reidlab.synth import vehicles
 from reidlab.synth.body import ACCESSORY, OCCLUDER
 from reidlab.synth.cameras import Cameras
 from reidlab.synth.coachwork import VEHICLE_PARTS
+from reidlab.synth.draws import Keys
 from reidlab.synth.people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People
 from reidlab.synth.shots import Shots
 from reidlab.synth.styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
 from reidlab.synth.vehicles import PAINT, Vehicles
 
-Keys = list[tuple[int, int, int]]
 Masks = NDArray[np.uint8]
 
 _COLOUR_NAMES, _PAINT_NAMES = (*COLOURS, ""), (*vehicles.PAINTS, "")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reidlab.synth.cameras import Cameras, pair_cameras, sample_cameras, to_infrared
 from reidlab.synth.doubles import DIFFER, sample_doubles
-from reidlab.synth.draws import VISIT, Draws
+from reidlab.synth.draws import VISIT, Draws, Key, Keys
 from reidlab.synth.infrared import INFRARED
 from reidlab.synth.passers import sample_walks
 from reidlab.synth.people import People, sample_people
@@ -50,7 +50,10 @@ _RANGES = {
     "detail": (0.2, 4.0),
     "orientations": (0, 360),
 }
-_CHOICES = {"style": tuple(STYLES), "subject": ("person", "vehicle"), "infrared": INFRARED}
+_CHOICES = {
+    "style": tuple(STYLES), "subject": ("person", "vehicle"), "infrared": INFRARED,
+    "differ": ("", *DIFFER),
+}  # fmt: skip
 
 
 class Pictures(NamedTuple):
@@ -129,8 +132,13 @@ class World:
             object.__setattr__(self, name, kind(value))  # 1 and 1.0 are the same world
         for name, choices in _CHOICES.items():
             if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"World({name}={value!r}): expected {' or '.join(choices)}")
-        self._check_differ()
+                expected = " or ".join(map(repr, choices))
+                raise ValueError(f"World({name}={value!r}): expected {expected}")
+        if self.differ and self.subject != "person":
+            raise ValueError(
+                f"World(differ={self.differ!r}, subject={self.subject!r}): expected "
+                "subject='person', as differ says how people are doubles; leave it out"
+            )
         if self.total_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
         sides = tuple(self.resolution)
@@ -141,18 +149,6 @@ class World:
             )
         object.__setattr__(self, "resolution", sides)
         self._check_twins()
-
-    def _check_differ(self) -> None:
-        if self.differ not in ("", *DIFFER):
-            raise ValueError(
-                f"World(differ={self.differ!r}): expected {', '.join(DIFFER)}, or nothing for "
-                "people who are not doubles"
-            )
-        if self.differ and self.subject != "person":
-            raise ValueError(
-                f"World(differ={self.differ!r}, subject={self.subject!r}): expected "
-                "subject='person', as differ says how people are doubles; leave it out"
-            )
 
     def _check_twins(self) -> None:
         twins = tuple((int(dark), int(visible)) for dark, visible in self.twins)
@@ -225,18 +221,11 @@ class World:
             pid: [int(c) for c in np.flatnonzero(row)] for pid, row in zip(pids, seen, strict=True)
         }
 
-    def shots(
-        self, keys: list[tuple[int, int, int]], cameras: Cameras, *, jitter: float = 1.0
-    ) -> Shots:
+    def shots(self, keys: Keys, cameras: Cameras, *, jitter: float = 1.0) -> Shots:
         """What is peculiar to the images `keys`; `jitter` multiplies the world's own."""
-        sample = partial(
-            sample_shots,
-            self.seed,
-            cameras=cameras,
-            pose=self.pose,
-            jitter=self.jitter * jitter,
-            occlusion=self.occlusion,
-        )
+        jitter *= self.jitter
+        knobs: dict[str, Any] = {"pose": self.pose, "jitter": jitter, "occlusion": self.occlusion}
+        sample = partial(sample_shots, self.seed, cameras=cameras, **knobs)
         shots, instants = sample(keys), self._instants(keys)
         if instants != keys:  # the instant is that of the other camera
             own = {name: getattr(shots, name) for name in ("shift", "zoom", "exposure", "noise")}
@@ -246,14 +235,14 @@ class World:
             shots = replace(shots, azimuth=np.pi + 2 * np.pi * turned / self.orientations)
         return shots
 
-    def _instants(self, keys: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    def _instants(self, keys: Keys) -> Keys:
         """The keys of the same moments, as a camera beside another takes what that one does."""
         beside = dict(self.twins)
         return [(pid, beside.get(camid, camid), index) for pid, camid, index in keys]
 
     def render(
         self,
-        keys: Sequence[tuple[int, int, int]],
+        keys: Sequence[Key],
         *,
         jitter: float = 1.0,
         device: str | torch.device = "cpu",
@@ -284,9 +273,7 @@ class World:
             np.concatenate(images), np.concatenate(masks), pd.concat(truth, ignore_index=True)
         )
 
-    def _render_chunk(
-        self, keys: list[tuple[int, int, int]], *, jitter: float, device: str | torch.device
-    ) -> Pictures:
+    def _render_chunk(self, keys: Keys, *, jitter: float, device: str | torch.device) -> Pictures:
         pids = sorted({pid for pid, _, _ in keys})
         row = {pid: i for i, pid in enumerate(pids)}
         rows = np.array([row[pid] for pid, _, _ in keys])

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from reidlab.files import write_text
+from reidlab.synth.draws import Key
 from reidlab.synth.world import World
 
 STAGING = ".parts"  # folder of what is needed until the set is whole
-Key = tuple[int, int, int]  # person, camera of the world, index
 
 # What random numbers of a layout are for: the second word of their seed (see also `draws`).
 SPLIT = 5
