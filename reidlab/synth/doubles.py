@@ -53,7 +53,7 @@ def first_of_pair(pid: int) -> int:
 
 
 def sample_doubles(
-    seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **law: Any
+    seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **more: Any
 ) -> People:
     """Draw people `pids` of a world of doubles; the rest of the arguments as `sample_people`.
 
@@ -71,7 +71,7 @@ def sample_doubles(
     """
     firsts = [first_of_pair(pid) for pid in pids]
     people = sample_people(
-        seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **law
+        seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **more
     )
     second = np.array([pid != first for pid, first in zip(pids, firsts, strict=True)], dtype=bool)
     far = partial(_far, weights=palette_weights(len(COLOURS), STYLES[style]), palette=palette)

@@ -49,7 +49,7 @@ class VehicleTables(Columns):
     mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
 
 
-# What a scene has of each image, beside cameras, shots, rays, shapes and coach.
+# What a scene has of each image, beside cameras, shots, rays, shapes and vehicle.
 _PER_IMAGE = ("root", "frames", "colours", "pattern", "body_frame", "marks", "torso", "light")
 
 
@@ -87,7 +87,8 @@ class Scene:
         span = 2 * stage.window[:, 3] / self.height * np.sqrt(dot(offset, offset))
         self._materials(stage, boxes, span)
         self.torso = self._torso(stage.cos, stage.sin)
-        self.coach = self._coach(stage, stage.shapes.solid, span) if stage.shapes.solid else None
+        solid = stage.shapes.solid
+        self.vehicle = self._vehicle(stage, solid, span) if solid else None
         c = self.cameras
         lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.lamp[:, None])
         self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
@@ -101,7 +102,7 @@ class Scene:
             part.passer_root = self.passer_root[rows]
         part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
         part.rays, part.shapes = self.rays.take(rows), self.shapes.take(rows)
-        part.coach = self.coach and self.coach.take(rows)
+        part.vehicle = self.vehicle and self.vehicle.take(rows)
         return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
@@ -158,7 +159,7 @@ class Scene:
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-    def _coach(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
+    def _vehicle(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
         p, material = stage.people, stage.shapes.material.astype(np.int64)
         panels = [solid.panels, solid.footprint[:, :1], span[:, None]]
         mirror = np.zeros((len(span), self.slots))

@@ -71,7 +71,7 @@ FURNITURE: dict[str, Furniture] = {
 
 @dataclass(frozen=True)
 class Style:
-    """The law of one domain. Ranges are uniform; weights need not sum to one."""
+    """What is drawn how in one domain. Ranges are uniform; weights need not sum to one."""
 
     tops: tuple[float, ...] = (3.0, 2.5, 2.0, 2.0, 1.2, 0.8)  # order of TOPS
     bottoms: tuple[float, ...] = (6.0, 1.6, 1.2, 0.6)  # order of BOTTOMS

@@ -224,8 +224,11 @@ class World:
     def shots(self, keys: Keys, cameras: Cameras, *, jitter: float = 1.0) -> Shots:
         """What is peculiar to the images `keys`; `jitter` multiplies the world's own."""
         jitter *= self.jitter
-        knobs: dict[str, Any] = {"pose": self.pose, "jitter": jitter, "occlusion": self.occlusion}
-        sample = partial(sample_shots, self.seed, cameras=cameras, **knobs)
+
+        def sample(keys: Keys) -> Shots:
+            knobs = {"pose": self.pose, "jitter": jitter, "occlusion": self.occlusion}
+            return sample_shots(self.seed, keys, cameras, **knobs)
+
         shots, instants = sample(keys), self._instants(keys)
         if instants != keys:  # the instant is that of the other camera
             own = {name: getattr(shots, name) for name in ("shift", "zoom", "exposure", "noise")}
