@@ -2,7 +2,6 @@
 
 import dataclasses
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reidlab.training import CheckpointError, build_model, fit, load_run
-
-loop = sys.modules["reidlab.training.fit"]
 
 
 @pytest.fixture
@@ -25,18 +22,11 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def unfinished(ds, tiny, made, tmp_path):
+def unfinished(ds, tiny, made, tmp_path, stopped_before):
     """Folder of a run after its first epoch, a copy for each test."""
     if not made.exists():
-        whole_epoch = loop._train_epoch
-
-        def second(*arguments):
-            return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_train_epoch", second)
-            with pytest.raises(ZeroDivisionError):
-                fit(build_model(tiny, ds), ds, tiny, out=made)
+        with stopped_before(2):
+            fit(build_model(tiny, ds), ds, tiny, out=made)
     (tmp_path / "checkpoints").mkdir()
     for path in (made / "checkpoints").iterdir():
         (tmp_path / "checkpoints" / path.name).write_bytes(path.read_bytes())

@@ -17,7 +17,7 @@ from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
 from reidlab.data.loader import EpochBatches
-from reidlab.processes import check_processes, own_batches, together_through
+from reidlab.processes import own_batches, together_through
 from reidlab.training import (
     CheckpointError,
     ProcessError,
@@ -27,6 +27,7 @@ from reidlab.training import (
     gather,
     shared_batch_norm,
 )
+from reidlab.training.launch import check_processes
 from tests.training import ranks
 from tests.training.ranks import launch
 
@@ -36,7 +37,7 @@ def small(recipe):
     """Without stochastic depth, whose draws differ between processes; with all augmentation."""
     return recipe.replace(
         epochs=2, image_size=(32, 16), depth=1, drop_path=0.0, optimizer="sgd", lr=0.01,
-        weight_decay=1e-4, triplet_margin=0.3, embed_batch_size=3,
+        weight_decay=1e-4, embed_batch_size=3, **{"losses.triplet.margin": 0.3},
     )  # fmt: skip
 
 
