@@ -85,20 +85,22 @@ def recipe():
 
 
 @pytest.fixture
-def stopped_before():
-    """`with stopped_before(2): fit(...)` trains one epoch and stops, as by Ctrl-C.
+def stopped_in():
+    """`with stopped_in(2): fit(...)` trains one epoch and stops in the second, as by Ctrl-C.
 
-    `stopped_before("evaluation")` stops after the last.
+    `stopped_in("evaluation")` stops after the last.
     """
-    return _stopped_before
+    return _stopped_in
 
 
 @contextmanager
-def _stopped_before(place):
+def _stopped_in(place):
     whole = loop.train_epoch
 
     def train_epoch(session, number):
         if number == place:
+            for parameter in session.model.parameters():  # it had begun to change them
+                parameter.data.add_(1.0)
             raise KeyboardInterrupt
         return whole(session, number)
 

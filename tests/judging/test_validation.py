@@ -239,13 +239,13 @@ def test_the_best_epoch_is_kept(ds, tiny, tmp_path, judged_as, values, best, ema
     assert record.metrics["mAP"] == evaluate_on(model, ds, recipe).mAP
 
 
-def test_the_best_survives_an_interruption(ds, tiny, tmp_path, stopped_before, judged_as):
+def test_the_best_survives_an_interruption(ds, tiny, tmp_path, stopped_in, judged_as):
     judged_as(0.9, 0.5, 0.4)
     recipe = tiny.replace(validate_every=1, keep="best")
-    with stopped_before(2):
+    with stopped_in(2):
         fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
     kept = load_file(tmp_path / "checkpoints" / "epoch-0001.safetensors")
-    with stopped_before(3):
+    with stopped_in(3):
         fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
     assert (tmp_path / "checkpoints" / "epoch-0002.pt").is_file()
     record = fit(build_model(recipe, ds, seed=2), ds, recipe, out=tmp_path)

@@ -105,10 +105,10 @@ def test_training_itself_is_the_same(ds, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("place", [2, "evaluation"])
-def test_resumed_to_the_same_bits(ds, tiny, tmp_path, stopped_before, place):
+def test_resumed_to_the_same_bits(ds, tiny, tmp_path, stopped_in, place):
     recipe = tiny.replace(ema_decay=0.9)
     fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "straight")
-    with stopped_before(place):
+    with stopped_in(place):
         fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "resumed")
     fit(build_model(recipe, ds, seed=4), ds, recipe, out=tmp_path / "resumed")
     one, two = (load_file(tmp_path / n / "model.safetensors") for n in ("straight", "resumed"))

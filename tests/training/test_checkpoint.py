@@ -22,10 +22,10 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def unfinished(ds, tiny, made, tmp_path, stopped_before):
+def unfinished(ds, tiny, made, tmp_path, stopped_in):
     """Folder of a run after its first epoch, a copy for each test."""
     if not made.exists():
-        with stopped_before(2):
+        with stopped_in(2):
             fit(build_model(tiny, ds), ds, tiny, out=made)
     (tmp_path / "checkpoints").mkdir()
     for path in (made / "checkpoints").iterdir():

@@ -57,9 +57,9 @@ def test_it_gets_each_row_once(ds, tiny, tmp_path):
     assert len(tracker.rows) == 2, "a finished run is read back"
 
 
-def test_it_is_closed_when_training_stops(ds, tiny, tmp_path, stopped_before):
+def test_it_is_closed_when_training_stops(ds, tiny, tmp_path, stopped_in):
     tracker = Notebook()
-    with stopped_before(1):
+    with stopped_in(1):
         fit(build_model(tiny, ds), ds, tiny, out=tmp_path, tracker=tracker)
     assert tracker.told == ["start", "finish"]
 

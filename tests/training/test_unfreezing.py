@@ -180,11 +180,11 @@ def test_all_at_once(ds, small, tmp_path, monkeypatch):
     assert changed_blocks(before, model.state_dict()) == [True, True, True]
 
 
-def test_interrupted_between_two_openings(ds, small, tmp_path, stopped_before):
+def test_interrupted_between_two_openings(ds, small, tmp_path, stopped_in):
     recipe = small.replace(epochs=3)
     fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "whole")
     model = build_model(recipe, ds)
-    with stopped_before(3):
+    with stopped_in(3):
         fit(model, ds, recipe, out=tmp_path / "halves")
     assert all(p.requires_grad for p in model.parameters()), "also when it stops"
     fit(build_model(recipe, ds, seed=4), ds, recipe, out=tmp_path / "halves")
