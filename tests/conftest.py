@@ -107,8 +107,9 @@ def _stopped_in(place):
     def timed_evaluation(*_, **__):
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "train_epoch", train_epoch)
         if place == "evaluation":
             patch.setattr(fitting, "timed_evaluation", timed_evaluation)
-        yield
+        with pytest.raises(KeyboardInterrupt):
+            yield

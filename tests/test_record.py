@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from reidlab.files import atomic, sweep
 from reidlab import record
+from reidlab.files import atomic, sweep
 from reidlab.record import RecordError, RunRecord
 
 
@@ -51,7 +51,9 @@ def test_commit(monkeypatch, tmp_path):
     commit, dirty = record.git_commit()
     here = Path(__file__).resolve().parents[1]
     if (here / ".git").exists() and here in Path(record.__file__).parents:
-        said = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+        said = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True
+        )
         assert (commit, dirty in (True, False)) == (said.stdout.strip(), True)
     else:
         assert (commit, dirty) == (None, None)

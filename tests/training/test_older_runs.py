@@ -67,9 +67,7 @@ def test_every_record_of_the_book(path):
     else:
         heads, weight = said.get("over_heads", "mean"), said.get("triplet_weight", 1.0)
         smoothing = said.get("label_smoothing", 0.0)
-        expected = {
-            "identity": {"label_smoothing": smoothing, "over_heads": heads, "weight": 1.0}
-        }
+        expected = {"identity": {"label_smoothing": smoothing, "over_heads": heads, "weight": 1.0}}
         if weight != 0:
             expected["triplet"] = {
                 "margin": said.get("triplet_margin"), "on": said.get("triplet_on", "features"),
