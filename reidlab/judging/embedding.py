@@ -106,8 +106,16 @@ def evaluate_on(
 
     With `shared`, which all processes must call then, each embeds a share; the main process judges
     and tells the others.
+
+    Raises:
+        ValueError: If the set has no test part, and whatever `embed` and `judge` raise.
     """
     return timed_evaluation(model, ds, recipe, shared=shared)[0]
+
+
+def has_test_part(ds: ReIDDataset) -> bool:
+    """Whether a set has a query and a gallery; some, such as RandPerson, are for training alone."""
+    return not (ds.query["junk"].all() or ds.gallery["junk"].all())
 
 
 def timed_evaluation(
@@ -115,6 +123,12 @@ def timed_evaluation(
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
+    if not has_test_part(ds):
+        raise ValueError(
+            f"{ds.name} has {len(query)} query and {len(gallery)} gallery images; expected some of "
+            "both. A model trained on such a set is judged on another one: "
+            "evaluate_on(model, other, recipe)."
+        )
     clock = time.perf_counter()
     q_emb, g_emb = (embed(model, frame, recipe, shared=shared) for frame in (query, gallery))
     embedded = time.perf_counter()

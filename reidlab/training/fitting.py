@@ -16,7 +16,13 @@ from torch.utils.data import DataLoader
 
 from reidlab.data import build_transform, make_loader, make_sampler
 from reidlab.files import sweep
-from reidlab.judging import classify, split_images, split_validation, timed_evaluation
+from reidlab.judging import (
+    classify,
+    has_test_part,
+    split_images,
+    split_validation,
+    timed_evaluation,
+)
 from reidlab.losses import Identity
 from reidlab.processes import largest, together
 from reidlab.record import RunRecord, describe_data, describe_environment, now, peak_memory_mb
@@ -89,7 +95,8 @@ def fit(
     Args:
         model: From `build_model` or `create_model`; trained in place.
         ds: Trains on `ds.train`, without those of its people that `recipe.validate_every` sets
-            aside; evaluates on `ds.query` and `ds.gallery` without junk.
+            aside; evaluates on `ds.query` and `ds.gallery` without junk. Without those the
+            record has no metrics; judge the model on another set by `evaluate_on`.
         recipe: All settings.
         seed: Of the batches, the augmentation, stochastic depth and the people set aside. The
             model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
@@ -128,7 +135,7 @@ def fit(
     session.run()
     metrics: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    if len(ds.query):
+    if has_test_part(ds):
         result, seconds = timed_evaluation(model, ds, recipe, shared=True)
         metrics = result.as_dict()
     else:
