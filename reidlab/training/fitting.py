@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,9 @@ class _Run:
     learn: ReIDDataset
     validation: ReIDDataset | None
 
-    @property
+    @cached_property
     def configuration(self) -> dict[str, Any]:
-        """What decides the result; two runs in one folder must agree in it."""
+        """What decides the result, as it began; two runs in one folder must agree in it."""
         return {
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
@@ -309,7 +309,7 @@ def _record(
         "paper": run.recipe.model,
         "variant": run.recipe.model,
         **run.recipe.to_dict(),
-        "weights_sha256": run.recipe.weights_sha256,
+        "weights_sha256": run.configuration["weights_sha256"],
         "parameters": sum(p.numel() for p in run.model.parameters()),
     }
     switches: Any = getattr(run.model, "switches", None)
