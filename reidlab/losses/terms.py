@@ -74,20 +74,28 @@ def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:
 
 
 def losses_from(values: Mapping[str, Mapping[str, Any]] | Iterable[Loss]) -> tuple[Loss, ...]:
-    """Losses of a record, name -> settings, as the tuple that a recipe has.
+    """Losses, or those of a record, name -> settings, as the tuple that a recipe has.
 
     Raises:
         RecipeError: If a loss or a setting does not exist, or one name stands twice.
     """
     if not isinstance(values, Mapping):
-        losses = tuple(values)
-        names = [getattr(loss, "name", repr(loss)) for loss in losses]
+        several = isinstance(values, Iterable) and not isinstance(values, str)
+        losses: tuple[Any, ...] = tuple(values) if several else (values,)
+        for loss in losses:
+            if not isinstance(loss, Loss):
+                raise RecipeError(
+                    f"losses have {loss!r}; expected losses such as (Identity(), Triplet())."
+                )
+        names = [loss.name for loss in losses]
         if len(set(names)) < len(names):
             raise RecipeError(f"losses are {', '.join(names)}; expected one of each name.")
         return losses
     for name, settings in values.items():
         if name not in LOSSES:
             raise RecipeError(f"there is no loss {name!r}; there are: {', '.join(LOSSES)}.")
+        if not isinstance(settings, Mapping):
+            raise RecipeError(f"the loss {name} is {settings!r}; expected its settings by name.")
         known = [field.name for field in fields(LOSSES[name])]
         check_names(settings, known, f"the loss {name}", RecipeError)
     return tuple(LOSSES[name](**settings) for name, settings in values.items())

@@ -207,29 +207,29 @@ class Recipe:
         Raises:
             RecipeError: If a setting does not exist, or a value cannot work.
         """
-        parts = [(key.partition("."), value) for key, value in overrides.items()]
-        changed = {name: value for (name, dot, _), value in parts if not dot}
-        switches = dict(changed.get("switches", self.switches))
-        losses = {
-            loss.name: loss.to_dict() for loss in losses_from(changed.get("losses", self.losses))
-        }
-        for (name, dot, rest), value in parts:
-            loss, _, setting = rest.partition(".")
-            if dot and name == "switches":
-                changed[name] = switches = {**switches, rest: value}
-            elif dot and name == "losses" and not setting and value is None:
+        plain = {name: value for name, value in overrides.items() if "." not in name}
+        names = [each.name for each in dataclasses.fields(self)]
+        check_names(plain, names, "a recipe", RecipeError)
+        changed = dataclasses.replace(self, **plain)
+        switches = dict(changed.switches)
+        losses = {loss.name: loss.to_dict() for loss in changed.losses}
+        for key, value in overrides.items():
+            if key in plain:
+                continue
+            name, loss, *setting = key.split(".", maxsplit=2)
+            if name == "switches":
+                switches[key.removeprefix("switches.")] = value
+            elif name == "losses" and setting:
+                losses.setdefault(loss, {})[setting[0]] = value
+            elif name == "losses" and value is None:
                 check_names([loss], losses, "losses", RecipeError)
                 losses.pop(loss)
-            elif dot and name == "losses" and setting:
-                losses.setdefault(loss, {})[setting] = value
-            elif dot:
+            else:
                 raise RecipeError(
-                    f"{name}.{rest}={value!r} changes no setting; expected switches.NAME, "
+                    f"{key}={value!r} changes no setting; expected switches.NAME, "
                     f"losses.NAME=None or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
                 )
-        names = [each.name for each in dataclasses.fields(self)]
-        check_names(changed, names, "a recipe", RecipeError)
-        return dataclasses.replace(self, **{**changed, "losses": losses_from(losses)})
+        return dataclasses.replace(changed, switches=switches, losses=losses_from(losses))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON record; of a weights file only the name, never the folder."""
