@@ -345,6 +345,8 @@ def pretrain(
 
     A run that was interrupted goes on when the same command is given again.
     """
+    from reidlab.models import WeightsError
+    from reidlab.training import CheckpointError, RecordError, TrainingDiverged
     from reidlab.training import pretrain as pretraining
 
     try:
@@ -354,5 +356,5 @@ def pretrain(
             whole = pretraining.small_config() if small else pretraining.PretrainConfig()
             config = dataclasses.replace(whole, seed=seed, start=start)
         typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
-    except ValueError as error:
+    except (ValueError, WeightsError, CheckpointError, RecordError, TrainingDiverged) as error:
         _fail(error)

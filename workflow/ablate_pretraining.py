@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,10 @@ def main() -> None:
     for arm in given.arms:
         folder = given.runs / arm.replace(" ", "_").replace("+", "and")
         config = ablation_arm(arm, given.seed, str(given.start))
-        weights[arm] = pretrain(folder, config, pictures=given.runs / "pictures", save_every=100)
+        weights[arm] = pretrain(folder, config, pictures=given.runs / "pictures")
     found = {name: judge_arm(path, sets) for name, path in weights.items()}
     record = {
-        "settings": asdict(ablation_arm("whole", given.seed)) | {"start": given.start.name},
+        "settings": ablation_arm("whole", given.seed, str(given.start)).to_dict(),
         "arms": {name: dict(ABLATION[name]) for name in given.arms},
         "data": {name: describe_data(ds) for name, ds in sets.items()},
         "environment": describe_environment(), "commit": commit, "dirty": dirty,

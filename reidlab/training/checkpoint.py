@@ -129,7 +129,8 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
         else side
         for side in (found, wanted)
     )
-    there = {"weights_sha256": here.get("weights_sha256"), **there}  # unknown in older runs
+    # older runs do not tell it
+    there = {"weights_sha256": here.get("weights_sha256", "absent"), **there}
     differences = [
         f"{name} is {before!r} there and {after!r} now"
         for name, before, after in values_that_differ(there, here)
