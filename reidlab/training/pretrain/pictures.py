@@ -55,8 +55,8 @@ class Pictures:
         k, per = config.images_per_identity, config.images_per_batch
         per = per // 2 if config.shows_twice else per
         people = draw_people(config, self.attributes.numpy(), draw)
-        picks = [p * k + draw.choice(k, per, replace=False) for p in people]
-        picks = np.sort(np.concatenate(picks))
+        chosen = [p * k + draw.choice(k, per, replace=False) for p in people]
+        picks = np.sort(np.concatenate(chosen))
         label = torch.from_numpy(picks // k)
         camid = torch.tensor([self.keys[pick][1] for pick in picks])
         infrared = camid >= config.cameras

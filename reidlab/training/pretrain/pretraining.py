@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from timm.optim import param_groups_weight_decay
 from torch import nn
 
 from reidlab.files import atomic
@@ -83,7 +84,7 @@ def pretrain(
     model = PretrainingModel(backbone, config.identities).to(accelerator.device)
     session = Session(
         model=model,
-        optimizer=_optimizer(config, model),
+        optimizer=torch.optim.AdamW(param_groups_weight_decay(model, config.weight_decay)),
         loader=EpochLoader(drawn, accelerator.device),
         recipe=recipe,
         accelerator=accelerator,
@@ -123,15 +124,6 @@ def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> No
         norm.weight.div_(deviation)
         norm.bias.sub_(mean).div_(deviation)
     backbone.train(trained)
-
-
-def _optimizer(config: PretrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.lr)
 
 
 def _set_rate(
