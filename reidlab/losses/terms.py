@@ -106,18 +106,13 @@ def change_losses(losses: Iterable[Loss], changes: Mapping[str, Any]) -> tuple[L
     """
     changed = {loss.name: loss for loss in losses}
     for key, value in changes.items():
-        name, dot, setting = key.partition(".")
-        if dot:
-            loss = changed.get(name) or losses_from({name: {}})[0]
-            known = [field.name for field in fields(loss)]
-            check_names([setting], known, f"the loss {name}", RecipeError)
-            changed[name] = replace(loss, **{setting: value})
-        elif value is None:
+        name, _, setting = key.partition(".")
+        if not setting and value is None:
             check_names([name], changed, "losses", RecipeError)
-            changed.pop(name)
-        else:
-            raise RecipeError(
-                f"losses.{key}={value!r} changes no setting; expected losses.NAME=None or "
-                f"losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
-            )
+            del changed[name]
+            continue
+        loss = changed.get(name) or losses_from({name: {}})[0]
+        known = [field.name for field in fields(loss)]
+        check_names([setting], known, f"the loss {name}", RecipeError)
+        changed[name] = replace(loss, **{setting: value})
     return tuple(changed.values())

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +41,7 @@ from reidlab.training.pretrain.heads import (
 from reidlab.training.pretrain.pictures import EpochLoader, Pictures, draw_people, image_keys
 from reidlab.training.pretrain.truth import CHOICES, FIRST_COLOUR, attributes, garments
 
+ROOT = Path(__file__).parents[2]
 # the sizes change within the second epoch, the third is shorter
 CONFIG = replace(small_config(), image_size=(64, 32), small_size=(32, 16), small_steps=3, steps=5)
 
@@ -613,6 +615,44 @@ def test_the_arms_change_what_they_say():
         assert arm == expected
     with pytest.raises(ValueError, match="there is no arm 'hole'; there are: whole"):
         ablation_arm("hole")
+
+
+WORDS_BEFORE = {  # of the published records, which name the losses otherwise
+    "named": {"losses.identity": None},
+    "apart": {"losses.contrastive": None},
+    "apart_by": {"losses.contrastive": None, "losses.triplet.over_heads": "sum"},
+    "worn": {"losses.attributes": None},
+    "here": {"losses.patches": None},
+    "itself": {"losses.self_supervised.weight": 1.0},
+}
+
+
+def test_the_arms_are_those_that_were_published():
+    published = json.loads((ROOT / "book/results/vit_tiny_synth/ablation.json").read_text())
+    assert published["arms"].keys() == ABLATION.keys()
+    for name, changes in published["arms"].items():
+        expected = {}
+        for key, value in changes.items():
+            expected |= WORDS_BEFORE.get(key, {key: value})
+        assert ABLATION[name] == expected
+    assert_same_settings(published["settings"], ablation_arm("whole"))
+
+
+def test_the_shipped_weights_have_the_default_settings():
+    record = RunRecord.load(ROOT / "reidlab/weights/vit_tiny_synth.json")
+    assert_same_settings(record.experiment, PretrainConfig())
+
+
+def assert_same_settings(published, config):
+    """All but the start, and the epochs, which seeded nothing then."""
+    values = config.to_dict()
+    shared = values.keys() - {"losses", "start", "save_every"}
+    assert {name: published[name] for name in shared} == {name: values[name] for name in shared}
+    losses = values["losses"]
+    assert losses["identity"]["label_smoothing"] == published["label_smoothing"]
+    for name, weight in {"identity": "named", "contrastive": "apart", "attributes": "worn"}.items():
+        assert losses[name]["weight"] == published[weight]
+    assert (published["apart_by"], published["itself"]) == ("contrast", 0.0)
 
 
 def test_the_configuration_is_plain_data():
