@@ -12,7 +12,7 @@ from reidlab.files import sha256
 from reidlab.losses import Contrastive, Loss, change_losses, losses_from
 from reidlab.settings import Range, check_fields
 from reidlab.synth import PRETRAINING_SEEDS, World
-from reidlab.training.pretrain.heads import Attributes, Patches, SelfSupervised, ViewIdentity
+from reidlab.training.pretrain.heads import Attributes, Patches, ViewIdentity
 from reidlab.training.recipe import Count, Share, Size
 
 Steps = Annotated[int, Range(0, 10_000_000)]
@@ -84,16 +84,6 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", losses_from(self.losses))
         check_fields(self, "pretraining", RecipeError)
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of `save_every` steps; the last may have fewer."""
-        return math.ceil(self.steps / self.save_every)
-
-    @property
-    def shows_twice(self) -> bool:
-        """Whether a batch has each of its images twice."""
-        return any(isinstance(loss, SelfSupervised) for loss in self.losses)
 
     def lr_of(self, step: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from reidlab.files import atomic
 from reidlab.training.pretrain.augment import augment
 from reidlab.training.pretrain.config import PretrainConfig
+from reidlab.training.pretrain.heads import SelfSupervised
 from reidlab.training.pretrain.truth import FIRST_COLOUR, attributes, garments
 
 _AT_ONCE = 1920
@@ -53,7 +54,8 @@ class Pictures:
         config = self.config
         draw = np.random.default_rng([config.seed, step, 3])
         k, per = config.images_per_identity, config.images_per_batch
-        per = per // 2 if config.shows_twice else per
+        twice = any(isinstance(loss, SelfSupervised) for loss in config.losses)
+        per = per // 2 if twice else per
         people = draw_people(config, self.attributes.numpy(), draw)
         chosen = [p * k + draw.choice(k, per, replace=False) for p in people]
         picks = np.sort(np.concatenate(chosen))
@@ -72,7 +74,7 @@ class Pictures:
             "attributes": worn,
             "garments": garments(worn),
         }
-        return {k: torch.cat([x, x]) for k, x in batch.items()} if config.shows_twice else batch
+        return {k: torch.cat([x, x]) for k, x in batch.items()} if twice else batch
 
 
 class EpochLoader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from reidlab.files import atomic
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 from reidlab.processes import ProcessError
-from reidlab.record import RunRecord, describe_environment, now
+from reidlab.record import RunRecord, now
 from reidlab.seed import seed_everything
 from reidlab.training.checkpoint import check_same, delete_checkpoints, read_weights
 from reidlab.training.fitting import RECORD
@@ -65,9 +66,11 @@ def pretrain(
         again = f"Delete {out / RECORD} to train again."
         read_weights(out / WEIGHTS, f"the finished run in {out}", again)
         return out / WEIGHTS
-    # the rest of a recipe is not read
-    recipe = Recipe(
-        epochs=config.epochs, precision="bf16", clip_grad=config.clip_grad, losses=config.losses
+    recipe = Recipe(  # what a session reads
+        epochs=math.ceil(config.steps / config.save_every),
+        precision="bf16",
+        clip_grad=config.clip_grad,
+        losses=config.losses,
     )
     accelerator = make_accelerator(recipe, out)
     if accelerator.num_processes > 1:
@@ -117,10 +120,9 @@ def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> No
     device, trained, norm = backbone.cls_token.device, backbone.training, backbone.norm
     assert isinstance(norm, nn.LayerNorm)
     backbone.eval()
-    with torch.inference_mode():
-        tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
     with torch.no_grad():
-        mean, deviation = tokens.mean(dim=0).clone(), tokens.std(dim=0).clamp(min=1e-6).clone()
+        tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
+        mean, deviation = tokens.mean(dim=0), tokens.std(dim=0).clamp(min=1e-6)
         norm.weight.div_(deviation)
         norm.bias.sub_(mean).div_(deviation)
     backbone.train(trained)
@@ -167,5 +169,4 @@ def _record(config: PretrainConfig, session: Session) -> RunRecord:
         dirty=state.commit[1],
         finished=now(),
         history=history,
-        environment=describe_environment(session.accelerator.device),
     )
