@@ -16,7 +16,7 @@ from torch import nn
 
 from reidlab.data import open_dataset
 from reidlab.losses import identity
-from reidlab.processes import collect, largest, process_index, tell, together
+from reidlab.processes import broadcast, collect, largest, process_index, together
 from reidlab.training import (
     Recipe,
     build_model,
