@@ -38,7 +38,7 @@ def ablation_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     start, folder = Path(workspace.options["start"]), workspace.folder / "ablation"
     sets = judging_sets(workspace)
     yield workspace.header(
-        settings=ablation_arm("whole", start=str(start)).to_dict(),
+        settings=ablation_arm("whole").to_dict() | {"start": start.name},
         arms={name: dict(arm) for name, arm in ABLATION.items()},
         data={name: describe_data(ds) for name, ds in sets.items()},
     )

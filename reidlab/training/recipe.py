@@ -211,8 +211,7 @@ class Recipe:
         inner: dict[str, dict[str, Any]] = {"switches": {}, "losses": {}}
         for key, value in overrides.items():
             name, dot, rest = key.partition(".")
-            replaced = name == "losses" and "." not in rest and value is not None
-            if dot and (name not in inner or replaced):
+            if dot and name not in inner:
                 raise RecipeError(
                     f"{key}={value!r} changes no setting; expected switches.NAME, losses.NAME=None "
                     f"or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
