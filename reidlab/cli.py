@@ -234,11 +234,8 @@ def train(
     except (ValueError, *failures) as error:
         _fail(error)
     if is_main_process():
-        shares = {"Rank-1": found.metrics.get("rank1"), "mAP": found.metrics.get("mAP")}
-        said = [
-            f"{name} {100 * share:.1f} %" for name, share in shares.items() if share is not None
-        ]
-        typer.echo("  ".join([*said, str(out / "record.json")]))
+        rank1, mean = 100 * found.metrics["rank1"], 100 * found.metrics["mAP"]
+        typer.echo(f"Rank-1 {rank1:.1f} %  mAP {mean:.1f} %  {out / 'record.json'}")
 
 
 @app.command("zero-shot")
