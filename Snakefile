@@ -20,7 +20,7 @@ configfile: "workflow/config.yaml"
 PYTHON = sys.executable
 PROFILE = config["profile"]
 NOTEBOOKS = config["notebooks"]
-COURSES = yaml.safe_load(Path("reidlab/report/course.yaml").read_text())
+COURSES = yaml.safe_load(Path("reidlab/experiments/course.yaml").read_text())
 LIBRARY = [str(p) for p in library_files(Path("."))]
 PAGES = [
     str(p)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from reidlab.files import atomic
 from reidlab.synth import World
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "contact_sheet.jpg"
@@ -50,10 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="where the JPEG goes")
     arguments = parser.parse_args(argv)
     content = encode(sheet())
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    beside = arguments.out.with_suffix(".tmp")
-    beside.write_bytes(content)
-    beside.replace(arguments.out)
+    with atomic(arguments.out) as beside:
+        beside.write_bytes(content)
     print(f"{arguments.out}: {len(content) / 1024:.0f} kB")
     return 0
 

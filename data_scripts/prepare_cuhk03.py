@@ -48,7 +48,8 @@ from tqdm import tqdm
 from reidlab.data.cuhk03 import MATS
 from reidlab.data.cuhk03_store import BOXES, stored_images, stored_test_sets
 from reidlab.data.matlab import open_matlab73
-from reidlab.data.prepare import PrepareError, Recipe, put, run, written_whole
+from reidlab.data.prepare import PrepareError, Recipe, put, run
+from reidlab.files import atomic
 
 CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
 MARKET = ("bounding_box_train", "query", "bounding_box_test")
@@ -132,7 +133,7 @@ def _save(pixels: NDArray[np.uint8], target: Path) -> bool:
             f"{target} is there and differs from cuhk-03.mat; it was not overwritten. Move it "
             "away, or choose another folder with --out"
         )
-    with written_whole(target) as beside:
+    with atomic(target, sync=False) as beside:
         Image.fromarray(pixels).save(beside, "PNG")
     return True
 

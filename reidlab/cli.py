@@ -7,11 +7,16 @@ commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from reidlab.errors import ReidlabError
+from reidlab.settings import parse_settings
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
@@ -36,13 +41,28 @@ Backbone = Annotated[str, typer.Option(help="A ViT of timm, with a tag for timm'
 RecordFile = Annotated[Path, typer.Argument(help="A record.json, or the run folder it is in.")]
 
 
-def _fail(error: Exception) -> NoReturn:
-    """End a command with the library's own message, without a traceback."""
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1)
+F = TypeVar("F", bound=Callable[..., None])
 
 
-@data.command("describe")
+def _command(group: typer.Typer, name: str | None = None) -> Callable[[F], F]:
+    """A command of a group, which ends with the library's own message, without a traceback."""
+
+    def register(function: F) -> F:
+        @functools.wraps(function)
+        def speaking(*arguments: Any, **options: Any) -> None:
+            try:
+                function(*arguments, **options)
+            except (ReidlabError, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+                typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(1) from None
+
+        group.command(name)(speaking)
+        return function
+
+    return register
+
+
+@_command(data, "describe")
 def describe(name: Name, root: Root, option: Options = None) -> None:
     """Count images, people and cameras of each part of a data set."""
     ds = _open(name, root, option)
@@ -57,7 +77,7 @@ def describe(name: Name, root: Root, option: Options = None) -> None:
         typer.echo(f"warning: {text}", err=True)
 
 
-@data.command("check")
+@_command(data, "check")
 def check(name: Name, root: Root, option: Options = None) -> None:
     """Open a data set and decode every image; exit status 1 if anything is not as published.
 
@@ -85,7 +105,7 @@ def check(name: Name, root: Root, option: Options = None) -> None:
     typer.echo(f"{len(paths)} images of {name}: {expected}")
 
 
-@data.command("list")
+@_command(data, "list")
 def list_all() -> None:
     """Print all data sets that can be opened, with their size, licence and status."""
     from reidlab.data import data_catalogue
@@ -97,27 +117,14 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
     """The data set; its warnings are left to the caller to print."""
     import warnings
 
-    from reidlab.data import DatasetError, DatasetWarning, open_dataset
+    from reidlab.data import DatasetWarning, open_dataset
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DatasetWarning)
-        try:
-            return open_dataset(name, root, **parse_settings(options or []))
-        except DatasetError as error:
-            _fail(error)
+        return open_dataset(name, root, **parse_settings(options or [], "--option trial=3"))
 
 
-def parse_settings(options: list[str], example: str = "--option trial=3") -> dict[str, Any]:
-    """`reidlab.settings.parse_settings`, whose error ends the command."""
-    from reidlab.settings import parse_settings as parse
-
-    try:
-        return parse(options, example)
-    except ValueError as error:
-        _fail(error)
-
-
-@record.command("show")
+@_command(record, "show")
 def show(path: RecordFile) -> None:
     """Print a run record, one setting or result a line."""
     for key, value in _load(path).items():
@@ -126,17 +133,14 @@ def show(path: RecordFile) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
-    from reidlab.report.records import RecordError, flatten, read_record
+    from reidlab.record import flatten, read_record
 
-    try:
-        loaded = read_record(path / "record.json" if path.is_dir() else path)
-    except (RecordError, OSError) as error:
-        _fail(error)
+    loaded = read_record(path / "record.json" if path.is_dir() else path)
     flat = flatten({key: value for key, value in loaded.items() if key != "history"})
     return {key: json.dumps(value, default=str) for key, value in flat.items()}
 
 
-@app.command()
+@_command(app)
 def compare(
     a: Annotated[str, typer.Argument(help='A record, a folder of records, or a "pattern".')],
     b: Annotated[str, typer.Argument(help="Likewise; several records are the seeds of a side.")],
@@ -151,25 +155,20 @@ def compare(
     on the same images by the same protocol, so that their difference says nothing of the methods.
     """
     from reidlab.report import find_records, read_record, side_by_side
-    from reidlab.report.claims import ClaimError
-    from reidlab.report.records import RecordError
 
-    try:
-        sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
-        found = side_by_side(*sides, level=level)
-        typer.echo(found)
-        for name, side in zip("AB", sides, strict=True):
-            typer.echo(f"\n{name} and the published numbers: {_published(side, claims)}")
-    except (RecordError, ClaimError, ValueError) as error:
-        _fail(error)
+    sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
+    found = side_by_side(*sides, level=level)
+    typer.echo(found)
+    for name, side in zip("AB", sides, strict=True):
+        typer.echo(f"\n{name} and the published numbers: {_published(side, claims)}")
     if found.obstacles:
         raise typer.Exit(3)
 
 
 def _published(side: list[dict[str, Any]], claims: str | None) -> str:
     """What the claims of a paper say of the runs of one side."""
+    from reidlab.files import project_root
     from reidlab.report import load_claims, published_intervals
-    from reidlab.report.page import project_root
 
     paper = claims or str(side[0]["experiment"].get("paper"))
     if claims is None and not (project_root() / "book" / "claims" / f"{paper}.yml").is_file():
@@ -180,13 +179,16 @@ def _published(side: list[dict[str, Any]], claims: str | None) -> str:
     return "\n" + table.to_string(index=False, na_rep="-")
 
 
-@app.command()
-def train(
+@_command(app)
+def train(  # each parameter is an option of the command
     paper: Annotated[str, typer.Option(help="Whose recipe, such as vit_baseline.")],
     dataset: Annotated[str, typer.Option(help="Layout, such as market1501; see `data list`.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
+    preset: Annotated[
+        str | None, typer.Option(help='"code" or "paper", where the two differ.')
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
     change: Annotated[
         list[str] | None,
@@ -202,43 +204,47 @@ def train(
     The same command runs on several processes: `accelerate launch -m reidlab train ...`.
     """
     from reidlab import recipes
-    from reidlab.data import DatasetError
-    from reidlab.models import WeightsError
     from reidlab.training import (
-        CheckpointError,
-        ProcessError,
-        RecordError,
-        TrainingDiverged,
         build_model,
         fit,
         is_main_process,
     )
 
     ds = _open(dataset, root, option)
-    try:
-        recipe = recipes.get(paper, profile).replace(
-            **parse_settings(change or [], "--set epochs=5")
-        )
-        model = build_model(recipe, ds, seed=seed)
-    except (ValueError, WeightsError) as error:
-        _fail(error)
+    changes = parse_settings(change or [], "--set epochs=5")
+    recipe = recipes.get(paper, profile, preset).replace(**changes)
+    model = build_model(recipe, ds, seed=seed)
     if is_main_process():
         for text in (*ds.warnings, *ds.notes):
             typer.echo(f"warning: {text}", err=True)
-    failures = (
-        CheckpointError, RecordError, TrainingDiverged, DatasetError, ProcessError,
-        ModuleNotFoundError,
-    )  # fmt: skip
-    try:
-        found = fit(model, ds, recipe, seed=seed, out=out, tracker=tracker)
-    except (ValueError, *failures) as error:
-        _fail(error)
+    found = fit(model, ds, recipe, seed=seed, out=out, tracker=tracker)
     if is_main_process():
-        rank1, mean = 100 * found.metrics["rank1"], 100 * found.metrics["mAP"]
-        typer.echo(f"Rank-1 {rank1:.1f} %  mAP {mean:.1f} %  {out / 'record.json'}")
+        tested = _in_percent(found.metrics) if found.metrics else "nothing was tested"
+        typer.echo(f"{tested}  {out / 'record.json'}")
 
 
-@app.command("zero-shot")
+def _in_percent(metrics: dict[str, Any]) -> str:
+    return f"Rank-1 {100 * metrics['rank1']:.1f} %  mAP {100 * metrics['mAP']:.1f} %"
+
+
+@_command(app, "evaluate")
+def evaluate_run(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    name: Name,
+    root: Root,
+    option: Options = None,
+) -> None:
+    """Judge the trained model of a run on a data set, its own or another."""
+    from reidlab.judging import evaluate_on
+    from reidlab.training import Recipe, load_run
+
+    ds = _open(name, root, option)
+    model, record = load_run(run)
+    found = evaluate_on(model, ds, Recipe.from_record(record.experiment))
+    typer.echo(f"{_in_percent(found.as_dict())}  {found.num_valid} queries, {found.protocol}")
+
+
+@_command(app, "zero-shot")
 def zero_shot(
     name: Name,
     root: Root,
@@ -254,21 +260,18 @@ def zero_shot(
 ) -> None:
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
-    from reidlab.data import DatasetError, normalization_for, open_dataset
+    from reidlab.data import normalization_for, open_dataset
     from reidlab.judging.zero_shot import of_training_people, zero_shot_record
-    from reidlab.models import TokenBackbone, WeightsError, load_weights
+    from reidlab.models import TokenBackbone, load_weights
 
     recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights, backbone=backbone)
-    try:
-        vit = TokenBackbone(recipe.backbone, image_size)
-        if "." in backbone:  # a checkpoint of timm: images as it was trained on them
-            recipe = recipe.replace(normalization=normalization_for(backbone))
-        load_weights(vit, weights)
-        ds = open_dataset(name, root)
-        ds = of_training_people(ds) if training_people else ds
-        found = zero_shot_record(vit, ds, recipe)
-    except (DatasetError, WeightsError, ValueError) as error:
-        _fail(error)
+    vit = TokenBackbone(recipe.backbone, image_size)
+    if "." in backbone:  # a checkpoint of timm: images as it was trained on them
+        recipe = recipe.replace(normalization=normalization_for(backbone))
+    load_weights(vit, weights)
+    ds = open_dataset(name, root)
+    ds = of_training_people(ds) if training_people else ds
+    found = zero_shot_record(vit, ds, recipe)
     for view in ("class", "pooled", "rows"):
         ends = [f"{100 * found.metrics[k]:.1f}" for k in (f"{view}_mAP_low", f"{view}_mAP_high")
                 if k in found.metrics]  # fmt: skip
@@ -279,7 +282,7 @@ def zero_shot(
         found.save(save)
 
 
-@app.command("weights")
+@_command(app, "weights")
 def export_weights(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     weights: Annotated[str, typer.Option(help='"synth" or a file, such as a run\'s.')] = "synth",
@@ -287,19 +290,16 @@ def export_weights(
     image_size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (224, 224),
 ) -> None:
     """Write weights as timm's model of that name takes them, positions resized to the images."""
-    from reidlab.models import WeightsError, export_timm
+    from reidlab.models import export_timm
 
-    try:
-        export_timm(out, weights=weights, backbone=backbone, image_size=image_size)
-    except (WeightsError, ValueError, OSError) as error:
-        _fail(error)
+    export_timm(out, weights=weights, backbone=backbone, image_size=image_size)
     typer.echo(
         f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "
         f"checkpoint_path={str(out)!r})"
     )
 
 
-@app.command("judge")
+@_command(app, "judge")
 def judge_file(
     file: Annotated[Path, typer.Argument(help="An .npz file of embeddings.")],
     protocol: Annotated[
@@ -316,10 +316,7 @@ def judge_file(
     from reidlab.evaluation import audit, read_embeddings
 
     options: dict[str, Any] = {"protocols": protocol, "ap": ap, "metric": metric}
-    try:
-        table = audit(**read_embeddings(file), **options)
-    except (ValueError, TypeError, OSError) as error:
-        _fail(error)
+    table = audit(**read_embeddings(file), **options)
     shares = table.columns.drop(["counted", "AP"])
     table[shares] = (100 * table[shares]).round(1)
     typer.echo(table.to_string())
@@ -328,7 +325,7 @@ def judge_file(
         typer.echo(f"left out: {name}: {reason}", err=True)
 
 
-@app.command()
+@_command(app)
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
@@ -347,12 +344,9 @@ def pretrain(
     """
     from reidlab.training import pretrain as pretraining
 
-    try:
-        if arm is not None:
-            config = pretraining.ablation_arm(arm, seed, start)
-        else:
-            whole = pretraining.small_config() if small else pretraining.PretrainConfig()
-            config = dataclasses.replace(whole, seed=seed, start=start)
-        typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
-    except ValueError as error:
-        _fail(error)
+    if arm is not None:
+        config = pretraining.ablation_arm(arm, seed, start)
+    else:
+        whole = pretraining.small_config() if small else pretraining.PretrainConfig()
+        config = dataclasses.replace(whole, seed=seed, start=start)
+    typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")

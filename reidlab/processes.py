@@ -24,11 +24,13 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
+from reidlab.errors import ReidlabError
+
 T = TypeVar("T")
 ROWS_AT_ONCE = 8192  # of embeddings on their way to the main process: a GPU holds few at a time
 
 
-class ProcessError(RuntimeError):
+class ProcessError(ReidlabError, RuntimeError):
     """Another process failed, or the processes were not started alike."""
 
 
@@ -225,7 +227,7 @@ def together_through(batches: Iterable[T]) -> Iterator[T]:
         yield batch
 
 
-def tell(value: T) -> T:
+def broadcast(value: T) -> T:
     """What the main process has, on every process."""
     if process_count() == 1:
         return value

@@ -7,8 +7,10 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,16 +19,36 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from reidlab.files import atomic
+from reidlab.errors import ReidlabError
+from reidlab.files import write_json
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 SCHEMA = 1
+Record = Mapping[str, Any]
+_NUMBER = (int, float)
+FIELDS: dict[str, tuple[type, ...]] = {
+    "schema": (int, str),
+    "experiment": (dict,),
+    "seed": (int,),
+    "commit": (str, type(None)),
+    "dirty": (bool, type(None)),
+    "data": (dict,),
+    "environment": (dict,),
+    "metrics": (dict,),
+    "seconds": (dict, *_NUMBER),
+    "images_per_second": (dict, *_NUMBER, type(None)),
+    "peak_memory_mb": (*_NUMBER, type(None)),
+    "started": (str,),
+    "finished": (str, type(None)),
+    "history": (list,),
+}
+_SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
-class RecordError(Exception):
+class RecordError(ReidlabError):
     """A file that is no run record, or one of another version."""
 
 
@@ -81,37 +103,109 @@ class RunRecord:
 
     def save(self, path: str | Path) -> None:
         """Write JSON; an interrupted write leaves the old file as it was."""
-        with atomic(Path(path)) as beside:
-            text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-            beside.write_text(text + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> RunRecord:
         """Read a record.
 
         Raises:
-            RecordError: If the file is not there, is no JSON, lacks a field, has one too many or is
-                of another schema version.
+            RecordError: As `read_record`; or if it has a field too many or is of another schema
+                version.
         """
-        path = Path(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecordError(f"there is no run record at {path}; has the run finished?") from None
-        except json.JSONDecodeError as error:
-            raise RecordError(f"{path} is no JSON ({error}); delete it and run again.") from None
-        names = {f.name for f in dataclasses.fields(cls)}
-        found = set(values) if isinstance(values, dict) else set()
-        if found != names:
+        values = read_record(path)
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if unknown or values["schema"] != SCHEMA:
             raise RecordError(
-                f"{path} is no run record: missing {sorted(names - found) or 'nothing'}, "
-                f"unknown {sorted(found - names) or 'nothing'}."
-            )
-        if values["schema"] != SCHEMA:
-            raise RecordError(
-                f"{path} has schema {values['schema']}; this version of reidlab reads {SCHEMA}."
+                f"{path} has the fields {unknown or 'of a record'} and schema {values['schema']}; "
+                f"this version of reidlab takes up a run of schema {SCHEMA} without other fields."
             )
         return cls(**values)
+
+
+def check_schema(record: object, source: str = "record") -> None:
+    """Raise unless `record` has every field of a run record, with the right type.
+
+    Args:
+        record: the parsed JSON.
+        source: how the message names it, such as the path.
+
+    Raises:
+        RecordError: naming each missing or malformed field.
+    """
+    if not isinstance(record, Mapping):
+        raise RecordError(f"{source}: a run record is one JSON object, not {type(record).__name__}")
+    problems = []
+    for name, kinds in FIELDS.items():
+        if name not in record:
+            problems.append(f"`{name}` is missing")
+        elif not isinstance(record[name], kinds) or (
+            isinstance(record[name], bool) and bool not in kinds
+        ):
+            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            problems.append(f"`{name}` is {record[name]!r:.60}, expected {wanted}")
+    if isinstance(record.get("data"), Mapping):
+        problems += [
+            f"`data.{name}` is missing"
+            for name in ("name", "fingerprint")
+            if name not in record["data"]
+        ]
+    if isinstance(record.get("metrics"), Mapping):
+        problems += [
+            f"`metrics.{name}` is {value}, expected a share in 0..1 (not percent)"
+            for name, value in flatten(record["metrics"]).items()
+            if is_share(name) and not (isinstance(value, _NUMBER) and 0 <= value <= 1)
+        ]
+    if problems:
+        raise RecordError(
+            f"{source} is not a run record: " + "; ".join(problems) + ". Write records with "
+            "reidlab.training.fit and do not edit them by hand."
+        )
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Return the record in a JSON file, of this version or an older one, with what stands beside.
+
+    Raises:
+        RecordError: If the file is missing, is not JSON, or is not a run record.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(
+            f"there is no run record at {path}: the run that writes it has not finished"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} is no JSON ({error}); delete it and run again.") from None
+    check_schema(record, str(path))
+    return dict(record)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted names: {"a": {"b": 1}} gives {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of 1, which is shown in percent: mAP, class_mAP_low, rows.rank1.
+
+    Args:
+        metric: Its dotted name; a part of it, between dots and underscores, says what it is.
+    """
+    return any(_SHARE.fullmatch(part) for part in re.split(r"[._]", metric))
+
+
+def total_seconds(record: Record) -> float:
+    """Return the seconds of a run: its parts (train, embed, rank) summed where it has parts."""
+    seconds = record["seconds"]
+    return float(sum(seconds.values()) if isinstance(seconds, Mapping) else seconds)
 
 
 def describe_environment(device: torch.device | None = None) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_the_workflow_runs_the_notebooks_there_are():
     assert [path.stem for path in NOTEBOOKS] == list(config["notebooks"])
     toc = (ROOT / "_toc.yml").read_text()
     assert re.findall(r"notebooks/(\w+)", toc) == list(config["notebooks"])
-    courses = yaml.safe_load((ROOT / "reidlab/report/course.yaml").read_text())
+    courses = yaml.safe_load((ROOT / "reidlab/experiments/course.yaml").read_text())
     for entry in config["notebooks"].values():
         for name in entry["data"]:
             assert {"layout", "laptop", "smoke"} <= set(courses[name])

@@ -139,7 +139,7 @@ def test_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
 def test_sweeping(tmp_path):
     with atomic(tmp_path / "file.a.txt") as beside:
         beside.write_text("half")
-        left = tmp_path / beside.name.replace(str(os.getpid()), "123")
+        left = tmp_path / beside.name.replace(str(os.getpid()), str(10**9))
         left.write_text("of a killed process")
         own = beside.name
     (tmp_path / "part.txt").touch()

@@ -5,10 +5,10 @@ CVPR 2014. The name `1_001_1_01.png` reads: camera pair 1, person 1 of that pair
 person is seen by one pair only, so the view is the camera. Boxes are drawn by hand ("labeled") or
 by a detector ("detected").
 
-- classic: 20 test sets of 100 people, all their images are query and gallery, judged with one
+- classic: 20 test sets of 100 people, all their images are query and gallery, evaluated with one
   gallery image per person.
 - new protocol (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
-  2017): 767 people to train on and 700 to test on, judged as Market-1501.
+  2017): 767 people to train on and 700 to test on, evaluated as Market-1501.
 
 The images lie in cuhk-03.mat, where they are read directly (`cuhk03_store`), or converted in
 images_labeled/ and images_detected/, or, for the new protocol, in a copy in Market-1501's format.
@@ -23,7 +23,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from reidlab.data.cards import CARDS
 from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split, json_split
 from reidlab.data.cuhk03_store import (
     BOXES,
@@ -47,14 +46,14 @@ from reidlab.data.dataset import (
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
-from reidlab.data.market1501 import FOLDERS
+from reidlab.data.market1501 import FOLDERS, read_folders
 from reidlab.data.options import choose
 from reidlab.data.synthetic import world_folder
 
 SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
 MATS = ("cuhk03_release/cuhk-03.mat", "cuhk-03.mat")
-MARKET_NAME = re.compile(r"(\d{4})_c([12])_(\d+)\.(?:png|jpg)", re.ASCII)
+MARKET_NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[12])_(\d+)\.(?:png|jpg)", re.ASCII)
 MARKET_EXAMPLE = "0003_c1_21.png"
 IMAGES = {"detected": 14_097, "labeled": 14_096}
 LAYOUTS = (  # what makes a root, each by itself
@@ -155,19 +154,11 @@ def _mat(folder: Path) -> Path | None:
 def _open_market(folder: Path, boxes: str) -> ReIDDataset:
     """The copy in Market-1501's format."""
     found = Findings(folder, MARKET_EXAMPLE)
-    tables = {
-        split: table(
-            Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1)
-            for path, name in matching_images(folder / boxes / part, MARKET_NAME, found)
-        )
-        for split, part in FOLDERS.items()
-    }
     return finish(
         "cuhk03-np",
         found,
-        tables,
+        read_folders(folder / boxes, MARKET_NAME, found),
         options={"boxes": boxes, "form": "market", "split from": "folders"},
-        published=CARDS["cuhk03-np"].counts(boxes=boxes),
     )
 
 
@@ -206,7 +197,6 @@ def _open(
         found,
         tables,
         options={"boxes": boxes, **options, "form": form, "split from": split.file.name},
-        published=CARDS[name].counts(boxes=boxes),
         protocol="standard" if name == "cuhk03-np" else "cuhk03-single-shot",
         lists=[split.file] if split.file != _mat(found.root) else [],  # its size says enough
     )

@@ -29,7 +29,7 @@ from reidlab.data.cuhk03_store import (
 )
 from reidlab.data.dataset import SPLITS, Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.lists import read_text
+from reidlab.data.lists import once, read_text
 from reidlab.data.matlab import load_matlab5, whole_numbers
 
 CONFIG_VARIABLES = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
@@ -53,13 +53,13 @@ class Split:
     tested: Collection[Person] = ()
     pids: Mapping[str, int] = field(default_factory=dict)
 
-    def listed(self, there: Collection[str]) -> Mapping[str, list[str]]:
-        """Base names by split; `there` are those of all images."""
+    def listed(self, all_names: Collection[str]) -> Mapping[str, list[str]]:
+        """Base names by split; `all_names` are those of all images."""
         if self.names is not None:
             return self.names
-        test = [name for name in there if person_of(name) in self.tested]
+        test = [name for name in all_names if person_of(name) in self.tested]
         chosen = set(test)
-        train = [name for name in there if name not in chosen]
+        train = [name for name in all_names if name not in chosen]
         return {"train": train, "query": test, "gallery": test}
 
 
@@ -190,17 +190,8 @@ def _chosen(
             f"{path}: {variable} goes from {rows.min()} to {rows.max()}, expected places from 1 to "
             f"{len(files)} in filelist.{hint} Take the published file"
         )
-    return _once(path, variable, [files[row - 1] for row in rows.tolist()], found)
-
-
-def _once(path: Path, part: str, names: list[str], found: Findings) -> list[str]:
-    """The names without repetitions, which are reported."""
-    once = list(dict.fromkeys(names))
-    if len(once) < len(names):
-        found.warnings.append(
-            f"{path.name}: {part} repeats {len(names) - len(once)} images; each is taken once"
-        )
-    return once
+    chosen = (files[row - 1] for row in rows.tolist())
+    return once(f"{path.name}: {variable}", "images", chosen, found)
 
 
 def _check_overlap(
@@ -231,7 +222,7 @@ def _json_names(path: Path, part: str, split: Any, found: Findings) -> list[str]
             f"{path}: {len(wrong)} images of {part} have a camera that is not the view of their "
             f"name less one, e.g. {wrong[0]}. Take a file that torchreid wrote"
         )
-    return _once(path, part, [name for name, _ in named], found)
+    return once(f"{path.name}: {part}", "images", (name for name, _ in named), found)
 
 
 def _csv_test_set(path: Path, split: int) -> list[Person]:

@@ -15,6 +15,7 @@ from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_
 from reidlab.data.errors import DatasetError
 from reidlab.data.matlab import split_virtual
 from reidlab.data.synthetic import lost_files, with_modality, world_folder
+from reidlab.files import sha256
 
 SPLITS = ("train", "query", "gallery")
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
@@ -85,7 +86,7 @@ class ReIDDataset:
         query: the same without label.
         gallery: likewise. Junk is in the table, flagged: the standard protocol ignores it, so
             embed `gallery[~gallery.junk]` to save the time.
-        protocol: the evaluation rule the set is judged by.
+        protocol: the evaluation rule of the set.
         options: how it was opened, defaults and what was detected included.
         published: what the publication counts, by split; None for a synthetic set.
         warnings: where the folder differs from the published set; each was also issued.
@@ -133,17 +134,16 @@ class ReIDDataset:
             frame = getattr(self, split)
             counts = count(frame)
             published = None if self.published is None else self.published[split]
-            there = None if published is None else published.images
             rows[split] = {
                 "images": counts.images,
                 "people": counts.people,
                 "cameras": counts.cameras,
                 "junk": int(frame["junk"].sum()),
                 "distractors": int(frame["distractor"].sum()),
-                "published images": there,
+                "published images": published and published.images,
                 "published people": published and published.people,
                 "published cameras": published and published.cameras,
-                "difference": None if there is None else images_of(frame) - there,
+                "difference": _difference(frame, published),
             }
         table = pd.DataFrame.from_dict(rows, orient="index").astype("Int64").rename_axis("split")
         for column in ("licence", "status", "camera rule"):
@@ -155,7 +155,8 @@ class ReIDDataset:
 
         Files that decide the split (`lists`) enter with their contents, a .mat file that holds the
         images with its size. It tells two copies apart that differ in what files they hold, in a
-        second for Market-1501; it does not read the pixels.
+        second for Market-1501; it does not read the pixels. Nor does it depend on where the set
+        lies, or, where frames of another set were put in, on where that lies.
 
         Raises:
             DatasetError: a file is gone since the set was opened.
@@ -172,27 +173,44 @@ class ReIDDataset:
 
     def _sizes(self) -> list[str]:
         """A line for each file: name and size, or what is in it."""
-        paths = {path for split in SPLITS for path in getattr(self, split)["path"]}
-        lines = [f"{self._relative(path)} sha256 {_digest(path)}\n" for path in self.lists]
-        containers = set()
-        for path in paths:
-            inside = split_virtual(path)
-            if inside is None:
-                lines.append(f"{self._relative(path)} {os.stat(path).st_size}\n")
-            else:
-                containers.add(inside[0])
-                lines.append(f"{self._relative(path)}\n")
-        lines += [f"{self._relative(path)} {os.stat(path).st_size}\n" for path in containers]
-        return lines
+        images = {os.fspath(path) for split in SPLITS for path in getattr(self, split)["path"]}
+        lists = [os.fspath(path) for path in self.lists]
+        inside = {path: place[0] for path in images if (place := split_virtual(path))}
+        files = (images - inside.keys()) | set(inside.values())
+        names = self._names({*images, *lists, *files})
+        return [
+            *(f"{names[path]} sha256 {sha256(path)}\n" for path in lists),
+            *(f"{names[path]} {os.stat(path).st_size}\n" for path in files),
+            *(f"{names[path]}\n" for path in inside),
+        ]
 
-    def _relative(self, path: str | Path) -> str:
-        text, prefix = os.fspath(path), f"{self.root}{os.sep}"
-        below = text.removeprefix(prefix) if text.startswith(prefix) else None
-        return Path(below or os.path.relpath(text, self.root)).as_posix()
+    def _names(self, paths: Iterable[str]) -> dict[str, str]:
+        """Names relative to the root; of files elsewhere, as when a model is trained on this set
+        and tested on another, relative to the folder that holds all of these."""
+        prefix = f"{self.root}{os.sep}"
+        names = {
+            path: path[len(prefix) :]
+            if path.startswith(prefix)
+            else os.path.relpath(path, self.root)
+            for path in paths
+        }
+        elsewhere = [p for p, name in names.items() if name.split(os.sep, 1)[0] == os.pardir]
+        if elsewhere:
+            common = os.path.commonpath([os.path.dirname(path) for path in elsewhere])
+            for path in elsewhere:
+                names[path] = os.path.join(os.pardir, os.path.relpath(path, common))
+        return {path: Path(name).as_posix() for path, name in names.items()}
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split)):,}" for split in SPLITS)
         return f"ReIDDataset({self.name!r} in {self.root.name!r}: {sizes} images)"
+
+
+def _difference(frame: pd.DataFrame, published: Counts | None) -> int | None:
+    """Images of a table minus the published ones; None where no number is published."""
+    if published is None or published.images is None:
+        return None
+    return images_of(frame) - published.images
 
 
 def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
@@ -234,7 +252,6 @@ def finish(
     tables: Mapping[str, pd.DataFrame],
     *,
     options: Mapping[str, Any] | None = None,
-    published: Published | None = None,
     protocol: str = "standard",
     lists: Iterable[Path] = (),
     same_ids: bool = True,
@@ -246,8 +263,6 @@ def finish(
         found: what the reader noticed; the sentences on counts are added.
         tables: by split.
         options: see `ReIDDataset`.
-        published: counts under these options; by default those of the card. A synthetic set has
-            none.
         protocol: see `ReIDDataset`.
         lists: see `ReIDDataset`.
         same_ids: one number is one person in training and test alike, so nobody may be in both.
@@ -256,7 +271,7 @@ def finish(
     if world is not None:
         tables = with_modality(world, tables)
     train, query, gallery = (tables[split] for split in SPLITS)
-    _check_people(found.root, train, query, gallery, same_ids=same_ids)
+    _check_people(found.root, tables, same_ids)
     if query.empty != gallery.empty:
         lacking, other = ("query", "gallery") if query.empty else ("gallery", "query")
         raise DatasetError(
@@ -267,15 +282,15 @@ def finish(
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
     if world is not None:
-        card, published = synthetic_card(card), None
+        card = synthetic_card(card)
         lost, total = lost_files(world)
         if lost:
             found.warnings.append(
                 f"{len(lost)} of the {total} images that attributes.csv names are gone: "
                 f"{some(lost)}. Delete {world}, and write it again"
             )
-    elif published is None:
-        published = card.published
+    options = dict(options or {})
+    published = card.counts(**options)
     warnings, notes = found.sentences()
     if published is not None:
         warnings += _differences(tables, published) + _beyond(tables, card)
@@ -286,7 +301,7 @@ def finish(
         query=query,
         gallery=gallery,
         protocol=protocol,
-        options=dict(options or {}),
+        options=options,
         published=published,
         warnings=tuple(warnings),
         notes=tuple(notes),
@@ -296,18 +311,8 @@ def finish(
     )
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _check_people(
-    root: Path,
-    train: pd.DataFrame,
-    query: pd.DataFrame,
-    gallery: pd.DataFrame,
-    *,
-    same_ids: bool,
-) -> None:
+def _check_people(root: Path, tables: Mapping[str, pd.DataFrame], same_ids: bool) -> None:
+    train, query, gallery = (tables[split] for split in SPLITS)
     for split, frame in (("train", train), ("query", query)):
         nobody = frame[frame["junk"] | frame["distractor"]]
         if len(nobody):
@@ -330,14 +335,14 @@ def _differences(tables: Mapping[str, pd.DataFrame], published: Published) -> li
     """One sentence for each split that is not as published."""
     texts = []
     for split in SPLITS:
-        here, there = count(tables[split]), published[split]
-        if there.images is None:
-            here, change = here._replace(images=None), ""
-        else:
-            change = f" ({images_of(tables[split]) - there.images:+,} images)"
-        if here != there:
+        held, expected = count(tables[split]), published[split]
+        more = _difference(tables[split], expected)
+        if more is None:
+            held = held._replace(images=None)
+        change = "" if more is None else f" ({more:+,} images)"
+        if held != expected:
             texts.append(
-                f"{split} has {_in_words(here)}; published are {_in_words(there)}{change}. "
+                f"{split} has {_in_words(held)}; published are {_in_words(expected)}{change}. "
                 "Is the copy complete?"
             )
     return texts

@@ -11,25 +11,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
-from reidlab.data.folders import existing_root, matching_images
-from reidlab.data.market1501 import FOLDERS
+from reidlab.data.dataset import Findings, ReIDDataset, finish
+from reidlab.data.folders import existing_root
+from reidlab.data.market1501 import FOLDERS, read_folders
 
-NAME = re.compile(r"(\d{4})_c([1-9])_f(\d{7})\.jpg", re.ASCII)
+NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[1-9])_f(\d{7})\.jpg", re.ASCII)
 EXAMPLE = "0005_c2_f0046985.jpg"
-
-
-def image_of(path: str, name: re.Match[str]) -> Image:
-    """The row of a file with a name of this layout."""
-    return Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1)
 
 
 def open_dukemtmc(root: str | Path) -> ReIDDataset:
     """Read the folder that holds bounding_box_train, query and bounding_box_test."""
     folder = existing_root("dukemtmc", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
-    tables = {
-        split: table(image_of(*match) for match in matching_images(folder / part, NAME, found))
-        for split, part in FOLDERS.items()
-    }
-    return finish("dukemtmc", found, tables)
+    return finish("dukemtmc", found, read_folders(folder, NAME, found))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from reidlab.errors import ReidlabError
 
-class DatasetError(Exception):
+
+class DatasetError(ReidlabError):
     """Something is wrong with a data folder; the message says what, where and what to do."""
 
 

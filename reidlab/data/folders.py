@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from reidlab.data.dataset import Findings, some
+from reidlab.data.dataset import Findings, Image, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.help import data_help
 from reidlab.data.synthetic import world_folder
@@ -167,51 +167,74 @@ def matching_images(
     Raises:
         DatasetError: no images, or none with a name of the layout.
     """
-    here = listing(folder)
-    if not here.images:
+    inside = listing(folder)
+    if not inside.images:
         raise DatasetError(
             f"{folder} holds no images, expected names like {found.example}. Was the unpacking or "
             "copying interrupted? Do it again"
         )
-    matches, foreign = matched(folder, here.images, pattern)
+    matches, foreign = matched(folder, inside.images, pattern)
     if not matches:
         raise DatasetError(
-            f"none of the {len(here.images)} images in {folder} has a name of this layout: "
+            f"none of the {len(inside.images)} images in {folder} has a name of this layout: "
             f"expected names like {found.example}, found {some(foreign)}. Is it another data "
             "set?"
         )
-    leave_out(found, folder, foreign + here.folders)
-    pass_over(found, folder, here.other)
+    leave_out(found, folder, foreign + inside.folders, inside.other)
     return matches
 
 
 def images_of_people(
     folder: Path,
     person: re.Pattern[str],
+    pattern: re.Pattern[str],
     found: Findings,
     wanted: Collection[str] | None = None,
-) -> Iterator[tuple[str, list[str]]]:
-    """(person, names of images) of each folder of a person. What else lies there is in `found`.
+) -> list[tuple[str, re.Match[str]]]:
+    """(path, match) of the images in the folders of people. What else lies there is in `found`.
 
     Args:
-        folder: that holds them.
-        person: what they are called.
+        folder: that holds the folders.
+        person: what these are called.
+        pattern: of "<person>/<file>".
         found: where the rest is reported, folders of people without images included.
         wanted: look into these alone.
+
+    Raises:
+        DatasetError: no image at all, unless only some people are wanted.
     """
-    here = listing(folder)
-    people = [name for name in here.folders if person.fullmatch(name)]
-    leave_out(found, folder, sorted(set(here.folders) - set(people)) + here.images)
-    pass_over(found, folder, here.other)
+    inside = listing(folder)
+    people = [name for name in inside.folders if person.fullmatch(name)]
+    others = sorted(set(inside.folders) - set(people))
+    leave_out(found, folder, others + inside.images, inside.other)
+    matches = []
     for name in people:
         if wanted is not None and name not in wanted:
             continue
         below = listing(folder / name)
-        leave_out(found, folder / name, below.folders)
-        pass_over(found, folder / name, below.other)
         if not below.images:
             found.empty.append(_below(found.root, folder, name))
-        yield name, below.images
+        good, foreign = matched(folder, [f"{name}/{file}" for file in below.images], pattern)
+        matches += good
+        leave_out(found, folder, foreign)
+        leave_out(found, folder / name, below.folders, below.other)
+    if not matches and wanted is None:
+        raise DatasetError(
+            f"{folder} holds no images in folders of people, expected names like {found.example}. "
+            "Was the unpacking or copying interrupted? Do it again"
+        )
+    return matches
+
+
+def image_of(path: str, name: re.Match[str]) -> Image:
+    """The row of a file whose name has the groups pid, camid and perhaps view, both from 1."""
+    groups = name.groupdict()
+    return Image(
+        path,
+        pid=int(groups["pid"]),
+        camid=int(groups["camid"]) - 1,
+        view=int(groups.get("view", 0)) - 1,
+    )
 
 
 def matched(
@@ -229,14 +252,12 @@ def matched(
     return matches, foreign
 
 
-def leave_out(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
-    """Report names that are not of the layout."""
-    found.foreign += [_below(found.root, folder, name) for name in names]
-
-
-def pass_over(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
-    """Report files that are no images."""
-    found.litter += [_below(found.root, folder, name) for name in names]
+def leave_out(
+    found: Findings, folder: str | Path, foreign: Iterable[str], litter: Iterable[str] = ()
+) -> None:
+    """Report names in a folder that are not of the layout, and files that are no images."""
+    found.foreign += [_below(found.root, folder, name) for name in foreign]
+    found.litter += [_below(found.root, folder, name) for name in litter]
 
 
 def _below(root: Path, folder: str | Path, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reidlab.data.cards import CARDS, DatasetCard
+from reidlab.data.cards import CARDS
 from reidlab.data.errors import DatasetError
 
 
@@ -15,36 +15,24 @@ def data_help(name: str) -> str:
     if name not in CARDS:
         raise DatasetError(f"unknown data set {name!r}: reidlab knows {', '.join(CARDS)}")
     card = CARDS[name]
-    return "\n".join(
-        [_what(card), _how(card), f"The root to pass is {card.root_hint}.", _else(card)]
-    )
-
-
-def _what(card: DatasetCard) -> str:
     if card.images is None:
-        return f"{card.title.capitalize()}: reidlab ships none and reads what you have."
+        what = f"{card.title.capitalize()}: reidlab ships none and reads what you have."
+    else:
+        what = (
+            f"{card.title} ({card.citation}): {card.images:,} images of {card.people:,} "
+            f"{card.subject} seen by {card.cameras} cameras.\n"
+            f"{card.privacy} Licence: {card.licence}. So reidlab neither ships nor downloads it."
+        )
+    how = card.privacy
+    if card.script:
+        ask = f"Ask {card.ask}." if card.ask else "There is nobody to ask for a copy."
+        how = (
+            f"{ask} With a copy at hand run\n    python data_scripts/{card.script} --help\n"
+            "which says what to request, unpacks, and checks."
+        )
     return (
-        f"{card.title} ({card.citation}): {card.images:,} images of {card.people:,} {card.subject} "
-        f"seen by {card.cameras} cameras.\n"
-        f"{card.privacy} Licence: {card.licence}. So reidlab neither ships nor downloads it."
-    )
-
-
-def _how(card: DatasetCard) -> str:
-    ask = f"Ask {card.ask}." if card.ask else "There is nobody to ask for a copy."
-    if not card.script:
-        return card.privacy
-    return (
-        f"{ask} With a copy at hand run\n"
-        f"    python data_scripts/{card.script} --help\n"
-        "which says what to request, unpacks, and checks."
-    )
-
-
-def _else(card: DatasetCard) -> str:
-    return (
+        f"{what}\n{how}\nThe root to pass is {card.root_hint}.\n"
         "No data at hand? A synthetic set in the same layout takes a minute and needs no "
-        "permission:\n"
-        f"    python data_scripts/make_synthetic.py --layout {card.name} "
-        f"--out data/synthetic-{card.name}"
+        f"permission:\n    python data_scripts/make_synthetic.py --layout {name} "
+        f"--out data/synthetic-{name}"
     )

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeVar
 
 from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import IMAGE_SUFFIXES
+from reidlab.data.folders import IMAGE_SUFFIXES, leave_out
 
-
-class Labelled(NamedTuple):
-    """A line "<path> <label>"."""
-
-    path: str
-    label: int
+Value = TypeVar("Value")
 
 
 def read_lines(path: Path, found: Findings) -> list[str]:
@@ -40,13 +35,19 @@ def read_lines(path: Path, found: Findings) -> list[str]:
             f"{path.name} has Windows' back-slashes in its paths; they are read as slashes"
         )
     times = Counter(lines)
-    if len(times) < len(lines):
-        twice = [line for line, number in times.items() if number > 1]
+    twice = [line for line, number in times.items() if number > 1]
+    return once(path.name, f"lines, e.g. {some(twice, 1)}", lines, found)
+
+
+def once(source: str, kind: str, values: Iterable[Value], found: Findings) -> list[Value]:
+    """The values without repetitions; how many there were is reported."""
+    values = list(values)
+    first = list(dict.fromkeys(values))
+    if len(first) < len(values):
         found.warnings.append(
-            f"{path.name} repeats {len(lines) - len(times)} lines, e.g. {some(twice, 1)}; each is "
-            "taken once"
+            f"{source} repeats {len(values) - len(first)} {kind}; each is taken once"
         )
-    return list(times)
+    return first
 
 
 def read_text(path: Path) -> str:
@@ -72,30 +73,30 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_labelled(path: Path, found: Findings) -> list[Labelled]:
-    """The lines "<path> <label>" of a list.
+def read_labelled(path: Path, found: Findings) -> dict[str, int]:
+    """Path -> label of the lines "<path> <label>" of a list.
 
     Raises:
         DatasetError: see `read_lines`; or a line that has another form, e.g. the label first; or
             one path with two labels.
     """
-    entries: dict[str, int] = {}
+    labels: dict[str, int] = {}
     for line in read_lines(path, found):
-        entry = _labelled(path, line)
-        if entries.setdefault(entry.path, entry.label) != entry.label:
+        name, label = _labelled(path, line)
+        if labels.setdefault(name, label) != label:
             raise DatasetError(
-                f"{path} gives {entry.path} two labels, {entries[entry.path]} and {entry.label}: "
-                "take the published list"
+                f"{path} gives {name} two labels, {labels[name]} and {label}: take the published "
+                "list"
             )
-    return [Labelled(*entry) for entry in entries.items()]
+    return labels
 
 
-def _labelled(path: Path, line: str) -> Labelled:
+def _labelled(path: Path, line: str) -> tuple[str, int]:
     parts = line.split()
     if len(parts) == 2:
         name, label = parts
         if re.fullmatch(r"\d+", label, re.ASCII):
-            return Labelled(name.removeprefix("./"), int(label))
+            return name.removeprefix("./"), int(label)
         if re.fullmatch(r"\d+", name, re.ASCII) and label.lower().endswith(IMAGE_SUFFIXES):
             raise DatasetError(
                 f"{path} has the label before the path in the line {line!r}: expected '<path> "
@@ -113,8 +114,6 @@ def read_numbers(path: Path, found: Findings) -> list[int]:
     Raises:
         DatasetError: see `read_lines`; or something else than a number.
     """
-    numbers: dict[int, None] = {}
-    repeated = 0
     words = re.split(r"[,\s]+", " ".join(read_lines(path, found)).strip(", \t"))
     for word in words:
         if not re.fullmatch(r"\d+", word, re.ASCII):
@@ -122,11 +121,53 @@ def read_numbers(path: Path, found: Findings) -> list[int]:
                 f"{path} holds {word!r} where a person's number is expected (whole numbers "
                 "separated by commas): take the published file"
             )
-        repeated += int(word) in numbers
-        numbers[int(word)] = None
-    if repeated:
-        found.warnings.append(f"{path.name} repeats {repeated} numbers; each is taken once")
-    return list(numbers)
+    return once(path.name, "numbers", map(int, words), found)
+
+
+def of_layout(
+    path: Path,
+    names: Iterable[str],
+    pattern: re.Pattern[str],
+    found: Findings,
+    *,
+    claim: str,
+    folder: Path,
+    example: str | None = None,
+) -> dict[str, re.Match[str]]:
+    """Name -> match of the names of a list that are of the layout; the others are reported.
+
+    Args:
+        path: of the list.
+        names: that it lists, each once.
+        pattern: of a name.
+        found: where the others are reported, below `folder`.
+        claim: what no line does where none matches: "names an image of MSMT17".
+        folder: see found.
+        example: a line that would match; by default the layout's name.
+
+    Raises:
+        DatasetError: not one name matches.
+    """
+    matches = {name: pattern.fullmatch(name) for name in names}
+    foreign = [name for name, match in matches.items() if match is None]
+    if len(foreign) == len(matches):
+        raise DatasetError(
+            f"no line of {path} {claim}: expected lines like '{example or found.example}', found "
+            f"{foreign[0]!r}. Take the published list"
+        )
+    leave_out(found, folder, foreign)
+    return {name: match for name, match in matches.items() if match is not None}
+
+
+def report_absent(
+    source: str, people: Collection[int], seen: Collection[int], found: Findings
+) -> None:
+    """Report people of a list who have no image."""
+    absent = sorted(set(people) - set(seen))
+    if absent:
+        found.warnings.append(
+            f"{len(absent)} of the {len(people)} people of {source} have no image: {some(absent)}"
+        )
 
 
 def present(
@@ -143,8 +184,8 @@ def present(
     Raises:
         DatasetError: none of them is there.
     """
-    there = set(on_disk)
-    missing = [name for name in listed if name not in there]
+    existing = set(on_disk)
+    missing = [name for name in listed if name not in existing]
     if len(missing) == len(listed):
         raise DatasetError(
             f"none of the {len(listed)} images named by {source} is in {found.root}, e.g. "
@@ -156,7 +197,7 @@ def present(
             f"{len(missing)} of the {len(listed)} images named by {source} are missing: "
             f"{some(missing)}"
         )
-    return [name for name in listed if name in there]
+    return [name for name in listed if name in existing]
 
 
 def check_disjoint(folder: Path, lists: Mapping[str, Collection[str]]) -> None:

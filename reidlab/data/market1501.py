@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
-from reidlab.data.folders import existing_root, matching_images
+import pandas as pd
+
+from reidlab.data.dataset import Findings, ReIDDataset, finish, table
+from reidlab.data.folders import existing_root, image_of, matching_images
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-NAME = re.compile(r"(-1|\d{4})_c([1-9])s(\d)_(\d+)_(\d+)\.jpg", re.ASCII)
+NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<camid>[1-9])s(\d)_(\d+)_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c1s1_000451_03.jpg"
 
 
@@ -22,14 +24,17 @@ def open_market1501(root: str | Path) -> ReIDDataset:
     """Read the folder that holds bounding_box_train, query and bounding_box_test."""
     folder = existing_root("market1501", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
-    tables = {
+    return finish("market1501", found, read_folders(folder, NAME, found, flags=True))
+
+
+def read_folders(
+    folder: Path, pattern: re.Pattern[str], found: Findings, *, flags: bool = False
+) -> dict[str, pd.DataFrame]:
+    """The tables of the three folders, which other sets have, too; flags as in `table`."""
+    return {
         split: table(
-            (
-                Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1)
-                for path, name in matching_images(folder / part, NAME, found)
-            ),
-            flags=True,
+            (image_of(*match) for match in matching_images(folder / part, pattern, found)),
+            flags=flags,
         )
         for split, part in FOLDERS.items()
     }
-    return finish("market1501", found, tables)

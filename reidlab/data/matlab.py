@@ -6,6 +6,7 @@ optional: they are imported where a file has to be read.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import struct
@@ -156,8 +157,6 @@ _VALUES = (_CHARACTERS, *range(6, 16))
 
 
 def _optional(module: str, package: str, path: Path) -> ModuleType:
-    import importlib
-
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -17,23 +17,28 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.cards import CARDS
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
     has_all,
+    image_of,
     images_of_people,
-    leave_out,
     wrong_root,
 )
-from reidlab.data.lists import Labelled, check_disjoint, present, read_labelled, unlisted
+from reidlab.data.lists import (
+    check_disjoint,
+    of_layout,
+    present,
+    read_labelled,
+    unlisted,
+)
 from reidlab.data.options import choose
 
 VERSIONS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 NAME = re.compile(
-    r"(\d{4})/(\d{4})_\d{3}_(?!00)(\d{2})_\d{4}(?:morning|noon|afternoon)_\d{4}_\d{1,2}(?:_ex)?"
+    r"(?P<pid>\d{4})/(?P<named>\d{4})_\d{3}_(?!00)(?P<camid>\d{2})_\d{4}(?:morning|noon|afternoon)_\d{4}_\d{1,2}(?:_ex)?"
     r"\.jpg",
     re.ASCII,
 )
@@ -57,15 +62,13 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
     found = Findings(folder, EXAMPLE)
     tables = {}
     for part, lists in zip(VERSIONS[version], (LISTS[:2], LISTS[2:]), strict=True):
-        on_disk = _on_disk(folder / part, found)
-        named = {name: read_labelled(folder / name, found) for name in lists}
-        for name, lines in named.items():
-            tables[name] = _listed(folder, part, name, lines, on_disk, found)
-        check_disjoint(
-            folder, {name: [line.path for line in lines] for name, lines in named.items()}
-        )
-        listed = [f"{part}/{line.path}" for lines in named.values() for line in lines]
-        unlisted([f"{part}/{name}" for name in on_disk], listed, found)
+        on_disk = {name[0] for _, name in images_of_people(folder / part, PERSON, NAME, found)}
+        labels = {name: read_labelled(folder / name, found) for name in lists}
+        for name in lists:
+            tables[name] = _listed(folder, part, name, labels[name], on_disk, found)
+        check_disjoint(folder, labels)
+        listed = [f"{part}/{path}" for name in lists for path in labels[name]]
+        unlisted([f"{part}/{path}" for path in on_disk], listed, found)
     train, held_out, query, gallery = (tables[name] for name in LISTS)
     if val == "in":
         train = pd.concat([train, held_out]).sort_values("path", ignore_index=True)
@@ -74,7 +77,6 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
         found,
         {"train": train, "query": query, "gallery": gallery},
         options={"val": val, "version": version},
-        published=CARDS["msmt17"].counts(val=val),
         lists=[folder / name for name in LISTS],
         same_ids=False,
     )
@@ -82,74 +84,39 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
 
 def _version(folder: Path, asked: str | None) -> str:
     """Which version lies there, once it is sure that its folders and the lists do."""
-    here = [version for version, parts in VERSIONS.items() if has_all(folder, (*parts, *LISTS))]
-    if not here or (asked is not None and asked not in here):
+    complete = [version for version, parts in VERSIONS.items() if has_all(folder, (*parts, *LISTS))]
+    if not complete or (asked is not None and asked not in complete):
         wanted = VERSIONS if asked is None else {asked: VERSIONS[asked]}
         raise wrong_root("msmt17", folder, *((*parts, *LISTS) for parts in wanted.values()))
-    if asked is None and len(here) > 1:
+    if asked is None and len(complete) > 1:
         raise DatasetError(
             f"{folder} holds both versions of MSMT17: say which, open_dataset('msmt17', "
             f"{str(folder)!r}, version='V2')"
         )
-    return asked or here[0]
-
-
-def _on_disk(part: Path, found: Findings) -> set[str]:
-    """<person>/<file> of all images of the layout below a folder."""
-    names: set[str] = set()
-    for person, files in images_of_people(part, PERSON, found):
-        good = [file for file in files if NAME.fullmatch(f"{person}/{file}")]
-        names.update(f"{person}/{file}" for file in good)
-        if len(good) < len(files):
-            leave_out(found, part / person, sorted(set(files) - set(good)))
-    if not names:
-        raise DatasetError(
-            f"{part} holds no images in folders of people, expected names like {EXAMPLE}. Was the "
-            "unpacking interrupted? Do it again"
-        )
-    return names
+    return asked or complete[0]
 
 
 def _listed(
-    folder: Path,
-    part: str,
-    source: str,
-    lines: list[Labelled],
-    on_disk: set[str],
-    found: Findings,
+    folder: Path, part: str, source: str, labels: dict[str, int], on_disk: set[str], found: Findings
 ) -> pd.DataFrame:
     """The images that a list names."""
-    matches = {line.path: NAME.fullmatch(line.path) for line in lines}
-    foreign = [path for path, match in matches.items() if match is None]
-    if len(foreign) == len(lines):
-        raise DatasetError(
-            f"no line of {folder / source} names an image of MSMT17: expected '{EXAMPLE} 0', found "
-            f"{foreign[0]!r}. Take the published list"
-        )
-    leave_out(found, folder / part, foreign)
-    named = {path: match for path, match in matches.items() if match is not None}
-    _check_labels(folder / source, lines, named, found)
-    kept = present(source, list(named), on_disk, found)
-    prefix = f"{folder / part}/"
-    return table(
-        Image(path=prefix + path, pid=int(named[path][1]), camid=int(named[path][3]) - 1)
-        for path in kept
-    )
-
-
-def _check_labels(
-    path: Path, lines: list[Labelled], named: dict[str, re.Match[str]], found: Findings
-) -> None:
-    wrong = [f"{p} {label}" for p, label in lines if p in named and int(named[p][1]) != label]
+    path = folder / source
+    claim, example = "names an image of MSMT17", f"{EXAMPLE} 0"
+    named = of_layout(path, labels, NAME, found, claim=claim, folder=folder / part, example=example)
+    wrong = [f"{p} {labels[p]}" for p, match in named.items() if int(match["pid"]) != labels[p]]
     if wrong:
         raise DatasetError(
             f"{path} gives {len(wrong)} images a label that is not the number of their folder, "
             f"e.g. {wrong[0]!r}: the list was made for other folders, or relabelled. Take the "
             "published list"
         )
-    moved = [path for path, match in named.items() if match[1] != match[2]]
+    moved = [p for p, match in named.items() if match["pid"] != match["named"]]
     if moved:
         found.warnings.append(
-            f"{len(moved)} images of {path.name} lie in another person's folder than their name "
+            f"{len(moved)} images of {source} lie in another person's folder than their name "
             f"says; the folder counts: {some(moved)}"
         )
+    prefix = f"{folder / part}/"
+    return table(
+        image_of(prefix + name, named[name]) for name in present(source, named, on_disk, found)
+    )

@@ -15,10 +15,10 @@ import pandas as pd
 
 from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, ReIDDataset, count, finish, table
-from reidlab.data.dukemtmc import EXAMPLE, NAME, image_of
+from reidlab.data.dukemtmc import EXAMPLE, NAME
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import existing_folder, has_all, leave_out, matching_images, wrong_root
-from reidlab.data.lists import present, read_lines
+from reidlab.data.folders import existing_folder, has_all, image_of, matching_images, wrong_root
+from reidlab.data.lists import of_layout, present, read_lines
 from reidlab.data.market1501 import FOLDERS
 
 LISTS = {"train": "train.list", "query": "query.list", "gallery": "gallery.list"}
@@ -71,13 +71,13 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
 def _lists(folder: Path) -> Path | None:
     """The folder that holds the three lists; None if there is not a single one."""
     for place in (folder, folder / IN):
-        missing = [name for name in _files(LISTS) if not has_all(place, (name,))]
+        missing = [name for name in LISTS.values() if not has_all(place, (name,))]
         if not missing:
             return place
         if len(missing) < len(LISTS):
             raise DatasetError(
                 f"{place} holds some of the lists and no {', '.join(missing)}: copy "
-                f"{', '.join(_files(LISTS))} from the archive, or remove them all to read the "
+                f"{', '.join(LISTS.values())} from the archive, or remove them all to read the "
                 "folders"
             )
     return None
@@ -85,11 +85,7 @@ def _lists(folder: Path) -> Path | None:
 
 def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
     """The first of the folders that holds all parts."""
-    return next((path for path in folders if has_all(path, _files(parts))), None)
-
-
-def _files(parts: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(parts.values())
+    return next((path for path in folders if has_all(path, tuple(parts.values()))), None)
 
 
 def _no_images(folder: Path, lists: Path | None) -> DatasetError:
@@ -100,8 +96,8 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
             "occluded-duke",
             folder,
             (f"{IN}/train.list", f"{IN}/query.list", f"{IN}/gallery.list", DUKE),
-            _files(LISTS),
-            _files(FOLDERS),
+            tuple(LISTS.values()),
+            tuple(FOLDERS.values()),
         )
     if has_all(folder.parent, (DUKE,)):
         return DatasetError(
@@ -109,7 +105,7 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
             f"open_dataset('occluded-duke', {str(folder.parent)!r})"
         )
     return DatasetError(
-        f"the lists are in {lists}, but there is no {DUKE} with {', '.join(_files(FOLDERS))} in "
+        f"the lists are in {lists}, but there is no {DUKE} with {', '.join(FOLDERS.values())} in "
         f"{folder}: Occluded-Duke is a list of DukeMTMC-reID's images. Put a lawful copy there"
     )
 
@@ -117,24 +113,18 @@ def _no_images(folder: Path, lists: Path | None) -> DatasetError:
 def _no_lists(folder: Path) -> DatasetError:
     return DatasetError(
         f"{folder} holds DukeMTMC-reID and not Occluded-Duke: add {IN} with the lists "
-        f"{', '.join(_files(LISTS))}, or open it as 'dukemtmc'"
+        f"{', '.join(LISTS.values())}, or open it as 'dukemtmc'"
     )
 
 
 def _listed(path: Path, split: str, files: Mapping[str, Files], found: Findings) -> pd.DataFrame:
     """The images that a list names."""
-    names = [line.rsplit("/", 1)[-1] for line in read_lines(path, found)]
-    foreign = [name for name in names if not NAME.fullmatch(name)]
-    if len(foreign) == len(names):
-        raise DatasetError(
-            f"no line of {path} is a file name of DukeMTMC-reID: expected names like {EXAMPLE}, "
-            f"found {foreign[0]!r}. Take the published list"
-        )
-    leave_out(found, path.parent, foreign)
+    names = dict.fromkeys(line.rsplit("/", 1)[-1] for line in read_lines(path, found))
+    claim = "is a file name of DukeMTMC-reID"
+    named = of_layout(path, names, NAME, found, claim=claim, folder=path.parent)
     where = {
         name: file for source in reversed(SOURCES[split]) for name, file in files[source].items()
     }
-    named = [name for name in names if name not in set(foreign)]
     return table(image_of(*where[name]) for name in present(path.name, named, where, found))
 
 

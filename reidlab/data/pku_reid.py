@@ -19,24 +19,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.cards import CARDS
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
     has_all,
+    image_of,
     images_of_people,
-    leave_out,
-    matched,
     matching_images,
     wrong_root,
 )
-from reidlab.data.lists import read_numbers
+from reidlab.data.lists import read_numbers, report_absent
 from reidlab.data.options import choose
 
 PERSON = re.compile(r"\d{3}", re.ASCII)
-NAME = re.compile(r"(0[12])_([1-8])\.png", re.ASCII)
-RELEASE_NAME = re.compile(r"(\d{1,3})_0?([12])_([1-8])\.png", re.ASCII)
+NAME = re.compile(r"(?P<pid>\d{3})/(?P<camid>0[12])_(?P<view>[1-8])\.png", re.ASCII)
+RELEASE_NAME = re.compile(r"(?P<pid>\d{1,3})_0?(?P<camid>[12])_(?P<view>[1-8])\.png", re.ASCII)
 EXAMPLE, RELEASE_EXAMPLE = "009/01_5.png", "9_1_5.png"
 
 TRAIN = "train"
@@ -88,32 +86,18 @@ def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
         )
     found = Findings(folder, EXAMPLE)
     parts = {"train": TRAIN, "query": query, "gallery": gallery}
-    by_part = {part: _people(folder / part, found) for part in dict.fromkeys(parts.values())}
+    by_part = {
+        part: table(
+            image_of(*match) for match in images_of_people(folder / part, PERSON, NAME, found)
+        )
+        for part in dict.fromkeys(parts.values())
+    }
     return finish(
         "pku-reid",
         found,
         {name: by_part[part].copy() for name, part in parts.items()},
         options={"split": split},
-        published=CARDS["pku-reid"].counts(split=split),
     )
-
-
-def _people(folder: Path, found: Findings) -> pd.DataFrame:
-    """All images below folder/<person>/."""
-    images = []
-    for person, files in images_of_people(folder, PERSON, found):
-        matches, foreign = matched(folder / person, files, NAME)
-        leave_out(found, folder / person, foreign)
-        images += [
-            Image(path=path, pid=int(person), camid=int(name[1]) - 1, view=int(name[2]) - 1)
-            for path, name in matches
-        ]
-    if not images:
-        raise DatasetError(
-            f"{folder} holds no images in folders of people, expected names of three digits like "
-            f"009, each with images like {EXAMPLE}. Was the copying interrupted? Do it again"
-        )
-    return table(images)
 
 
 def _open_release(folder: Path) -> ReIDDataset:
@@ -126,25 +110,16 @@ def _open_release(folder: Path) -> ReIDDataset:
         chosen = read_numbers(lists[0], found)
         everybody = _flat(folder / "images" if (folder / "images").is_dir() else folder, found)
         in_train = everybody["pid"].isin(chosen)
-        absent = sorted(set(chosen) - set(everybody["pid"]))
-        if absent:
-            found.warnings.append(
-                f"{len(absent)} of the {len(chosen)} people of {TRAIN_IDS} have no image: "
-                f"{some(absent)}"
-            )
+        report_absent(TRAIN_IDS, chosen, everybody["pid"], found)
         train, test = (everybody[rows].reset_index(drop=True) for rows in (in_train, ~in_train))
     return finish(
         "pku-reid",
         found,
         {"train": train, "query": test, "gallery": test.copy()},
         options={"split": RELEASE},
-        published=CARDS["pku-reid"].counts(split=RELEASE),
         lists=lists,
     )
 
 
 def _flat(folder: Path, found: Findings) -> pd.DataFrame:
-    return table(
-        Image(path=path, pid=int(name[1]), camid=int(name[2]) - 1, view=int(name[3]) - 1)
-        for path, name in matching_images(folder, RELEASE_NAME, found)
-    )
+    return table(image_of(*match) for match in matching_images(folder, RELEASE_NAME, found))

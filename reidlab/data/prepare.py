@@ -5,7 +5,7 @@ ever downloaded. Archives are unpacked into a folder, an unpacked folder is chec
 and never written to. A second run does nothing, an interrupted one goes on: each file is written
 beside its place and then renamed, so that a file that is there is whole.
 
-An archive is judged before its first file is written. One that has a path out of the folder, a
+An archive is checked before its first file is written. One that has a path out of the folder, a
 link or a device is refused as a whole: it is not what the authors publish.
 """
 
@@ -27,12 +27,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from tqdm import tqdm
 
 from reidlab.data import DatasetError, DatasetWarning, open_dataset
+from reidlab.files import atomic, sweep
 
 CHUNK = 1 << 20  # bytes read at once, so that no member is held whole in memory
 SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
@@ -129,116 +131,11 @@ class Recipe:
 
 
 class Member(NamedTuple):
-    """A file of an archive: its path with forward slashes, its bytes, and the archive's entry."""
+    """A file of an archive: its path with forward slashes, its bytes, and how they are read."""
 
     path: PurePosixPath
     size: int
-    entry: Any
-
-
-class Archive:
-    """A file that a user was given, as a list of members; also a lone file that is no archive."""
-
-    def __init__(self, source: Path) -> None:
-        self.source = source
-
-    def members(self) -> list[Member]:
-        """The files in it, in the order in which they are best read.
-
-        Raises:
-            PrepareError: a member that is not safe to unpack, or an archive that is not whole.
-        """
-        return [Member(PurePosixPath(self.source.name), self.source.stat().st_size, None)]
-
-    def open(self, member: Member) -> IO[bytes]:
-        """The bytes of a member."""
-        return self.source.open("rb")
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-    def safe(self, name: str) -> PurePosixPath:
-        """A member's path, with Windows' back-slashes turned.
-
-        Raises:
-            PrepareError: absolute, with a drive letter, or with a step upwards.
-        """
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
-            raise PrepareError(
-                f"{self.source}: member {name!r} points out of the folder. This is not the archive "
-                "the authors publish; do not unpack it"
-            )
-        return path
-
-    def refuse_special(self, name: str) -> PrepareError:
-        """The error for a member that is neither a file nor a folder."""
-        return PrepareError(
-            f"{self.source}: member {name!r} is a link or a device, expected files and folders "
-            "alone. This is not the archive the authors publish; do not unpack it"
-        )
-
-
-class _Zip(Archive):
-    def __init__(self, source: Path) -> None:
-        super().__init__(source)
-        self._file = zipfile.ZipFile(source)
-
-    def members(self) -> list[Member]:
-        members = []
-        for info in self._file.infolist():
-            path = self.safe(info.filename)
-            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise self.refuse_special(info.filename)
-            if info.flag_bits & 1:
-                raise PrepareError(
-                    f"{self.source} is encrypted. Unpack it with the password its authors gave "
-                    "you, and pass the folder"
-                )
-            if not info.is_dir():
-                members.append(Member(path, info.file_size, info))
-        return members
-
-    def open(self, member: Member) -> IO[bytes]:
-        try:
-            return self._file.open(member.entry)
-        except NotImplementedError as error:
-            raise PrepareError(
-                f"{self.source} is packed by a method that Python cannot read ({error}). Unpack it "
-                "with another program, and pass the folder"
-            ) from error
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Tar(Archive):
-    def __init__(self, source: Path) -> None:
-        super().__init__(source)
-        self._file = tarfile.open(source)  # noqa: SIM115 (closed by `close`)
-
-    def members(self) -> list[Member]:
-        members = []
-        for info in tqdm(self._file, desc=f"reading {self.source.name}", disable=None):
-            path = self.safe(info.name)
-            if not (info.isfile() or info.isdir()):
-                raise self.refuse_special(info.name)
-            if info.isfile():
-                members.append(Member(path, info.size, info))
-        # tarfile takes a broken header for the end; the end of a whole archive is a block of zeros.
-        assert self._file.fileobj is not None
-        self._file.fileobj.seek(self._file.offset)
-        if self._file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("no end mark after the last file")
-        return members
-
-    def open(self, member: Member) -> IO[bytes]:
-        file = self._file.extractfile(member.entry)
-        assert file is not None  # `members` holds regular files alone
-        return file
-
-    def close(self) -> None:
-        self._file.close()
+    open: Callable[[], IO[bytes]]
 
 
 def prepare(recipe: Recipe, sources: Sequence[Path], out: Path) -> tuple[Path, int]:
@@ -299,29 +196,21 @@ def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
         jobs, names = [], []
         for source in sources:
             with _damage(source):
-                archive = _open(source)
-                stack.callback(archive.close)
-                members = [m for m in archive.members() if not _is_litter(m.path)]
+                members = [
+                    member
+                    for member in _members(source, stack)
+                    if LITTER.isdisjoint(member.path.parts) and member.path.name[:2] != "._"
+                ]
             inside = [member.path.as_posix() for member in members]
             _check_kind(recipe, source, inside)
             names += inside
             places = [(member, recipe.place(member.path)) for member in members]
-            jobs += [(archive, member, place) for member, place in places if place is not None]
+            jobs += [(source, member, place) for member, place in places if place is not None]
+        for folder in {(out / place).parent for _, _, place in jobs}:
+            sweep(folder)
         _check_forms(recipe, names, {str(place) for _, _, place in jobs}, out)
         bar = tqdm(jobs, desc="unpacking", unit=" files", disable=None)
-        return sum(_put(archive, member, out / place) for archive, member, place in bar)
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A place beside `target` to write to; renamed when the block ends well, else removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f"{target.name}.tmp")
-    try:
-        yield beside
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        return sum(_put(source, member, out / place) for source, member, place in bar)
 
 
 def put(stream: IO[bytes], size: int, target: Path, source: Path) -> bool:
@@ -340,7 +229,7 @@ def put(stream: IO[bytes], size: int, target: Path, source: Path) -> bool:
                 "Move it away, or choose another folder with --out"
             )
         return False
-    with written_whole(target) as beside:
+    with atomic(target, sync=False) as beside:
         with beside.open("wb") as file:
             shutil.copyfileobj(stream, file, CHUNK)
         if beside.stat().st_size != size:
@@ -410,17 +299,73 @@ def run(recipe: Recipe, doc: str | None, argv: Sequence[str] | None = None) -> i
     return 0
 
 
-def _open(source: Path) -> Archive:
+def _members(source: Path, stack: ExitStack) -> list[Member]:
+    """The files of an archive, in the order in which they are best read; of a lone file, itself.
+
+    Raises:
+        PrepareError: a member that is not safe to unpack, or an archive that is not whole.
+    """
     if tarfile.is_tarfile(source):  # first: a tar that ends with a zip looks like a zip as well
-        return _Tar(source)
+        return _tar_members(source, stack.enter_context(tarfile.open(source)))
     if zipfile.is_zipfile(source):
-        return _Zip(source)
+        return _zip_members(source, stack.enter_context(zipfile.ZipFile(source)))
     if FOREIGN.search(source.name):
         raise PrepareError(f"{source}: only zip and tar are read. Unpack it, and pass the folder")
     if PACKED.search(source.name):
         kind = "zip" if source.suffix.lower() == ".zip" else "tar"
         raise PrepareError(f"{source} is not a whole {kind} archive. Get it again")
-    return Archive(source)
+    return [Member(PurePosixPath(source.name), source.stat().st_size, lambda: source.open("rb"))]
+
+
+def _zip_members(source: Path, archive: zipfile.ZipFile) -> list[Member]:
+    members = []
+    for info in archive.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        path = _safe(source, info.filename, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
+        if info.flag_bits & 1:
+            raise PrepareError(
+                f"{source} is encrypted. Unpack it with the password its authors gave you, and "
+                "pass the folder"
+            )
+        if not info.is_dir():
+            members.append(Member(path, info.file_size, partial(archive.open, info)))
+    return members
+
+
+def _tar_members(source: Path, archive: tarfile.TarFile) -> list[Member]:
+    members = []
+    for info in tqdm(archive, desc=f"reading {source.name}", disable=None):
+        path = _safe(source, info.name, plain=info.isfile() or info.isdir())
+        if info.isfile():
+            content = partial(cast(Callable[..., IO[bytes]], archive.extractfile), info)
+            members.append(Member(path, info.size, content))
+    # tarfile takes a broken header for the end; the end of a whole archive is a block of zeros.
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("no end mark after the last file")
+    return members
+
+
+def _safe(source: Path, name: str, *, plain: bool) -> PurePosixPath:
+    """A member's path, with Windows' back-slashes turned.
+
+    Raises:
+        PrepareError: absolute, with a drive letter, with a step upwards, or not a plain file or
+            folder.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    wrong = None
+    if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
+        wrong = "points out of the folder"
+    elif not plain:
+        wrong = "is a link or a device, expected files and folders alone"
+    if wrong:
+        raise PrepareError(
+            f"{source}: member {name!r} {wrong}. This is not the archive the authors publish; do "
+            "not unpack it"
+        )
+    return path
 
 
 @contextmanager
@@ -434,25 +379,22 @@ def _damage(source: Path, name: str = "") -> Iterator[None]:
             f"{source} is damaged or cut short{where} ({error}). Compare its size with the "
             "original, and get it again"
         ) from error
+    except NotImplementedError as error:
+        raise PrepareError(
+            f"{source} is packed by a method that Python cannot read ({error}). Unpack it with "
+            "another program, and pass the folder"
+        ) from error
 
 
-def _put(archive: Archive, member: Member, target: Path) -> bool:
-    with _damage(archive.source, str(member.path)), archive.open(member) as stream:
-        return put(stream, member.size, target, archive.source)
+def _put(source: Path, member: Member, target: Path) -> bool:
+    with _damage(source, str(member.path)), member.open() as stream:
+        return put(stream, member.size, target, source)
 
 
 def _same(stream: IO[bytes], target: Path) -> bool:
     with target.open("rb") as file:
-        while True:
-            ours, theirs = file.read(CHUNK), stream.read(CHUNK)
-            if ours != theirs:
-                return False
-            if not ours:
-                return True
-
-
-def _is_litter(path: PurePosixPath) -> bool:
-    return bool(LITTER.intersection(path.parts)) or path.name.startswith("._")
+        chunks = (iter(partial(source.read, CHUNK), b"") for source in (file, stream))
+        return all(ours == theirs for ours, theirs in itertools.zip_longest(*chunks))
 
 
 def _useful(recipe: Recipe, source: Path) -> bool:

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidlab.data.cards import CARDS, Published
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -32,10 +31,9 @@ from reidlab.data.folders import (
     images_of_people,
     leave_out,
     listing,
-    matched,
     wrong_root,
 )
-from reidlab.data.lists import read_numbers
+from reidlab.data.lists import read_numbers, report_absent
 from reidlab.data.matlab import load_matlab5, whole_numbers
 from reidlab.data.options import choose
 from reidlab.evaluation import sysu_gallery
@@ -46,7 +44,7 @@ GALLERY = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
 TRAIN_IDS, TEST_IDS = ("train_id", "val_id"), ("test_id",)
 TRIALS, SHOTS, DRAWS = range(10), (1, 10), ("agw", "official")
 PERSON = re.compile(r"\d{4}", re.ASCII)
-NAME = re.compile(r"\d{4}\.jpg", re.ASCII)
+NAME = re.compile(r"(?P<pid>\d{4})/\d{4}\.jpg", re.ASCII)
 EXAMPLE = "cam1/0006/0001.jpg"
 PERMUTATIONS = "rand_perm_cam.mat"
 
@@ -95,7 +93,6 @@ def open_sysu_mm01(
         {"train": train, "query": query, "gallery": gallery},
         options={"mode": mode, "shots": shots, "trial": trial, "draw": draw},
         protocol="sysu",
-        published=_published(mode, shots, trial),
         lists=train_lists + test_lists + ([_permutations(folder)] if draw == "official" else []),
     )
 
@@ -188,11 +185,8 @@ def _images(
     rows = []
     for camera in sorted(set(cameras) & set(_cameras(folder))):
         modality = "infrared" if camera in INFRARED else "visible"
-        for person, names in images_of_people(folder / f"cam{camera}", PERSON, found, wanted):
-            at = folder / f"cam{camera}" / person
-            matches, foreign = matched(at, names, NAME)
-            leave_out(found, at, foreign)
-            rows += [Image(path, int(person), camera - 1, modality) for path, _ in matches]
+        matches = images_of_people(folder / f"cam{camera}", PERSON, NAME, found, wanted)
+        rows += [Image(path, int(name["pid"]), camera - 1, modality) for path, name in matches]
     return table(rows)
 
 
@@ -201,24 +195,12 @@ def _report_absent(
 ) -> None:
     """People of a list without any image; an error if that is all of them."""
     seen = set(pd.concat([frame["pid"] for frame in frames]))
-    absent = [pid for pid in pids if pid not in seen]
-    if len(absent) == len(pids):
+    if seen.isdisjoint(pids):
         raise DatasetError(
             f"none of the {len(pids)} people of the {split} list has an image in {found.root}, "
             f"expected files like {EXAMPLE}. Was the unpacking interrupted? Do it again"
         )
-    if absent:
-        found.warnings.append(
-            f"{len(absent)} of the {len(pids)} people of the {split} list have no image: "
-            f"{some(absent)}"
-        )
-
-
-def _published(mode: str, shots: int, trial: int | None) -> Published | None:
-    card = CARDS["sysu-mm01"]
-    return (
-        card.counts(mode=mode, trial=None) if trial is None else card.counts(mode=mode, shots=shots)
-    )
+    report_absent(f"the {split} list", pids, seen, found)
 
 
 def _gallery(

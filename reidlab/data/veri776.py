@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import existing_root, leave_out, matching_images
+from reidlab.data.folders import existing_root, image_of, leave_out, matching_images
 from reidlab.data.lists import present, read_lines, unlisted
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
@@ -29,7 +29,7 @@ VIEWS = {
     "query": "keypoint_test.txt",
     "gallery": "keypoint_test.txt",
 }
-NAME = re.compile(r"(\d{4})_c(?!000)(\d{3})_(\d{8})_(\d+)\.jpg", re.ASCII)
+NAME = re.compile(r"(?P<pid>\d{4})_c(?!000)(?P<camid>\d{3})_(\d{8})_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c002_00030600_0.jpg"
 XML_DECLARATION = re.compile(rb"^\s*(?:\xef\xbb\xbf)?\s*<\?xml.*?\?>", re.DOTALL)
 
@@ -82,15 +82,7 @@ def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings)
         found.warnings.append(
             f"{LISTS[split]} is missing: all images of {FOLDERS[split]} are taken"
         )
-    return table(
-        Image(
-            path=files[name][0],
-            pid=int(files[name][1][1]),
-            camid=int(files[name][1][2]) - 1,
-            view=views.get(name, -1),
-        )
-        for name in names
-    )
+    return table(image_of(*files[name])._replace(view=views.get(name, -1)) for name in names)
 
 
 def _attributes(path: Path) -> dict[str, Attributes]:
@@ -134,17 +126,17 @@ def _with_attributes(
         found.warnings.append(
             f"{len(unknown)} images of {len(names)} are not in {source}: {some(unknown)}"
         )
-    told = [attributes.get(name, NOTHING) for name in names]
+    known = [attributes.get(name, NOTHING) for name in names]
     pids = frame["pid"].tolist()
     wrong = [
-        name for name, it, pid in zip(names, told, pids, strict=True) if it.pid not in (-1, pid)
+        name for name, it, pid in zip(names, known, pids, strict=True) if it.pid not in (-1, pid)
     ]
     if wrong:
         found.warnings.append(
             f"{source} gives {len(wrong)} images another vehicle than their name; the name "
             f"counts: {some(wrong)}"
         )
-    return frame.assign(color=[it.color for it in told], type=[it.type for it in told])
+    return frame.assign(color=[it.color for it in known], type=[it.type for it in known])
 
 
 def _views(path: Path, found: Findings) -> dict[str, int]:

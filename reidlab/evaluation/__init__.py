@@ -1,15 +1,16 @@
-"""Evaluation: arrays in, numbers out. Imports nothing of the other parts of reidlab."""
+"""Evaluation: arrays in, numbers out. Of reidlab it imports only how files are written."""
 
 from reidlab.evaluation.audit import audit
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from reidlab.evaluation.ranking import rank
+from reidlab.evaluation.ranking import rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 from reidlab.evaluation.search import SearchIndex, build_index, recall
+from reidlab.evaluation.seeds import SeedInterval, over_seeds, seed_difference
 from reidlab.evaluation.statistics import (
     Comparison,
     Interval,
@@ -26,6 +27,7 @@ __all__ = [
     "RankResult",
     "RankedList",
     "SearchIndex",
+    "SeedInterval",
     "TrialsResult",
     "audit",
     "average",
@@ -34,13 +36,16 @@ __all__ = [
     "evaluate",
     "expand_queries",
     "get_protocol",
+    "over_seeds",
     "paired_test",
     "pairwise_distances",
     "proportion_interval",
     "rank",
+    "rank_blocks",
     "ranked_list",
     "read_embeddings",
     "recall",
     "rerank",
+    "seed_difference",
     "sysu_gallery",
 ]

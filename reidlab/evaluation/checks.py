@@ -117,12 +117,13 @@ def embeddings(name: str, values: Matrix) -> Tensor:
     return tensor
 
 
-def embedding_pair(q_emb: Matrix, g_emb: Matrix) -> tuple[Tensor, Tensor]:
+def embedding_pair(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tensor]:
     """Query and gallery embeddings, (Q, D) and (G, D), both on the device of the queries.
 
     Raises:
-        ValueError: as `embeddings`, or of different dimensions.
+        ValueError: as `embeddings`, or of different dimensions, or an unknown metric.
     """
+    one_of("metric", metric, METRICS)
     queries, gallery = embeddings("q_emb", q_emb), embeddings("g_emb", g_emb)
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(

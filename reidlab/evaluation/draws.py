@@ -34,12 +34,12 @@ def sysu_gallery(
     Raises:
         ValueError: lengths that differ, trial below 0, shots below 1.
     """
-    who = integer_labels("pids", pids, len(pids))
-    where = integer_labels("camids", camids, len(who))
+    people = integer_labels("pids", pids, len(pids))
+    cameras = integer_labels("camids", camids, len(people))
     trial = whole_number("trial", trial, 0)
     shots = whole_number("shots", shots, 1, " image of a person and camera")
     folders: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, visit in enumerate(zip(who.tolist(), where.tolist(), strict=True)):
+    for index, visit in enumerate(zip(people.tolist(), cameras.tolist(), strict=True)):
         folders[visit].append(index)
     rng = random.Random(trial)
     rows: list[int] = []

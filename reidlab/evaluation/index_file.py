@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from reidlab.files import atomic
 
 VERSION = 1
 NAME = b"reidlab-index "
@@ -47,26 +48,20 @@ def write(path: Path, header: dict[str, Any], write_payload: Callable[[Sink], No
         write_payload: called with a function that takes the payload piece by piece, so that no
             second copy of a large index is held.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     text = encode(header)
     digest = hashlib.sha256(text)
-    try:
-        with beside.open("wb") as file:
-            file.write(bytes(PREFIX.size) + text)
+    with atomic(path) as beside, beside.open("wb") as file:
+        file.write(bytes(PREFIX.size) + text)
 
-            def sink(piece: bytes) -> None:
-                digest.update(piece)
-                file.write(piece)
+        def sink(piece: bytes) -> None:
+            digest.update(piece)
+            file.write(piece)
 
-            write_payload(sink)
-            lengths = LENGTHS.pack(len(text), file.tell() - PREFIX.size - len(text))
-            digest.update(lengths)
-            file.seek(0)
-            file.write(PREFIX.pack(NAME + b"%d\n" % VERSION, digest.digest(), lengths))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        write_payload(sink)
+        lengths = LENGTHS.pack(len(text), file.tell() - PREFIX.size - len(text))
+        digest.update(lengths)
+        file.seek(0)
+        file.write(PREFIX.pack(NAME + b"%d\n" % VERSION, digest.digest(), lengths))
 
 
 @contextmanager

@@ -1,10 +1,10 @@
-"""Protocols: which gallery images a query is judged on, and which of them are right.
+"""Protocols: which gallery images a query is evaluated on, and which of them are right.
 
 A protocol computes nothing. It says which gallery images take part at all, and which images of one
 query are special, that is either a match (right) or excluded (invisible to this query). Everything
 else is a negative. Beside that it says whether the gallery is drawn at random, over what CMC is
-counted, and which queries count. The judges (`judges.py`) need no more than that, so a new protocol
-is one entry in `PROTOCOLS`.
+counted, and which queries count. The evaluators (`evaluators.py`) need no more than that, so a new
+protocol is one entry in `PROTOCOLS`.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class Protocol:
     Args:
         name: what the caller passes as `protocol=`.
         rule: the rule in one sentence, for pages and records.
-        takes_part: (G,) gallery pids -> (G,) bool, False for images that no query ever sees.
         special: (Q,) pids and camids of queries, gallery -> their matches and excluded images.
         ap: the average precision that belongs to it.
         draws: "gallery": each trial draws one gallery for all queries; "query": each trial draws
             one for each query; None: nothing is drawn.
+        keeps_junk: junk (id -1) takes part as images of nobody; else no query ever sees it.
         cmc_over_people: CMC counts people, each at their nearest image, instead of images.
         over: the queries that means are taken over: "counted", those with a match, or "all", where
             one without a match is a failure.
@@ -97,22 +97,14 @@ class Protocol:
 
     name: str
     rule: str
-    takes_part: Callable[[IntArray], BoolArray]
     special: Callable[[IntArray, IntArray, Gallery], Special]
     ap: APVariant = "mean_precision"
     draws: Literal["gallery", "query"] | None = None
+    keeps_junk: bool = False
     cmc_over_people: bool = False
     over: Over = "counted"
     uses_cameras: bool = True
     cameras: range | None = None
-
-
-def _not_junk(g_pids: IntArray) -> BoolArray:
-    return np.asarray(g_pids != JUNK)
-
-
-def _all(g_pids: IntArray) -> BoolArray:
-    return np.ones(len(g_pids), bool)
 
 
 def _other_cameras(pids: IntArray, camids: IntArray, gallery: Gallery) -> Special:
@@ -128,11 +120,11 @@ def _every_image(pids: IntArray, camids: IntArray, gallery: Gallery) -> Special:
 def _other_rooms(pids: IntArray, camids: IntArray, gallery: Gallery) -> Special:
     infrared, visible = SAME_ROOM
     same_room = np.flatnonzero(gallery.camids == visible)
-    there = np.flatnonzero(camids == infrared)
+    blind = np.flatnonzero(camids == infrared)
     rows, indices = gallery.images_of(pids)
     match = (camids[rows] != infrared) | (gallery.camids[indices] != visible)
-    rows = np.concatenate([rows[match], np.repeat(there, len(same_room))])
-    indices = np.concatenate([indices[match], np.tile(same_room, len(there))])
+    rows = np.concatenate([rows[match], np.repeat(blind, len(same_room))])
+    indices = np.concatenate([indices[match], np.tile(same_room, len(blind))])
     excluded = np.arange(len(rows)) >= match.sum()
     order = np.lexsort((indices, rows))
     return Special(rows[order], indices[order], excluded[order])
@@ -146,7 +138,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "dropped, everything of another id is a negative (distractors, id 0, too); a query "
             "without a match left is not counted."
         ),
-        takes_part=_not_junk,
         special=_other_cameras,
     ),
     "sysu": Protocol(
@@ -157,7 +148,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "people, each at their nearest image, AP counts images; a query without a match left "
             "is not counted; the mean over ten trials is reported."
         ),
-        takes_part=_not_junk,
         special=_other_rooms,
         draws="gallery",
         cmc_over_people=True,
@@ -169,7 +159,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "Query and gallery are two cameras, one for each modality, so no image is dropped; a "
             "query without a match is not counted; the mean over ten splits is reported."
         ),
-        takes_part=_not_junk,
         special=_every_image,
         uses_cameras=False,
     ),
@@ -181,7 +170,6 @@ PROTOCOLS: dict[str, Protocol] = {
             "one image of every person, for each query anew, so that one image is right; a query "
             "without a match left is not counted; the mean over ten trials is reported."
         ),
-        takes_part=_not_junk,
         special=_other_cameras,
         draws="query",
     ),
@@ -192,8 +180,8 @@ PROTOCOLS: dict[str, Protocol] = {
             "looks at the first ten images and is divided by the matches found there; every query "
             "counts."
         ),
-        takes_part=_all,
         special=_every_image,
+        keeps_junk=True,
         ap="top10",
         over="all",
         uses_cameras=False,

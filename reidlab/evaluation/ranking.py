@@ -3,7 +3,7 @@
 Definitions (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015; mINP from
 Ye et al., "Deep Learning for Person Re-identification: A Survey and Outlook", TPAMI 2021):
 
-* rank of a match: its position, from 1, among the gallery images this query is judged on;
+* rank of a match: its position, from 1, among the gallery images this query is evaluated on;
 * CMC(k): share of counted queries whose first match has rank <= k;
 * AP of a query: mean over its matches of (matches so far / rank), or one of the variants in
   `AVERAGE_PRECISIONS`; mAP is its mean over the counted queries;
@@ -14,15 +14,17 @@ Ties: equal distances are ordered by gallery index, that is, as a stable sort wo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
-from reidlab.evaluation.judges import Labelled, Trials, columns_of, make_judge
+from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
 from reidlab.evaluation.protocols import APVariant, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
 BLOCK_ELEMENTS = 2**24  # distances looked at together: 64 MB in float32
 
 
-def rank(
+def rank(  # labels of both sides, and each choice that papers make by name
     distances: Matrix,
     q_pids: Labels,
     g_pids: Labels,
@@ -36,7 +38,7 @@ def rank(
     trials: Trials | None = None,
     shots: int | None = None,
 ) -> RankResult:
-    """Judge a distance matrix.
+    """Evaluate a distance matrix.
 
     Args:
         distances: (Q, G) float32 or float64, smaller is nearer. Equal distances are ordered by
@@ -76,12 +78,50 @@ def rank(
         (0.0, 0.5)
     """
     matrix = distance_matrix(distances)
-    who = Labelled.checked(
-        q_pids, g_pids, q_camids, g_camids, tuple(matrix.shape), get_protocol(protocol)
+    rows = max(1, BLOCK_ELEMENTS // matrix.shape[1])
+    blocks = (matrix[start : start + rows] for start in range(0, len(matrix), rows))
+    return rank_blocks(
+        blocks, tuple(matrix.shape), q_pids, g_pids, q_camids, g_camids, protocol=protocol,
+        ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots,
+    )  # fmt: skip
+
+
+def rank_blocks(  # takes what `rank` takes
+    blocks: Iterable[Matrix],
+    shape: tuple[int, int],
+    q_pids: Labels,
+    g_pids: Labels,
+    q_camids: Labels | None = None,
+    g_camids: Labels | None = None,
+    *,
+    protocol: str = "standard",
+    ap: APVariant | None = None,
+    over: Over | None = None,
+    max_rank: int = 50,
+    trials: Trials | None = None,
+    shots: int | None = None,
+) -> RankResult:
+    """`rank` for distances that are computed block by block and never are in memory together.
+
+    Args:
+        blocks: The rows of the distance matrix from the first query on, each (q, G).
+        shape: (Q, G).
+        q_pids, g_pids, q_camids, g_camids, protocol, ap, over, max_rank, trials, shots: as in
+            `rank`.
+
+    Raises:
+        TypeError: as `rank`.
+        ValueError: as `rank`; or the blocks together have another number of rows than Q.
+    """
+    labels = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
+    evaluator = make_evaluator(
+        labels, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots
     )
-    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
-    rows = max(1, BLOCK_ELEMENTS // who.images)
-    for start in range(0, len(matrix), rows):
-        block = matrix[start : start + rows]
-        judge.add(block if who.whole else columns_of(block, who.kept), start)
-    return judge.result()
+    start = 0
+    for each in blocks:
+        block = distance_matrix(each)
+        evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
+        start += len(block)
+    if start != shape[0]:
+        raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")
+    return evaluator.result()

@@ -44,14 +44,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.evaluation.checks import (
-    METRICS,
-    Matrix,
-    Metric,
-    embedding_pair,
-    one_of,
-    whole_number,
-)
+from reidlab.evaluation.checks import Matrix, Metric, embedding_pair, whole_number
 
 Sparse: TypeAlias = Any  # scipy.sparse.csr_array; scipy is optional and untyped
 IntArray = NDArray[np.int64]
@@ -151,8 +144,7 @@ def _check_settings(k1: int, k2: int, lambda_value: float, block: int | None) ->
 
 def _points(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, int]:
     """All images, queries first, (N, D) on the device of the queries; how many are queries."""
-    one_of("metric", metric, METRICS)
-    queries, gallery = embedding_pair(q_emb, g_emb)
+    queries, gallery = embedding_pair(q_emb, g_emb, metric)
     points = torch.cat([queries, gallery])
     if points.dtype in (torch.float16, torch.bfloat16):
         points = points.float()

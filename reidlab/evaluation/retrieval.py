@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab.evaluation.checks import (
-    METRICS,
     Labels,
     Matrix,
     Metric,
     embedding_pair,
     few_queries,
-    one_of,
     whole_number,
 )
-from reidlab.evaluation.judges import Labelled, Trials, make_judge
+from reidlab.evaluation.evaluators import Labelled, Trials, make_evaluator
 from reidlab.evaluation.protocols import APVariant, IntArray, Over, get_protocol
 from reidlab.evaluation.ranking import BLOCK_ELEMENTS
 from reidlab.evaluation.results import RankResult
@@ -78,11 +76,11 @@ def pairwise_distances(q_emb: Matrix, g_emb: Matrix, *, metric: Metric = "cosine
     Returns:
         (Q, G) float32 on the device of `q_emb`.
     """
-    queries, gallery = _checked(q_emb, g_emb, metric)
+    queries, gallery = embedding_pair(q_emb, g_emb, metric)
     return Compared(gallery, metric).distances(queries)
 
 
-def evaluate(
+def evaluate(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels,
@@ -99,7 +97,7 @@ def evaluate(
     shots: int | None = None,
     block: int | None = None,
 ) -> RankResult:
-    """Judge embeddings without ever holding the whole distance matrix.
+    """Evaluate embeddings without ever holding the whole distance matrix.
 
     Args:
         q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device. On a
@@ -119,25 +117,27 @@ def evaluate(
         ValueError: NaN or infinity in the embeddings, lengths or dimensions that do not fit,
             cameras missing or unknown to the protocol, unknown names, or no query with a match.
     """
-    queries, gallery = _checked(q_emb, g_emb, metric)
-    who = Labelled.checked(
+    queries, gallery = embedding_pair(q_emb, g_emb, metric)
+    labels = Labelled.checked(
         q_pids, g_pids, q_camids, g_camids, (len(queries), len(gallery)), get_protocol(protocol)
     )
-    judge = make_judge(who, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots)
+    evaluator = make_evaluator(
+        labels, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots
+    )
     if block is None:
         block = max(1, BLOCK_ELEMENTS // len(gallery))
     block = whole_number("block", block, 1, " query per block")
-    if not who.whole:
-        gallery = gallery[torch.from_numpy(who.kept).to(gallery.device)]
+    if not labels.complete:
+        gallery = gallery[torch.from_numpy(labels.kept).to(gallery.device)]
     compared = Compared(gallery, metric)
     for start in range(0, len(queries), block):
         distances = compared.distances(queries[start : start + block])
         on_gpu = distances.device.type == "cuda"
-        judge.add(distances if on_gpu else distances.cpu().numpy(), start)
-    return judge.result()
+        evaluator.add(distances if on_gpu else distances.cpu().numpy(), start)
+    return evaluator.result()
 
 
-def ranked_list(
+def ranked_list(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels | int,
@@ -166,10 +166,10 @@ def ranked_list(
     k = whole_number("k", k, 1)
     distances = pairwise_distances(few_queries(q_emb), g_emb, metric=metric)
     rows, images = distances.shape
-    who = labelled_queries(q_pids, g_pids, q_camids, g_camids, (rows, images), protocol)
+    labels = labelled_queries(q_pids, g_pids, q_camids, g_camids, (rows, images), protocol)
     result = RankedList.empty(rows, k)
     for query, row in enumerate(distances.cpu().numpy()):
-        seen, matches = who.seen_by(query)
+        seen, matches = labels.seen_by(query)
         order = np.argsort(row, kind="stable")
         nearest = order[seen[order]][:k]
         result.put(query, nearest, row[nearest], matches)
@@ -193,12 +193,6 @@ def labelled_queries(
     return Labelled.checked(pids, g_pids, camids, g_camids, shape, get_protocol(protocol))
 
 
-def _checked(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Both embeddings as tensors on the queries' device."""
-    one_of("metric", metric, METRICS)
-    return embedding_pair(q_emb, g_emb)
-
-
 class Compared:
     """A gallery that blocks of queries are compared with.
 
@@ -219,9 +213,10 @@ class Compared:
         rows = self._prepared(queries)
         result = torch.empty(len(rows), len(self.gallery), device=rows.device)
         chunks = self._chunks or map(self._prepared, self.gallery.split(GALLERY_CHUNK))
+        distances = _euclidean if self.metric == "euclidean" else _cosine
         start = 0
         for chunk in chunks:
-            result[:, start : start + len(chunk)] = OF_ALL[self.metric](rows, chunk)
+            result[:, start : start + len(chunk)] = distances(rows, chunk)
             start += len(chunk)
         return result
 
@@ -256,6 +251,3 @@ def _euclidean(queries: Tensor, gallery: Tensor) -> Tensor:
     # What is left of the cancellation between two copies of one image is rounding: it is zero.
     squared = torch.where(squared < 1e-13 * scale, 0.0, squared)
     return squared.sqrt().float()
-
-
-OF_ALL = {"cosine": _cosine, "euclidean": _euclidean}

@@ -1,6 +1,6 @@
 """Finding the nearest images in large galleries: a small door over FAISS.
 
-`evaluate` is the judge of numbers: double precision, all of the gallery ranked, ties in gallery
+`evaluate` gives the numbers: double precision, all of the gallery ranked, ties in gallery
 order. Search is for finding: the k nearest of hundreds or of millions of images, from an index that
 is built once and can be saved.
 
@@ -27,9 +27,9 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from reidlab.evaluation import index_file
 from reidlab.evaluation.checks import (
@@ -57,6 +57,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "hnsw": ("neighbours", "ef_construction", "ef_search"),
 }
 TUNABLE = ("probes", "ef_search")
+SAVED = ("kind", "metric", "dims", "options", "seed")  # what a file says of its index
 
 BLOCK_ELEMENTS = 2**22  # numbers prepared at once: 32 MB in double precision
 CODEWORDS = 256  # of each byte of a code
@@ -178,7 +179,10 @@ class SearchIndex:
         single = _single("q_emb", queries, self.metric)
         scores, found = self._candidates(single, min(fetch, len(self)))
         if vectors is None:
-            distances = np.where(found < 0, np.nan, FROM_SCORES[self.metric](scores))
+            # FAISS gives inner products for cosine and squared distances for Euclidean.
+            cosine = self.metric == "cosine"
+            raw = np.maximum(1 - scores if cosine else scores, 0)
+            distances = np.where(found < 0, np.nan, raw if cosine else np.sqrt(raw))
         else:
             distances = _distances_of_pairs(queries, vectors, found, self.metric)
         order = np.lexsort((found, distances), axis=-1)[:, :k]  # NaN sorts last
@@ -222,8 +226,8 @@ class SearchIndex:
         """
         queries = _queries(q_emb)
         shape = len(queries), len(self)
-        who = labelled_queries(q_pids, g_pids, q_camids, g_camids, shape, protocol)
-        views = [who.seen_by(query) for query in range(len(queries))]
+        labels = labelled_queries(q_pids, g_pids, q_camids, g_camids, shape, protocol)
+        views = [labels.seen_by(query) for query in range(len(queries))]
         result = RankedList.empty(len(queries), k)
         pending = list(range(len(queries)))
         fetch = k + SPARE  # for the few of its own camera; junk may ask for more
@@ -273,14 +277,8 @@ class SearchIndex:
                     f"{faiss.__version__} cannot read it; install that version or build the index "
                     "anew"
                 ) from error
-        return cls(
-            header["kind"],
-            header["metric"],
-            header["dims"],
-            header["options"],
-            header["seed"],
-            index,
-        )
+        kind, metric, dims, options, seed = (header[name] for name in SAVED)
+        return cls(kind, metric, dims, options, seed, index)
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -428,17 +426,17 @@ def recall(
 ) -> float:
     """Share of the true k nearest images that an index finds among its first k, mean over queries.
 
-    Judged by distance, not by index: a found image counts if its true distance is no larger than
+    Measured by distance, not by index: a found image counts if its true distance is no larger than
     that of the k-th nearest. So it does not matter which of several copies of an image at rank k
     was found. Labels play no part: this measures the index, not the embeddings.
 
     Args:
-        index: the index to judge.
+        index: the index to measure.
         exact_or_gallery: an index of kind "exact" over the same images, or their (G, D)
             embeddings, of which one is built (G x D x 4 bytes).
         q_emb: (Q, D) queries; some hundred give the second digit.
         k: images looked at; at most the gallery counts.
-        gallery: as in `SearchIndex.search`, to judge what the true vectors make of the codes.
+        gallery: as in `SearchIndex.search`, to measure what the true vectors make of the codes.
 
     Returns:
         The recall in 0..1; 1 for an exact index.
@@ -610,7 +608,7 @@ def _single(name: str, rows: Tensor, metric: Metric) -> Distances:
     """What FAISS is given: (N, D) float32, of unit length for cosine."""
     rows = rows.cpu().double()
     if metric == "cosine":
-        rows = torch.nn.functional.normalize(rows)
+        rows = normalize(rows)
     elif rows.norm(dim=1).max() > 1e18:  # FAISS would find infinite distances
         raise ValueError(
             f"{name} holds vectors as long as {rows.norm(dim=1).max():.3g}, whose squares exceed "
@@ -634,23 +632,9 @@ def _distances_of_pairs(
     for start in range(0, len(rows), step):
         row, column = rows[start : start + step], columns[start : start + step]
         found = embeddings("gallery", vectors[indices[row, column]]).cpu().double()
-        distances[row, column] = OF_PAIRS[metric](queries[row], found).numpy()
+        if metric == "cosine":  # rounded before the subtraction, as in pairwise_distances
+            similarity = (normalize(queries[row]) * normalize(found)).sum(1)
+            distances[row, column] = 1 - similarity.float().numpy()
+        else:
+            distances[row, column] = (queries[row] - found).norm(dim=1).float().numpy()
     return distances
-
-
-def _cosine_of_pairs(queries: Tensor, images: Tensor) -> Tensor:
-    normalize = torch.nn.functional.normalize
-    # Rounded before the subtraction, as in pairwise_distances.
-    return 1 - (normalize(queries) * normalize(images)).sum(1).float()
-
-
-def _euclidean_of_pairs(queries: Tensor, images: Tensor) -> Tensor:
-    return (queries - images).norm(dim=1).float()
-
-
-OF_PAIRS = {"cosine": _cosine_of_pairs, "euclidean": _euclidean_of_pairs}
-# FAISS gives inner products for cosine and squared distances for Euclidean.
-FROM_SCORES: dict[str, Callable[[Distances], Distances]] = {
-    "cosine": lambda scores: np.maximum(1 - scores, 0),
-    "euclidean": lambda scores: np.sqrt(np.maximum(scores, 0)),
-}

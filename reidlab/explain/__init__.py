@@ -2,10 +2,9 @@
 
 from reidlab.explain.gradcam import IdentityTarget, SimilarityTarget, Target, gradcam
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
-from reidlab.explain.scores import PARTS, PERSON, HeatShare, heat_share
+from reidlab.explain.scores import PERSON, HeatShare, heat_share
 
 __all__ = [
-    "PARTS",
     "PERSON",
     "HeatShare",
     "IdentityTarget",

@@ -15,11 +15,11 @@ from reidlab.evaluation import RankResult
 from reidlab.judging.protocol import judge
 from reidlab.judging.settings import Judging
 from reidlab.processes import (
+    broadcast,
     collect,
     own_batches,
     process_count,
     process_index,
-    tell,
     together,
 )
 
@@ -36,6 +36,7 @@ def embed(
     *,
     flip_test: bool | None = None,
     shared: bool = False,
+    **description: Any,
 ) -> Tensor:
     """Embed every image of a table, in its order, on the device of the model.
 
@@ -54,9 +55,11 @@ def embed(
         flip_test: Whether to do the flip test; None: as the recipe says.
         shared: Under several processes, whether each embeds a share of the table. All must call it
             then. The main process returns all rows, the others none, (0, D).
+        description: Which description of an image, as `model.embed` takes it: retrieval="gelt".
 
     Returns:
-        (N, D) float32 on the CPU, not normalised; without `shared` never (0, D).
+        (N, D) float32 on the CPU, not normalised; without `shared` never (0, D). Of a matcher
+        (N, h, w, D).
 
     Raises:
         ValueError: If the table is empty, or a flip test is asked of a model that embeds an image
@@ -71,7 +74,7 @@ def embed(
         part = torch.empty(0)
         with together():  # a process without rows waits for the others here
             if len(own) > 0:
-                part = embed(model, own, recipe, flip_test=flip_test)
+                part = embed(model, own, recipe, flip_test=flip_test, **description)
         return collect(part)
     device = next(model.parameters()).device
     transform = test_transform(recipe)
@@ -83,7 +86,7 @@ def embed(
     model.eval()
     try:
         with torch.inference_mode(), autocast(device, recipe.precision):
-            parts = [_embed_batch(model, batch, device, flip_test) for batch in loader]
+            parts = [_embed_batch(model, batch, device, flip_test, description) for batch in loader]
     finally:
         model.train(was_training)
     return torch.cat(parts)
@@ -100,17 +103,24 @@ def test_transform(recipe: Judging) -> Transform:
 
 
 def evaluate_on(
-    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False
+    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False, **description: Any
 ) -> RankResult:
     """Embed query and gallery of a data set and judge them by its protocol; junk is left out.
 
-    With `shared`, which all processes must call then, each embeds a share; the main process judges
-    and tells the others.
+    A matcher, a model with `match(q_emb, g_emb) -> scores`, is asked for the scores block by block.
+
+    Args:
+        model: Anything with `embed(images, camids)`.
+        ds: Any set with a test part, that of the training or another.
+        recipe: As in `embed`; it also gives distance and average precision.
+        shared: Under several processes, which all must call it then, each embeds a share; the main
+            process judges and sends the result to the others.
+        description: As in `embed`.
 
     Raises:
-        ValueError: If the set has no test part, and whatever `embed` and `judge` raise.
+        ValueError: If the set has no test part.
     """
-    return timed_evaluation(model, ds, recipe, shared=shared)[0]
+    return timed_evaluation(model, ds, recipe, shared=shared, **description)[0]
 
 
 def has_test_part(ds: ReIDDataset) -> bool:
@@ -119,7 +129,7 @@ def has_test_part(ds: ReIDDataset) -> bool:
 
 
 def timed_evaluation(
-    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = True
+    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False, **description: Any
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
@@ -130,21 +140,28 @@ def timed_evaluation(
             "evaluate_on(model, other, recipe)."
         )
     clock = time.perf_counter()
-    q_emb, g_emb = (embed(model, frame, recipe, shared=shared) for frame in (query, gallery))
+    q_emb, g_emb = (
+        embed(model, frame, recipe, shared=shared, **description) for frame in (query, gallery)
+    )
     embedded = time.perf_counter()
     result: Any = None
     with together() if shared else nullcontext():
         if not shared or process_index() == 0:
-            result = judge(ds, q_emb, g_emb, ap=recipe.ap, metric=recipe.metric)
-    result = tell(result) if shared else result
+            match = getattr(model, "match", None)
+            result = judge(ds, q_emb, g_emb, match=match, ap=recipe.ap, metric=recipe.metric)
+    result = broadcast(result) if shared else result
     return result, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 
 
 def _embed_batch(
-    model: Any, batch: dict[str, Tensor], device: torch.device, flip_test: bool
+    model: Any,
+    batch: dict[str, Tensor],
+    device: torch.device,
+    flip_test: bool,
+    description: dict[str, Any],
 ) -> Tensor:
     images, camids = batch["image"].to(device), batch["camid"].to(device)
-    embedding = model.embed(images, camids).float()  # (B, D)
+    embedding = model.embed(images, camids, **description).float()  # (B, D)
     if flip_test:
         if embedding.ndim != 2:
             raise ValueError(
@@ -152,7 +169,8 @@ def _embed_batch(
                 f"as a map of shape {tuple(embedding.shape[1:])}: the mean with the map of the "
                 "mirror image would mix left and right. Pass flip_test=False"
             )
-        embedding = (embedding + model.embed(images.flip(-1), camids).float()) / 2
+        mirrored = model.embed(images.flip(-1), camids, **description).float()
+        embedding = (embedding + mirrored) / 2
     return embedding.cpu()
 
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab.data.dataset import ReIDDataset
 from reidlab.data.sysu_mm01 import galleries
-from reidlab.evaluation import RankResult, evaluate
+from reidlab.evaluation import RankResult, evaluate, rank_blocks
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
+Match: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""A matcher's `match(q_emb, g_emb)`: scores (q, g), the higher the more alike."""
+QUERIES, IMAGES = 64, 512  # pairs that a matcher is asked for at once
 
 
-def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any) -> RankResult:
+def judge(
+    ds: ReIDDataset,
+    q_emb: Embeddings,
+    g_emb: Embeddings,
+    *,
+    match: Match | None = None,
+    **options: Any,
+) -> RankResult:
     """Judge embeddings by the protocol of their data set.
 
     Args:
@@ -25,6 +37,8 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
             of them, that `draw_gallery` draws.
         q_emb: (Q, D) of `ds.query`, in its order; of all images, or of all that are not junk.
         g_emb: (G, D) of `ds.gallery`, likewise.
+        match: of a matcher, whose embeddings are maps and no vectors: it is asked for the scores in
+            blocks, and no distance is computed.
         options: for `reidlab.evaluation.evaluate`.
 
     Raises:
@@ -37,10 +51,21 @@ def judge(ds: ReIDDataset, q_emb: Embeddings, g_emb: Embeddings, **options: Any)
     as_opened = shots is None and isinstance(trials, int | np.integer | None)
     if protocol == "sysu" and ds.name == "sysu-mm01" and as_opened:
         options["trials"] = galleries(ds, trials)
-    return evaluate(
-        q_emb, g_emb, query["pid"], gallery["pid"], query["camid"], gallery["camid"],
-        protocol=protocol, **options,
-    )  # fmt: skip
+    who = query["pid"], gallery["pid"], query["camid"], gallery["camid"]
+    if match is None:
+        return evaluate(q_emb, g_emb, *who, protocol=protocol, **options)
+    options.pop("metric", None)
+    pairs = (torch.as_tensor(q_emb), torch.as_tensor(g_emb))
+    shape = (len(q_emb), len(g_emb))
+    return rank_blocks(_distances(match, *pairs), shape, *who, protocol=protocol, **options)
+
+
+def _distances(match: Match, q_emb: Tensor, g_emb: Tensor) -> Iterator[Tensor]:
+    """Scores with the sign turned, (q, G) float32 on the CPU, some queries after the other."""
+    with torch.inference_mode():
+        for queries in q_emb.split(QUERIES):
+            parts = [match(queries, images).float().cpu() for images in g_emb.split(IMAGES)]
+            yield -torch.cat(parts, dim=1)
 
 
 def embedded(name: str, frame: pd.DataFrame, rows: int) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import timm
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
 
 ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, per channel
 
@@ -159,20 +160,52 @@ def check_tag(name: str) -> None:
         )
 
 
+def check_drop_path(drop_path: float) -> None:
+    """Check that the stochastic depth of a backbone is a probability below 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not 0.0 <= drop_path < 1.0:
+        raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
+
+
+def check_input(
+    images: Tensor, image_size: tuple[int, int], layers: tuple[int, ...], depth: int
+) -> None:
+    """Check what a backbone is called with.
+
+    Args:
+        images: To be (B, 3, *image_size).
+        image_size: Height and width that the backbone was built for, pixels.
+        layers: Blocks or stages asked for, to be from 1 to depth.
+        depth: Blocks or stages there are.
+
+    Raises:
+        ValueError: If the images have another size or a layer does not exist.
+    """
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, *image_size):
+        raise ValueError(
+            f"images have shape {tuple(images.shape)}; this backbone was built for "
+            f"(B, 3, {image_size[0]}, {image_size[1]}). Resize the images or build the model with "
+            "their image_size."
+        )
+    for layer in layers:
+        if not 1 <= layer <= depth:
+            raise ValueError(f"layer {layer} does not exist: layers are counted from 1 to {depth}.")
+
+
 def name_the_tags(name: str) -> str:
     """A sentence on the checkpoints of an architecture, those of the papers first."""
-    available = tags(name)
+    available = sorted(tags(name), key=lambda tag: tag not in BACKBONES)
     if not available:
         return f"timm has no weights of {name}."
-    papers = [
-        f"{tag!r} ({', '.join(BACKBONES[tag].used_by)})" for tag in available if tag in BACKBONES
+    papers = {tag: BACKBONES[tag].used_by for tag in available if tag in BACKBONES}
+    named = [
+        f"{tag!r} (used by {', '.join(papers[tag])})" if tag in papers else repr(tag)
+        for tag in available
     ]
-    others = [repr(tag) for tag in available if tag not in BACKBONES]
-    sentences = ["The papers use " + ", ".join(papers) + "."] if papers else []
-    sentences += ["timm also has " if papers else "timm has "] if others else []
-    if others:
-        sentences[-1] += ", ".join(others) + "."
-    return " ".join(sentences)
+    return f"timm has {', '.join(named)}."
 
 
 def expected_statistics(backbone: str, weights: object) -> ChannelStatistics | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from reidlab.files import atomic
 from reidlab.models.pretrained import SYNTH_BACKBONE, grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 
@@ -42,11 +42,6 @@ def export_timm(
         raise ValueError(f"{path} is to be a .safetensors file; timm tells a format by its suffix.")
     vit = TokenBackbone(backbone, image_size)
     load_weights(vit, weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:  # beside, then renamed: who reads `path` never sees half of it
+    with atomic(path) as beside:
         save_file(vit.state_dict(), beside, metadata={"format": "pt", **grid_metadata(vit)})
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path

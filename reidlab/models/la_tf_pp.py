@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reidlab.models.la_transformer import AUTHORS, LATransformer, LocallyAware
 from reidlab.models.la_transformer import PRESETS as LA_TRANSFORMER
-from reidlab.models.la_transformer import LATransformer, LocallyAware
+from reidlab.models.registry import Model, register
 from reidlab.models.vit import TokenBackbone
 
 PRESETS = {
@@ -37,3 +38,8 @@ class LATFpp(LATransformer):
         self, backbone: TokenBackbone, num_classes: int, switches: LocallyAware = PRESETS["code"]
     ) -> None:
         super().__init__(backbone, num_classes, switches)
+
+
+register(
+    Model(name="la_tf_pp", build=LATFpp, presets=PRESETS, authors=replace(AUTHORS, entries=163))
+)

@@ -14,24 +14,34 @@ left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlab.models.outputs import Outputs
+from reidlab.models.registry import Authors, Model, register
 from reidlab.models.vit import TokenBackbone
+from reidlab.settings import Range, Words, check_fields
 
-HEADS = ("rows", "one")
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+Heads = Literal["rows", "one"]
+Activation = Literal["none", "relu", "leaky_relu"]
+Retrieval = Literal["rows", "gelt", "mean"]
+Weight = Annotated[
+    float, Range(0, 1), Words("a share from 0 to 1: 8 / 9 in the code, 1 / 1.8 in the paper")
+]
+Stripes = Annotated[
+    Annotated[int, Range(1, 1024)] | None, Words("1 or more, or None: one per row of patches")
+]
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "none": nn.Identity,
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
 }
-RETRIEVALS = ("rows", "gelt", "mean")
 CLASSIFIER_STD = 0.001  # (code) of the normal the last layer starts from
 
 
@@ -51,32 +61,16 @@ class LocallyAware:
         dropout: After the activation.
     """
 
-    local_weight: float = 8 / 9
-    stripes: int | None = None
-    heads: str = "rows"
-    activation: str = "none"
-    retrieval: str = "rows"
-    bottleneck: int = 256
-    dropout: float = 0.5
+    local_weight: Weight = 8 / 9
+    stripes: Stripes = None
+    heads: Heads = "rows"
+    activation: Activation = "none"
+    retrieval: Retrieval = "rows"
+    bottleneck: Annotated[int, Range(1, 100_000), Words("a width of 1 or more")] = 256
+    dropout: Annotated[float, Range(0, 0.9999), Words("a probability below 1")] = 0.5
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("heads", HEADS),
-            ("activation", tuple(ACTIVATIONS)),
-            ("retrieval", RETRIEVALS),
-        ):
-            if getattr(self, name) not in choices:
-                raise _wrong(self, name, "one of " + ", ".join(map(repr, choices)))
-        if not 0 <= self.local_weight <= 1:
-            raise _wrong(
-                self, "local_weight", "a share from 0 to 1: 8 / 9 in the code, 1 / 1.8 in the paper"
-            )
-        if not 0 <= self.dropout < 1:
-            raise _wrong(self, "dropout", "a probability below 1")
-        if self.bottleneck < 1:
-            raise _wrong(self, "bottleneck", "a width of 1 or more")
-        if self.stripes is not None and self.stripes < 1:
-            raise _wrong(self, "stripes", "1 or more, or None: one per row of patches")
+        check_fields(self, "switches")
 
 
 PRESETS = {
@@ -146,8 +140,7 @@ class LATransformer(nn.Module):
         self.num_classes = num_classes
         self.switches = switches
         self.stripes = _stripes(switches.stripes, backbone)
-        vectors = 1 if switches.retrieval == "mean" else self.stripes
-        self.embed_dim = vectors * backbone.embed_dim
+        self.embed_dim = self.embed_dim_of(switches.retrieval)
         count = self.stripes if switches.heads == "rows" else 1
         self.heads = nn.ModuleList(
             RowClassifier(backbone.embed_dim, num_classes, switches) for _ in range(count)
@@ -160,36 +153,42 @@ class LATransformer(nn.Module):
         logits = tuple(head(f) for head, f in zip(self.heads, features, strict=True))
         return Outputs(logits=logits, features=tuple(features))
 
-    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+    def embed(
+        self,
+        images: Tensor,
+        camids: Tensor | None = None,
+        *,
+        retrieval: Retrieval | None = None,
+        local_weight: float | None = None,
+    ) -> Tensor:
         """Retrieval feature of unit length, (B, S * D) row by row, or (B, D) for "mean".
 
         Each row is divided by its length and by sqrt(S) (code), so the inner product of two
         embeddings is the mean over the rows of their cosines.
+
+        Args:
+            images: Normalised images, (B, 3, H, W).
+            camids: As in `TokenBackbone`.
+            retrieval: Another description by the same weights, as in `LocallyAware`; None: the
+                model's own. Its length is `embed_dim_of(retrieval)`.
+            local_weight: Likewise. 0 with "mean" is the class token.
         """
+        own = self.switches
+        asked = replace(
+            own,
+            retrieval=own.retrieval if retrieval is None else retrieval,
+            local_weight=own.local_weight if local_weight is None else local_weight,
+        )
         rows, cls = self.local_and_global(images, camids)
-        if self.switches.retrieval != "rows":
-            rows = self.enhance(rows, cls)
-        if self.switches.retrieval == "mean":
+        if asked.retrieval != "rows":
+            rows = self.enhance(rows, cls, asked.local_weight)
+        if asked.retrieval == "mean":
             rows = rows.mean(1, keepdim=True)
         return (F.normalize(rows, dim=-1) / rows.shape[1] ** 0.5).flatten(1)
 
-    @contextmanager
-    def described_by(
-        self, retrieval: str, local_weight: float | None = None
-    ) -> Iterator[LATransformer]:
-        """Inside, `embed` gives another description of an image by the same weights.
-
-        Args:
-            retrieval: As in `LocallyAware`; `embed_dim` stays that of the model's own.
-            local_weight: Likewise; None: the model's own. 0 with "mean" is the class token.
-        """
-        own = self.switches
-        weight = own.local_weight if local_weight is None else local_weight
-        self.switches = replace(own, retrieval=retrieval, local_weight=weight)
-        try:
-            yield self
-        finally:
-            self.switches = own
+    def embed_dim_of(self, retrieval: Retrieval) -> int:
+        """Length of the description that `embed(..., retrieval=retrieval)` gives."""
+        return self.backbone.embed_dim * (1 if retrieval == "mean" else self.stripes)
 
     def local_and_global(
         self, images: Tensor, camids: Tensor | None = None
@@ -200,28 +199,61 @@ class LATransformer(nn.Module):
         rows = tokens.patches.unflatten(1, (self.stripes, -1)).mean(2)
         return rows, tokens.cls
 
-    def enhance(self, rows: Tensor, cls: Tensor) -> Tensor:
-        """Averaged globally enhanced local tokens L = a R + (1 - a) G, (B, S, D)."""
-        return torch.lerp(cls[:, None].expand_as(rows), rows, self.switches.local_weight)
+    def enhance(self, rows: Tensor, cls: Tensor, local_weight: float | None = None) -> Tensor:
+        """Averaged globally enhanced local tokens L = a R + (1 - a) G, (B, S, D); None: own a."""
+        weight = self.switches.local_weight if local_weight is None else local_weight
+        return torch.lerp(cls[:, None].expand_as(rows), rows, weight)
 
 
 def _stripes(wanted: int | None, backbone: TokenBackbone) -> int:
     """How many local vectors, when they can be equal parts of the grid's rows."""
     rows, columns = backbone.grid
-    if wanted is None or (wanted <= rows and rows % wanted == 0):
+    if wanted is None or rows % wanted == 0:
         return rows if wanted is None else wanted
     fitting = [n for n in range(1, rows + 1) if rows % n == 0]
-    reason = (
-        f"has only {rows} rows, fewer than {wanted} heads"
-        if wanted > rows
-        else f"has {rows} rows, which {wanted} stripes do not divide"
-    )
     raise ValueError(
-        f"stripes is {wanted} and the grid of {rows}x{columns} patches {reason}. Pass stripes=None "
-        f"(one per row) or one of {', '.join(map(str, fitting))}, or images of another height: "
-        f"{backbone.patch_size} pixels a row without overlap."
+        f"stripes is {wanted} and the grid of {rows}x{columns} patches has {rows} rows, which "
+        f"{wanted} stripes do not divide. Pass stripes=None (one per row) or one of "
+        f"{', '.join(map(str, fitting))}, or images of another height: {backbone.patch_size} "
+        "pixels a row without overlap."
     )
 
 
-def _wrong(switches: LocallyAware, name: str, expected: str) -> ValueError:
-    return ValueError(f"{name} is {getattr(switches, name)!r}; expected {expected}.")
+def _rename(key: str) -> str | None:
+    """Sharma et al.'s and Mittal and Khandelwal's names.
+
+    Class token and positions stand in their files twice, as the same parameter of two modules.
+    """
+    if key in ("cls_token", "pos_embed"):
+        return f"backbone.{key}"
+    if key.startswith("model.head."):
+        return None  # timm's classifier, which forward never calls
+    if key.startswith("model."):
+        return f"backbone.{key.removeprefix('model.')}"
+    found = re.fullmatch(r"classifier(\d+)\.(add_block\.[01]|classifier\.0)\.(\w+)", key)
+    if found is None:
+        raise KeyError(key)
+    part = {"add_block.0": "bottleneck", "add_block.1": "norm", "classifier.0": "classifier"}
+    return f"heads.{found[1]}.{part[found[2]]}.{found[3]}"
+
+
+def _explain(model: LATransformer, found: Mapping[str, Tensor]) -> str | None:
+    """Whether a checkpoint is of other people, or of the other paper."""
+    classes = {len(value) for key, value in found.items() if key.endswith("classifier.weight")}
+    if len(classes) == 1 and classes != {model.num_classes}:
+        return (
+            f"classifies {classes.pop()} identities and the model {model.num_classes}; "
+            "build it with create_model(..., num_classes=) of the checkpoint."
+        )
+    heads = {key.split(".")[1] for key in found if key.startswith("heads.")}
+    if heads and len(heads) != len(model.heads):
+        return (
+            f"has {len(heads)} classifiers and the model {len(model.heads)}: LA-Transformer "
+            "has one for each of 14 rows (image_size=(224, 224)), LA-TF++ a single one."
+        )
+    return None
+
+
+AUTHORS = Authors(rename=_rename, entries=280, explain=_explain)
+
+register(Model(name="la_transformer", build=LATransformer, presets=PRESETS, authors=AUTHORS))

@@ -23,7 +23,7 @@ from torch import Tensor
 from reidlab.models.backbones import BACKBONES, name_the_tags
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
-from reidlab.models.weights_file import WeightsError, read_weights
+from reidlab.models.weights_file import WeightsError, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 SYNTH_FILE = "vit_tiny_synth.safetensors"
@@ -189,33 +189,22 @@ def _backbone_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
-    own, state, name = backbone.state_dict(), source.state, source.name
-    unknown = sorted(k for k in state if k not in own and not _beyond_depth(k, backbone.depth))
-    missing = sorted(k for k in own if k not in state and not _may_be_missing(k))
-    if unknown or missing:
+    own, name = backbone.state_dict(), source.name
+    state = {k: v for k, v in source.state.items() if not _beyond_depth(k, backbone.depth)}
+    state = {key: value for key, value in own.items() if _may_be_missing(key)} | state
+    if isinstance(backbone, TokenBackbone) and "pos_embed" in own and own.keys() == state.keys():
+        state["pos_embed"] = _fitted_positions(backbone, source)
+    if difference := compare_state(own, state):
         kind = (
             f"timm's names of a ViT with {backbone.depth} blocks"
             if isinstance(backbone, TokenBackbone)
             else f"torchvision's names of a ResNet up to layer {backbone.depth}, and IBN-Net's"
         )
         raise WeightsError(
-            f"{name} does not fit {backbone.name}: unknown keys {_some(unknown)}, missing keys "
-            f"{_some(missing)}. Expected {kind}."
+            f"{name} does not fit {backbone.name}: {difference}. Expected {kind}; where sizes "
+            "differ, is it another size of network, or another number of cameras?"
         )
-    state = {key: state[key] for key in own if key in state}
-    if isinstance(backbone, TokenBackbone) and "pos_embed" in state:
-        state["pos_embed"] = _fitted_positions(backbone, source._replace(state=state))
-    wrong = [
-        f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
-        for key, value in state.items()
-        if value.shape != own[key].shape
-    ]
-    if wrong:
-        raise WeightsError(
-            f"{name} does not fit {backbone.name}: {_some(wrong)}. Is it another size of network, "
-            "or another number of cameras?"
-        )
-    backbone.load_state_dict(state, strict=False)  # lacks at most what may be missing, see above
+    backbone.load_state_dict(state)
 
 
 def _fitted_positions(backbone: TokenBackbone, source: Source) -> Tensor:
@@ -262,10 +251,3 @@ def _guess_grid(patches: int, own: tuple[int, int], source: str) -> tuple[int, i
         f"{own[0]}x{own[1]} grid of this backbone. Save it as .safetensors with metadata "
         "image_size='H,W' and patch_size='P', so that the positions can be resized."
     )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    if not names:
-        return "none"
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

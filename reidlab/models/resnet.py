@@ -17,14 +17,14 @@ State-dict names are torchvision's, and IBN-Net's for the norms (`layer1.0.bn1.I
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import timm
 import torch
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
-from reidlab.models.backbones import check_tag
+from reidlab.models.backbones import check_drop_path, check_input, check_tag
 
 RESNETS = ("resnet50", "resnet50_ibn_a", "resnet50_ibn_b")
 BLOCKS = (3, 4, 6, 3)  # of each stage of ResNet-50
@@ -80,8 +80,11 @@ class ConvBackbone(nn.Module):
     Args:
         name: One of `RESNETS`; the plain one may carry timm's tag ("resnet50.tv_in1k").
         image_size: Height and width of the images in pixels; every image must have it.
-        last_stride: Stride of the fourth stage; 1 doubles the resolution of its map (Luo et al.,
-            "Bag of Tricks", CVPR workshops 2019, section 3.5).
+        stride: Pixels between two positions of the last map. Of a whole network 32, or 16: the
+            fourth stage with stride 1 doubles the resolution of its map (Luo et al., "Bag of
+            Tricks", CVPR workshops 2019, section 3.5). Of fewer stages 16, 8 or 4. None: the
+            largest.
+        num_cameras: 0: a camera embedding is added to tokens, and there are none.
         depth: Keep the first `depth` stages of four; TransMatcher keeps 3.
         drop_path: Stochastic depth of the last block; it grows linearly from 0 at the first.
 
@@ -89,28 +92,37 @@ class ConvBackbone(nn.Module):
         ValueError: If the name is not such a ResNet, or a size makes no sense.
     """
 
+    returns: ClassVar = "the maps of a ResNet, such as 'resnet50_ibn_b'"
+
     def __init__(
         self,
         name: str = "resnet50",
         image_size: tuple[int, int] = (256, 128),
         *,
-        last_stride: int = 2,
+        stride: int | None = None,
+        num_cameras: int = 0,
         depth: int | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        kind = _check(name, image_size, last_stride, depth, drop_path)
+        check_drop_path(drop_path)
+        kind = _kind_of_norms(name)
         self.name = name
         self.image_size = (int(image_size[0]), int(image_size[1]))
-        self.last_stride = last_stride
-        self.num_cameras = 0  # a camera embedding is added to tokens, and there are none
+        self.stride = _stride(name, self.image_size, stride, depth)
+        if num_cameras:
+            raise ValueError(
+                f"num_cameras is {num_cameras} and {name} has no tokens to add a camera embedding "
+                "to. Pass num_cameras=0, or camera_embedding=False in a recipe."
+            )
+        self.num_cameras = 0
         kept = BLOCKS[:depth]
         resnet: Any = timm.create_model(
             "resnet50", num_classes=0, layers=kept, drop_path_rate=drop_path
         )
         self._stages = tuple(f"layer{stage}" for stage in range(1, len(kept) + 1))
         _add_instance_norms(resnet, kind, self._stages)
-        if last_stride == 1:
+        if self.stride < 2 ** (len(kept) + 1):
             resnet.layer4[0].conv2.stride = resnet.layer4[0].downsample[0].stride = (1, 1)
 
         self.conv1, self.bn1, self.act1 = resnet.conv1, resnet.bn1, resnet.act1
@@ -126,12 +138,6 @@ class ConvBackbone(nn.Module):
         """Number of stages."""
         return len(self._stages)
 
-    @property
-    def stride(self) -> int:
-        """Pixels between two positions of the last map."""
-        stride: int = 2 ** (self.depth + 1)
-        return stride // 2 if self.depth == STAGES and self.last_stride == 1 else stride
-
     def forward(
         self, images: Tensor, camids: Tensor | None = None, layers: tuple[int, ...] = ()
     ) -> Maps:
@@ -145,17 +151,7 @@ class ConvBackbone(nn.Module):
         Raises:
             ValueError: If the images have another size or a stage does not exist.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_size):
-            raise ValueError(
-                f"images have shape {tuple(images.shape)}; this backbone was built for "
-                f"(B, 3, {self.image_size[0]}, {self.image_size[1]}). Resize the images or build "
-                "the model with their image_size."
-            )
-        for layer in layers:
-            if not 1 <= layer <= self.depth:
-                raise ValueError(
-                    f"layer {layer} does not exist: stages are counted from 1 to {self.depth}."
-                )
+        check_input(images, self.image_size, layers, self.depth)
         x = self.maxpool(self.act1(self.bn1(self.conv1(images))))  # (B, 64, H/4, W/4)
         taps: dict[int, Tensor] = {}
         for layer, stage in enumerate(self._stages, start=1):
@@ -170,10 +166,8 @@ def is_resnet(name: str) -> bool:
     return name.startswith("resnet")
 
 
-def _check(
-    name: str, image_size: tuple[int, int], last_stride: int, depth: int | None, drop_path: float
-) -> str | None:
-    """The kind of instance norms, "a", "b" or None, if all arguments make sense."""
+def _kind_of_norms(name: str) -> str | None:
+    """The instance norms that a name asks for: "a", "b" or None."""
     match = re.fullmatch(r"resnet50(?:_ibn_(a|b)|\.\w+)?", name)
     if match is None:
         raise ValueError(
@@ -181,23 +175,27 @@ def _check(
             "resnet50 with a tag of timm such as 'resnet50.tv_in1k'."
         )
     check_tag(name)
+    return match[1]
+
+
+def _stride(name: str, image_size: tuple[int, int], stride: int | None, depth: int | None) -> int:
+    """Pixels between two positions of the last map, if sizes and stride make sense."""
     if min(image_size) < SMALLEST_IMAGE:
         raise ValueError(
             f"image_size is {image_size[0]}x{image_size[1]}; a ResNet halves it five times and "
             f"needs at least {SMALLEST_IMAGE} pixels on each side."
         )
-    if depth is not None and not 1 <= depth <= STAGES:
+    depth = STAGES if depth is None else depth
+    if not 1 <= depth <= STAGES:
         raise ValueError(f"depth is {depth}; a ResNet has stages 1 to {STAGES}.")
-    if last_stride not in (1, 2):
-        raise ValueError(f"last_stride is {last_stride}; expected 2 (ResNet's own) or 1.")
-    if last_stride == 1 and depth not in (None, STAGES):
+    usual = 2 ** (depth + 1)
+    whole = depth == STAGES
+    if stride not in (None, usual) and not (whole and stride == usual // 2):
         raise ValueError(
-            f"last_stride is 1 and depth is {depth}: it is the stride of stage {STAGES}, which is "
-            "left out. Pass depth=None or last_stride=2."
+            f"stride is {stride}; expected {usual} for {name} up to stage {depth}"
+            + (f", or {usual // 2} (last stride 1)." if whole else ".")
         )
-    if not 0.0 <= drop_path < 1.0:
-        raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
-    return match[1]
+    return usual if stride is None else stride
 
 
 def _add_instance_norms(resnet: Any, kind: str | None, stages: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ the camera table is `sie_embed`.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import timm
 import torch
@@ -27,7 +27,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from reidlab.models.backbones import check_tag
+from reidlab.models.backbones import check_drop_path, check_input, check_tag
 
 SIE_WEIGHT = 3.0  # λ (TransReID code: 3.0 in every configuration)
 SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
@@ -51,6 +51,26 @@ class Tokens(NamedTuple):
     layers: dict[int, Tensor]
 
 
+def token_views(
+    tokens: tuple[Tensor, Tensor], grid: tuple[int, int], rows: int | None = None
+) -> dict[str, Tensor]:
+    """Three descriptions of an image from its tokens after the final norm.
+
+    Args:
+        tokens: class token (B, D) and patch tokens (B, h*w, D).
+        grid: (h, w).
+        rows: R, how many row means to take; default h, and others are interpolated between rows.
+
+    Returns:
+        "class" (B, D), "pooled" (B, D), "rows" (B, R*D).
+    """
+    cls, patches = tokens
+    means = patches.unflatten(1, grid).mean(dim=2)  # (B, h, D)
+    if rows is not None and rows != grid[0]:
+        means = F.interpolate(means.transpose(1, 2), size=rows, mode="linear").transpose(1, 2)
+    return {"class": cls, "pooled": patches.mean(dim=1), "rows": means.flatten(1)}
+
+
 class TokenBackbone(nn.Module):
     """timm's Vision Transformer with any patch stride, resized positions and a camera embedding.
 
@@ -66,6 +86,8 @@ class TokenBackbone(nn.Module):
     Raises:
         ValueError: If the name is not such a ViT, or a size makes no sense.
     """
+
+    returns: ClassVar = "the tokens of a ViT, such as 'vit_base_patch16_224'"
 
     def __init__(
         self,
@@ -131,7 +153,7 @@ class TokenBackbone(nn.Module):
             ValueError: If the images have another size, a layer does not exist, or a camera is
                 missing from the table.
         """
-        self._check(images, layers)
+        check_input(images, self.image_size, layers, self.depth)
         x = self._with_prefix(self.patch_embed(images))  # (B, P + N, D)
         if self.sie_embed is not None:
             x = x + SIE_WEIGHT * self._camera_rows(camids)  # every position, the class token too
@@ -161,19 +183,6 @@ class TokenBackbone(nn.Module):
         if self.prefix_positions == 0:
             return torch.cat([*prefix, patches + self.pos_embed], dim=1)
         return torch.cat([*prefix, patches], dim=1) + self.pos_embed
-
-    def _check(self, images: Tensor, layers: tuple[int, ...]) -> None:
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_size):
-            raise ValueError(
-                f"images have shape {tuple(images.shape)}; this backbone was built for "
-                f"(B, 3, {self.image_size[0]}, {self.image_size[1]}). Resize the images or build "
-                "the model with their image_size."
-            )
-        for layer in layers:
-            if not 1 <= layer <= self.depth:
-                raise ValueError(
-                    f"layer {layer} does not exist: layers are counted from 1 to {self.depth}."
-                )
 
     def _camera_rows(self, camids: Tensor | None) -> Tensor:
         assert self.sie_embed is not None
@@ -233,26 +242,6 @@ def resize_pos_embed(
     return torch.cat([kept, patches.flatten(2).transpose(1, 2)], dim=1)  # (1, prefix + h'w', D)
 
 
-def token_views(
-    tokens: tuple[Tensor, Tensor], grid: tuple[int, int], rows: int | None = None
-) -> dict[str, Tensor]:
-    """Three descriptions of an image from its tokens after the final norm.
-
-    Args:
-        tokens: class token (B, D) and patch tokens (B, h*w, D).
-        grid: (h, w).
-        rows: R, how many row means to take; default h, and others are interpolated between rows.
-
-    Returns:
-        "class" (B, D), "pooled" (B, D), "rows" (B, R*D).
-    """
-    cls, patches = tokens
-    means = patches.unflatten(1, grid).mean(dim=2)  # (B, h, D)
-    if rows is not None and rows != grid[0]:
-        means = F.interpolate(means.transpose(1, 2), size=rows, mode="linear").transpose(1, 2)
-    return {"class": cls, "pooled": patches.mean(dim=1), "rows": means.flatten(1)}
-
-
 @lru_cache
 def _patch_size(name: str) -> int:
     """Patch size of a timm ViT that we can run, read from a model that costs no memory."""
@@ -289,8 +278,7 @@ def _timm_vit(
     name: str, grid: tuple[int, int], patch_size: int, depth: int | None, drop_path: float
 ) -> Any:
     """Build timm's ViT with random weights for a grid of patches."""
-    if not 0.0 <= drop_path < 1.0:
-        raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
+    check_drop_path(drop_path)
     if depth is not None and depth < 1:
         raise ValueError(f"depth is {depth}; expected at least one block.")
     options: dict[str, Any] = {} if depth is None else {"depth": depth}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from reidlab.models.outputs import Outputs
+from reidlab.models.registry import Model, register
 from reidlab.models.vit import TokenBackbone
 
 CLASSIFIER_STD = 0.001  # (code) of the normal the classifier starts from
@@ -68,3 +69,6 @@ class ViTBaseline(nn.Module):
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """Retrieval feature f *before* the batch norm, not normalised, (B, D)."""
         return self.backbone(images, camids).cls
+
+
+register(Model(name="vit_baseline", build=ViTBaseline))

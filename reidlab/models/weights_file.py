@@ -1,4 +1,4 @@
-"""Reading a file of weights: tensors by name, and nothing that could run code.
+"""Reading a file of weights: tensors by name, and nothing that could run code; whether it fits.
 
 Whatever is wrong with the file, a damaged copy, a web page saved under its name, a pickle with
 Python objects in it, is a `WeightsError` that says so.
@@ -7,12 +7,15 @@ Python objects in it, is a `WeightsError` that says so.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from reidlab.errors import ReidlabError
 
 WRAPPERS = ("state_dict", "model")  # where training programs put the weights
 NO_WEIGHTS = {  # first bytes of files that are often saved in place of weights -> what they are
@@ -24,8 +27,8 @@ NO_WEIGHTS = {  # first bytes of files that are often saved in place of weights 
 PICKLE = b"\x80"  # first byte of a bare pickle
 
 
-class WeightsError(Exception):
-    """The weights cannot be found or do not fit the backbone."""
+class WeightsError(ReidlabError):
+    """The weights cannot be found or do not fit."""
 
 
 class WeightsFile(NamedTuple):
@@ -42,20 +45,73 @@ class WeightsFile(NamedTuple):
     name: str
 
 
-def read_weights(path: Path) -> WeightsFile:
+class StateDifference(NamedTuple):
+    """How two state dicts differ; false if they do not.
+
+    Attributes:
+        unknown: Names of the one found that the model does not have.
+        missing: Names of the model that it lacks.
+        sizes: "NAME (3, 4) instead of (5, 4)" for each tensor of another size.
+    """
+
+    unknown: list[str]
+    missing: list[str]
+    sizes: list[str]
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+    def __str__(self) -> str:
+        return (
+            f"unknown keys {_some(self.unknown)}; missing keys {_some(self.missing)}; "
+            f"other sizes {_some(self.sizes)}"
+        )
+
+
+def compare_state(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> StateDifference:
+    """Compare the names and sizes of a model's state dict with those of another, strictly.
+
+    Args:
+        own: The model's.
+        found: What is to be loaded into it, after renaming.
+    """
+    sizes = [
+        f"{key} {tuple(found[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in found and found[key].shape != own[key].shape
+    ]
+    return StateDifference(
+        sorted(found.keys() - own.keys()), sorted(own.keys() - found.keys()), sizes
+    )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + rest
+
+
+def read_weights(path: Path, hint: str = "") -> WeightsFile:
     """Read a `.safetensors` file, or one that torch.save wrote (`.pth`, `.pt`, `.bin`).
 
     Args:
         path: The file.
+        hint: What it is part of and what to do without it, one or two sentences: the end of every
+            message. "": it was passed as `weights`.
 
     Raises:
         WeightsError: If it is missing, damaged, or holds something else than tensors by name.
     """
     if not path.is_file():
-        raise WeightsError(
-            f"weights={str(path)!r}: there is no such file. Expected 'synth', 'timm', None, or the "
-            "path of a .safetensors, .pth or .npz file."
-        )
+        what = f"{path}" if hint else f"weights={str(path)!r}"
+        usual = "Expected 'synth', 'timm', None, or the path of a .safetensors, .pth or .npz file."
+        raise WeightsError(f"{what}: there is no such file. {hint or usual}")
+    try:
+        return _read(path)
+    except WeightsError as error:
+        raise WeightsError(f"{error} {hint}".rstrip()) from error.__cause__
+
+
+def _read(path: Path) -> WeightsFile:
     with path.open("rb") as file:
         start = file.read(64)
     for beginning, what in NO_WEIGHTS.items():

@@ -5,17 +5,14 @@ The drawing modules need matplotlib and are imported by name where a page draws:
     from reidlab.report import figures, style
 """
 
+from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
+from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
-from reidlab.report.records import (
-    check_schema,
-    compare,
-    read_record,
-    results_table,
-)
-from reidlab.report.seeds import SeedInterval, over_seeds, seed_difference, seeds_table
+from reidlab.report.records import compare, results_table
+from reidlab.report.seeds import seeds_table
 from reidlab.report.sides import SideBySide, find_records, side_by_side
 
 __all__ = [

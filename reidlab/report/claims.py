@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from reidlab.report.page import project_root
-from reidlab.report.records import Record, flatten
+from reidlab.files import project_root
+from reidlab.record import Record, flatten
 
 METRICS = ("rank1", "rank5", "rank10", "mAP", "mINP")
 COSTS = {  # where a record has what a run cost

@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.evaluation import SeedInterval, seed_difference
+from reidlab.experiments.runs import differing, judgement
+from reidlab.record import Record, flatten
 from reidlab.report.claims import COSTS, Claim, Settings, other_scale, unlike
-from reidlab.report.records import Record, flatten
-from reidlab.report.seeds import SeedInterval, differing_judgements, seed_difference
 from reidlab.training import Recipe
 
 COLUMNS = (
@@ -112,7 +113,7 @@ def _row(claim: Claim, run: Record) -> int | None:
 
 def _obstacles(claim: Claim, a: Sequence[Record], b: Sequence[Record]) -> Iterator[str]:
     """Why the difference of the two sides would not be the one that the claim is about."""
-    yield from differing_judgements([*a, *b])
+    yield from differing(map(judgement, [*a, *b]))
     if claim.metric.endswith("_seconds"):
         for name in MACHINE:
             values = _distinct(run["environment"].get(name) for run in (*a, *b))

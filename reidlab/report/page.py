@@ -23,9 +23,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from reidlab import __version__
-from reidlab.files import atomic
-from reidlab.record import describe_environment, git_commit, now
-from reidlab.report.records import RecordError, read_record, total_seconds
+from reidlab.files import atomic, project_root
+from reidlab.record import (
+    RecordError,
+    describe_environment,
+    git_commit,
+    now,
+    read_record,
+    total_seconds,
+)
 
 SCHEMA = 1
 VERSIONS = ("python", "torch", "timm", "reidlab")  # the ones shown; all are recorded
@@ -238,15 +244,3 @@ def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
         "commit": run["commit"],
         "seed": run["seed"],
     }
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Return the nearest folder above `start` (the working directory) that holds `_toc.yml`.
-
-    Outside a checkout it is `start` itself.
-    """
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "_toc.yml").is_file():
-            return folder
-    return here

@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from reidlab.report.records import Record, RecordError, flatten, is_share
-from reidlab.report.seeds import differing_judgements, judgement, over_seeds, seed_difference
+from reidlab.evaluation import over_seeds, seed_difference
+from reidlab.experiments.runs import differing, judgement
+from reidlab.record import Record, RecordError, flatten, is_share
 from reidlab.training import Recipe
 
 _PARTS = ("experiment", "data", "environment", "commit")
@@ -87,7 +88,7 @@ def side_by_side(a: Iterable[Record], b: Iterable[Record], *, level: float = 0.9
     return SideBySide(
         a=left,
         b=right,
-        obstacles=tuple(differing_judgements([*left, *right])),
+        obstacles=tuple(differing(map(judgement, [*left, *right]))),
         cautions=(*_cautions("A", left), *_cautions("B", right)),
         settings=_settings(left, right),
         results=_results(left, right, level),

@@ -17,11 +17,11 @@ layout. To read the code, follow one image:
     layout, writers           which file each goes into, and a folder full of them
 """
 
-from .body import PARTS
-from .coachwork import VEHICLE_PARTS
-from .styles import STYLES
-from .world import PRETRAINING_SEEDS, Pictures, World
-from .writers import layouts, suggested_world, write_dataset
+from reidlab.synth.body import PARTS
+from reidlab.synth.coachwork import VEHICLE_PARTS
+from reidlab.synth.styles import STYLES
+from reidlab.synth.world import PRETRAINING_SEEDS, Pictures, World
+from reidlab.synth.writers import layouts, suggested_world, write_dataset
 
 __all__ = [
     "PARTS",

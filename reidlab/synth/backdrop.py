@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cameras import Cameras
-from .draws import Array
-from .elementwise import fraction, less
-from .livery import footprint_shadow
-from .scene import Scene
-from .shading import lamplight
-from .vectors import unit
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import Array
+from reidlab.synth.elementwise import fraction, less
+from reidlab.synth.livery import footprint_shadow
+from reidlab.synth.scene import Scene
+from reidlab.synth.shading import lamplight
+from reidlab.synth.vectors import unit
 
 _NOISE = 1024  # side of the tileable noise picture
 
@@ -104,9 +104,9 @@ def _base(scene: Scene, floor: Tensor, x: Tensor, y: Tensor, z: Tensor, along: T
 
 def _draw(
     scene: Scene, mix: Tensor, kinds: NDArray[np.int64], patterns: dict[int, _Pattern],
-    scales: Array, x: Tensor, up: Tensor, here: Tensor,
+    scales: Array, x: Tensor, up: Tensor, mask: Tensor,
 ) -> None:  # fmt: skip
-    """Put the patterns of those rows whose kind has one into `mix` (R, pixels), where `here` is 1.
+    """Put the patterns of those rows whose kind has one into `mix` (R, pixels), where `mask` is 1.
 
     Args:
         scene: whose pictures are painted.
@@ -116,7 +116,7 @@ def _draw(
         scales: (R,) of the pattern.
         x: (R, pixels) metres across.
         up: (R, pixels) metres along the floor or up the wall.
-        here: (R, pixels) 1 on that floor or wall, 0 elsewhere.
+        mask: (R, pixels) 1 on that floor or wall, 0 elsewhere.
     """
     for kind, pattern in patterns.items():
         chosen = np.flatnonzero(kinds == kind)
@@ -125,7 +125,7 @@ def _draw(
         rows, scale = scene.tensor(chosen), scene.tensor(scales[chosen])[:, None]
         share = pattern(x.index_select(0, rows), up.index_select(0, rows), scale)
         old = mix.index_select(0, rows)
-        mix.index_copy_(0, rows, share.sub_(old).mul_(here.index_select(0, rows)).add_(old))
+        mix.index_copy_(0, rows, share.sub_(old).mul_(mask.index_select(0, rows)).add_(old))
 
 
 # Per kind of floor and of wall: noise of how many texels a metre, and the share of the second
@@ -190,7 +190,7 @@ def _lit(scene: Scene, floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """
     c = scene.cameras
     pool = _pool(scene, x, z) if c.pool[:, 3].any() else None
-    for_sun, for_sky = (footprint_shadow if scene.coach else _shadow)(scene, x, z)
+    for_sun, for_sky = (footprint_shadow if scene.vehicle else _shadow)(scene, x, z)
     for share in (for_sun, for_sky):
         share.mul_(floor)
         if pool is not None:

@@ -14,22 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .draws import Array
-from .people import (
-    BACKPACK,
-    BAG,
-    BOTTOM,
-    FACE,
-    HAIR,
-    HAT,
-    SCARF,
-    SHOES,
-    SKIN,
-    SLEEVE,
-    SOLE,
-    TOP,
-    People,
-)
+from reidlab.synth import people
+from reidlab.synth.columns import Columns
+from reidlab.synth.draws import Array
+from reidlab.synth.people import People
+from reidlab.synth.vectors import Value, vector
 
 # Part labels of the masks written beside each image.
 PARTS = ("background", "head", "torso", "arms", "legs", "feet", "accessory", "occluder")
@@ -57,12 +46,11 @@ class Primitives:
     def take(self, rows: NDArray[np.int64]) -> Primitives:
         """The images `rows`."""
         kept = {name: getattr(self, name)[rows] for name in _PER_IMAGE}
-        solid = self.solid and Solid(**{k: v[rows] for k, v in vars(self.solid).items()})
-        return replace(self, **kept, solid=solid)
+        return replace(self, **kept, solid=self.solid and self.solid.take(rows))
 
 
 @dataclass
-class Solid:
+class Solid(Columns):
     """The other half of a vehicle's primitives: boxes, and what its picture needs to know."""
 
     box: NDArray[np.bool_]  # (B, S) the slot holds a box about `a` instead of a round cone
@@ -73,7 +61,7 @@ class Solid:
 
 
 @dataclass
-class Pose:
+class Pose(Columns):
     """(B,) arrays of joint angles in radians."""
 
     phase: Array  # of the walking cycle
@@ -89,28 +77,27 @@ class Pose:
 
 def build(people: People, pose: Pose) -> Primitives:
     """Place every primitive of every image in its body frame."""
-    builder = _Builder(len(people), _vector(0.0, 0.0, 1.0))
+    add = _Builder(len(people), vector(0.0, 0.0, 1.0))
     joints = _stride(people, pose)
     for side in (0, 1):
-        _leg(builder, people, joints, side)
-    _skirt(builder, people, joints)
+        _leg(add, people, joints, side)
+    _skirt(add, people, joints)
     joints |= _trunk(people, pose, joints["drop"])
-    _top(builder, people, joints)
+    _top(add, people, joints)
     for side in (0, 1):
-        joints[f"hand{side}"] = _arm(builder, people, pose, joints, side)
+        joints[f"hand{side}"] = _arm(add, people, pose, joints, side)
     skull = _skull(people, pose, joints["neck"])
-    _face_and_hair(builder, people, skull, joints["neck"])
-    _hat(builder, people, skull)
-    _backpack(builder, people, joints)
-    _bag(builder, people, joints)
-    _scarf(builder, people, joints)
-    return builder.done()
+    _face_and_hair(add, people, skull, joints["neck"])
+    _hat(add, people, skull)
+    _backpack(add, people, joints)
+    _bag(add, people, joints)
+    _scarf(add, people, joints)
+    return add.done()
 
 
 _PER_IMAGE = (
     "a", "b", "ra", "rb", "forward", "squash", "low", "high", "present", "material",
 )  # fmt: skip
-_Value = NDArray[Any] | float
 
 
 @dataclass
@@ -121,23 +108,23 @@ class _Builder:
     forward: Array
     slots: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(
+    def __call__(
         self,
         part: int,
-        material: _Value,
+        material: Value,
         ends: tuple[Array, Array],
-        radii: tuple[_Value, _Value],
+        radii: tuple[Value, Value],
         *,
-        squash: tuple[_Value, _Value] = (1.0, 1.0),
+        squash: tuple[Value, Value] = (1.0, 1.0),
         forward: Array | None = None,
         low: float = -1.0,
         high: float = 2.0,
-        present: _Value = True,
+        present: Value = True,
         torso: bool = False,
     ) -> None:
         """One round cone; the arguments are the fields of `Primitives`."""
 
-        def wide(value: _Value) -> Array:
+        def wide(value: Value) -> Array:
             return np.broadcast_to(np.asarray(value, dtype=np.float64), (self.size,))
 
         def place(value: Array) -> Array:
@@ -162,17 +149,13 @@ class _Builder:
         return Primitives(**per_image, **per_slot)
 
 
-def _vector(x: _Value, y: _Value, z: _Value) -> Array:
-    return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
-
-
 def _mix(a: Array, b: Array, share: float | Array) -> Array:
     return a + (b - a) * share
 
 
-def _swing(angle: Array, outward: _Value = 0.0) -> Array:
+def _swing(angle: Array, outward: Value = 0.0) -> Array:
     """Direction of a limb that hangs down and is swung forward by `angle`, outward along x."""
-    return _vector(
+    return vector(
         np.sin(outward), -np.cos(angle) * np.cos(outward), np.sin(angle) * np.cos(outward)
     )
 
@@ -190,49 +173,49 @@ def _stride(p: People, pose: Pose) -> dict[str, Array]:
         wave, ahead = np.sin(pose.phase + offset), np.cos(pose.phase + offset)
         thigh = pose.swing * wave * p.stride
         shin = thigh - (0.12 + pose.swing * (0.35 + 1.1 * np.maximum(0.0, ahead)))
-        hip = _vector(side * 0.050 * h * p.girth, hip_y, 0.0)
+        hip = vector(side * 0.050 * h * p.girth, hip_y, 0.0)
         knee = hip + _swing(thigh, side * 0.02) * upper[:, None]
         ankle = knee + _swing(shin, 0.0) * lower[:, None]
         pitch = np.clip(shin * 0.55, -0.9, 0.15)
-        toe = _vector(side * 0.022 * h, np.sin(pitch) * 0.085 * h, np.cos(pitch) * 0.090 * h)
+        toe = vector(side * 0.022 * h, np.sin(pitch) * 0.085 * h, np.cos(pitch) * 0.090 * h)
         tip = ankle + toe
         joints |= {f"hip{i}": hip, f"knee{i}": knee, f"ankle{i}": ankle, f"tip{i}": tip}
         lowest.append(np.minimum(ankle[:, 1], tip[:, 1]))
     # The body sinks until the lower foot stands on the floor.
     sole = 0.030 * h
-    drop = _vector(0.0, sole * 1.15 - np.minimum(*lowest), 0.0)
+    drop = vector(0.0, sole * 1.15 - np.minimum(*lowest), 0.0)
     return joints | {"drop": drop}
 
 
-def _leg(builder: _Builder, p: People, joints: dict[str, Array], side: int) -> None:
+def _leg(add: _Builder, p: People, joints: dict[str, Array], side: int) -> None:
     h, drop = p.height, joints["drop"]
     hip, knee, ankle, tip = (joints[f"{k}{side}"] + drop for k in ("hip", "knee", "ankle", "tip"))
     bare = p.bottom > 0
-    cloth, slim = np.where(bare, SKIN, BOTTOM), np.where(bare, 0.92, 1.0) * p.girth
+    cloth, slim = np.where(bare, people.SKIN, people.BOTTOM), np.where(bare, 0.92, 1.0) * p.girth
     knee_r, ankle_r = 0.036 * h * slim, np.where(bare, 0.022, 0.030) * h
-    builder.add(LEGS, cloth, (hip, knee), (0.056 * h * slim, knee_r))
-    builder.add(LEGS, cloth, (knee, ankle), (knee_r, ankle_r))
-    _drape(builder, p, (hip, knee, ankle))
-    heel = ankle + _vector(0.0, -0.006 * h, -0.020 * h)
-    builder.add(FEET, SHOES, (heel, tip), (0.026 * h, 0.020 * h))
-    flat, sole = _vector(0.0, -0.012 * h, 0.0), (0.023 * h, 0.018 * h)
-    builder.add(FEET, SOLE, (heel + flat, tip + flat), sole, squash=(1.15, 1.0))
+    add(LEGS, cloth, (hip, knee), (0.056 * h * slim, knee_r))
+    add(LEGS, cloth, (knee, ankle), (knee_r, ankle_r))
+    _drape(add, p, (hip, knee, ankle))
+    heel = ankle + vector(0.0, -0.006 * h, -0.020 * h)
+    add(FEET, people.SHOES, (heel, tip), (0.026 * h, 0.020 * h))
+    flat, sole = vector(0.0, -0.012 * h, 0.0), (0.023 * h, 0.018 * h)
+    add(FEET, people.SOLE, (heel + flat, tip + flat), sole, squash=(1.15, 1.0))
     boot = (ankle, _mix(ankle, knee, 0.42)), (0.034 * h, 0.041 * h)
-    builder.add(FEET, SHOES, *boot, high=1.0, present=p.boots)
+    add(FEET, people.SHOES, *boot, high=1.0, present=p.boots)
 
 
-def _drape(builder: _Builder, p: People, leg: tuple[Array, Array, Array]) -> None:
+def _drape(add: _Builder, p: People, leg: tuple[Array, Array, Array]) -> None:
     """What hangs over a leg moves with it, so that no thigh comes through a coat or a skirt."""
     (hip, knee, ankle), h = leg, p.height
     skirt, long, coat = p.bottom >= 2, p.bottom == 3, p.top == 4
     wide = np.where(skirt, 0.064, 0.062) * h * p.girth, np.where(skirt, 0.060, 0.052) * h * p.girth
     end = _mix(hip, knee, np.where(long, 1.0, np.where(skirt, 0.66, 0.94))[:, None])
-    builder.add(LEGS, BOTTOM, (hip, end), wide, high=1.0, present=p.bottom >= 1, torso=True)
+    add(LEGS, people.BOTTOM, (hip, end), wide, high=1.0, present=p.bottom >= 1, torso=True)
     shin = (knee, _mix(knee, ankle, 0.22)), (wide[1], wide[1])
-    builder.add(LEGS, BOTTOM, *shin, high=1.0, present=long, torso=True)
+    add(LEGS, people.BOTTOM, *shin, high=1.0, present=long, torso=True)
     hem = _mix(hip, knee, np.where(coat, 1.0, np.where(p.top >= 2, 0.30, 0.20))[:, None])
     over = 0.067 * h * p.girth, np.where(coat, 0.062, 0.066) * h * p.girth
-    builder.add(TORSO, TOP, (hip, hem), over, high=1.0, present=_hangs_out(p), torso=True)
+    add(TORSO, people.TOP, (hip, hem), over, high=1.0, present=_hangs_out(p), torso=True)
 
 
 def _hangs_out(p: People) -> Array:
@@ -240,14 +223,14 @@ def _hangs_out(p: People) -> Array:
     return (p.top != 5) & ~(p.tucked & (p.top <= 1))
 
 
-def _skirt(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
+def _skirt(add: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, drop, long = p.height, joints["drop"], p.bottom == 3
-    waist = (joints["hip0"] + joints["hip1"]) / 2 + drop + _vector(0.0, 0.05 * h, 0.0)
-    hem = _vector(0.0, np.where(long, 0.20, 0.34) * (h * p.leg) / 0.5, 0.0) + drop
+    waist = (joints["hip0"] + joints["hip1"]) / 2 + drop + vector(0.0, 0.05 * h, 0.0)
+    hem = vector(0.0, np.where(long, 0.20, 0.34) * (h * p.leg) / 0.5, 0.0) + drop
     knees = 0.5 * (joints["knee0"] + joints["knee1"]) + drop
     hem[:, 2] = 0.3 * knees[:, 2]
-    builder.add(
-        LEGS, BOTTOM, (waist, hem), (0.075 * h * p.girth, np.where(long, 0.135, 0.118) * h),
+    add(
+        LEGS, people.BOTTOM, (waist, hem), (0.075 * h * p.girth, np.where(long, 0.135, 0.118) * h),
         squash=(1.15, 0.9), high=1.0, present=p.bottom >= 2, torso=True,
     )  # fmt: skip
 
@@ -258,76 +241,77 @@ def _skirt(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
 def _trunk(p: People, pose: Pose, drop: Array) -> dict[str, Array]:
     """The spine from the hips to the neck, the shoulders, and how thick the clothes make it all."""
     h = p.height
-    lean = _vector(0.0, 0.0, np.sin(pose.lean))
-    hips = _vector(0.0, h * p.leg, 0.0) + drop
-    waist = hips + _vector(0.0, 0.095 * h, 0.0) + lean * 0.10 * h[:, None]
-    chest = hips + _vector(0.0, 0.235 * h, 0.0) + lean * 0.24 * h[:, None]
-    neck = hips + _vector(0.0, 0.318 * h, 0.0) + lean * 0.33 * h[:, None]
+    lean = vector(0.0, 0.0, np.sin(pose.lean))
+    hips = vector(0.0, h * p.leg, 0.0) + drop
+    waist = hips + vector(0.0, 0.095 * h, 0.0) + lean * 0.10 * h[:, None]
+    chest = hips + vector(0.0, 0.235 * h, 0.0) + lean * 0.24 * h[:, None]
+    neck = hips + vector(0.0, 0.318 * h, 0.0) + lean * 0.33 * h[:, None]
     coat, dress = p.top == 4, p.top == 5
     bulk = np.where((p.top >= 2) & ~dress, 1.08, 1.0) * np.where(coat, 1.04, 1.0)
     half = h * p.shoulders * bulk
-    left, right = (chest + _vector(side * half, 0.042 * h, 0.0) for side in (1.0, -1.0))
+    left, right = (chest + vector(side * half, 0.042 * h, 0.0) for side in (1.0, -1.0))
     return {
         "hips": hips, "waist": waist, "chest": chest, "neck": neck,
         "shoulder0": left, "shoulder1": right, "bulk": bulk, "thick": h * p.girth * bulk,
     }  # fmt: skip
 
 
-def _top(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
+def _top(add: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, bulk, thick = p.height, joints["bulk"], p.height * p.girth
     hips, waist, chest, neck = (joints[key] for key in ("hips", "waist", "chest", "neck"))
     coat, dress = p.top == 4, p.top == 5
     waist_r = (0.080 - 0.014 * p.curves) * thick * bulk
     chest_r = (0.088 + 0.004 * p.curves) * thick * bulk
     depth = 0.68 + 0.06 * (p.girth - 1.0)
-    lower = np.where(dress, TOP, np.where(p.tucked & (p.top <= 1), BOTTOM, TOP))
+    tucked = p.tucked & (p.top <= 1) & ~dress
+    lower = np.where(tucked, people.BOTTOM, people.TOP)
 
     def up(share: float, back: float = 0.0) -> Array:
-        return _vector(0.0, share * h, back * h)
+        return vector(0.0, share * h, back * h)
 
-    builder.add(TORSO, TOP, (waist, chest), (waist_r, chest_r), squash=(1.12, depth), torso=True)
-    builder.add(TORSO, lower, (hips, waist), (0.079 * thick * bulk, waist_r),
+    add(TORSO, people.TOP, (waist, chest), (waist_r, chest_r), squash=(1.12, depth), torso=True)
+    add(TORSO, lower, (hips, waist), (0.079 * thick * bulk, waist_r),
                 squash=(1.12, depth + 0.04), torso=True)  # fmt: skip
     slope = 0.036 * h * bulk, 0.034 * h * bulk
     for side in (0, 1):  # from the neck down to the arm
-        builder.add(TORSO, TOP, (neck + up(-0.016), joints[f"shoulder{side}"]), slope, torso=True)
-    builder.add(TORSO, TOP, (chest + up(0.020), neck + up(-0.02)), (0.080 * h * bulk, 0.036 * h),
+        add(TORSO, people.TOP, (neck + up(-0.016), joints[f"shoulder{side}"]), slope, torso=True)
+    add(TORSO, people.TOP, (chest + up(0.020), neck + up(-0.02)), (0.080 * h * bulk, 0.036 * h),
                 squash=(1.15, 0.78), torso=True)  # fmt: skip
     # Hem: shirts that hang out, jackets over the hips, coats to the knee.
     length = np.where(coat, 0.27, np.where(p.top >= 2, 0.075, 0.05))
-    hem = hips + _vector(0.0, -length * h, 0.0)
+    hem = hips + vector(0.0, -length * h, 0.0)
     hem_r = (0.088 + np.where(coat, 0.030, 0.004)) * thick * bulk
     over = depth + np.where(p.bottom >= 2, 0.36, 0.16)  # a skirt stands off, its top with it
-    builder.add(TORSO, TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, over),
+    add(TORSO, people.TOP, (waist, hem), (waist_r * 1.04, hem_r), squash=(1.26, over),
                 high=1.0, present=_hangs_out(p), torso=True)  # fmt: skip
     collar = (p.top >= 2) & (p.top <= 4)
-    builder.add(TORSO, TOP, (neck + up(-0.010, -0.004), neck + up(0.018)), (0.042 * h, 0.044 * h),
+    add(TORSO, people.TOP, (neck + up(-0.010, -0.004), neck + up(0.018)), (0.042 * h, 0.044 * h),
                 present=collar, low=0.0, high=1.0, torso=True)  # fmt: skip
     hood = neck + up(-0.012, -0.050), neck + up(0.012, -0.062)
-    builder.add(TORSO, TOP, hood, (0.048 * h, 0.030 * h), squash=(1.2, 0.8),
+    add(TORSO, people.TOP, hood, (0.048 * h, 0.030 * h), squash=(1.2, 0.8),
                 present=p.hood & collar & (p.hair < 2))  # fmt: skip
 
 
-def _arm(builder: _Builder, p: People, pose: Pose, joints: dict[str, Array], side: int) -> Array:
+def _arm(add: _Builder, p: People, pose: Pose, joints: dict[str, Array], side: int) -> Array:
     """One arm; returns where its hand ends."""
     h, aside, offset = p.height, (1.0, -1.0)[side], (np.pi, 0.0)[side]
     short = (p.top == 0) | (p.top == 5)
-    cloth = np.where(short, SKIN, SLEEVE)
+    cloth = np.where(short, people.SKIN, people.SLEEVE)
     bulk = np.where(short, 0.86, np.where(p.top >= 2, 1.15, 1.0)) * (0.6 + 0.4 * p.girth)
     wave = pose.arm_swing * np.sin(pose.phase + offset)
     swing = wave + pose.raise_arm[:, side]
     bend = swing + 0.22 + 0.5 * np.maximum(0.0, wave) + pose.elbow[:, side]
     spread = pose.spread[:, side]
-    start = joints[f"shoulder{side}"] + _vector(0.0, -0.004 * h, 0.0)
+    start = joints[f"shoulder{side}"] + vector(0.0, -0.004 * h, 0.0)
     elbow = start + _swing(swing, aside * spread) * 0.172 * h[:, None]
     inward = -aside * 0.45 * np.clip(pose.elbow[:, side], 0.0, 1.2)
     wrist = elbow + _swing(bend, inward + aside * 0.4 * spread) * 0.150 * h[:, None]
     hand = wrist + _swing(bend, inward) * 0.030 * h[:, None]
-    builder.add(ARMS, cloth, (start, elbow), (0.035 * h * bulk, 0.029 * h * bulk))
-    builder.add(ARMS, cloth, (elbow, wrist), (0.029 * h * bulk, 0.022 * h * bulk))
+    add(ARMS, cloth, (start, elbow), (0.035 * h * bulk, 0.029 * h * bulk))
+    add(ARMS, cloth, (elbow, wrist), (0.029 * h * bulk, 0.022 * h * bulk))
     sleeve = (start, _mix(start, elbow, 0.72)), (0.036 * h, 0.040 * h)
-    builder.add(ARMS, SLEEVE, *sleeve, high=1.0, present=short)
-    builder.add(ARMS, SKIN, (wrist, hand), (0.019 * h, 0.022 * h), squash=(0.75, 1.1))
+    add(ARMS, people.SLEEVE, *sleeve, high=1.0, present=short)
+    add(ARMS, people.SKIN, (wrist, hand), (0.019 * h, 0.022 * h), squash=(0.75, 1.1))
     return hand
 
 
@@ -345,85 +329,85 @@ class _Skull(NamedTuple):
 
 def _skull(p: People, pose: Pose, neck: Array) -> _Skull:
     h = p.height
-    facing = _vector(np.sin(pose.head_yaw), np.sin(pose.head_pitch), np.cos(pose.head_yaw))
-    chin = neck + _vector(0.0, 0.058 * h, 0.012 * h)
-    crown = chin + _vector(0.0, 0.040 * h, -0.004 * h)
+    facing = vector(np.sin(pose.head_yaw), np.sin(pose.head_pitch), np.cos(pose.head_yaw))
+    chin = neck + vector(0.0, 0.058 * h, 0.012 * h)
+    crown = chin + vector(0.0, 0.040 * h, -0.004 * h)
     return _Skull(chin, crown, facing, back=-facing * np.array([1.0, 0.0, 1.0]))
 
 
-def _face_and_hair(builder: _Builder, p: People, skull: _Skull, neck: Array) -> None:
+def _face_and_hair(add: _Builder, p: People, skull: _Skull, neck: Array) -> None:
     h, (chin, crown, facing, back) = p.height, skull
-    throat = neck + _vector(0.0, -0.02 * h, 0.0)
-    builder.add(HEAD, SKIN, (throat, chin), (0.030 * h, 0.029 * h))
-    builder.add(HEAD, FACE, (chin, crown), (0.037 * h, 0.045 * h), squash=(0.92, 1.02),
+    throat = neck + vector(0.0, -0.02 * h, 0.0)
+    add(HEAD, people.SKIN, (throat, chin), (0.030 * h, 0.029 * h))
+    add(HEAD, people.FACE, (chin, crown), (0.037 * h, 0.045 * h), squash=(0.92, 1.02),
                 forward=facing)  # fmt: skip
     # Hair: a cap set back and up, so that the face stays free; bob and long hair fall behind.
-    top = crown + back * (0.012 * h)[:, None] + _vector(0.0, 0.010 * h, 0.0)
-    nape = chin + back * (0.018 * h)[:, None] + _vector(0.0, 0.008 * h, 0.0)
-    builder.add(HEAD, HAIR, (nape, top), (0.040 * h, 0.046 * h), squash=(1.0, 0.98),
+    top = crown + back * (0.012 * h)[:, None] + vector(0.0, 0.010 * h, 0.0)
+    nape = chin + back * (0.018 * h)[:, None] + vector(0.0, 0.008 * h, 0.0)
+    add(HEAD, people.HAIR, (nape, top), (0.040 * h, 0.046 * h), squash=(1.0, 0.98),
                 forward=facing, present=p.hair > 0)  # fmt: skip
     long = p.hair == 3
     fall = np.where(long, -0.075, 0.005)
-    ends = neck + back * (0.058 * h)[:, None] + _vector(0.0, fall * h, 0.0)
+    ends = neck + back * (0.058 * h)[:, None] + vector(0.0, fall * h, 0.0)
     radii = 0.046 * h, np.where(long, 0.040, 0.046) * h
-    builder.add(HEAD, HAIR, (nape + back * (0.006 * h)[:, None], ends), radii, squash=(1.12, 0.72),
+    add(HEAD, people.HAIR, (nape + back * (0.006 * h)[:, None], ends), radii, squash=(1.12, 0.72),
                 forward=facing, present=p.hair >= 2)  # fmt: skip
 
 
-def _hat(builder: _Builder, p: People, skull: _Skull) -> None:
-    h, facing, up = p.height, skull.facing, _vector(0.0, 1.0, 0.0)
+def _hat(add: _Builder, p: People, skull: _Skull) -> None:
+    h, facing, up = p.height, skull.facing, vector(0.0, 1.0, 0.0)
     brim, peak = p.hat == 3, p.hat == 1
-    cap = skull.crown + _vector(0.0, 0.014 * h, 0.0) + skull.back * (0.004 * h)[:, None]
-    builder.add(HEAD, HAT, (cap, cap + _vector(0.0, 0.016 * h, 0.0)), (0.050 * h, 0.046 * h),
+    cap = skull.crown + vector(0.0, 0.014 * h, 0.0) + skull.back * (0.004 * h)[:, None]
+    add(HEAD, people.HAT, (cap, cap + vector(0.0, 0.016 * h, 0.0)), (0.050 * h, 0.046 * h),
                 forward=facing, present=p.hat > 0)  # fmt: skip
-    disc, aside = cap + _vector(0.0, 0.004 * h, 0.0), np.array([1e-4, 0.0, 0.0])
-    builder.add(HEAD, HAT, (disc, disc + aside), (0.080 * h, 0.080 * h), squash=(1.0, 0.12),
+    disc, aside = cap + vector(0.0, 0.004 * h, 0.0), np.array([1e-4, 0.0, 0.0])
+    add(HEAD, people.HAT, (disc, disc + aside), (0.080 * h, 0.080 * h), squash=(1.0, 0.12),
                 forward=up, present=brim)  # fmt: skip
     reach = np.where(peak, 0.050, 0.0)[:, None] * h[:, None]
-    tip = disc + facing * reach * 1.5 + _vector(0.0, -0.004 * h, 0.0)
-    builder.add(HEAD, HAT, (disc + facing * (0.02 * h)[:, None], tip), (0.026 * h, 0.016 * h),
+    tip = disc + facing * reach * 1.5 + vector(0.0, -0.004 * h, 0.0)
+    add(HEAD, people.HAT, (disc + facing * (0.02 * h)[:, None], tip), (0.026 * h, 0.016 * h),
                 squash=(1.4, 0.3), forward=up, present=peak)  # fmt: skip
 
 
 # --- accessories --------------------------------------------------------------------------------
 
 
-def _backpack(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
+def _backpack(add: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, chest, depth = p.height, joints["chest"], 0.062 * joints["thick"]
-    behind = chest + _vector(0.0, -0.015 * h, -(depth + 0.045 * h))
-    low, high = behind + _vector(0.0, -0.075 * h, 0.0), behind + _vector(0.0, 0.045 * h, 0.012 * h)
-    builder.add(ACCESSORY, BACKPACK, (low, high), (0.072 * h, 0.062 * h), squash=(1.05, 0.74),
+    behind = chest + vector(0.0, -0.015 * h, -(depth + 0.045 * h))
+    low, high = behind + vector(0.0, -0.075 * h, 0.0), behind + vector(0.0, 0.045 * h, 0.012 * h)
+    add(ACCESSORY, people.BACKPACK, (low, high), (0.072 * h, 0.062 * h), squash=(1.05, 0.74),
                 present=p.backpack, torso=True)  # fmt: skip
-    pocket = behind + _vector(0.0, -0.075 * h, -0.050 * h)
-    ends = pocket, pocket + _vector(0.0, 0.04 * h, 0.0)
-    builder.add(ACCESSORY, BACKPACK, ends, (0.042 * h, 0.038 * h), squash=(1.1, 0.5),
+    pocket = behind + vector(0.0, -0.075 * h, -0.050 * h)
+    ends = pocket, pocket + vector(0.0, 0.04 * h, 0.0)
+    add(ACCESSORY, people.BACKPACK, ends, (0.042 * h, 0.038 * h), squash=(1.1, 0.5),
                 present=p.backpack, torso=True)  # fmt: skip
     for side in (1.0, -1.0):  # straps
-        over = chest + _vector(side * 0.058 * h, 0.088 * h, 0.010 * h)
-        front = chest + _vector(side * 0.062 * h, 0.035 * h, depth + 0.014 * h)
-        under = chest + _vector(side * 0.066 * h, -0.080 * h, depth + 0.012 * h)
-        builder.add(ACCESSORY, BACKPACK, (over, front), (0.014 * h, 0.013 * h), present=p.backpack)
-        builder.add(ACCESSORY, BACKPACK, (front, under), (0.013 * h, 0.011 * h), present=p.backpack)
+        over = chest + vector(side * 0.058 * h, 0.088 * h, 0.010 * h)
+        front = chest + vector(side * 0.062 * h, 0.035 * h, depth + 0.014 * h)
+        under = chest + vector(side * 0.066 * h, -0.080 * h, depth + 0.012 * h)
+        add(ACCESSORY, people.BACKPACK, (over, front), (0.014 * h, 0.013 * h), present=p.backpack)
+        add(ACCESSORY, people.BACKPACK, (front, under), (0.013 * h, 0.011 * h), present=p.backpack)
 
 
-def _bag(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
+def _bag(add: _Builder, p: People, joints: dict[str, Array]) -> None:
     h = p.height
     hand = np.where((p.bag_side > 0)[:, None], joints["hand0"], joints["hand1"])
-    body = hand + _vector(p.bag_side * 0.010 * h, -0.085 * h, 0.0)
-    ends = body + _vector(0.0, 0.0, -0.045 * h), body + _vector(0.0, 0.0, 0.045 * h)
-    builder.add(ACCESSORY, BAG, ends, (0.052 * h, 0.052 * h), squash=(0.5, 1.0),
-                forward=_vector(0.0, 1.0, 0.0), present=p.bag)  # fmt: skip
+    body = hand + vector(p.bag_side * 0.010 * h, -0.085 * h, 0.0)
+    ends = body + vector(0.0, 0.0, -0.045 * h), body + vector(0.0, 0.0, 0.045 * h)
+    add(ACCESSORY, people.BAG, ends, (0.052 * h, 0.052 * h), squash=(0.5, 1.0),
+                forward=vector(0.0, 1.0, 0.0), present=p.bag)  # fmt: skip
     for end in (-0.04, 0.04):  # handles
-        handle = body + _vector(0.0, 0.045 * h, end * h), hand + _vector(0.0, -0.01 * h, 0.0)
-        builder.add(ACCESSORY, BAG, handle, (0.006 * h, 0.006 * h), present=p.bag)
+        handle = body + vector(0.0, 0.045 * h, end * h), hand + vector(0.0, -0.01 * h, 0.0)
+        add(ACCESSORY, people.BAG, handle, (0.006 * h, 0.006 * h), present=p.bag)
 
 
-def _scarf(builder: _Builder, p: People, joints: dict[str, Array]) -> None:
+def _scarf(add: _Builder, p: People, joints: dict[str, Array]) -> None:
     h, neck, depth = p.height, joints["neck"], 0.062 * joints["thick"]
-    round_neck = neck + _vector(0.0, 0.000, 0.004 * h), neck + _vector(0.0, 0.030 * h, 0.006 * h)
-    builder.add(ACCESSORY, SCARF, round_neck, (0.056 * h, 0.050 * h), squash=(1.0, 0.9),
+    round_neck = neck + vector(0.0, 0.000, 0.004 * h), neck + vector(0.0, 0.030 * h, 0.006 * h)
+    add(ACCESSORY, people.SCARF, round_neck, (0.056 * h, 0.050 * h), squash=(1.0, 0.9),
                 present=p.scarf)  # fmt: skip
-    start = neck + _vector(0.020 * h, 0.0, 0.046 * h)
-    end = neck + _vector(0.030 * h, -0.150 * h, depth + 0.018 * h)
-    builder.add(ACCESSORY, SCARF, (start, end), (0.022 * h, 0.026 * h), squash=(1.0, 0.5),
+    start = neck + vector(0.020 * h, 0.0, 0.046 * h)
+    end = neck + vector(0.030 * h, -0.150 * h, depth + 0.018 * h)
+    add(ACCESSORY, people.SCARF, (start, end), (0.022 * h, 0.026 * h), squash=(1.0, 0.5),
                 present=p.scarf)  # fmt: skip

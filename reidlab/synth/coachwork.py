@@ -7,24 +7,31 @@ bonnet; a round cone with one side squashed is a crowned roof, a lamp, or a whee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import Primitives, Solid
-from .draws import Array
+from reidlab.synth.body import Primitives, Solid
+from reidlab.synth.draws import Array
+from reidlab.synth.vectors import Value, vector
+from reidlab.synth.vehicles import MATERIALS
 
 # Part labels of the masks written beside each image; 7 is the occluder, as for people.
 VEHICLE_PARTS = (
     "background", "body", "windows", "wheels", "lights", "plate", "accessory", "occluder",
 )  # fmt: skip
 BODY, WINDOWS, WHEELS, LIGHTS, PLATES, ACCESSORY = range(1, 7)
+# The part of what is made of a material, where the piece does not say: the body, but for these.
+_PART_OF = {
+    "glass": WINDOWS, "tyre": WHEELS, "lamp": LIGHTS, "tail lamp": LIGHTS, "plate": PLATES,
+    "load": ACCESSORY, "sticker": ACCESSORY, "ticket": ACCESSORY,
+}  # fmt: skip
 # Slots of each part: as many as the kind with most of them needs.
 SLOTS_OF = {BODY: 25, WINDOWS: 7, WHEELS: 4, LIGHTS: 4, PLATES: 2, ACCESSORY: 8}
 
-Value = NDArray[Any] | float
 Pair = tuple[Value, Value]
 _CORNERS = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], dtype=float)
 _BLANK: dict[str, Any] = {
@@ -33,13 +40,8 @@ _BLANK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def vector(x: Value, y: Value, z: Value) -> Array:
-    """(n, 3) of three columns, each (n,) or a number."""
-    return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
-
-
 @dataclass
-class Workshop:
+class Builder:
     """Collects the pieces of n vehicles of one kind; every value is (n, …) or a number."""
 
     size: int
@@ -47,57 +49,46 @@ class Workshop:
         default_factory=lambda: {part: [] for part in SLOTS_OF}
     )
 
+    def _add(self, material: str, part: int | None, **piece: Any) -> None:
+        piece["material"] = MATERIALS.index(material)
+        self.pieces[_PART_OF.get(material, BODY) if part is None else part].append(piece)
+
     def box(
-        self,
-        part: int,
-        material: Value,
-        x: Pair,
-        y: Pair,
-        z: Pair,
-        *,
-        lean: Pair = (0.0, 0.0),
-        slope: Value = 0.0,
-        present: Value = True,
-    ) -> None:
+        self, material: str, x: Pair | Value, y: Pair, z: Pair, *, lean: Pair = (0.0, 0.0),
+        slope: Value = 0.0, part: int | None = None, present: Value = True,
+    ) -> None:  # fmt: skip
         """A box between two values of each axis.
 
         Args:
-            part: label.
             material: of `vehicles.MATERIALS`.
-            x, y, z: lowest and highest value, before the box leans.
+            x, y, z: lowest and highest value, before the box leans; of x half the width will do.
             lean: how far the top lies from the bottom along x and z.
             slope: how much higher its front lies than its rear.
+            part: label, where it is not the material's.
             present: whether there is one.
         """
-        half = [(high - low) * 0.5 for low, high in (x, y, z)]
-        middle = [(high + low) * 0.5 for low, high in (x, y, z)]
+        sides = (x if isinstance(x, tuple) else (-x, x), y, z)
+        half = [(high - low) * 0.5 for low, high in sides]
+        middle = [(high + low) * 0.5 for low, high in sides]
         centre = vector(middle[0] + lean[0] * 0.5, middle[1], middle[2] + lean[1] * 0.5)
         edges = [
             vector(half[0], np.zeros(self.size), 0.0),
             vector(lean[0] * 0.5, half[1] + np.zeros(self.size), lean[1] * 0.5),
             vector(0.0, slope * 0.5, half[2] + np.zeros(self.size)),
         ]
-        self.pieces[part].append({
-            "a": centre, "b": centre, "box": 1.0, "edges": np.stack(edges, axis=1),
-            "material": material, "present": present,
-        })  # fmt: skip
+        cuboid = {"a": centre, "b": centre, "box": 1.0, "edges": np.stack(edges, axis=1)}
+        self._add(material, part, **cuboid, present=present)
 
     def bar(
-        self,
-        part: int,
-        material: Value,
-        ends: tuple[Array, Array],
-        radius: Value,
-        *,
-        squash: Pair = (1.0, 1.0),
-        forward: Array | None = None,
-        hull: tuple[Value, Value, Value] | None = None,
+        self, material: str, ends: tuple[Array, Array], radius: Value, *,
+        squash: Pair = (1.0, 1.0), forward: Array = _BLANK["forward"],
+        hull: tuple[Value, Value, Value] | None = None, part: int | None = None,
         present: Value = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """A capsule between two points, or, squashed, whatever is round about an axis.
 
         Args:
-            part, material, present: as for `box`.
+            material, part, present: as for `box`.
             ends: of the axis.
             radius: at both ends.
             squash: scale of the radius towards the two directions across the axis.
@@ -106,41 +97,36 @@ class Workshop:
                 than the sphere at each.
         """
         scale = vector(squash[0], squash[1], np.zeros(self.size))[:, :2]
-        piece = {
-            "a": ends[0], "b": ends[1], "ra": radius, "rb": radius, "squash": scale,
-            "material": material, "present": present,
-        }  # fmt: skip
-        if forward is not None:
-            piece["forward"] = forward
         half = vector(*(hull or (0.7 * radius,) * 3)) + np.zeros((self.size, 1))
-        piece["edges"] = half[:, :, None] * np.eye(3)
-        self.pieces[part].append(piece)
+        self._add(
+            material, part, a=ends[0], b=ends[1], ra=radius, rb=radius, squash=scale,
+            forward=forward, edges=half[:, :, None] * np.eye(3), present=present,
+        )  # fmt: skip
 
-    def pair(self, part: int, material: Value, one: Array, other: Array, radius: Value,
-             **rest: Any) -> None:  # fmt: skip
+    def pair(self, material: str, one: Array, other: Array, radius: Value, **rest: Any) -> None:
         """The bar between two points of the left side, and its mirror image on the right."""
         for side in (1.0, -1.0):
             mirror = np.array([side, 1.0, 1.0])
-            self.bar(part, material, (one * mirror, other * mirror), radius, **rest)
+            self.bar(material, (one * mirror, other * mirror), radius, **rest)
 
 
 def pack(
-    shops: list[tuple[NDArray[np.int64], Workshop]], panels: Array, footprint: Array
+    builders: Sequence[tuple[NDArray[np.int64], Builder]], panels: Array, footprint: Array
 ) -> Primitives:
     """Put the pieces of every kind into the slots of their parts.
 
     Args:
-        shops: rows of the vehicles of one kind, and their pieces.
+        builders: rows of the vehicles of one kind, and their pieces.
         panels: (B, K) and
         footprint: (B, 2), see `body.Solid`.
     """
     part = np.repeat(list(SLOTS_OF), list(SLOTS_OF.values()))
     out = {key: np.broadcast_to(value, (len(panels), len(part), *np.shape(value))).copy()
            for key, value in _BLANK.items()}  # fmt: skip
-    for rows, shop in shops:
+    for rows, builder in builders:
         first = 0
         for label, room in SLOTS_OF.items():
-            pieces = shop.pieces[label]
+            pieces = builder.pieces[label]
             assert len(pieces) <= room, (label, len(pieces))
             for slot, piece in enumerate(pieces, start=first):
                 for key, value in piece.items():

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cameras import TONES
-from .scene import Scene
-from .shots import NOISE_PLACES
+from reidlab.synth.cameras import TONES
+from reidlab.synth.scene import Scene
+from reidlab.synth.shots import NOISE_PLACES
 
 
 @lru_cache(maxsize=4)
@@ -21,7 +21,7 @@ def _noise_bank(device: torch.device) -> Tensor:
     return torch.as_tensor(bank, device=device)
 
 
-def develop(scene: Scene, picture: Tensor) -> Tensor:
+def to_pixels(scene: Scene, picture: Tensor) -> Tensor:
     """(3, B, H·W) linear light to (B, H, W, 3) uint8."""
     c, shape = scene.cameras, (3, -1, scene.height, scene.width)
     display = _blur(_tone(scene, picture).view(shape), scene.tensor(c.blur * scene.height / 192.0))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .draws import Array, Draws
+from reidlab.synth.draws import Array, Draws
 
 INFRARED = ("near", "thermal")
 

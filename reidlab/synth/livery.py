@@ -12,23 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .elementwise import fraction, less, more
-from .patterns import Pattern, Spots, edge, round_edge
-from .vectors import unit
-from .vehicles import (
-    BONNET,
-    ENGINE,
-    LETTERS,
-    LOGO,
-    REFLECTOR,
-    RIM,
-    SLATS,
-    STRIPE,
-    TWO_TONE,
-)
+from reidlab.synth import vehicles
+from reidlab.synth.elementwise import fraction, less, more
+from reidlab.synth.patterns import Pattern, Spots, edge, round_edge
+from reidlab.synth.vectors import unit
 
 if TYPE_CHECKING:
-    from .scene import Scene
+    from reidlab.synth.scene import Scene
 
 _SPOKES = ((1.0, 0.0), (0.5, 0.866), (-0.5, 0.866))  # directions of three bars across a wheel
 
@@ -88,16 +78,10 @@ def _rim(s: Spots) -> Tensor:
 # Share of a material's second colour. `across` and `up` are two numbers that say where; on paint
 # coordinates are those of the vehicle in metres, elsewhere the primitive's.
 LIVERY: dict[int, Pattern] = {
-    STRIPE: _stripe,
-    TWO_TONE: _two_tone,
-    BONNET: _bonnet,
-    LOGO: _logo,
-    RIM: _rim,
-    LETTERS: _letters,
-    SLATS: _slats,
-    REFLECTOR: _reflector,
-    ENGINE: _engine,
-}
+    vehicles.STRIPE: _stripe, vehicles.TWO_TONE: _two_tone, vehicles.BONNET: _bonnet,
+    vehicles.LOGO: _logo, vehicles.RIM: _rim, vehicles.LETTERS: _letters, vehicles.SLATS: _slats,
+    vehicles.REFLECTOR: _reflector, vehicles.ENGINE: _engine,
+}  # fmt: skip
 
 
 def draw_panels(panels: Tensor, point: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -174,19 +158,19 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor
     before it has risen above the roof. Its edge is soft, as the way over the footprint is short
     there. Underneath and close by the sky is hidden, too.
     """
-    c, coach = scene.cameras, scene.coach
-    assert coach is not None
+    c, vehicle = scene.cameras, scene.vehicle
+    assert vehicle is not None
     flatness = np.sqrt(np.maximum(1 - c.sun[:, 1] ** 2, 1e-9))
-    height = 0.86 * coach.height  # the cabin is smaller than the body
+    height = 0.86 * vehicle.height  # the cabin is smaller than the body
     reach = np.minimum(height * flatness / np.maximum(c.sun[:, 1], 0.2), 1.6 * height)
     flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
     to_sun = [
-        (coach.cos * flat[:, 0] - coach.sin * flat[:, 2]) * reach,
-        (coach.sin * flat[:, 0] + coach.cos * flat[:, 2]) * reach,
+        (vehicle.cos * flat[:, 0] - vehicle.sin * flat[:, 2]) * reach,
+        (vehicle.sin * flat[:, 0] + vehicle.cos * flat[:, 2]) * reach,
     ]
     a_step = [1.0 / np.where(np.abs(way) < 1e-3, 1e-3, way) for way in to_sun]
     rx, rz, cos, sin, wide, long, sx, sz, way = scene.columns(
-        scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
+        scene.root[:, 0], scene.root[:, 2], vehicle.cos, vehicle.sin, *vehicle.footprint.T,
         *a_step, 2.0 * reach,
     )  # fmt: skip
     x, z = x.sub_(rx), z.sub_(rz)

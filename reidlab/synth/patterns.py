@@ -11,19 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .elementwise import more, triangle
-from .people import (
-    CHECK,
-    FACE_PATTERN,
-    H_STRIPES,
-    LOGO,
-    OPEN,
-    PRINT,
-    SIDE,
-    STRANDS,
-    TWO_TONE,
-    V_STRIPES,
-)
+from reidlab.synth.elementwise import more, triangle
 
 
 class Spots(NamedTuple):
@@ -106,22 +94,15 @@ def _face(s: Spots) -> Tensor:
     return eyes.add_(mouth).mul_(more(s.z, 0.0))
 
 
-CLOTHES: dict[int, Pattern] = {
-    H_STRIPES: _rows,
-    V_STRIPES: _columns,
-    CHECK: _check,
-    LOGO: _logo,
-    PRINT: _print,
-    TWO_TONE: _two_tone,
-    SIDE: _side,
-    OPEN: _open,
-    STRANDS: _strands,
-    FACE_PATTERN: _face,
-}
+_IN_ORDER = (
+    _rows, _columns, _check, _logo, _print, _two_tone, _side, _open, _face, _strands,
+)  # fmt: skip
+# By the number in `styles.PATTERNS`, whose first is plain.
+CLOTHES: dict[int, Pattern] = dict(enumerate(_IN_ORDER, start=1))
 
 
 def draw(kind: Tensor, patterns: dict[int, Pattern], spots: Spots) -> Tensor:
-    """(pixels, N) share of the second colour; each pattern is worked out only where it is worn.
+    """(pixels, N) share of the second colour; each pattern is worked out only where it is used.
 
     Args:
         kind: (N,) which of `patterns`; 0 where there is none.
@@ -129,8 +110,7 @@ def draw(kind: Tensor, patterns: dict[int, Pattern], spots: Spots) -> Tensor:
         spots: of N primitives.
     """
     share = torch.zeros_like(spots.x)
-    worn = torch.bincount(kind).nonzero().squeeze(1).tolist()
-    for number in worn:
+    for number in torch.bincount(kind).nonzero().squeeze(1).tolist():
         if number in patterns:
             rows = (kind == number).nonzero().squeeze(1)
             some = Spots(*(v.index_select(-1, rows) for v in spots))

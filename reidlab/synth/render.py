@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import raycast
-from .backdrop import paint
-from .cameras import Cameras
-from .film import develop
-from .passers import Walks
-from .people import People
-from .raycast import TILE
-from .scene import Scene
-from .shading import shade_pixels
-from .shots import Shots
-from .stage import Stage
-from .subject import Subject
+from reidlab.synth import raycast
+from reidlab.synth.backdrop import paint
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.film import to_pixels
+from reidlab.synth.passers import Walks
+from reidlab.synth.people import People
+from reidlab.synth.raycast import TILE
+from reidlab.synth.scene import Scene
+from reidlab.synth.shading import shade_pixels
+from reidlab.synth.shots import Shots
+from reidlab.synth.stage import Stage
+from reidlab.synth.subject import Subject
 
 # Pixels rendered at once: on a CPU so few that they stay in its cache, elsewhere enough to fill it.
 _GROUP = {"cpu": 8 * 192 * 96}
@@ -69,8 +69,8 @@ def render(
             continue
         scene = Scene(part, device)
         for start in range(0, len(rows), group):
-            here = slice(start, start + group)
-            images[rows[here]], masks[rows[here]] = _render_group(scene.take(here))
+            cut = slice(start, start + group)
+            images[rows[cut]], masks[rows[cut]] = _render_group(scene.take(cut))
     return images, masks
 
 
@@ -78,7 +78,7 @@ def _render_group(scene: Scene) -> tuple[Bytes, Bytes]:
     sight = raycast.visible(scene.rays, scene.shapes, scene.frames)
     picture, cover = shade_pixels(scene, sight)
     picture.add_(paint(scene).mul_(1.0 - cover))
-    return develop(scene, picture).cpu().numpy(), _labels(scene, sight.keys).cpu().numpy()
+    return to_pixels(scene, picture).cpu().numpy(), _labels(scene, sight.keys).cpu().numpy()
 
 
 def _labels(scene: Scene, keys: Tensor) -> Tensor:

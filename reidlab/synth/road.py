@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .cameras import Cameras
-from .draws import ROAD, Draws
-from .shots import Shots, in_sight
-from .subject import linear
-from .vehicles import ENGINE, PAINT, PLAIN, ROOF, Vehicles
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import ROAD, Draws
+from reidlab.synth.shots import Shots, in_sight
+from reidlab.synth.subject import linear
+from reidlab.synth.vehicles import ENGINE, PAINT, PLAIN, ROOF, Vehicles
 
 _LONGEST = 12.0  # m: what is behind a scene has to leave room for such a bus
 LAMP = 1.5  # times the reach of an infrared camera's lamp: half a vehicle stands further off
@@ -18,7 +18,7 @@ _ASPHALT = np.array([(84, 84, 88), (104, 103, 102), (122, 118, 112), (96, 100, 1
 _LINES = np.array([(206, 204, 198), (150, 148, 144), (196, 176, 110)], dtype=float)
 
 
-def roadside(cameras: Cameras, seed: int) -> Cameras:
+def road_cameras(cameras: Cameras, seed: int) -> Cameras:
     """The cameras of a world of people, moved to where they watch a road.
 
     They hang higher and further away; what stands behind the walking area moves behind the longest
@@ -50,7 +50,7 @@ def roadside(cameras: Cameras, seed: int) -> Cameras:
     )
 
 
-def drive(vehicles: Vehicles, cameras: Cameras, shots: Shots) -> Shots:
+def vehicle_shots(vehicles: Vehicles, cameras: Cameras, shots: Shots) -> Shots:
     """Shots of people made fit for vehicles: further off by their length, occluders before them.
 
     Nobody walks on a road: the thing that a passer-by stands in for is there.
@@ -79,7 +79,7 @@ def drive(vehicles: Vehicles, cameras: Cameras, shots: Shots) -> Shots:
 _ENGINE = np.array([(0.42, 1), (0.42, 1), (0.68, 1), (0.42, 1), (0.72, -1), (0.55, 1)])
 
 
-def running(vehicles: Vehicles, cameras: Cameras) -> Vehicles:
+def warm_engines(vehicles: Vehicles, cameras: Cameras) -> Vehicles:
     """The vehicles of N images as their cameras see them: to a thermal one engines are warm."""
     pattern, offset, rows = vehicles.pattern.copy(), vehicles.offset.copy(), cameras.thermal
     pattern[rows, PAINT], pattern[rows, ROOF] = ENGINE, PLAIN

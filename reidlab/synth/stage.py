@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .body import Pose, Primitives, build
-from .cameras import Cameras
-from .draws import Array
-from .kinds import assemble
-from .passers import Walks, join_materials, join_primitives
-from .people import People
-from .shots import Shots
-from .subject import Subject
-from .vectors import cross, dot, unit
-from .vehicles import Vehicles
+from reidlab.synth.body import Pose, Primitives, build
+from reidlab.synth.cameras import Cameras
+from reidlab.synth.draws import Array
+from reidlab.synth.kinds import assemble
+from reidlab.synth.passers import Walks, join_materials, join_primitives
+from reidlab.synth.people import People
+from reidlab.synth.shots import Shots
+from reidlab.synth.subject import Subject
+from reidlab.synth.vectors import dot, unit
+from reidlab.synth.vehicles import Vehicles
 
-_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
-    People: build,
-    Vehicles: assemble,
-}
+_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {People: build, Vehicles: assemble}
 
 
 class Stage:
@@ -54,7 +51,7 @@ class Stage:
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
         self.right = unit(np.stack([self.forward[:, 2], nil, -self.forward[:, 0]], axis=1))
-        self.up = cross(self.forward, self.right)
+        self.up = np.cross(self.forward, self.right)
         self.window = self._window()
 
     def take(self, rows: NDArray[np.int64]) -> Stage:
@@ -86,6 +83,20 @@ class Stage:
         depth = np.maximum(dot(offset, self.forward[:, None]), 0.2)
         right, up = (dot(offset, axis[:, None]) / depth for axis in (self.right, self.up))
         return right, up, depth
+
+    @property
+    def step(self) -> tuple[Array, Array]:
+        """(N, 1) tangents right and up from sample to sample, two of which make a pixel."""
+        height, width = self.resolution
+        _, _, hx, hy = self.window.T[..., None]
+        return 2 * hx / (2 * width), 2 * hy / (2 * height)
+
+    def samples(self, points: Array) -> tuple[Array, Array, Array]:
+        """(N, K, 3) scene points to sample column, sample row and depth, each (N, K)."""
+        x, y, depth = self.project(points)
+        cx, cy, hx, hy = self.window.T[..., None]
+        across, down = self.step
+        return (x - (cx - hx)) / across, ((cy + hy) - y) / down, depth
 
     def _window(self) -> Array:
         """(N, 4) centre (right, up) and half size (right, up) of the crop, in tangents."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from .draws import Array
+import numpy as np
+from numpy.typing import NDArray
+
+from reidlab.synth.draws import Array
+
+Value = NDArray[Any] | float
 
 
 def dot(a: Array, b: Array) -> Array:
@@ -12,16 +17,9 @@ def dot(a: Array, b: Array) -> Array:
     return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
 
-def cross(a: Array, b: Array) -> Array:
-    """(…, 3) and (…, 3) to (…, 3)."""
-    return np.stack(
-        [
-            a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1],
-            a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
-            a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
-        ],
-        axis=-1,
-    )
+def vector(x: Value, y: Value, z: Value) -> Array:
+    """(n, 3) of three columns, each (n,) or a number."""
+    return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
 
 
 def unit(v: Array) -> Array:

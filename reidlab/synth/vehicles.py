@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .draws import VEHICLE, Array, Draws
-from .subject import Flag, Index, Subject, linear
+from reidlab.synth.draws import VEHICLE, Array, Draws
+from reidlab.synth.subject import Flag, Index, Subject, linear
 
 KINDS = ("saloon", "estate", "van", "pickup", "bus", "lorry")
 SALOON, ESTATE, VAN, PICKUP, BUS, LORRY = range(len(KINDS))

@@ -1,12 +1,12 @@
 """Write a `World` to disk in the layout of a real benchmark, with its truth beside it.
 
 Writing is atomic file by file and resumes where it was interrupted; `world.json` comes last, so its
-presence says that the set is whole. What goes where is said in `layout`.
+presence says that the set is whole. What goes where is said in `layout`. Of the many files only the
+last waits for the disk (`sync`): waiting at each would take as long as rendering.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
-from .atomic import write_atomic
-from .layout import LAYOUTS
-from .layout.base import PARTS, Entry, Layout
-from .threads import in_threads
-from .world import World
+from reidlab.files import atomic, sweep, write_text
+from reidlab.synth.layout import LAYOUTS
+from reidlab.synth.layout.base import STAGING, Entry, Layout
+from reidlab.synth.threads import in_threads
+from reidlab.synth.world import World
 
 _CHUNK = 48  # images per unit of work, and per step of a resumed write
 
@@ -85,7 +84,7 @@ def write_dataset(
     config = {"world": world.config(), "fingerprint": world.fingerprint(), "split": split}
     if _claim(root, config):
         _write(root, world, chosen, options, progress)
-    shutil.rmtree(root / PARTS, ignore_errors=True)
+    shutil.rmtree(root / STAGING, ignore_errors=True)
     return root
 
 
@@ -149,7 +148,7 @@ def _claim(root: Path, config: dict[str, Any]) -> bool:
             f"{root} is not empty and holds no world: choose an empty or new folder"
         )
     root.mkdir(parents=True, exist_ok=True)
-    write_atomic(root / _PARTIAL, json.dumps(config, indent=1, sort_keys=True).encode())
+    write_text(root / _PARTIAL, json.dumps(config, indent=1, sort_keys=True), sync=False)
     return True
 
 
@@ -169,12 +168,10 @@ def _write(
 ) -> None:
     """Every chunk not there yet, then lists and the table, then the name that says: whole."""
     entries = layout.entries(world, **options)
-    for folder in {path.parent for entry in entries for path in _places(root, entry)}:
-        folder.mkdir(parents=True, exist_ok=True)
-    parts = root / PARTS
-    parts.mkdir(exist_ok=True)
+    for folder in {root, *(path.parent for entry in entries for path in _places(root, entry))}:
+        sweep(folder)
     chunks = [entries[i : i + _CHUNK] for i in range(0, len(entries), _CHUNK)]
-    tables = [parts / f"{number:06d}.csv" for number in range(len(chunks))]
+    tables = [root / STAGING / f"{number:06d}.csv" for number in range(len(chunks))]
     todo = [i for i, table in enumerate(tables) if not table.exists()]
     done = len(entries) - sum(len(chunks[i]) for i in todo)
     work = partial(_write_chunk, root, world, layout.encoding, chunks, tables)
@@ -182,10 +179,11 @@ def _write(
         done += len(chunks[number])
         if progress:
             progress(done, len(entries))
+    if (root / _WHOLE).exists():  # another process was quicker
+        return
     table = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
-    if layout.finish:
-        table = layout.finish(root, world, table, **options)
-    write_atomic(root / "attributes.csv", table.to_csv(index=False).encode())
+    table = layout.finish(root, world, table, **options)
+    write_text(root / "attributes.csv", table.to_csv(index=False))
     os.replace(root / _PARTIAL, root / _WHOLE)
 
 
@@ -210,25 +208,15 @@ def _write_chunk(
         images, masks, truth = world.render(keys, jitter=jitter)
         shown = [place[entry.key] for entry in group]
         for entry, i in zip(group, shown, strict=True):
-            path, beside = _places(root, entry)
-            _write_image(beside, masks[i], "PNG", compress_level=1)
-            kind = encoding or _KINDS[path.suffix]
-            quality = int(world.all_cameras.quality[entry.key[1]])
-            _write_image(path, images[i], kind, **({"quality": quality} if kind == "JPEG" else {}))
-        told = truth.iloc[shown].rename(columns={"pid": "person", "camid": "camera"})
-        told.insert(0, "file", [entry.file for entry in group])
-        told.insert(1, "split", [entry.split for entry in group])
-        told.insert(2, "pid", [entry.pid for entry in group])
-        told.insert(3, "camid", [entry.camid for entry in group])
-        rows.append(told)
-    write_atomic(tables[number], pd.concat(rows).to_csv(index=False).encode())
+            quality = int(world.all_cameras.quality[entry.key[1]])  # of JPEG alone
+            picture, mask = _places(root, entry)
+            with atomic(picture, sync=False) as beside:
+                Image.fromarray(images[i]).save(beside, encoding or None, quality=quality)
+            with atomic(mask, sync=False) as beside:
+                Image.fromarray(masks[i]).save(beside, compress_level=1)
+        table = truth.iloc[shown].rename(columns={"pid": "person", "camid": "camera"})
+        for column_at, column in enumerate(("file", "split", "pid", "camid")):
+            table.insert(column_at, column, [getattr(entry, column) for entry in group])
+        rows.append(table)
+    write_text(tables[number], pd.concat(rows).to_csv(index=False), sync=False)
     return number
-
-
-_KINDS = {".jpg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
-
-
-def _write_image(path: Path, pixels: NDArray[Any], kind: str, **options: int) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    write_atomic(path, buffer.getvalue())

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from reidlab.errors import ReidlabError
 from reidlab.files import atomic, sweep
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
+from reidlab.models.weights_file import WeightsError, compare_state
+from reidlab.models.weights_file import read_weights as read_file
 from reidlab.training.recipe import Recipe
 
 
-class CheckpointError(Exception):
+class CheckpointError(ReidlabError):
     """A folder that holds another run, or a damaged one."""
 
 
@@ -161,11 +163,9 @@ def read_weights(path: Path, whole: str, again: str) -> dict[str, Tensor]:
         CheckpointError: If the file is gone or damaged.
     """
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path}, the weights of {whole}, cannot be read ({error}). {again}"
-        ) from error
+        return read_file(path, f"They are the weights of {whole}. {again}").state
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], source: Path) -> None:
@@ -189,17 +189,9 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> 
     Raises:
         CheckpointError: If names or sizes differ; nothing is loaded then.
     """
-    own = model.state_dict()
-    missing, unknown = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
-    sizes = [
-        f"{k} {tuple(weights[k].shape)} instead of {tuple(own[k].shape)}"
-        for k in own
-        if k in weights and own[k].shape != weights[k].shape
-    ]
-    if missing or unknown or sizes:
+    if difference := compare_state(model.state_dict(), weights):
         raise CheckpointError(
-            f"the weights in {source} are of another model: {_both(missing, unknown)}, of another "
-            f"size {', '.join(sizes[:5]) or 'nothing'}. Build the model with "
+            f"the weights in {source} are of another model: {difference}. Build the model with "
             "the settings of that run, or pass another `out`."
         )
     model.load_state_dict(dict(weights))

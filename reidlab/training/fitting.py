@@ -25,7 +25,14 @@ from reidlab.judging import (
 )
 from reidlab.losses import Identity
 from reidlab.processes import largest, together
-from reidlab.record import RunRecord, describe_data, describe_environment, now, peak_memory_mb
+from reidlab.record import (
+    RecordError,
+    RunRecord,
+    describe_data,
+    describe_environment,
+    now,
+    peak_memory_mb,
+)
 from reidlab.training.checkpoint import (
     check_same,
     delete_checkpoints,
@@ -38,7 +45,7 @@ from reidlab.training.guards import check_fits
 from reidlab.training.launch import check_agreement, check_processes
 from reidlab.training.objectives import Objective
 from reidlab.training.optim import make_optimizer, set_rate_of_step
-from reidlab.training.recipe import Recipe, build_model
+from reidlab.training.recipe import Recipe, build_model, model_of_size
 from reidlab.training.session import CHECKPOINTS, Session, State, make_accelerator
 from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
@@ -152,21 +159,32 @@ def fit(
     return RunRecord.load(run.out / RECORD)
 
 
-def load_run(out: str | Path, ds: ReIDDataset) -> tuple[nn.Module, RunRecord]:
+def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module, RunRecord]:
     """The trained model of a finished run, in evaluation mode, and its record.
 
     Args:
         out: Folder that `fit` wrote.
-        ds: The data set it was trained on (it gives the number of classes and cameras).
+        ds: The data set it was trained on, to be sure that it is; runs of older versions, whose
+            record does not say how many classes and cameras the model has, need it.
 
     Raises:
-        RecordError: If the run has not finished.
+        RecordError: If the run has not finished, or its record does not say enough.
         CheckpointError: If the data set is not the one it was trained on.
     """
     out = Path(out)
     record = RunRecord.load(out / RECORD)
-    check_same({"data": record.data["fingerprint"]}, {"data": ds.fingerprint()}, out)
-    model = build_model(Recipe.from_record(record.experiment).replace(weights=None), ds)
+    recipe = Recipe.from_record(record.experiment).replace(weights=None)
+    if ds is not None:
+        check_same({"data": record.data["fingerprint"]}, {"data": ds.fingerprint()}, out)
+        model = build_model(recipe, ds)
+    elif "num_classes" in record.experiment:
+        sizes = {name: record.experiment[name] for name in ("num_classes", "num_cameras")}
+        model = model_of_size(recipe, **sizes)
+    else:
+        raise RecordError(
+            f"{out / RECORD} is of an older version and does not say how many people its model "
+            "knows; pass the data set it was trained on: load_run(out, ds)."
+        )
     load_into(model, _trained(out), out)
     return model.eval(), record
 
@@ -310,6 +328,8 @@ def _record(
         "variant": run.recipe.model,
         **run.recipe.to_dict(),
         "weights_sha256": run.configuration["weights_sha256"],
+        "num_classes": run.learn.num_classes,
+        "num_cameras": run.ds.num_cameras if run.recipe.camera_embedding else 0,
         "parameters": sum(p.numel() for p in run.model.parameters()),
     }
     switches: Any = getattr(run.model, "switches", None)

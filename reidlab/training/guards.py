@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
-from reidlab.errors import RecipeError
+from reidlab.errors import RecipeError, ReidlabError
 from reidlab.judging.embedding import embed
 from reidlab.models import TokenBackbone
 from reidlab.training.recipe import Recipe
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(ReidlabError, RuntimeError):
     """A loss, a gradient or a weight is no number any more; the last good checkpoint is kept."""
 
 

@@ -19,7 +19,7 @@ from reidlab.data import NORMALIZATIONS, ReIDDataset
 from reidlab.errors import RecipeError
 from reidlab.files import sha256
 from reidlab.judging.validation import held_out
-from reidlab.losses import LOSSES, Identity, Loss, Triplet, losses_from
+from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
@@ -207,29 +207,24 @@ class Recipe:
         Raises:
             RecipeError: If a setting does not exist, or a value cannot work.
         """
-        plain = {name: value for name, value in overrides.items() if "." not in name}
-        names = [each.name for each in dataclasses.fields(self)]
-        check_names(plain, names, "a recipe", RecipeError)
-        changed = dataclasses.replace(self, **plain)
-        switches = dict(changed.switches)
-        losses = {loss.name: loss.to_dict() for loss in changed.losses}
+        changed: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {"switches": {}, "losses": {}}
         for key, value in overrides.items():
-            if key in plain:
-                continue
-            name, loss, *setting = key.split(".", maxsplit=2)
-            if name == "switches":
-                switches[key.removeprefix("switches.")] = value
-            elif name == "losses" and setting:
-                losses.setdefault(loss, {})[setting[0]] = value
-            elif name == "losses" and value is None:
-                check_names([loss], losses, "losses", RecipeError)
-                losses.pop(loss)
-            else:
+            name, dot, rest = key.partition(".")
+            if dot and name not in inner:
                 raise RecipeError(
-                    f"{key}={value!r} changes no setting; expected switches.NAME, "
-                    f"losses.NAME=None or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
+                    f"{key}={value!r} changes no setting; expected switches.NAME, losses.NAME=None "
+                    f"or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
                 )
-        return dataclasses.replace(changed, switches=switches, losses=losses_from(losses))
+            (inner[name] if dot else changed)[rest if dot else key] = value
+        if inner["switches"]:
+            changed["switches"] = {**changed.get("switches", self.switches), **inner["switches"]}
+        if inner["losses"]:
+            losses = losses_from(changed.get("losses", self.losses))
+            changed["losses"] = change_losses(losses, inner["losses"])
+        names = [each.name for each in dataclasses.fields(self)]
+        check_names(changed, names, "a recipe", RecipeError)
+        return dataclasses.replace(self, **changed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON record; of a weights file only the name, never the folder."""
@@ -294,15 +289,21 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     warn_of_normalization(recipe)
     seed_everything(seed)
     validated = recipe.validate_every is not None and recipe.validate_on == "people"
+    left_out = held_out(ds, recipe.validation_identities) if validated else 0
+    cameras = ds.num_cameras if recipe.camera_embedding else 0
+    return model_of_size(recipe, ds.num_classes - left_out, cameras)
+
+
+def model_of_size(recipe: Recipe, num_classes: int, num_cameras: int) -> nn.Module:
+    """The model a recipe asks for, for so many identities and rows of the camera embedding."""
     return create_model(
         recipe.model,
-        num_classes=ds.num_classes
-        - (held_out(ds, recipe.validation_identities) if validated else 0),
+        num_classes=num_classes,
         backbone=recipe.backbone,
         image_size=recipe.image_size,
         weights=recipe.weights,
         stride=recipe.stride,
-        num_cameras=ds.num_cameras if recipe.camera_embedding else 0,
+        num_cameras=num_cameras,
         preset=recipe.preset,
         switches=recipe.switches,
         depth=recipe.depth,

@@ -1,5 +1,6 @@
 """Market-1501 and PKU-Reid on real images, and every way a folder can be wrong."""
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reidlab.data import DatasetError, DatasetWarning, open_dataset
+from tests.data.conftest import write_image
 
 # Twelve images are not the published sets; the tests that are about it ask for the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
@@ -80,6 +82,27 @@ class TestMarket1501:
             ds = open_dataset("market1501", market_root)
         assert len(ds.gallery) == 5
         assert "expected names like 0002_c1s1_000451_03.jpg" in ds.warnings[0]
+
+    def test_the_fingerprint_of_two_sets_does_not_depend_on_where_they_lie(
+        self, market_root, pku_root, tmp_path
+    ):
+        """Trained on Market-1501, tested on PKU-Reid, with a list of the latter."""
+
+        def fingerprint(a, b):
+            a, b = open_dataset("market1501", a), open_dataset("pku-reid", b)
+            lists = (b.root / "train" / "001" / "01_1.png",)
+            both = dataclasses.replace(a, query=b.query, gallery=b.gallery, lists=lists)
+            return both.fingerprint()
+
+        first = fingerprint(market_root, pku_root)
+        moved = shutil.copytree(pku_root, tmp_path / "elsewhere" / "deep" / "copy")
+        assert fingerprint(market_root, moved) == first
+        other = shutil.copytree(market_root, tmp_path / "deep" / "in" / "a" / "folder")
+        assert fingerprint(other, moved) == first
+        below = shutil.copytree(market_root, pku_root.parent / "pku2" / "market")
+        assert fingerprint(below, pku_root) == first
+        write_image(moved / "val" / "all_imgs" / "004" / "02_4.png")
+        assert fingerprint(market_root, moved) != first
 
     def test_the_fingerprint_is_of_names_and_sizes(self, market_root, tmp_path):
         first = open_dataset("market1501", market_root).fingerprint()

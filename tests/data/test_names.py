@@ -84,14 +84,13 @@ LAYOUTS = {
         (0, 1, 2, 3),
     ),
     "regdb": (
-        regdb.NAME,
+        regdb.LISTED["Visible"],
         (
-            st.sampled_from(["Visible", "Thermal"]), digits(1, 3),
-            st.sampled_from(["male", "female"]), st.sampled_from(["front", "back"]),
-            st.sampled_from("vt"), digits(5), digits(1, 3),
+            st.integers(1, 999).map(str), st.sampled_from(["male", "female"]),
+            st.sampled_from(["front", "back"]), digits(5),
         ),
-        "{}/{}/{}_{}_{}_{}_{}.bmp",
-        (0, 1, 4, 5, 6),
+        "Visible/{0}/{1}_{2}_v_{3}_{0}.bmp",
+        (0, 3),
     ),
 }  # fmt: skip
 
@@ -141,7 +140,10 @@ def test_a_mutated_name_is_foreign(layout, data):
         (cuhk03_store.NAME, "1_001_2_11.png"),
         (veri776.NAME, "0002_c000_00030600_0.jpg"),
         (randperson.NAME, "000000_s00_s00_f000264.jpg"),
-        (regdb.NAME, "visible/285/male_back_v_05528_285.bmp"),
+        (regdb.LISTED["Visible"], "visible/285/male_back_v_05528_285.bmp"),
+        (regdb.LISTED["Visible"], "Visible/285/male_back_t_05528_285.bmp"),
+        (regdb.LISTED["Visible"], "Visible/285/male_back_v_05528_286.bmp"),
+        (regdb.LISTED["Thermal"], "Visible/285/male_back_v_05528_285.bmp"),
     ],
 )
 def test_numbers_that_no_image_has(pattern, name):

@@ -1,8 +1,12 @@
 """RandPerson: cameras of eleven scenes in one numbering, and two orders of a name."""
 
+import dataclasses
+import json
+
 import pytest
 
 from reidlab.data import DatasetError, DatasetWarning, open_dataset
+from reidlab.record import describe_data
 from tests.data.layouts import RANDPERSON, randperson, touch
 
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
@@ -19,6 +23,23 @@ def test_tables(tmp_path):
     assert ds.query["pid"].dtype == "int64"
     assert ds.describe()["images"].tolist() == [4, 0, 0]
     assert not any(text.startswith(("query", "gallery")) for text in ds.warnings)
+
+
+def test_a_set_without_a_test_describes_itself(tmp_path):
+    ds = open_dataset("randperson", randperson(tmp_path))
+    for empty in (ds.query, ds.gallery):
+        assert list(empty) == [name for name in ds.train if name != "label"]
+        assert empty.dtypes.equals(ds.train[list(empty)].dtypes)
+    assert (ds.num_classes, ds.num_cameras) == (3, 19)
+    rows = ds.describe().loc[["query", "gallery"]]
+    assert (rows.filter(regex="^(images|people|cameras|junk|distractors|diff)") == 0).all(axis=None)
+    assert len(ds.fingerprint()) == 64
+    assert "train 4, query 0, gallery 0 images" in repr(ds)
+    described = describe_data(ds)
+    assert json.loads(json.dumps(described, allow_nan=False)) == described
+    nobody = dataclasses.replace(ds, train=ds.train.iloc[:0])
+    assert (nobody.num_classes, nobody.num_cameras) == (0, 0)
+    assert nobody.describe()["images"].tolist() == [0, 0, 0]
 
 
 def test_the_global_camera_of_every_scene(tmp_path):

@@ -161,7 +161,7 @@ def test_an_interrupted_run_goes_on(tmp_path, mat, monkeypatch):
     written = len(expected("labeled")) + len(expected("detected")) - 39 + 1
     assert pc.convert(mat.parent, tmp_path) == (tmp_path, written)
     check_images(tmp_path)
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_a_folder_is_read_where_it_lies(tmp_path, mat):

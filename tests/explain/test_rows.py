@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reidlab.explain import PARTS, row_evidence, row_parts, row_similarity, row_vote
+from reidlab.explain import row_evidence, row_parts, row_similarity, row_vote
+from reidlab.synth import PARTS
 
 
 def random(*shape, seed=0):

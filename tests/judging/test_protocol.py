@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from reidlab.data import draw_gallery, open_dataset
-from reidlab.evaluation import TrialsResult, evaluate
-from reidlab.judging import judge
+from reidlab.evaluation import TrialsResult, evaluate, rank, rank_blocks
+from reidlab.judging import judge, protocol
 from reidlab.synth import suggested_world, write_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
@@ -104,3 +105,34 @@ def test_some_of_the_trials_are_drawn_as_the_pool_was_opened(roots):
     np.testing.assert_array_equal(three.ap, expected.ap)
     single = draw_gallery(open_dataset("sysu-mm01", roots["sysu-mm01"], trial=None), 0)
     assert len(by_hand[0]) > len(single)
+
+
+def test_a_matcher_is_asked_in_blocks(roots, monkeypatch):
+    """Maps and no vectors: by the loop over all pairs, whatever the blocks."""
+    ds = open_dataset("market1501", roots["market1501"])
+    rng = np.random.default_rng(5)
+    q_emb, g_emb = (
+        torch.tensor(rng.normal(size=(len(frame), 2, 3, 4)), dtype=torch.float32)
+        for frame in (ds.query, ds.gallery)
+    )
+    asked = []
+
+    def match(queries, images):  # the best pair of places, which no distance of vectors gives
+        asked.append((len(queries), len(images)))
+        places = (part.flatten(1, 2) for part in (queries, images))
+        return torch.einsum("qpd,grd->qgpr", *places).amax((2, 3))
+
+    monkeypatch.setattr(protocol, "QUERIES", 5)
+    monkeypatch.setattr(protocol, "IMAGES", 7)
+    found = judge(ds, q_emb, g_emb, match=match)
+    assert max(asked) == (5, 7)
+    distances = [
+        [-max(float(a @ b) for a in q.reshape(6, 4) for b in g.reshape(6, 4)) for g in g_emb]
+        for q in q_emb
+    ]
+    who = (ds.query.pid, ds.gallery.pid, ds.query.camid, ds.gallery.camid)
+    expected = rank(np.array(distances, dtype=np.float32), *who)
+    assert (found.mAP, found.rank1) == (expected.mAP, expected.rank1)
+    np.testing.assert_array_equal(found.ap, expected.ap)
+    with pytest.raises(ValueError, match=r"the blocks have 3 rows; expected 4, one for each query"):
+        rank_blocks([np.zeros((3, 2))], (4, 2), [1, 1, 2, 2], [1, 2], [0] * 4, [1, 1])

@@ -243,16 +243,19 @@ def without(state, key):
     [
         (
             lambda s: without(s, "model.norm.bias"),
-            r"unknown keys none; missing backbone.norm.bias; other sizes none\. .*of a vit_t",
+            r"unknown keys none; missing keys backbone.norm.bias; other sizes none\. .*of a vit_t",
         ),
         (
             lambda s: without(s, "classifier2.add_block.1.running_var"),
-            r"unknown keys none; missing heads.2.norm.running_var;",
+            r"unknown keys none; missing keys heads.2.norm.running_var;",
         ),
-        (lambda s: s | {"neck.weight": torch.zeros(2)}, r"unknown keys neck.weight; missing none;"),
+        (
+            lambda s: s | {"neck.weight": torch.zeros(2)},
+            r"unknown keys neck.weight; missing keys none;",
+        ),
         (
             lambda s: s | {"model.blocks.1.norm1.bias": torch.zeros(192)},
-            r"unknown keys backbone.blocks.1.norm1.bias; missing none;",
+            r"unknown keys backbone.blocks.1.norm1.bias; missing keys none;",
         ),
         (lambda s: s | {"classifier0.add_block.2.weight": torch.zeros(2)}, r"add_block.2.weight;"),
         (
@@ -500,7 +503,7 @@ def test_a_switch_that_cannot_work(switches, message):
 
 def test_switches_and_presets_that_do_not_exist():
     with pytest.raises(
-        ValueError, match=r"la_transformer has no switch 'alpha'; it has local_weig"
+        ValueError, match=r"la_transformer has no setting 'alpha'\. It has: local_weig"
     ):
         tiny(switches={"alpha": 1.0})
     with pytest.raises(ValueError, match=r"la_tf_pp has no preset 'authors'; it has code, paper"):
@@ -516,7 +519,7 @@ def test_switches_and_presets_that_do_not_exist():
 def test_stripes_that_the_grid_does_not_have():
     with pytest.raises(
         ValueError,
-        match=r"stripes is 14 and the grid of 4x2 patches has only 4 rows, fewer than 14",
+        match=r"stripes is 14 and the grid of 4x2 patches has 4 rows, which 14 stripes do not div",
     ):
         hand_made(stripes=14)
     with pytest.raises(
@@ -527,18 +530,32 @@ def test_stripes_that_the_grid_does_not_have():
         LATransformer(HandMade(), 0)
 
 
-def test_another_description_by_the_same_weights_and_then_its_own_again():
-    torch.manual_seed(0)
-    model = create_model(
-        "la_transformer", num_classes=3, image_size=(64, 32), weights=None, depth=1
-    ).eval()
-    images = torch.randn(2, 3, 64, 32)
-    with torch.no_grad():
-        rows = model.embed(images)
-        with model.described_by("mean", local_weight=0.0):
-            cls = model.backbone(images).cls
-            found = model.embed(images)
-        torch.testing.assert_close(found, cls / cls.norm(dim=1, keepdim=True))
-        assert torch.equal(model.embed(images), rows)
-        with pytest.raises(ValueError, match="retrieval is 'all'"), model.described_by("all"):
-            pass
+@torch.no_grad()
+def test_another_description_by_the_same_weights():
+    model, images = tiny(switches={"local_weight": 0.75}).eval(), torch.randn(2, 3, 64, 32)
+    rows, cls = model.local_and_global(images)
+    own = model.embed(images)
+    gelt = 0.75 * rows + 0.25 * cls[:, None]
+    by_hand = {"rows": authors_vector(rows), "gelt": authors_vector(gelt)}
+    by_hand["mean"] = authors_vector(gelt.mean(1, keepdim=True))
+    for retrieval, expected in by_hand.items():
+        found = model.embed(images, retrieval=retrieval)
+        assert found.shape == (2, model.embed_dim_of(retrieval))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        as_built = tiny(switches={"local_weight": 0.75, "retrieval": retrieval}).eval()
+        assert as_built.embed_dim == model.embed_dim_of(retrieval)
+        assert torch.equal(found, as_built.embed(images))
+    found = model.embed(images, retrieval="mean", local_weight=0.0)
+    torch.testing.assert_close(found, cls / cls.norm(dim=1, keepdim=True))
+    assert torch.equal(model.embed(images), own)  # the model is as it was
+    assert model.embed_dim == model.embed_dim_of("rows") == 4 * 192
+    with pytest.raises(ValueError, match="retrieval is 'all'; expected one of 'rows', 'gelt'"):
+        model.embed(images, retrieval="all")
+    with pytest.raises(ValueError, match="local_weight is 8; expected a share from 0 to 1"):
+        model.embed(images, local_weight=8)
+
+
+def test_our_own_layout_is_not_the_authors():
+    model = create_model("la_tf_pp", num_classes=5, weights=None, depth=1)
+    with pytest.raises(WeightsError, match=r"unknown keys .*backbone\.blocks"):
+        load_authors_checkpoint(model, model.state_dict())

@@ -1,20 +1,37 @@
-"""What every model must do; a new model joins by its name in `list_models()`."""
+"""What every model must do, whatever its paper; a new one joins as soon as it is registered."""
+
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
 
 from reidlab.models import (
+    Authors,
     ConvBackbone,
+    Model,
+    Outputs,
     TokenBackbone,
+    WeightsError,
     create_backbone,
     create_model,
     list_models,
+    load_authors_checkpoint,
+    register,
+    unregister,
 )
+from reidlab.models.registry import get_model
+
+READ = {TokenBackbone: "vit_tiny_patch16_224", ConvBackbone: "resnet50_ibn_b"}
+VARIANTS = [(name, preset) for name in list_models() for preset in [None, *get_model(name).presets]]
+every_model = pytest.mark.parametrize("name", list_models())
+every_variant = pytest.mark.parametrize(("name", "preset"), VARIANTS)
 
 
 def small(name, **options):
     torch.manual_seed(0)
     options = {"image_size": (64, 32), "weights": None, "depth": 2, **options}
+    options = {"backbone": READ[get_model(name).reads], **options}
     return create_model(name, num_classes=5, **options)
 
 
@@ -23,9 +40,10 @@ def images():
     return torch.randn(4, 3, 64, 32, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_all_trainable_parameters_get_a_gradient(name, images):
-    model = small(name, num_cameras=3).train()
+@every_variant
+def test_all_trainable_parameters_get_a_gradient(name, preset, images):
+    cameras = 3 if get_model(name).reads is TokenBackbone else 0
+    model = small(name, preset=preset, num_cameras=cameras).train()
     out = model(images, torch.tensor([0, 1, 2, 0]))
     loss = sum(t.square().mean() for t in out.logits) + sum(t.square().mean() for t in out.features)
     loss.backward()
@@ -37,9 +55,9 @@ def test_all_trainable_parameters_get_a_gradient(name, images):
     assert without == []
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_shapes(name, images):
-    model = small(name)
+@every_variant
+def test_shapes(name, preset, images):
+    model = small(name, preset=preset)
     out = model(images)
     assert len(out.logits) >= 1
     assert all(t.shape == (4, 5) for t in out.logits)
@@ -47,9 +65,9 @@ def test_shapes(name, images):
     assert model.embed(images).shape == (4, model.embed_dim)
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_batch_of_one_and_determinism_in_eval(name, images):
-    model = small(name, drop_path=0.5).eval()
+@every_variant
+def test_batch_of_one_and_determinism_in_eval(name, preset, images):
+    model = small(name, preset=preset, drop_path=0.5).eval()
     with torch.no_grad():
         one, again, all_of_them = (
             model.embed(images[:1]),
@@ -60,16 +78,31 @@ def test_batch_of_one_and_determinism_in_eval(name, images):
     torch.testing.assert_close(one, all_of_them[:1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", list_models())
+@every_model
 def test_state_dict_round_trip(name, images, tmp_path):
-    model, other = (
-        small(name),
-        create_model(name, num_classes=5, image_size=(64, 32), weights=None, depth=2),
-    )
+    model, other = small(name), small(name)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
     torch.save(model.state_dict(), tmp_path / "m.pth")
     other.load_state_dict(torch.load(tmp_path / "m.pth", weights_only=True))
     with torch.no_grad():
         assert torch.equal(model.eval().embed(images), other.eval().embed(images))
+
+
+@every_model
+def test_a_preset_or_a_switch_that_a_model_does_not_have(name):
+    with pytest.raises(ValueError, match=f"{name} has no preset 'authors'; it has "):
+        small(name, preset="authors")
+    with pytest.raises(ValueError, match=f"{name} has no (switches; got|setting 'alpha')"):
+        small(name, switches={"alpha": 1.0})
+
+
+@every_model
+def test_the_kind_of_backbone_that_a_model_does_not_read(name):
+    (other,) = set(READ) - {get_model(name).reads}
+    with pytest.raises(ValueError, match=f"{name} reads the .*; backbone='{READ[other]}' is no "):
+        small(name, backbone=READ[other])
 
 
 def test_unknown_names():
@@ -79,8 +112,6 @@ def test_unknown_names():
         create_model("vit_basline", num_classes=2)
     with pytest.raises(ValueError, match="planned and not written yet"):
         create_model("tvtr", num_classes=2)
-    with pytest.raises(ValueError, match="no preset 'code'"):
-        create_model("vit_baseline", num_classes=2, preset="code")
 
 
 def test_a_model_with_a_backbone_of_registers_and_rotary_positions(images):
@@ -88,29 +119,95 @@ def test_a_model_with_a_backbone_of_registers_and_rotary_positions(images):
     assert model.embed(images).shape == (4, 192)
 
 
-def test_a_backbone_of_the_wrong_kind():
-    message = r"vit_baseline reads the tokens of a ViT, such as .*backbone='resnet50' is no such"
+@dataclass(frozen=True)
+class Pooling:
+    largest: bool = False
+
+
+class Pooled(nn.Module):
+    """As TransMatcher will be, the smallest model that reads maps."""
+
+    def __init__(self, backbone, num_classes, switches):
+        super().__init__()
+        self.backbone, self.switches = backbone, switches
+        self.embed_dim = backbone.embed_dim
+        self.classifier = nn.Linear(backbone.embed_dim, num_classes)
+
+    def forward(self, images, camids=None):
+        feature = self.embed(images, camids)
+        return Outputs(logits=(self.classifier(feature),), features=(feature,))
+
+    def embed(self, images, camids=None):
+        maps = self.backbone(images).last
+        return maps.amax((2, 3)) if self.switches.largest else maps.mean((2, 3))
+
+
+@pytest.fixture
+def pooled():
+    """A model registered from outside the library, and forgotten again."""
+    register(
+        Model(
+            name="pooled",
+            build=Pooled,
+            reads=ConvBackbone,
+            presets={"mean": Pooling(), "largest": Pooling(largest=True)},
+            authors=Authors(
+                rename=lambda key: {"fc.weight": "classifier.weight"}.get(key, key), entries=321
+            ),
+        )
+    )
+    yield {"num_classes": 5, "image_size": (64, 32), "weights": None, "depth": 2}
+    unregister("pooled")
+
+
+def test_a_model_from_outside(pooled, images):
+    assert "pooled" in list_models()
+    model = create_model("pooled", backbone="resnet50_ibn_b", **pooled)
+    assert model.switches == Pooling(largest=False)  # the first preset
+    assert model(images).logits[0].shape == (4, 5)
+    assert model.embed(images).shape == (4, 512)
+    model = create_model("pooled", backbone="resnet50", preset="largest", **pooled)
+    assert model.switches == Pooling(largest=True)
+    model = create_model("pooled", backbone="resnet50", switches={"largest": True}, **pooled)
+    assert model.switches == Pooling(largest=True)
+    message = r"pooled reads the maps of a ResNet, such as 'resnet50_ibn_b'; backbone='vit_tiny"
     with pytest.raises(ValueError, match=message):
-        create_model("vit_baseline", num_classes=2, backbone="resnet50", weights=None)
+        create_model("pooled", **pooled)
 
 
-def test_a_model_that_reads_maps(monkeypatch, images):
-    """As TransMatcher will be: the registry gives it a ResNet and refuses a ViT."""
-    from reidlab import models
+def test_the_authors_file_of_a_model_from_outside(pooled):
+    model = create_model("pooled", backbone="resnet50", **pooled)
+    state = {key: torch.rand_like(value.float()) for key, value in model.state_dict().items()}
+    theirs = {key.replace("classifier.weight", "fc.weight"): v for key, v in state.items()}
+    assert load_authors_checkpoint(model, theirs) is model
+    assert torch.equal(model.classifier.weight, theirs["fc.weight"])
+    theirs["fc.scale"] = theirs.pop("fc.weight")
+    message = (
+        r"^the state dict does not fit this Pooled: unknown keys fc.scale; missing keys "
+        r"classifier.weight; other sizes none\. .*resnet50 for images of 64x32 \(321 entries"
+    )
+    with pytest.raises(WeightsError, match=message):
+        load_authors_checkpoint(model, theirs)
 
-    class Pooled(torch.nn.Module):
-        def __init__(self, backbone, num_classes):
-            super().__init__()
-            self.backbone = backbone
 
-    monkeypatch.setitem(models._MODELS, "pooled", Pooled)
-    monkeypatch.setitem(models._PRESETS, "pooled", ())
-    monkeypatch.setitem(models._READS, "pooled", ConvBackbone)
-    given = {"num_classes": 2, "image_size": (64, 32), "weights": None}
-    model = create_model("pooled", backbone="resnet50_ibn_b", depth=3, **given)
-    assert model.backbone(images).last.shape == (4, 1024, 4, 2)
-    with pytest.raises(ValueError, match=r"reads the maps of a ResNet, such as 'resnet50_ibn_b'"):
-        create_model("pooled", **given)
+def test_names_are_taken_once_and_can_be_given_back(pooled):
+    with pytest.raises(ValueError, match=r"'pooled' is taken by Pooled; .*unregister\('pooled'\)"):
+        register(Model(name="pooled", build=Pooled))
+    unregister("pooled")
+    assert "pooled" not in list_models()
+    for forgotten in (lambda: create_model("pooled", **pooled), lambda: unregister("pooled")):
+        with pytest.raises(ValueError, match="there is no model 'pooled'"):
+            forgotten()
+    register(Model(name="pooled", build=Pooled))  # so that the fixture has something to forget
+
+
+def test_a_planned_model_that_is_written_is_planned_no_longer():
+    register(Model(name="tvtr", build=Pooled, reads=ConvBackbone))
+    try:
+        with pytest.raises(ValueError, match=r"Known: .*, tvtr, .*planned: .*gltrans, qaconv"):
+            create_model("nothing", num_classes=2)
+    finally:
+        unregister("tvtr")
 
 
 def test_a_backbone_by_its_name():

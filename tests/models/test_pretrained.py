@@ -215,10 +215,10 @@ def test_the_file_that_the_offline_message_names_is_taken(tmp_path):
     [
         (
             "vit_base_patch16_224",
-            r"does not say which checkpoint.*The papers use "
-            r"'vit_base_patch16_224.augreg_in21k_ft_in1k' \(la_tf_pp\), "
-            r"'vit_base_patch16_224.orig_in21k_ft_in1k' \(vit_baseline.*gltrans, tvtr\). "
-            r"timm also has 'vit_base_patch16_224.augreg2_in21k_ft_in1k'",
+            r"does not say which checkpoint.*timm has "
+            r"'vit_base_patch16_224.augreg_in21k_ft_in1k' \(used by la_tf_pp\), "
+            r"'vit_base_patch16_224.orig_in21k_ft_in1k' \(used by vit_baseline.*gltrans, tvtr\), "
+            r"'vit_base_patch16_224.augreg2_in21k_ft_in1k'",
         ),
         ("vit_tiny_patch16_224", r"timm has 'vit_tiny_patch16_224.augreg_in21k', '.*'\.$"),
         ("vit_tiny_patch16_384", r"timm has 'vit_tiny_patch16_384.augreg_in21k_ft_in1k'\.$"),

@@ -76,7 +76,7 @@ def resnet_by_hand(state, x, last_stride=2):
     [("resnet50", 1), ("resnet50", 2), ("resnet50_ibn_a", 2), ("resnet50_ibn_b", 1)],
 )
 def test_maps_by_hand(name, last_stride):
-    backbone = randomised(name, last_stride=last_stride).double()  # else norms of 8 values add up
+    backbone = randomised(name, stride=16 * last_stride).double()  # else norms of 8 values add up
     images = torch.randn(2, 3, 64, 32, dtype=torch.float64)
     with torch.no_grad():
         maps = backbone(images, layers=(1, 2, 3, 4))
@@ -135,10 +135,10 @@ def test_the_names_are_torchvisions_and_timms():
     [
         ((384, 128), {"depth": 3}, 1024, (24, 8), 16),  # TransMatcher
         ((256, 128), {}, 2048, (8, 4), 32),
-        ((256, 128), {"last_stride": 1}, 2048, (16, 8), 16),
+        ((256, 128), {"stride": 16}, 2048, (16, 8), 16),
         ((256, 128), {"depth": 2}, 512, (32, 16), 8),
         ((70, 45), {}, 2048, (3, 2), 32),  # no multiple of 32
-        ((70, 45), {"last_stride": 1}, 2048, (5, 3), 16),
+        ((70, 45), {"stride": 16}, 2048, (5, 3), 16),
         ((65, 33), {"depth": 1}, 256, (17, 9), 4),
     ],
 )
@@ -229,8 +229,9 @@ def test_a_file_of_another_kind_of_norm(tmp_path, held, asked, message):
         ({"image_size": (256, 16)}, "image_size is 256x16.*at least 32 pixels"),
         ({"depth": 5}, "depth is 5; a ResNet has stages 1 to 4"),
         ({"depth": 0}, "depth is 0; a ResNet has stages 1 to 4"),
-        ({"last_stride": 3}, "last_stride is 3; expected 2"),
-        ({"last_stride": 1, "depth": 3}, "last_stride is 1 and depth is 3"),
+        ({"stride": 8}, r"stride is 8; expected 32 for resnet50 up to stage 4, or 16"),
+        ({"stride": 8, "depth": 3}, r"stride is 8; expected 16 for resnet50 up to stage 3\.$"),
+        ({"num_cameras": 3}, "num_cameras is 3 and resnet50 has no tokens"),
         ({"drop_path": 1.0}, "drop_path is 1.0"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from reidlab.models.weights_file import WeightsError, read_weights
+from reidlab.models.weights_file import WeightsError, compare_state, read_weights
 
 STATE = {"a.weight": torch.arange(600.0).reshape(20, 30), "a.bias": torch.zeros(20)}
 
@@ -113,3 +113,29 @@ def test_a_folder_and_nothing(tmp_path):
     for path in (tmp_path, tmp_path / "nothing.pth"):
         with pytest.raises(WeightsError, match="there is no such file"):
             read_weights(path)
+
+
+@pytest.mark.parametrize("content", [None, b"hello", b"<html>"])
+def test_a_hint_ends_every_message(tmp_path, content):
+    path, hint = tmp_path / "net.safetensors", "It is of the run in out. Delete out to start again."
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"net\.safetensors.* {hint}$") as raised:
+        read_weights(path, hint)
+    assert "'synth'" not in str(raised.value)
+
+
+def test_state_dicts_that_are_alike():
+    assert not compare_state(STATE, {key: torch.ones_like(value) for key, value in STATE.items()})
+
+
+def test_what_differs_between_state_dicts():
+    found = {"b": torch.zeros(1), "a.bias": torch.zeros(20, 1), "A": torch.zeros(())}
+    difference = compare_state(STATE, found)
+    assert difference
+    assert difference == (["A", "b"], ["a.weight"], ["a.bias (20, 1) instead of (20,)"])
+    assert str(difference) == (
+        "unknown keys A, b; missing keys a.weight; other sizes a.bias (20, 1) instead of (20,)"
+    )
+    many = compare_state({}, {str(i): torch.zeros(1) for i in range(7)})
+    assert str(many) == "unknown keys 0, 1, 2, 3, 4 and 2 more; missing keys none; other sizes none"

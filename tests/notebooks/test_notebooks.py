@@ -11,7 +11,7 @@ from workflow.check_book import check_notebook
 from workflow.run_notebook import ROOT, run_notebook
 
 CONFIG = yaml.safe_load((ROOT / "workflow/config.yaml").read_text())
-COURSES = yaml.safe_load((ROOT / "reidlab/report/course.yaml").read_text())
+COURSES = yaml.safe_load((ROOT / "reidlab/experiments/course.yaml").read_text())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in notebooks/")

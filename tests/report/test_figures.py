@@ -1,12 +1,17 @@
 """Figures hold what they were given; wrong input is refused in words."""
 
+from itertools import pairwise
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
+from reidlab.evaluation import proportion_interval
+from reidlab.explain import RowVote
 from reidlab.report import figures, style
 
 
@@ -48,6 +53,7 @@ def test_ranked_list_marks_by_sign_and_colour_and_dash(pictures):
     figure = figures.ranked_list(
         [pictures[0]], [pictures[1:4]], [[True, False, None]], scores=[[0.9, 0.5, 0.1]]
     )
+    assert {text.get_color() for text in figure.axes[0].texts} == {style.INK}  # which reads best
     frames = figure.axes[0].patches
     colours = [to_hex(frame.get_edgecolor()) for frame in frames]
     assert colours == [style.QUERY, style.MATCH, style.WRONG, style.JUNK]
@@ -104,7 +110,7 @@ def test_part_overlay_paints_the_mask_and_names_only_what_is_seen(pictures):
     figure = figures.part_overlay([pictures[0]], [mask], opacity=1.0)
     sheet = figure.axes[0].images[0].get_array()
     painted = sheet[32 + 4 :, :, :3]
-    assert to_hex(painted[0, 0] / 255) == style.PARTS[2][1]
+    assert to_hex(painted[0, 0] / 255) == style.PART_COLOURS["torso"]
     assert np.array_equal(painted[10:], pictures[0][10:])
     assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["torso"]
 
@@ -131,30 +137,6 @@ def test_training_curve_draws_sum_parts_and_accuracy():
         figures.training_curve([])
 
 
-def test_bars_say_what_the_interval_is_over():
-    figure = figures.bars_with_intervals(["a", "b"], [1, 2], [(0, 2), (1, 3)], over="seeds")
-    assert "interval over seeds" in figure.axes[0].get_xlabel()
-    figure = figures.bars_with_intervals(["a"], [1], over="one run")
-    assert figure.axes[0].get_xlabel().endswith("one run")
-    with pytest.raises(ValueError, match="not inside its interval"):
-        figures.bars_with_intervals(["a"], [5], [(0, 2)], over="seeds")
-    with pytest.raises(ValueError, match="lengths"):
-        figures.bars_with_intervals(["a"], [5, 6], over="seeds")
-
-
-def test_histogram_shares_add_to_a_hundred():
-    figure = figures.distance_histogram(np.array([0.1, 0.2]), np.array([[0.5], [0.9]]))
-    for patch in figure.axes[0].patches:
-        outline = patch.get_xy()
-        width = np.diff(np.unique(outline[:, 0]))[0]
-        area = 0.5 * abs(
-            np.sum(outline[:-1, 0] * outline[1:, 1] - outline[1:, 0] * outline[:-1, 1])
-        )
-        assert area / width == pytest.approx(100)
-    with pytest.raises(ValueError, match="both are needed"):
-        figures.distance_histogram(np.array([]), np.array([1.0]))
-
-
 def judged(losses, accuracies, epochs=(1, 2, 3)):
     return [
         {"epoch": e, "loss": 9.0, "validation": {"loss": loss, "accuracy": accuracy}}
@@ -172,19 +154,29 @@ def test_two_curves_of_one_run_skip_epochs_without_validation():
     assert accuracy.get_ylim() == (0, 1.02)
 
 
-def test_two_curves_of_seeds_are_thin_with_a_thick_mean():
+def band(collection):
+    """Return places -> lowest and highest of a filled range."""
+    (path,) = collection.get_paths()
+    found = {}
+    for x, y in path.vertices.tolist():
+        found.setdefault(x, set()).add(round(y, 9))
+    return {x: (min(ys), max(ys)) for x, ys in sorted(found.items())}
+
+
+def test_two_curves_of_seeds_are_a_mean_in_its_range():
     seeds = [judged([6, 4, 2], [0.1, 0.2, 0.3]), judged([4, 2], [0.3, 0.4], (1, 2))]
     figure = figures.two_curves({"two": seeds, "one": judged([1, 1, 1], [1, 1, 1])})
     loss, accuracy = figure.axes
-    assert [list(line.get_ydata()) for line in loss.lines] == [[6, 4, 2], [4, 2], [5, 3], [1, 1, 1]]
-    assert list(accuracy.lines[2].get_xdata()) == [1, 2]  # the mean ends with the shorter seed
-    assert list(accuracy.lines[2].get_ydata()) == pytest.approx([0.2, 0.3])
-    thin, _, mean, other = loss.lines
-    assert thin.get_linewidth() < mean.get_linewidth()
-    assert thin.get_color() == mean.get_color() != other.get_color()
+    assert [list(line.get_ydata()) for line in loss.lines] == [[5, 3], [1, 1, 1]]
+    assert list(accuracy.lines[0].get_xdata()) == [1, 2]  # the mean ends with the shorter seed
+    assert list(accuracy.lines[0].get_ydata()) == pytest.approx([0.2, 0.3])
+    assert [band(each) for each in loss.collections] == [{1: (4, 6), 2: (2, 4)}]
+    mean, other = loss.lines
+    assert mean.get_color() != other.get_color()
     assert mean.get_linestyle() != other.get_linestyle()
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["two, mean of 2 seeds", "one"]
+    assert words == ["two, 2 seeds", "one"]
+    assert figure.legends[0].get_title().get_text() == "mean, and range of the seeds"
 
 
 @pytest.mark.parametrize(
@@ -256,61 +248,227 @@ def test_row_evidence_refuses(pictures, evidence, labels, message):
         figures.row_evidence(pictures[0], pictures[1], evidence, row_labels=labels)
 
 
-CELLS = pd.DataFrame(
+COMPARED = pd.DataFrame(
     [
-        ("ViT", 1, "global", "all at once", 50.0, 2.0, "record"),
-        ("LA", 12, "local", "all at once", 60.0, None, "record"),
-        ("LA", 12, "local", "block by block", 62.0, 1.5, "live"),
+        ("rows over one", 2.0, 0.5, 3.5, [1.0, 3.0], 4.2),
+        ("block-wise", -0.5, -1.5, 0.5, [-1.0, 0.0], [0.8, 0.9]),
+        ("triplet", 1.0, None, None, [1.0], None),
     ],
-    columns=["model", "heads", "tokens", "unfreezing", "mean", "spread", "source"],
+    columns=["name", "value", "low", "high", "runs", "paper"],
 )
 
 
-def test_ablation_grid_places_cells_and_marks_their_source():
-    figure = figures.ablation_grid(CELLS)
-    left, right = figure.axes
-    assert [axes.get_title(loc="left") for axes in (left, right)] == [
-        "all at once",
-        "block by block",
-    ]
-    assert [text.get_text() for text in left.get_yticklabels()] == [
-        "ViT, 1 head, global",
-        "LA, 12 heads, local",
-    ]
-    assert [text.get_text() for text in left.texts] == ["50.0 ± 2.0", "60.0"]
-    assert [text.get_text() for text in right.texts] == ["62.0 ± 1.5"]  # the other cell is empty
-    (mark,) = [container.lines[0] for container in right.containers]
-    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (62.0, 1)
-    bar = right.containers[0].lines[2][0].get_segments()[0]
-    assert bar.tolist() == [[60.5, 1], [63.5, 1]]
-    record = left.containers[0].lines[0]
-    assert (mark.get_marker(), record.get_marker()) == ("o", "s")
-    assert record.get_markerfacecolor() == "none"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "trained on this page",
-        "from a committed record",
-        "± standard deviation over seeds",
-    ]
+def marks(axes):
+    return [container.lines[0] for container in axes.containers]
 
 
-def test_ablation_grid_explains_only_what_is_there():
-    figure = figures.ablation_grid(CELLS[1:2])
+def test_forest_draws_value_interval_runs_and_paper():
+    figure = figures.forest(COMPARED, label="mAP (points)", over="seeds and people")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(COMPARED.name)
+    found = [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in marks(axes)]
+    assert found == [(2.0, 0), (-0.5, 1), (1.0, 2)]
+    bars = [each.lines[2][0].get_segments()[0].tolist() for each in axes.containers[:2]]
+    assert bars == [[[0.5, 0], [3.5, 0]], [[-1.5, 1], [0.5, 1]]]
+    assert not axes.containers[2].lines[2]  # one run has no interval
+    assert [text.get_text() for text in axes.texts] == ["+2.0", "−0.5", "+1.0"]
+    diamonds = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "D"]
+    assert diamonds == [[4.2], [0.8, 0.9], []]
+    runs = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "|"]
+    assert [1.0, 3.0] in runs
+    assert any(list(line.get_xdata()) == [0, 0] for line in axes.lines)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["from a committed record"]
+    assert words == ["single runs", "the paper"]
+    assert figure.get_supxlabel() == (
+        "bars: 95 % interval over seeds and people; hollow: it holds 0, or one run"
+    )
+
+
+def test_forest_fills_what_leaves_out_no_difference():
+    def hollow(**changes):
+        axes = figures.forest(COMPARED, label="x", **changes).axes[0]
+        return [mark.get_markerfacecolor() == "none" for mark in marks(axes)]
+
+    assert hollow() == [False, True, True]
+    assert hollow(no_difference=1.0) == [True, False, True]
+    assert hollow(no_difference=None) == [False, False, True]
+    ratios = figures.forest(COMPARED, label="x", no_difference=1.0, form="{:.2f}").axes[0]
+    assert [text.get_text() for text in ratios.texts] == ["2.00", "−0.50", "1.00"]
+
+
+def test_forest_gives_long_names_their_room():
+    long = COMPARED.assign(name=[f"{name} " + "word " * 20 for name in COMPARED.name])
+    figure = figures.forest(long, label="x")
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in pairwise(boxes))
+
+
+def test_forest_takes_names_from_the_index_and_intervals_may_be_absent():
+    table = pd.DataFrame({"value": [50.0]}, index=pd.MultiIndex.from_tuples([("LA", "at once")]))
+    figure = figures.forest(table, label="mAP (%)", no_difference=None)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["LA, at once"]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["50.0"]
+    assert figure.get_supxlabel() == "hollow: one run"
+    assert not figure.legends
+
+
+def test_forest_has_panels_and_groups_in_the_order_of_the_table():
+    table = pd.DataFrame(
+        [(p, g, n, 1.0) for p in ("official", "standard") for g in "ba" for n in ("CE", "TL")],
+        columns=["panel", "group", "name", "value"],
+    )
+    figure = figures.forest(table, label="%")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["official", "standard"]
+    left = figure.axes[0]
+    assert [mark.get_ydata()[0] for mark in marks(left)] == [-0.25, 0.75, 0.25, 1.25]
+    assert len({(mark.get_marker(), mark.get_color()) for mark in marks(left)}) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a"]
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (CELLS[:0], "has 0 rows and lacks no column"),
-        (CELLS.drop(columns=["heads", "mean"]), "lacks heads, mean: expected .* columns model,"),
-        (CELLS.assign(source="guess"), "source is 'guess': expected one of live, record"),
-        (CELLS.assign(unfreezing="x"), "model LA, heads 12, .*unfreezing x has two rows"),
+        (COMPARED[:0], "has 0 rows and lacks no column"),
+        (COMPARED.drop(columns="value"), "lacks value: expected .* columns panel, name, group,"),
+        (COMPARED.assign(name="x"), "name x, group  has two rows"),
+        (COMPARED.assign(value=9.0), r"rows over one: 9.0 is not inside .* \[0.5, 3.5\]"),
+        (pd.DataFrame({"value": range(6), "group": range(6)}), "6 groups: expected 1 to 5"),
     ],
 )
-def test_ablation_grid_refuses(table, message):
+def test_forest_refuses(table, message):
     with pytest.raises(ValueError, match=message):
-        figures.ablation_grid(table)
+        figures.forest(table, label="x")
+
+
+GAINS = pd.DataFrame(
+    [[-2.0, 1.0, 4.0], [-4.0, -0.01, np.nan]],
+    index=pd.Index([5, 10], name="k1"),
+    columns=pd.Index([2, 4, 8], name="m"),
+)
+
+
+def test_heat_table_prints_numbers_stars_and_a_border():
+    figure = figures.heat_table(
+        GAINS, label="gain (points)", stars=GAINS > 2, border=[[True, False, False], [True] * 3]
+    )
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["−2.0", "+1.0", "+4.0*", "−4.0", "0.0"]
+    assert [text.get_position() for text in axes.texts][2:4] == [(2, 0), (0, 1)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("m", "k1")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["2", "4", "8"]
+    (image,) = axes.images
+    assert image.get_clim() == (-4, 4)
+    low, middle, high = (to_hex(image.cmap(image.norm(value))) for value in (-4, 0, 4))
+    assert (low, high) == (style.WRONG, style.QUERY)
+    assert middle in {"#ffffff", "#fefefe", "#fffefe", "#feffff"}
+    edges = [tuple(map(tuple, e.get_segments()[0].tolist())) for e in axes.collections]
+    assert edges == [((0.5, -0.5), (0.5, 0.5)), ((0.5, 0.5), (1.5, 0.5)), ((1.5, 0.5), (2.5, 0.5))]
+
+
+def test_heat_table_of_one_kind_has_no_signs():
+    figure = figures.heat_table(GAINS.abs(), label="mAP (%)", diverging=False)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["2.0", "1.0", "4.0", "4.0", "0.0"]
+    assert figure.axes[0].images[0].get_clim() == (0.01, 4)
+
+
+@pytest.mark.parametrize(
+    ("table", "extra", "message"),
+    [
+        (GAINS[:0], {}, r"shape \(0, 3\) and no number"),
+        (GAINS * np.nan, {}, "no number"),
+        (GAINS, {"stars": [[True]]}, r"stars has the shape \(1, 1\), the table \(2, 3\)"),
+        (GAINS, {"border": [[True]]}, "border has the shape"),
+    ],
+)
+def test_heat_table_refuses(table, extra, message):
+    with pytest.raises(ValueError, match=message):
+        figures.heat_table(table, label="x", **extra)
+
+
+NETWORKS = pd.DataFrame({"standard": [50.0, 60.0, 70.0], "official": [92.0, 96.0, 97.0]})
+
+
+def test_two_measures_share_one_scale_and_a_diagonal():
+    figure = figures.two_measures(NETWORKS.assign(group=list("aab")), x="standard", y="official")
+    (axes,) = figure.axes
+    first, second, diagonal = axes.lines
+    assert (list(first.get_xdata()), list(first.get_ydata())) == ([50, 60], [92, 96])
+    assert first.get_marker() != second.get_marker()
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_xlim()[0] < 50
+    assert axes.get_ylim()[1] > 97
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("standard", "official")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    alone = figures.two_measures(NETWORKS, x="standard", y="official")
+    assert alone.axes[0].get_legend() is None
+    with pytest.raises(ValueError, match="lacks paper"):
+        figures.two_measures(NETWORKS, x="standard", y="paper")
+    many = pd.concat([NETWORKS, NETWORKS]).assign(group=range(6))
+    with pytest.raises(ValueError, match="6 groups"):
+        figures.two_measures(many, x="standard", y="official")
+
+
+def test_row_accuracy_counts_images_and_stacks_parts():
+    right = np.array([[True, False], [True, True], [False, False], [True, False]])
+    votes = RowVote(torch.zeros(4, 2), torch.tensor(right), torch.tensor([True, True, True, False]))
+    parts = torch.zeros(4, 2, 8)
+    parts[:, 0, 1], parts[:2, 1, 4] = 0.5, 1.0  # the head; legs in half of the images
+    figure = figures.row_accuracy(votes, parts)
+    left, shown = figure.axes
+    (container,) = left.containers
+    assert list(container.lines[0].get_xdata()) == [75, 25]
+    segments = container.lines[2][0].get_segments()
+    for hits, segment in zip((3, 1), segments, strict=True):
+        low, high = proportion_interval(hits, 4)
+        assert segment[:, 0].tolist() == pytest.approx([100 * low, 100 * high])
+    assert any(list(line.get_xdata()) == [75, 75] for line in left.lines)  # the vote
+    head, legs = shown.containers
+    assert [bar.get_width() for bar in head] == [50, 0]
+    assert [(bar.get_x(), bar.get_width()) for bar in legs] == [(50, 0), (0, 50)]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["vote of all rows", "head", "legs"]
+    assert left.get_ylim() == (1.5, -0.5)  # the first row is above
+    assert len(figures.row_accuracy(votes).axes) == 1
+    with pytest.raises(ValueError, match=r"shape \(4, 2\), parts \(1, 2, 8\): expected"):
+        figures.row_accuracy(votes, parts[:1])
+
+
+def test_line_chart_draws_means_in_the_range_of_seeds():
+    table = pd.DataFrame(
+        [
+            ("left", "a", 0, 4, 1.0),
+            ("left", "a", 0, 8, 3.0),
+            ("left", "a", 1, 4, -2.0),
+            ("left", "a", 1, 8, 1.0),
+            ("left", "a", 1, 16, 9.0),  # the other seed lacks it
+            ("left", "b", 0, 4, 5.0),
+            ("right", "b", 0, 4, 6.0),
+            ("right", "c", 0, 4, 7.0),
+        ],
+        columns=["panel", "name", "seed", "k1", "value"],
+    )
+    figure = figures.line_chart(table, x="k1", label="gain", upright=6)
+    left, right = figure.axes
+    mean, other, zero, upright = left.lines
+    assert (list(mean.get_xdata()), list(mean.get_ydata())) == ([4, 8], [-0.5, 2])
+    assert band(left.collections[0]) == {4: (-2, 1), 8: (1, 3)}
+    assert list(other.get_ydata()) == [5]
+    assert list(zero.get_ydata()) == [0, 0]
+    assert list(upright.get_xdata()) == [6, 6]
+    assert right.lines[0].get_color() == other.get_color() != mean.get_color()
+    assert all(list(line.get_ydata()) != [0, 0] for line in right.lines)  # nothing below zero
+    assert [axes.get_xlabel() for axes in (left, right)] == ["k1", "k1"]
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["a", "b", "c"]  # those of all panels
+    many = pd.DataFrame({"name": range(6), "k1": 1, "value": 1.0})
+    with pytest.raises(ValueError, match="there are 6 names: expected 1 to 5"):
+        figures.line_chart(many, x="k1", label="gain")
+    with pytest.raises(ValueError, match="seeds of 'a' have no value of 'k1' in common"):
+        figures.line_chart(table[1:3], x="k1", label="gain")
+    with pytest.raises(ValueError, match="has two rows"):
+        figures.line_chart(table.drop(columns=["panel", "seed"]), x="k1", label="gain")
 
 
 SETTINGS = pd.DataFrame(
@@ -371,11 +529,13 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         figures.heat_overlay(pictures[0], np.ones((3, 4, 2)), ["10", "11", "12"]),
         figures.part_overlay(pictures, [mask] * 6),
         figures.training_curve([{"epoch": 1, "loss": 1.0, "accuracy": 0.1}]),
-        figures.bars_with_intervals(["a"], [1], over="one run"),
-        figures.distance_histogram(np.arange(9.0), np.arange(9.0) + 1),
         figures.two_curves({"a": judged([3, 2, 1], [0.1, 0.2, 0.3])}),
         figures.row_evidence(pictures[0], pictures[1], np.ones(12)),
-        figures.ablation_grid(CELLS),
+        figures.forest(COMPARED, label="mAP (points)"),
+        figures.heat_table(GAINS, label="gain"),
+        figures.two_measures(NETWORKS, x="standard", y="official"),
+        figures.line_chart(NETWORKS.assign(name="a", value=1.0), x="standard", label="mAP"),
+        figures.networks.la_transformer(),
         figures.knob_curves(SETTINGS, over="seeds"),
     ]
     for figure in made:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reidlab import report
+from reidlab.files import project_root
 from reidlab.report import page_start, run_record_box
-from reidlab.report.page import project_root
 from reidlab.report.records import RecordError
 
 

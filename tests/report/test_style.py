@@ -2,10 +2,14 @@
 
 import io
 import itertools
+import re
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 
 from reidlab.report import style
@@ -73,8 +77,7 @@ def test_roles_stay_apart_for_every_reader(vision):
 
 @pytest.mark.parametrize("vision", VISION)
 def test_parts_stay_apart_for_every_reader(vision):
-    colours = [colour for label, (_, colour) in style.PARTS.items() if label]
-    for first, second in itertools.combinations(colours, 2):
+    for first, second in itertools.combinations(style.PART_COLOURS.values(), 2):
         assert distance(first, second, vision) >= 10, f"{first} and {second} under {vision}"
 
 
@@ -82,11 +85,18 @@ def test_parts_stay_apart_for_every_reader(vision):
 def test_lines_and_text_show_on_both_pages(page):
     for role, colour in (style.ROLES | {"ink": style.INK}).items():
         assert contrast(colour, page) >= 3, f"{role} on {page}"
-    assert contrast(style.INK, page) >= 4
+
+
+def test_letters_have_what_the_wcag_ask_of_them_on_both_pages():
+    sheet = (Path(__file__).parents[2] / "book" / "_static" / "custom.css").read_text("utf-8")
+    (brighter,) = re.findall(r"filter: brightness\(([\d.]+)\)", sheet)
+    on_dark = "#" + 3 * f"{round(int(style.INK[1:3], 16) * float(brighter)):02x}"
+    assert contrast(style.INK, style.LIGHT_PAGE) >= 4.5
+    assert contrast(on_dark, style.DARK_PAGE) >= 4.5
 
 
 def test_parts_are_those_of_the_world():
-    assert tuple(name for name, _ in style.PARTS.values()) == PARTS
+    assert ("background", *style.PART_COLOURS) == PARTS
 
 
 def test_size_law():
@@ -144,3 +154,69 @@ def test_a_notebook_prefers_our_printer_to_the_inline_backend():
         assert formatter(style.figure()).startswith(b"\x89PNG")
     finally:
         InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (-1.25, "{:+.1f}", "−1.2"),
+        (-0.04, "{:.1f}", "0.0"),
+        (-0.05, "{:.2f} %", "−0.05 %"),
+        (-10.0, "{:.1f}", "−10.0"),
+        (-1234, "{:,}", "−1,234"),
+    ],
+)
+def test_numbers_have_a_true_minus_but_zero_has_none(value, form, text):
+    assert style.number(value, form) == text
+
+
+def rows_and_sides(printed):
+    """Return the rows of a printed table as text, and the alignment of its columns."""
+    html = BeautifulSoup(printed.to_html(), "html.parser")
+    rows = [[cell.get_text(strip=True) for cell in row(["th", "td"])] for row in html("tr")]
+    sides = re.findall(r"\.col(\d+) \{\s*text-align: (\w+)", html.style.get_text())
+    return rows, [side for _, side in sorted(sides)]
+
+
+def test_table_prints_numbers_words_and_gaps():
+    index = pd.Index(["la-tf_ce", "la-tf-pp"], name="network")
+    frame = pd.DataFrame(
+        {
+            "mAP": [58.46, None],
+            "parameters": [1234567, 5],
+            "ours": ["76.1 ± 0.0", "-0.3 to 2"],
+            "holds": [True, np.False_],
+            "by": ["la-tf_ce", "a record"],
+            "gain": [-2.0, 1.5],
+        },
+        index=index,
+    )
+    printed = style.table(frame, formats={"gain": "{:+.2f}"}, words={"la-tf_ce": "LA-TF"})
+    assert 'class="dataframe"' in printed.to_html()  # what the theme leaves on the dark page
+    rows, sides = rows_and_sides(printed)
+    assert rows == [
+        ["network", *frame.columns],
+        ["LA-TF", "58.5", "1,234,567", "76.1 ± 0.0", "yes", "LA-TF", "−2.00"],
+        ["la-tf-pp", "", "5", "-0.3 to 2", "no", "a record", "+1.50"],
+    ]
+    assert sides == ["right", "right", "right", "left", "left", "right"]
+    assert (frame.index.name, frame.columns.name) == ("network", None)  # the frame stays as it was
+
+
+def test_table_has_no_row_of_names_and_hides_a_count():
+    frame = pd.DataFrame({"a": [1, 2.5], "b": ["x", ["y"]]})
+    assert rows_and_sides(style.table(frame))[0] == [["a", "b"], ["1.0", "x"], ["2.5", "['y']"]]
+    named = frame.set_axis(pd.MultiIndex.from_tuples([("r", 1), ("s", 2)], names=["i", "j"]))
+    named.columns = pd.MultiIndex.from_tuples([("p", "a"), ("p", "b")])
+    rows = rows_and_sides(style.table(named, decimals=0))[0]
+    assert rows == [
+        ["", "", "p"],
+        ["", "", "a", "b"],
+        ["r", "1", "1", "x"],
+        ["s", "2", "2", "['y']"],
+    ]
+
+
+def test_table_refuses_a_format_for_nothing():
+    with pytest.raises(ValueError, match="formats has 'c': expected one of a, b"):
+        style.table(pd.DataFrame({"a": [1], "b": [2]}), formats={"c": "{}"})

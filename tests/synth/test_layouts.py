@@ -212,13 +212,13 @@ def test_an_interrupted_write_continues_to_the_same_bytes(
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    def table_fails(path, content, atomic=writers.write_atomic):
+    def table_fails(path, text, write_text=writers.write_text, **options):
         if path.name == "attributes.csv":
             raise KeyboardInterrupt
-        atomic(path, content)
+        write_text(path, text, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writers, "write_atomic", table_fails)
+        patch.setattr(writers, "write_text", table_fails)
         progress = None if late else interrupt
         with pytest.raises(KeyboardInterrupt):
             write_dataset(name, tmp_path, WORLDS[name], progress=progress, **options)

@@ -189,18 +189,22 @@ def test_an_interrupted_write_continues(whole, tmp_path, threads):
 
 KILLED = """
 import sys, time
+from contextlib import contextmanager
 from reidlab.synth import World, write_dataset, writers
 writers._CHUNK = 7
-atomic, count = writers.write_atomic, 0
-def half(path, content):
+atomic, count = writers.atomic, 0
+@contextmanager
+def half(path, **options):
     global count
     count += 1
-    if count == 40:
-        path.with_name(path.name + ".tmp").write_bytes(content[: len(content) // 2])
-        print("mid-write", flush=True)
-        time.sleep(600)
-    atomic(path, content)
-writers.write_atomic = half
+    with atomic(path, **options) as beside:
+        yield beside
+        if count == 40:
+            content = beside.read_bytes()
+            beside.write_bytes(content[: len(content) // 2])
+            print("mid-write", flush=True)
+            time.sleep(600)
+writers.atomic = half
 write_dataset("market1501", sys.argv[1], World(seed=5, identities=10, cameras=3, infrared_cameras=1,
               resolution=(32, 16)))
 """
@@ -215,10 +219,10 @@ def test_a_killed_write_continues(whole, tmp_path):
     assert process.stdout.readline() == "mid-write\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list(root.rglob("*.tmp"))
+    assert list(root.rglob(".*.part.*"))
     assert not (root / "world.json").exists()
     write_dataset("market1501", root, WORLD)
-    assert not list(root.rglob("*.tmp"))
+    assert not list(root.rglob(".*.part.*"))
     assert contents(root) == contents(whole)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from reidlab.data import open_dataset
 from reidlab.losses import identity
-from reidlab.processes import collect, largest, process_index, tell, together
+from reidlab.processes import broadcast, collect, largest, process_index, together
 from reidlab.training import (
     Recipe,
     build_model,
@@ -135,7 +135,7 @@ def one_fails(failing):
 
 def told(value):
     _connect()
-    return tell(f"process {process_index()} has {value}"), largest(float(process_index()))
+    return broadcast(f"process {process_index()} has {value}"), largest(float(process_index()))
 
 
 def agreeing(values):

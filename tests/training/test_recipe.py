@@ -179,7 +179,7 @@ def test_a_loss_joins_and_goes():
     [
         (
             {"losses.triplet": 0},
-            r"losses.triplet=0 changes no setting; expected switches.NAME, los",
+            r"losses.triplet=0 changes no setting; expected losses.triplet=None",
         ),
         ({"losses.triplet": {"margin": 1}}, r"losses.triplet=\{'margin': 1\} changes no setting"),
         ({"losses.": None}, r"losses has no setting ''"),
@@ -222,7 +222,7 @@ def test_build_model_passes_preset_and_switches_on(ds, recipe):
     la = recipe.replace(model="la_transformer", preset="paper", switches={"heads": "one"})
     switches = build_model(la, ds).switches
     assert (switches.local_weight, switches.retrieval, switches.heads) == (1 / 1.8, "gelt", "one")
-    with pytest.raises(ValueError, match="la_transformer has no switch 'alpha'"):
+    with pytest.raises(ValueError, match="la_transformer has no setting 'alpha'"):
         build_model(la.replace(**{"switches.alpha": 1.0}), ds)
 
 

@@ -1,6 +1,6 @@
 """The layouts that a world can be written in, one module each; see `base` for what one is."""
 
-from . import (
+from reidlab.synth.layout import (
     cuhk03,
     dukemtmc,
     folder,
@@ -13,19 +13,12 @@ from . import (
     sysu_mm01,
     veri776,
 )
-from .base import Layout
+from reidlab.synth.layout.base import Layout
 
-LAYOUTS: dict[str, Layout] = {
-    "market1501": market1501.LAYOUT,
-    "dukemtmc": dukemtmc.LAYOUT,
-    "occluded-duke": occluded_duke.LAYOUT,
-    "msmt17": msmt17.LAYOUT,
-    "cuhk03-np": cuhk03.LAYOUT,
-    "cuhk03-classic": cuhk03.LAYOUT,
-    "veri776": veri776.LAYOUT,
-    "randperson": randperson.LAYOUT,
-    "sysu-mm01": sysu_mm01.LAYOUT,
-    "regdb": regdb.LAYOUT,
-    "pku-reid": pku_reid.LAYOUT,
-    "folder": folder.LAYOUT,
-}
+_MODULES = {
+    "market1501": market1501, "dukemtmc": dukemtmc, "occluded-duke": occluded_duke,
+    "msmt17": msmt17, "cuhk03-np": cuhk03, "cuhk03-classic": cuhk03, "veri776": veri776,
+    "randperson": randperson, "sysu-mm01": sysu_mm01, "regdb": regdb, "pku-reid": pku_reid,
+    "folder": folder,
+}  # fmt: skip
+LAYOUTS: dict[str, Layout] = {name: Layout.of(module) for name, module in _MODULES.items()}

@@ -1,24 +1,26 @@
 """What a layout is: which image of the world goes into which file, and the lists beside them.
 
-A layout is data and functions, one module each. `write_dataset` asks it to look at the world
-(`check`), to change it where the real set is of another kind (`adapt`), to name every file
-(`entries`), and, once all images are there, to write what can only be written then (`finish`).
+A layout is a module of constants and functions, see `Layout`. `write_dataset` asks it to look at
+the world (`check`), to change it where the real set is of another kind (`adapt`), to name every
+file (`entries`), and, once all images are there, to write what can only be written then (`finish`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from ..world import World
+from reidlab.files import write_text
+from reidlab.synth.draws import Key
+from reidlab.synth.world import World
 
-PARTS = ".parts"  # folder of what is needed until the set is whole
-Key = tuple[int, int, int]  # person, camera of the world, index
+STAGING = ".parts"  # folder of what is needed until the set is whole
 
 # What random numbers of a layout are for: the second word of their seed (see also `draws`).
 SPLIT = 5
@@ -35,15 +37,11 @@ class Entry:
     pid: int  # the identity that the file name tells
     camid: int  # the camera that the file name tells, from 0
     jitter: float = 1.0
-    staged: bool = False  # kept among the parts until `finish` puts it into an archive
+    staged: bool = False  # kept in `STAGING` until `finish` puts it into an archive
 
     def path(self, root: Path) -> Path:
         """Where the image is written."""
-        return (root / PARTS if self.staged else root) / self.file
-
-
-def _as_it_is(world: World) -> World:
-    return world
+        return (root / STAGING if self.staged else root) / self.file
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,15 @@ class Layout:
     suggested: Mapping[str, Any]
     check: Callable[..., None]
     entries: Callable[..., list[Entry]]
-    adapt: Callable[[World], World] = _as_it_is
-    finish: Callable[..., pd.DataFrame] | None = None
+    adapt: Callable[[World], World] = lambda world: world
+    finish: Callable[..., pd.DataFrame] = lambda root, world, table, **options: table
     encoding: str = ""
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Self:
+        """The layout that a module describes: its functions and, in capitals, its constants."""
+        found = {name.lower(): value for name, value in vars(module).items()}
+        return cls(**{f.name: found[f.name] for f in fields(cls) if f.name in found})
 
 
 def generator(world: World, *words: int) -> np.random.Generator:
@@ -93,27 +97,31 @@ def standard_split(world: World, train_fraction: float) -> Iterator[tuple[str, K
                 yield "train" if pid in training else test, (pid, camid, index)
 
 
-def total_cameras(world: World) -> int:
-    """Cameras of both kinds."""
-    return world.cameras + world.infrared_cameras
-
-
 def expect_protocol(world: World, images: int = 2) -> None:
     """A person must be found again in another camera.
 
     Raises:
         ValueError: fewer than two cameras, or than `images` images per person and camera.
     """
-    if world.images_per_camera < images:
+    why = "one image per person and camera for the query and one for the gallery"
+    expect_knob(world, "images_per_camera", images, None, why)
+    if world.total_cameras < 2:
         raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}): this layout needs {images} or "
-            "more, one image per person and camera for the query and one for the gallery"
-        )
-    if total_cameras(world) < 2:
-        raise ValueError(
-            f"World(cameras={total_cameras(world)}): this layout needs 2 or more, as the protocol "
+            f"World(cameras={world.total_cameras}): this layout needs 2 or more, as the protocol "
             "looks for a person in the other cameras"
         )
+
+
+def expect_knob(world: World, knob: str, least: int, most: int | None, why: str) -> None:
+    """A knob of the world from `least` to `most`.
+
+    Raises:
+        ValueError: it has another value.
+    """
+    value = getattr(world, knob)
+    if value < least or (most is not None and value > most):
+        span = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"World({knob}={value}): this layout needs {span}, {why}")
 
 
 def expect_room(world: World, people: int, cameras: int, strangers: int = 0) -> None:
@@ -122,7 +130,7 @@ def expect_room(world: World, people: int, cameras: int, strangers: int = 0) -> 
     Raises:
         ValueError: more identities (with `strangers` beyond them) or cameras than names can tell.
     """
-    identities, total = world.identities + strangers, total_cameras(world)
+    identities, total = world.identities + strangers, world.total_cameras
     if identities > people or total > cameras:
         raise ValueError(
             f"{identities} identities and {total} cameras: file names of this layout have room "
@@ -176,3 +184,8 @@ def expect_choice(name: str, value: object, choices: Collection[str]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file, each line ended by a line feed on every system."""
+    write_text(path, "".join(f"{line}\n" for line in lines), sync=False)

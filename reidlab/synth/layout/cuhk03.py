@@ -15,22 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..world import World
-from .base import (
-    EMPTY,
-    QUERY,
-    SPLIT,
-    TRIAL,
-    Entry,
-    Layout,
-    expect_cameras,
-    expect_choice,
-    expect_fraction,
-    generator,
-)
-from .market1501 import FOLDERS
-from .matlab import columns, needed, write_cuhk03, write_mat
+from reidlab.synth.layout import base
+from reidlab.synth.layout.market1501 import FOLDERS
+from reidlab.synth.layout.matlab import columns, needed, write_cuhk03, write_mat
+from reidlab.synth.world import World
 
+OPTIONS = {"train_fraction": 0.523, "form": "mat"}
+SUGGESTED = {"cameras": 10, "images_per_camera": 5, "resolution": (160, 60)}
 BOXES = {"labeled": 0.0, "detected": 1.0}  # and how much of the world's jitter they have
 PAIRS = (843, 440, 77, 58, 49)  # people in each
 SLOTS = 5  # images in each view
@@ -57,26 +48,19 @@ class Cell(NamedTuple):
 
 def check(world: World, *, train_fraction: float, form: str) -> None:
     """Five pairs of visible cameras."""
-    expect_choice("form", form, _FORMS)
+    base.expect_choice("form", form, _FORMS)
     for package in {"mat": ("scipy.io", "h5py"), "images": ("scipy.io",)}.get(form, ()):
         needed(package)
-    expect_cameras(world, 2 * len(PAIRS), 0, "five pairs")
-    if not 2 <= world.images_per_camera <= SLOTS:
-        raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}): this layout needs 2 to {SLOTS}, "
-            "the images of a person in a view"
-        )
-    if world.identities < 2 * len(PAIRS):
-        raise ValueError(
-            f"World(identities={world.identities}): this layout needs {2 * len(PAIRS)} or more, "
-            f"for {len(PAIRS)} pairs of cameras"
-        )
+    base.expect_cameras(world, 2 * len(PAIRS), 0, "five pairs")
+    why = "the images of a person in a view"
+    base.expect_knob(world, "images_per_camera", 2, SLOTS, why)
+    base.expect_knob(world, "identities", 2 * len(PAIRS), None, "for five pairs of cameras")
     if max(pair_sizes(world.identities)) > 999:
         raise ValueError(
             f"World(identities={world.identities}): up to {max(pair_sizes(world.identities))} in "
             "a pair of cameras, and names tell 999"
         )
-    expect_fraction(world, train_fraction)
+    base.expect_fraction(world, train_fraction)
     for boxes in BOXES:
         new_protocol(world, boxes, train_fraction)
 
@@ -89,18 +73,23 @@ def pair_sizes(identities: int) -> list[int]:
     return [int(high - low) for low, high in pairwise(ends)]
 
 
+def _pairs_of_people(world: World) -> list[tuple[int, int]]:
+    """Pair of cameras and number in it, both from 1, of person 1, 2, …"""
+    sizes = enumerate(pair_sizes(world.identities), start=1)
+    return [(pair, person) for pair, size in sizes for person in range(1, size + 1)]
+
+
 def filled(world: World, boxes: str) -> list[Cell]:
     """The slots that hold an image, in the order of their names."""
-    cells, pid = [], 0
-    for pair, size in enumerate(pair_sizes(world.identities), start=1):
-        for person in range(1, size + 1):
-            pid += 1
-            lost = generator(world, EMPTY, list(BOXES).index(boxes), pid).random((2, SLOTS))
-            for view in (1, 2):
-                held = lost[view - 1, : world.images_per_camera] >= _MISSING
-                held[0] |= not held.any()  # nobody lacks a view
-                slots = np.flatnonzero(held) + 1 + SLOTS * (view - 1)
-                cells += [Cell(pair, person, view, int(slot), pid) for slot in slots]
+    cells = []
+    for pid, (pair, person) in enumerate(_pairs_of_people(world), start=1):
+        draw = base.generator(world, base.EMPTY, list(BOXES).index(boxes), pid)
+        lost = draw.random((2, SLOTS))
+        for view in (1, 2):
+            held = lost[view - 1, : world.images_per_camera] >= _MISSING
+            held[0] |= not held.any()  # nobody lacks a view
+            slots = np.flatnonzero(held) + 1 + SLOTS * (view - 1)
+            cells += [Cell(pair, person, view, int(slot), pid) for slot in slots]
     return cells
 
 
@@ -114,11 +103,11 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
         ValueError: too few people have two images in each view.
     """
     cells = filled(world, boxes)
-    there: dict[tuple[int, int], list[Cell]] = {}
+    images_of: dict[tuple[int, int], list[Cell]] = {}
     for cell in cells:
-        there.setdefault((cell.pid, cell.view), []).append(cell)
-    order = generator(world, SPLIT).permutation(np.arange(1, world.identities + 1))
-    enough = [int(p) for p in order if all(len(there[int(p), view]) >= 2 for view in (1, 2))]
+        images_of.setdefault((cell.pid, cell.view), []).append(cell)
+    order = base.generator(world, base.SPLIT).permutation(np.arange(1, world.identities + 1))
+    enough = [int(p) for p in order if all(len(images_of[int(p), view]) >= 2 for view in (1, 2))]
     tested = world.identities - round(world.identities * train_fraction)
     if len(enough) < tested:
         raise ValueError(
@@ -129,28 +118,20 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
     splits = dict.fromkeys(cells, "train")
     for pid in enough[:tested]:
         for view in (1, 2):
-            images = there[pid, view]
-            chosen = generator(world, QUERY, pid, view).integers(len(images))
+            images = images_of[pid, view]
+            chosen = base.generator(world, base.QUERY, pid, view).integers(len(images))
             splits |= dict.fromkeys(images, "gallery") | {images[chosen]: "query"}
     return splits
 
 
 def test_sets(world: World) -> list[NDArray[np.int64]]:
     """20 times (K, 2): pair and person in it, both from 1, of those to test with."""
-    everybody = [
-        (pair, person)
-        for pair, size in enumerate(pair_sizes(world.identities), start=1)
-        for person in range(1, size + 1)
-    ]
-    people = min(100, max(2, world.identities // 5))
-    chosen = [
-        generator(world, TRIAL, trial).choice(len(everybody), people, replace=False)
-        for trial in range(TRIALS)
-    ]
-    return [np.array(everybody)[np.sort(rows)] for rows in chosen]
+    places, people = np.array(_pairs_of_people(world)), min(100, max(2, world.identities // 5))
+    draws = (base.generator(world, base.TRIAL, trial) for trial in range(TRIALS))
+    return [places[np.sort(d.choice(len(places), people, replace=False))] for d in draws]
 
 
-def entries(world: World, *, train_fraction: float, form: str) -> list[Entry]:
+def entries(world: World, *, train_fraction: float, form: str) -> list[base.Entry]:
     """Both kinds of boxes; in the form "mat" they are staged."""
     found = []
     for boxes, jitter in BOXES.items():
@@ -162,7 +143,9 @@ def entries(world: World, *, train_fraction: float, form: str) -> list[Entry]:
                 "market": f"{boxes}/{FOLDERS[split]}/{cell.pid:04d}_c{cell.view}_{cell.slot}.png",
             }[form]
             key = (cell.pid, camid, index)
-            found.append(Entry(file, split, key, cell.pid, cell.view - 1, jitter, form == "mat"))
+            found.append(
+                base.Entry(file, split, key, cell.pid, cell.view - 1, jitter, form == "mat")
+            )
     return found
 
 
@@ -203,12 +186,3 @@ def write_config(path: Path, splits: dict[Cell, str]) -> None:
         "camId": columns(cell.view for cell in splits),
     }
     write_mat(path, {"filelist": names, **labels, **numbered})
-
-
-LAYOUT = Layout(
-    options={"train_fraction": 0.523, "form": "mat"},
-    suggested={"cameras": 10, "images_per_camera": 5, "resolution": (160, 60)},
-    check=check,
-    entries=entries,
-    finish=finish,
-)

@@ -9,37 +9,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..atomic import write_atomic
-from ..world import World
-from .base import Entry, Layout, expect_fraction, expect_protocol, standard_split
+from reidlab.files import write_text
+from reidlab.synth.layout import base
+from reidlab.synth.world import World
+
+OPTIONS = {"train_fraction": 0.5}
+SUGGESTED = {"cameras": 4, "images_per_camera": 2, "resolution": (128, 64)}
 
 
 def check(world: World, *, train_fraction: float) -> None:
     """A query and a gallery image of each person and camera."""
-    expect_protocol(world)
-    expect_fraction(world, train_fraction)
+    base.expect_protocol(world)
+    base.expect_fraction(world, train_fraction)
 
 
-def entries(world: World, *, train_fraction: float) -> list[Entry]:
+def entries(world: World, *, train_fraction: float) -> list[base.Entry]:
     """A folder for each person, one in it for each camera."""
     return [
-        Entry(f"{key[0]:04d}/{key[1]}/{key[2] + 1:04d}.jpg", split, key, key[0], key[1])
-        for split, key in standard_split(world, train_fraction)
+        base.Entry(f"{key[0]:04d}/{key[1]}/{key[2] + 1:04d}.jpg", split, key, key[0], key[1])
+        for split, key in base.standard_split(world, train_fraction)
     ]
 
 
 def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: float) -> pd.DataFrame:
     """The table."""
-    told = table.assign(path=table["file"]).sort_values("path")
-    told = told[["path", "pid", "camid", "split", "modality", "view"]]
-    write_atomic(root / "images.csv", told.to_csv(index=False).encode())
+    columns = ["path", "pid", "camid", "split", "modality", "view"]
+    listed = table.rename(columns={"file": "path"}).sort_values("path")[columns]
+    write_text(root / "images.csv", listed.to_csv(index=False))
     return table
-
-
-LAYOUT = Layout(
-    options={"train_fraction": 0.5},
-    suggested={"cameras": 4, "images_per_camera": 2, "resolution": (128, 64)},
-    check=check,
-    entries=entries,
-    finish=finish,
-)

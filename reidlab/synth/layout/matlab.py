@@ -6,7 +6,6 @@ Both packages are needed by a few layouts alone and imported when one of these i
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..atomic import write_atomic
-from .base import PARTS
+from reidlab.files import atomic
+from reidlab.synth.layout.base import STAGING
 
 _USER_BLOCK = 512  # bytes before the HDF5 file proper
 _CREATED = "Created on: Thu Jan  1 00:00:00 1970"  # the same world is the same bytes on any day
@@ -49,8 +48,8 @@ def write_mat(path: Path, variables: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     needed("scipy.io").savemat(buffer, dict(variables), oned_as="column")
     header = f"MATLAB 5.0 MAT-file, Platform: GLNXA64, {_CREATED}".encode().ljust(116)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, header + buffer.getvalue()[116:])  # SciPy's own header tells the time
+    with atomic(path) as beside:
+        beside.write_bytes(header + buffer.getvalue()[116:])  # SciPy's own header tells the time
 
 
 def write_cuhk03(
@@ -74,26 +73,24 @@ def write_cuhk03(
         cells: by variable: the name of the image that is there, by (pair, person, slot) from 1.
         test_sets: (K, 2) each.
     """
-    h5py, staged, path = needed("h5py"), root / PARTS / archive, root / archive
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    with h5py.File(beside, "w", userblock_size=_USER_BLOCK) as file:
-        store = _Store(file, h5py)
-        for variable, there in cells.items():
-            images = {place: staged / variable / name for place, name in there.items()}
-            pairs = []
-            for pair, people in enumerate(sizes, start=1):
-                grid = [
-                    [store.image(images.get((pair, p, s))) for p in range(1, people + 1)]
-                    for s in range(1, slots + 1)
-                ]
-                pairs.append([store.cell(grid)])
-            store.cell([[pair[0] for pair in pairs]], variable)
-        store.cell([[store.numbers(people) for people in test_sets]], "testsets")
+    h5py, staged = needed("h5py"), root / STAGING / archive
     header = f"MATLAB 7.3 MAT-file, Platform: GLNXA64, {_CREATED} HDF5 schema 1.00 ."
-    with beside.open("r+b") as raw:
-        raw.write(header.encode().ljust(116) + bytes(8) + b"\x00\x02IM")
-    os.replace(beside, path)
+    with atomic(root / archive) as beside:
+        with h5py.File(beside, "w", userblock_size=_USER_BLOCK) as file:
+            store = _Store(file, h5py)
+            for variable, names in cells.items():
+                images = {place: staged / variable / name for place, name in names.items()}
+                pairs = []
+                for pair, people in enumerate(sizes, start=1):
+                    grid = [
+                        [store.image(images.get((pair, p, s))) for p in range(1, people + 1)]
+                        for s in range(1, slots + 1)
+                    ]
+                    pairs.append([store.cell(grid)])
+                store.cell([[pair[0] for pair in pairs]], variable)
+            store.cell([[store.numbers(people) for people in test_sets]], "testsets")
+        with beside.open("r+b") as raw:
+            raw.write(header.encode().ljust(116) + bytes(8) + b"\x00\x02IM")
 
 
 class _Store:

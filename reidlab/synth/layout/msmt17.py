@@ -12,23 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..atomic import write_lines
-from ..world import World
-from .base import (
-    SLOT,
-    Entry,
-    Layout,
-    expect_choice,
-    expect_fraction,
-    expect_protocol,
-    expect_room,
-    expect_share,
-    generator,
-    standard_split,
-    total_cameras,
-    training_people,
-)
+from reidlab.synth.layout import base
+from reidlab.synth.world import World
 
+OPTIONS = {"train_fraction": 0.25, "val": 0.07, "version": "V1"}
+SUGGESTED = {"cameras": 15, "images_per_camera": 2, "resolution": (128, 64)}
 FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 _DAYS, _TIMES = ("0113", "0114", "0302", "0303"), ("morning", "noon", "afternoon")
 _EXTRA = 0.42  # share of names that end in _ex
@@ -36,30 +24,27 @@ _EXTRA = 0.42  # share of names that end in _ex
 
 def check(world: World, *, train_fraction: float, val: float, version: str) -> None:
     """Names tell 10,000 people, 99 cameras and 1000 images of a person."""
-    expect_choice("version", version, FOLDERS)
-    expect_protocol(world)
-    expect_room(world, people=10_000, cameras=99)
-    expect_fraction(world, train_fraction)
-    expect_share("val", val, 0.5)
+    base.expect_choice("version", version, FOLDERS)
+    base.expect_protocol(world)
+    base.expect_room(world, people=10_000, cameras=99)
+    base.expect_fraction(world, train_fraction)
+    base.expect_share("val", val, 0.5)
     if val < 0.001:
         raise ValueError(f"val={val}: expected a share of the training images, 0.001 to 0.5")
-    images = total_cameras(world) * world.images_per_camera
-    if images > 1000:
-        raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}) in {total_cameras(world)} "
-            f"cameras: up to {images} images of a person, and names number them from 0 to 999"
-        )
+    most = 1000 // world.total_cameras
+    why = "as names number the images of a person from 0 to 999"
+    base.expect_knob(world, "images_per_camera", 1, most, why)
 
 
-def entries(world: World, *, train_fraction: float, val: float, version: str) -> list[Entry]:
+def entries(world: World, *, train_fraction: float, val: float, version: str) -> list[base.Entry]:
     """Two folders of folders of people."""
-    training = training_people(world, train_fraction)
+    training = base.training_people(world, train_fraction)
     people = range(1, world.identities + 1)
     known = {pid: i for i, pid in enumerate(p for p in people if p in training)}
     number = known | {pid: i for i, pid in enumerate(p for p in people if p not in training)}
     seen: dict[int, int] = defaultdict(int)
     every, found = round(1 / val), []
-    for split, key in standard_split(world, train_fraction):
+    for split, key in base.standard_split(world, train_fraction):
         person, camid, index = key
         folder = FOLDERS[version][person not in training]
         pid, running = number[person], seen[person]
@@ -67,16 +52,16 @@ def entries(world: World, *, train_fraction: float, val: float, version: str) ->
         if split == "train" and running % every == 1:  # one of a person at least
             split = "val"
         name = f"{pid:04d}_{running:03d}_{camid + 1:02d}_{_moment(world, person, camid, index)}.jpg"
-        found.append(Entry(f"{folder}/{pid:04d}/{name}", split, key, pid, camid))
+        found.append(base.Entry(f"{folder}/{pid:04d}/{name}", split, key, pid, camid))
     return found
 
 
 def _moment(world: World, person: int, camid: int, index: int) -> str:
     """Day, time and numbers: one visit of a person to a camera is one moment."""
-    visit = generator(world, SLOT, person, camid)
+    visit = base.generator(world, base.SLOT, person, camid)
     day, time = _DAYS[visit.integers(len(_DAYS))], _TIMES[visit.integers(len(_TIMES))]
     frame = (int(visit.integers(9000)) + 8 * index) % 10_000
-    image = generator(world, SLOT, person, camid, index)
+    image = base.generator(world, base.SLOT, person, camid, index)
     small, extra = image.integers(12), "_ex" if image.random() < _EXTRA else ""
     return f"{day}{time}_{frame:04d}_{small}{extra}"
 
@@ -87,14 +72,5 @@ def finish(root: Path, world: World, table: pd.DataFrame, **options: object) -> 
         chosen = table[table["split"] == name].sort_values("file")
         below = [file.split("/", 1)[1] for file in chosen["file"]]
         lines = [f"{file} {pid}" for file, pid in zip(below, chosen["pid"], strict=True)]
-        write_lines(root / f"list_{name}.txt", lines)
+        base.write_lines(root / f"list_{name}.txt", lines)
     return table
-
-
-LAYOUT = Layout(
-    options={"train_fraction": 0.25, "val": 0.07, "version": "V1"},
-    suggested={"cameras": 15, "images_per_camera": 2, "resolution": (128, 64)},
-    check=check,
-    entries=entries,
-    finish=finish,
-)

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..atomic import write_lines
-from ..world import World
-from . import dukemtmc
-from .base import Entry, Key, Layout
+from reidlab.synth.layout import base, dukemtmc
+from reidlab.synth.world import World
 
+OPTIONS = dukemtmc.OPTIONS
+SUGGESTED = {**dukemtmc.SUGGESTED, "occlusion": 0.3}
 _LEFT_OUT = 18  # one training image of so many: 904 of 16,522
 _KNEES = 0.4  # m above the floor
 
@@ -35,7 +35,7 @@ def check(world: World, *, train_fraction: float, distractors: float) -> None:
         )
 
 
-def entries(world: World, *, train_fraction: float, distractors: float) -> list[Entry]:
+def entries(world: World, *, train_fraction: float, distractors: float) -> list[base.Entry]:
     """Duke's files; the split is that of the lists, "unused" where no list has the file."""
     duke = dukemtmc.entries(world, train_fraction=train_fraction, distractors=distractors)
     hidden = occluded(world, [entry.key for entry in duke])
@@ -53,16 +53,16 @@ def entries(world: World, *, train_fraction: float, distractors: float) -> list[
     return found
 
 
-def occluded(world: World, keys: list[Key]) -> NDArray[np.bool_]:
+def occluded(world: World, keys: list[base.Key]) -> NDArray[np.bool_]:
     """(N,) whether something hides the middle line of the person, up to the knees or higher."""
     cameras = world.all_cameras.take(np.array([camid for _, camid, _ in keys]))
     shots = world.shots(keys, cameras)
     present, aside, half_width, half_height, ahead = np.moveaxis(shots.occluder, -1, 0)  # (N, 2)
     near, far = cameras.near.T
-    there = np.hypot(near + shots.distance * (far - near), shots.aside * cameras.side)[:, None]
+    away = np.hypot(near + shots.distance * (far - near), shots.aside * cameras.side)[:, None]
     eye = cameras.height[:, None]
     # Where the line of sight over its upper edge meets the person.
-    height = eye - (eye - 2 * half_height) * there / (there - ahead)
+    height = eye - (eye - 2 * half_height) * away / (away - ahead)
     hides = (present > 0) & (np.abs(aside) < half_width) & (height > _KNEES)
     hidden: NDArray[np.bool_] = hides.any(axis=1)
     return hidden
@@ -77,14 +77,5 @@ def finish(root: Path, world: World, table: pd.DataFrame, **options: float) -> p
     for name in ("train", "query", "gallery"):
         chosen = table.loc[[name in split.split("+") for split in table["split"]], "file"]
         names = sorted(Path(file).name for file in chosen)
-        write_lines(root / "Occluded_Duke" / f"{name}.list", names)
+        base.write_lines(root / "Occluded_Duke" / f"{name}.list", names)
     return table
-
-
-LAYOUT = Layout(
-    options=dukemtmc.LAYOUT.options,
-    suggested={**dukemtmc.LAYOUT.suggested, "occlusion": 0.3},
-    check=check,
-    entries=entries,
-    finish=finish,
-)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from ..world import World
-from .base import Entry, Layout, expect_choice, expect_room
+from reidlab.synth.layout import base
+from reidlab.synth.world import World
 
+OPTIONS = {"order": "scene-camera"}
+SUGGESTED = {"cameras": 9, "images_per_camera": 2, "resolution": (128, 64), "style": "random"}
 FIRST = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)  # camera of each scene, counted over all scenes
 CAMERAS = 19
 _ORDERS = {
@@ -22,21 +24,13 @@ _STEP = 24  # frames: one a second
 
 def check(world: World, *, order: str) -> None:
     """Nineteen visible cameras at most."""
-    expect_choice("order", order, _ORDERS)
-    expect_room(world, people=1_000_000, cameras=CAMERAS)
-    if world.infrared_cameras:
-        raise ValueError(
-            f"World(infrared_cameras={world.infrared_cameras}): this layout has visible cameras "
-            "alone"
-        )
-    if world.images_per_camera > 1000:
-        raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}): frames of this layout have room "
-            "for 1000 images of a person in a camera"
-        )
+    base.expect_choice("order", order, _ORDERS)
+    base.expect_room(world, people=1_000_000, cameras=CAMERAS)
+    base.expect_knob(world, "infrared_cameras", 0, 0, "as all cameras are visible ones")
+    base.expect_knob(world, "images_per_camera", 1, 1000, "as frames have six digits")
 
 
-def entries(world: World, *, order: str) -> list[Entry]:
+def entries(world: World, *, order: str) -> list[base.Entry]:
     """One flat folder."""
     found = []
     for person, camids in world.visits(list(range(1, world.identities + 1))).items():
@@ -46,13 +40,5 @@ def entries(world: World, *, order: str) -> list[Entry]:
             for index in range(world.images_per_camera):
                 frame = _STEP * ((person * 89 + camid * 7) % 40_000 + index)
                 file = f"randperson_subset/{person - 1:06d}_{place}_f{frame:06d}.jpg"
-                found.append(Entry(file, "train", (person, camid, index), person - 1, camid))
+                found.append(base.Entry(file, "train", (person, camid, index), person - 1, camid))
     return found
-
-
-LAYOUT = Layout(
-    options={"order": "scene-camera"},
-    suggested={"cameras": 9, "images_per_camera": 2, "resolution": (128, 64), "style": "random"},
-    check=check,
-    entries=entries,
-)

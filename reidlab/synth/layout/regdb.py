@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..atomic import write_lines
-from ..styles import BOTTOMS, HAIR
-from ..world import World
-from .base import TRIAL, Entry, Layout, expect_cameras, generator
+from reidlab.synth.layout import base
+from reidlab.synth.styles import BOTTOMS, HAIR
+from reidlab.synth.world import World
 
+OPTIONS: dict[str, object] = {}
+SUGGESTED = {"cameras": 1, "infrared_cameras": 1, "images_per_camera": 10, "resolution": (128, 64)}
 TRIALS = 10
 MODALITIES = ("Visible", "Thermal")
 _STEP = 3  # frames between two images
@@ -29,17 +30,9 @@ _BATCH = 32  # shots looked at together
 
 def check(world: World) -> None:
     """One visible camera and one infrared one."""
-    expect_cameras(world, 1, 1, "the thermal one beside the visible one")
-    if world.identities < 2:
-        raise ValueError(
-            f"World(identities={world.identities}): this layout needs 2 or more, half of them to "
-            "train on"
-        )
-    if world.images_per_camera > 1000:
-        raise ValueError(
-            f"World(images_per_camera={world.images_per_camera}): frames of this layout have room "
-            "for 1000"
-        )
+    base.expect_cameras(world, 1, 1, "the thermal one beside the visible one")
+    base.expect_knob(world, "identities", 2, None, "half of them to train on")
+    base.expect_knob(world, "images_per_camera", 1, 1000, "as frames have five digits")
 
 
 def adapt(world: World) -> World:
@@ -49,12 +42,12 @@ def adapt(world: World) -> World:
 
 def trial_people(world: World, trial: int) -> tuple[list[int], list[int]]:
     """People to train on and to test with, in the order of their labels; `trial` counts from 1."""
-    order = generator(world, TRIAL, trial).permutation(world.identities) + 1
+    order = base.generator(world, base.TRIAL, trial).permutation(world.identities) + 1
     half = world.identities // 2
     return [int(pid) for pid in order[:half]], [int(pid) for pid in order[half:]]
 
 
-def entries(world: World) -> list[Entry]:
+def entries(world: World) -> list[base.Entry]:
     """A folder for each modality and person; the split is that of the first trial."""
     training = set(trial_people(world, 1)[0])
     people = world.people(list(range(1, world.identities + 1)))
@@ -70,7 +63,7 @@ def entries(world: World) -> list[Entry]:
                 frame = (pid * 61) % 90_000 + _STEP * image
                 name = f"{gender}_{facing}_{modality[0].lower()}_{frame:05d}_{pid}.bmp"
                 file = f"{modality}/{pid}/{name}"
-                found.append(Entry(file, split, (pid, camid, index), pid, camid))
+                found.append(base.Entry(file, split, (pid, camid, index), pid, camid))
     return found
 
 
@@ -101,20 +94,5 @@ def finish(root: Path, world: World, table: pd.DataFrame) -> pd.DataFrame:
                     for label, pid in enumerate(people)
                     for file in by_person[camid, pid]
                 ]
-                write_lines(root / "idx" / f"{part}_{modality}_{trial}.txt", lines)
+                base.write_lines(root / "idx" / f"{part}_{modality}_{trial}.txt", lines)
     return table
-
-
-LAYOUT = Layout(
-    options={},
-    suggested={
-        "cameras": 1,
-        "infrared_cameras": 1,
-        "images_per_camera": 10,
-        "resolution": (128, 64),
-    },
-    check=check,
-    entries=entries,
-    adapt=adapt,
-    finish=finish,
-)

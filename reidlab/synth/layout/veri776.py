@@ -14,19 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..atomic import write_lines
-from ..world import World
-from .base import (
-    Entry,
-    Key,
-    Layout,
-    expect_fraction,
-    expect_protocol,
-    expect_room,
-    standard_split,
-    total_cameras,
-)
+from reidlab.synth.layout import base
+from reidlab.synth.world import World
 
+OPTIONS = {"train_fraction": 0.742}
+SUGGESTED = {"cameras": 6, "images_per_camera": 4, "resolution": (96, 128)}
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 # Numbers of the set's own lists, counted from 1.
 COLOURS = (
@@ -46,9 +38,9 @@ _STEP = 5  # frames between two images of a track
 
 def check(world: World, *, train_fraction: float) -> None:
     """Names tell 9999 vehicles and 999 cameras."""
-    expect_protocol(world, images=1)
-    expect_room(world, people=9999, cameras=999)
-    expect_fraction(world, train_fraction)
+    base.expect_protocol(world, images=1)
+    base.expect_room(world, people=9999, cameras=999)
+    base.expect_fraction(world, train_fraction)
     adapt(world)  # an error where a knob is for people only
 
 
@@ -57,17 +49,17 @@ def adapt(world: World) -> World:
     return replace(world, subject="vehicle")
 
 
-def entries(world: World, *, train_fraction: float) -> list[Entry]:
+def entries(world: World, *, train_fraction: float) -> list[base.Entry]:
     """Three folders; a query comes with its copy in image_test."""
     found = []
-    for split, key in standard_split(world, train_fraction):
+    for split, key in base.standard_split(world, train_fraction):
         for part in ("query", "gallery") if split == "query" else (split,):
             file = f"{FOLDERS[part]}/{_name(key)}"
-            found.append(Entry(file, part, key, key[0], key[1]))
+            found.append(base.Entry(file, part, key, key[0], key[1]))
     return found
 
 
-def _name(key: Key) -> str:
+def _name(key: base.Key) -> str:
     vehicle, camid, index = key
     frame = (vehicle * 1543 + camid * 211) % 90_000_000 + _STEP * index
     return f"{vehicle:04d}_c{camid + 1:03d}_{frame:08d}_0.jpg"
@@ -75,27 +67,27 @@ def _name(key: Key) -> str:
 
 def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: float) -> pd.DataFrame:
     """Lists, XML and views."""
-    told = table.assign(name=[Path(file).name for file in table["file"]])
-    told["paint"], told["type"] = _numbers(told, "colour"), _numbers(told, "kind")
-    told = told.sort_values("name")
+    named = table.assign(name=[Path(file).name for file in table["file"]])
+    named["paint"], named["type"] = _numbers(named, "colour"), _numbers(named, "kind")
+    named = named.sort_values("name")
     lists = {"train": "train", "query": "query", "test": "gallery"}
-    parts = {name: told[told["split"] == split] for name, split in lists.items()}
+    parts = {name: named[named["split"] == split] for name, split in lists.items()}
     for name, part in parts.items():
-        write_lines(root / f"name_{name}.txt", list(part["name"]))
+        base.write_lines(root / f"name_{name}.txt", list(part["name"]))
     for name, part, tag in (("train", parts["train"], "Training"), ("test", parts["test"], "Test")):
-        write_lines(root / f"{name}_label.xml", _xml(part, f"{tag}Images"), "gb2312")
+        base.write_lines(root / f"{name}_label.xml", _xml(part, f"{tag}Images"))
         lines = [
             f"image_{name}/{image} {_POINTS} {view}"
             for image, view in zip(part["name"], part["view"], strict=True)
         ]
-        write_lines(root / f"keypoint_{name}.txt", lines)
+        base.write_lines(root / f"keypoint_{name}.txt", lines)
     _write_matches(root, parts["query"], parts["test"])
     tracks = parts["test"].groupby(["pid", "camid"])["name"].apply(" ".join)
-    write_lines(root / "test_track.txt", list(tracks))
-    write_lines(root / "list_color.txt", _numbered(COLOURS))
-    write_lines(root / "list_type.txt", _numbered(KINDS))
-    cameras = [f"c{number:03d}" for number in range(1, total_cameras(world) + 1)]
-    write_lines(root / "camera_ID.txt", cameras)
+    base.write_lines(root / "test_track.txt", list(tracks))
+    base.write_lines(root / "list_color.txt", _numbered(COLOURS))
+    base.write_lines(root / "list_type.txt", _numbered(KINDS))
+    cameras = [f"c{number:03d}" for number in range(1, world.total_cameras + 1)]
+    base.write_lines(root / "camera_ID.txt", cameras)
     return table
 
 
@@ -106,7 +98,7 @@ def _numbers(table: pd.DataFrame, column: str) -> list[int]:
 
 
 def _xml(part: pd.DataFrame, tag: str) -> list[str]:
-    """The labels of a folder; the declared encoding is the real set's."""
+    """The labels of a folder, in ASCII; the declared encoding is the real set's."""
     items = [
         f'  <Item imageName="{row["name"]}" vehicleID="{row["pid"]:04d}" '
         f'cameraID="c{row["camid"] + 1:03d}" colorID="{row["paint"]}" typeID="{row["type"]}"/>'
@@ -133,18 +125,8 @@ def _write_matches(root: Path, query: pd.DataFrame, test: pd.DataFrame) -> None:
             found = [place for place, other in places[pid] if (other == camid) is same]
             lines[name].append("".join(f"{place} " for place in found))
     for name, text in lines.items():
-        write_lines(root / f"{name}.txt", text)
+        base.write_lines(root / f"{name}.txt", text)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
     return [f"{number} {name}" for number, name in enumerate(names, start=1)]
-
-
-LAYOUT = Layout(
-    options={"train_fraction": 0.742},
-    suggested={"cameras": 6, "images_per_camera": 4, "resolution": (96, 128)},
-    check=check,
-    entries=entries,
-    adapt=adapt,
-    finish=finish,
-)

@@ -1,0 +1,62 @@
+"""What the papers' tables and figures compare, as data; and the runs that were made of it.
+
+One paper, one file; a line here registers its experiments::
+
+    runs = experiment("la_transformer.table2")  # the published runs
+    runs.table(rows=["heads", "tokens"], columns="blocks")
+    runs.difference("heads", "one", "rows", tokens="both", blocks="blockwise")
+
+`python -m reidlab experiment list | show | run | publish` makes them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reidlab.experiments import la_tf_pp, la_transformer, pretraining, vit_baseline
+from reidlab.experiments.design import Cell, Experiment
+from reidlab.experiments.runs import Runs
+from reidlab.files import project_root
+
+__all__ = ["Cell", "Experiment", "Runs", "design", "experiment", "names", "published"]
+
+_ALL: dict[str, Experiment] = {
+    each.name: each
+    for each in (
+        *la_transformer.EXPERIMENTS,
+        *la_tf_pp.EXPERIMENTS,
+        *vit_baseline.EXPERIMENTS,
+        *pretraining.EXPERIMENTS,
+    )
+}
+
+
+def names() -> list[str]:
+    """The experiments, "PAPER.EXPERIMENT"."""
+    return list(_ALL)
+
+
+def design(name: str) -> Experiment:
+    """What an experiment compares.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if name not in _ALL:
+        raise ValueError(f"there is no experiment {name!r}; there are: {', '.join(_ALL)}")
+    return _ALL[name]
+
+
+def experiment(name: str) -> Runs:
+    """The published runs of an experiment; none where the project's book is not at hand.
+
+    Raises:
+        ValueError: There is no experiment of this name.
+    """
+    return Runs.read(published(name), name, design(name).labels)
+
+
+def published(name: str) -> Path:
+    """The file of an experiment's results, in the book of the project."""
+    paper, _, own = name.partition(".")
+    return project_root() / "book" / "results" / paper / f"{own}.jsonl"

@@ -1,0 +1,95 @@
+"""What an experiment is: cells, recipes that differ from a start in the levels of factors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reidlab.training import Recipe
+
+if TYPE_CHECKING:
+    from reidlab.data import ReIDDataset
+    from reidlab.experiments.runner import Trained, Workspace
+
+Changes = Mapping[str, Any]  # of a recipe, as `Recipe.replace` takes them
+Levels = Mapping[str, str]  # name of a factor -> its level
+Rows = Callable[["Workspace"], Iterable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something found with a trained network, which is added to the line of its run.
+
+    Attributes:
+        name: under which it stands there.
+        find: from the run, and the set it is judged on, to plain values.
+        options: of that set, where it is another part of the training's.
+    """
+
+    name: str
+    find: Callable[[Trained, ReIDDataset], Mapping[str, Any]]
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One recipe of an experiment, which is trained once for each seed."""
+
+    levels: Levels
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """The levels, joined: in names of files, and to choose cells on the command line."""
+        return "_".join(self.levels.values())
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the tables and figures of a paper compare; nothing is computed by making one.
+
+    Attributes:
+        name: "PAPER.EXPERIMENT"; the results lie at book/results/PAPER/EXPERIMENT.jsonl.
+        question: what it asks, in a sentence.
+        data: a synthetic set of the course, or a layout whose folder the caller has.
+        start: from profile (and preset) to the recipe that the levels change.
+        factors: name -> level -> changes of the recipe.
+        combinations: the cells, each with its levels in the order of `factors`; empty: all of them.
+        seeds: how many runs of a cell; they are 0, 1, ...
+        after: steps with the trained network that add to the line of its run.
+        rows: for an experiment whose result is a table and not runs of its own: yields a header
+            {"header": {...}}, then one mapping a row.
+        labels: levels and factors in words, for tables.
+        predictions: what was expected before the first run, as data.
+    """
+
+    name: str
+    question: str
+    data: str = ""
+    start: Callable[..., Recipe] | None = None
+    factors: Mapping[str, Mapping[str, Changes]] = field(default_factory=dict, hash=False)
+    combinations: tuple[tuple[str, ...], ...] = ()
+    seeds: int = 3
+    after: tuple[Step, ...] = ()
+    rows: Rows | None = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    predictions: tuple[Any, ...] = ()
+
+    def cells(self, profile: str = "laptop", preset: str | None = None) -> dict[str, Cell]:
+        """The cells by name, with the recipes of a size."""
+        if self.start is None:
+            return {}
+        found = {}
+        for levels in self.combinations or itertools.product(*self.factors.values()):
+            cell = self.cell(dict(zip(self.factors, levels, strict=True)), profile, preset)
+            found[cell.name] = cell
+        return found
+
+    def cell(self, levels: Levels, profile: str = "laptop", preset: str | None = None) -> Cell:
+        """One cell by its levels."""
+        assert self.start is not None, f"{self.name} trains nothing"
+        changes = [self.factors[factor][level] for factor, level in levels.items()]
+        merged = {name: value for change in changes for name, value in change.items()}
+        return Cell(levels, self.start(profile, preset).replace(**merged))

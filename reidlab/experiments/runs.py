@@ -1,0 +1,286 @@
+"""Results of an experiment: the lines of its file, chosen, compared and put into tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
+from reidlab.record import Record, RecordError, check_schema, flatten, is_share
+
+Choice = str | Sequence[str]  # a level of a factor, or several
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one experiment, or the rows of its table.
+
+    Attributes:
+        name: of the experiment.
+        records: run records, each with its `levels` (factor -> level) and with what was found
+            `after` the training (step -> result).
+        header: of an experiment with a table: settings, data, environment, commit.
+        lines: the rows of that table.
+        labels: levels in words.
+    """
+
+    name: str
+    records: tuple[Record, ...] = ()
+    header: Mapping[str, Any] = field(default_factory=dict)
+    lines: tuple[Mapping[str, Any], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, path: str | Path, name: str = "", labels: Mapping[str, str] | None = None
+    ) -> Runs:
+        """The runs or rows in a JSON Lines file; without the file there are none.
+
+        Raises:
+            RecordError: A line is no JSON, or no run record though it looks like one.
+        """
+        path, records, header, lines = Path(path), [], {}, []
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                values = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise RecordError(f"{path}, line {number}, is no JSON ({error})") from None
+            if "header" in values:
+                header = values["header"]
+            elif "metrics" in values:
+                check_schema(values, f"{path}, line {number}")
+                records.append(values)
+            else:
+                lines.append(values)
+        return cls(name or path.stem, tuple(records), header, tuple(lines), labels or {})
+
+    def __len__(self) -> int:
+        return len(self.records) or len(self.lines)
+
+    def where(self, **levels: Choice) -> Runs:
+        """The runs with a level, or one of several levels, of each factor named.
+
+        Raises:
+            ValueError: No run has such a factor, or such a level.
+        """
+        kept = self.records
+        for factor, choice in levels.items():
+            wanted = {choice} if isinstance(choice, str) else {*choice}
+            there = {run["levels"].get(factor) for run in self.records}
+            if self.records and not wanted <= there:
+                known = ", ".join(sorted(map(str, there)))
+                raise ValueError(f"{self.name}: {factor} is {choice!r}; expected one of {known}")
+            kept = tuple(run for run in kept if run["levels"].get(factor) in wanted)
+        return replace(self, records=kept)
+
+    def judged(self, step: str) -> Runs:
+        """The same runs under another evaluation, which a step after the training made.
+
+        Raises:
+            ValueError: A run has no such evaluation.
+        """
+        for run in self.records:
+            if "metrics" not in run["after"].get(step, {}):
+                has = ", ".join(run["after"]) or "nothing"
+                raise ValueError(f"{self.name}: no evaluation {step!r}; the runs have {has}")
+        return replace(self, records=tuple({**run, **run["after"][step]} for run in self.records))
+
+    def rows(self, **at: Any) -> pd.DataFrame:
+        """The rows of the experiment's table that have these values, without empty columns."""
+        kept = [row for row in self.lines if all(row.get(k) == v for k, v in at.items())]
+        return pd.DataFrame(kept).dropna(axis=1, how="all")
+
+    def values(self, metric: str = "mAP", **levels: Choice) -> list[float]:
+        """A number of each run, in percent if it is a share; see `measured` for its name."""
+        return [measured(run, metric) for run in self.where(**levels).records]
+
+    def frame(self, *metrics: str) -> pd.DataFrame:
+        """One row a run: its levels, its seed, and the numbers (in percent), for figures."""
+        rows = [
+            {**run["levels"], "seed": run["seed"]}
+            | {m: measured(run, m) for m in metrics or ["mAP"]}
+            for run in self.records
+        ]
+        return pd.DataFrame(rows)
+
+    def table(
+        self,
+        rows: str | Sequence[str],
+        columns: str | None = None,
+        metric: str | Sequence[str] = "mAP",
+        digits: int = 1,
+    ) -> pd.DataFrame:
+        """Means over the seeds, with the spread (standard deviation) where there are several.
+
+        Args:
+            rows: factor or factors whose levels are the rows.
+            columns: factor whose levels are the columns; None: the metrics alone.
+            metric: one or several, see `measured`.
+            digits: after the point.
+
+        Returns:
+            Text such as "61.2 ± 0.4", in percent; empty where there is no run; and the number of
+            "runs" of a cell. Factors that are neither row nor column are averaged over, seed by
+            seed.
+        """
+        factors = [rows] if isinstance(rows, str) else list(rows)
+        metrics = [metric] if isinstance(metric, str) else list(metric)
+        found: dict[Any, dict[str, str]] = {}
+        counts: dict[Any, set[int]] = {}
+        for run in self.records:
+            key = tuple(self._label(run["levels"][factor]) for factor in factors)
+            row = found.setdefault(key, {})
+            at = {f: run["levels"][f] for f in (*factors, *([columns] if columns else []))}
+            cell = self.where(**at)
+            for name in metrics:
+                title = [*([self._label(at[columns])] if columns else []), METRICS.get(name, name)]
+                shown = title if len(metrics) > 1 or not columns else title[:1]
+                row.setdefault(" ".join(shown), _text(cell.by_seed(name), digits))
+            counts.setdefault(key, set()).add(len(cell))
+        table = pd.DataFrame.from_dict(found, orient="index").fillna("")
+        if len(table):
+            table.index = pd.MultiIndex.from_tuples(found, names=[self._label(f) for f in factors])
+            table["runs"] = [joined(sorted(counts[key])) for key in found]
+        return table
+
+    def compare(
+        self, a: Levels, b: Levels, metric: str = "mAP", *, level: float = 0.95
+    ) -> SeedInterval:
+        """Mean of side b minus mean of side a, with Welch's interval over the seeds.
+
+        A seed's value is its mean over the cells of the side, so that factors that neither side
+        names are averaged over, and in the same levels on both sides.
+
+        Args:
+            a: levels of the first side.
+            b: levels of the second.
+            metric: see `measured`; in percentage points if it is a share.
+            level: of the interval.
+
+        Raises:
+            ValueError: A side has no runs, or the sides were not judged alike, or differ in what
+                they are averaged over.
+        """
+        left, right = self.where(**a), self.where(**b)
+        if reasons := obstacles(left.records, right.records, {*a, *b}):
+            raise ValueError(f"{self.name}: not comparable: {'; '.join(reasons)}")
+        return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
+
+    def difference(
+        self, factor: str, a: str, b: str, metric: str = "mAP", *, level: float = 0.95, **at: str
+    ) -> SeedInterval:
+        """Level b of a factor minus level a, all else alike, averaged over what `at` leaves open.
+
+        Args:
+            factor: such as "heads".
+            a: level, such as "one".
+            b: level, such as "rows".
+            metric: see `measured`.
+            level: of the interval.
+            at: levels of other factors.
+
+        Raises:
+            ValueError: As in `compare`.
+        """
+        return self.compare({**at, factor: a}, {**at, factor: b}, metric, level=level)
+
+    def by_seed(self, metric: str = "mAP") -> list[float]:
+        """A number for each seed: the mean over its runs."""
+        seeds: dict[int, list[float]] = {}
+        for run in self.records:
+            seeds.setdefault(run["seed"], []).append(measured(run, metric))
+        return [sum(values) / len(values) for _, values in sorted(seeds.items())]
+
+    @property
+    def histories(self) -> list[list[dict[str, Any]]]:
+        """The epochs of each run, as curves are drawn of them."""
+        return [run["history"] for run in self.records]
+
+    def _label(self, level: str) -> str:
+        return self.labels.get(level, level)
+
+
+Levels = Mapping[str, Choice]
+METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
+
+
+def measured(run: Record, metric: str) -> float:
+    """A number of a run, in percent if it is a share.
+
+    Args:
+        run: a record.
+        metric: dotted name of a metric (mAP, rank1), of what a step after the training found
+            (by_retrieval.mean.mAP), or of another number of the record (seconds.train).
+
+    Raises:
+        ValueError: The run has no such number.
+    """
+    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
+    value = flat.get(metric, flat.get(f"experiment.{metric}"))
+    if not isinstance(value, int | float):
+        raise ValueError(
+            f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
+        )
+    return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
+
+
+def judgement(run: Record) -> dict[str, Any]:
+    """Images and protocol of a run: what must agree before two numbers are compared."""
+    data, metrics = run["data"], run["metrics"]
+    return {
+        "data set": data["name"],
+        "fingerprint of the images": str(data["fingerprint"])[:12],
+        "protocol": data.get("protocol", metrics.get("protocol", "not recorded")),
+        "average precision": metrics.get("ap", "not recorded"),
+    }
+
+
+def differing(kinds: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What differs between mappings of the same names, in words: "name: one / other"."""
+    found: dict[str, list[Any]] = {}
+    for kind in kinds:
+        for name, value in kind.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return [f"{name}: {joined(values)}" for name, values in found.items() if values[1:]]
+
+
+def joined(values: Iterable[Any]) -> str:
+    """Values beside each other, none longer than 60 characters."""
+    return " / ".join(str(value)[:60] for value in values)
+
+
+def obstacles(a: Sequence[Record], b: Sequence[Record], named: set[str]) -> list[str]:
+    """Why the difference of two sides would not be one of the factors named; empty if it is."""
+    if not a or not b:
+        return [f"no runs of side {'a' if not a else 'b'}"]
+    found = differing(map(judgement, (*a, *b)))
+    rest = [
+        sorted(
+            (run["seed"], *(v for k, v in run["levels"].items() if k not in named)) for run in side
+        )
+        for side in (a, b)
+    ]
+    cells = [{row[1:] for row in side} for side in rest]
+    if cells[0] != cells[1]:
+        found.append(f"averaged over other cells: {joined(sorted(map(str, cells)))}")
+    for name, side in zip("ab", rest, strict=True):
+        counts = {seed: [row for row in side if row[0] == seed] for seed, *_ in side}
+        for seed, rows in counts.items():
+            if len(rows) != len({*rows}):
+                found.append(f"side {name} holds seed {seed} more than once")
+            elif {row[1:] for row in rows} != cells[0] | cells[1]:
+                found.append(f"side {name}, seed {seed}: {len(rows)} of the cells only")
+    return found
+
+
+def _text(values: Sequence[float], digits: int) -> str:
+    found = over_seeds(values)
+    spread = "" if found.spread is None else f" ± {found.spread:.{digits}f}"
+    return f"{found.value:.{digits}f}{spread}"

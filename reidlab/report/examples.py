@@ -1,0 +1,112 @@
+"""What a page shows as examples, chosen by rule, and heat maps scored by the true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from reidlab.data import ReIDDataset, mask_path
+from reidlab.evaluation import RankResult
+from reidlab.explain import heat_share
+
+
+def typical_queries(result: RankResult) -> dict[str, int]:
+    """Choose the query with the best AP, the median one, and the worst, among those that count.
+
+    Args:
+        result: of a ranking.
+
+    Returns:
+        "best", "median", "worst" -> the number of the query. Of equal queries the later one is the
+        best and the earlier one the worst; of an even number the upper of the two in the middle is
+        the median.
+
+    Raises:
+        ValueError: no query counts.
+    """
+    if not result.num_valid:
+        raise ValueError(f"none of {len(result.ap)} queries counts: there is no best or worst one")
+    order = np.argsort(np.where(result.valid, result.ap, np.inf), kind="stable")
+    order = order[: result.num_valid]  # from the worst query to the best
+    return {"best": int(order[-1]), "median": int(order[len(order) // 2]), "worst": int(order[0])}
+
+
+def cross_camera_pairs(ds: ReIDDataset, count: int, seed: int) -> pd.DataFrame:
+    """Draw queries, each with a gallery image of the same person in another camera.
+
+    Args:
+        ds: the data set; junk images of its gallery are left out.
+        count: pairs at most; one for each query.
+        seed: which of the queries are drawn.
+
+    Returns:
+        Rows of `ds.query`, with the columns of the gallery image beside them under names that end
+        in "_2": `path` and `path_2`, `camid` and `camid_2`. The gallery image is the first one.
+
+    Raises:
+        ValueError: a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count is {count}: expected 1 pair or more")
+    good = ds.gallery[~ds.gallery.junk]
+    pairs = ds.query.merge(good, on="pid", suffixes=("", "_2"))
+    pairs = pairs[pairs.camid != pairs.camid_2].drop_duplicates("path")
+    return pairs.sample(min(count, len(pairs)), random_state=seed)
+
+
+def true_masks(paths: Iterable[str | Path]) -> Tensor | None:
+    """Read the true masks of images of one size.
+
+    Args:
+        paths: of the images.
+
+    Returns:
+        Part labels (B, H, W), see `reidlab.synth.PARTS`; None where an image has no mask, as in
+        every data set but the synthetic ones.
+    """
+    from PIL import Image
+
+    masks = [mask_path(path) for path in paths]
+    if not all(mask.exists() for mask in masks):
+        return None
+    return torch.from_numpy(np.stack([np.array(Image.open(mask)) for mask in masks]))
+
+
+def heat_scores(heats: Mapping[str, Tensor], masks: Tensor, layers: Sequence[int]) -> pd.DataFrame:
+    """Tabulate the share of the heat that lies on the person, with a uniform map as the control.
+
+    Args:
+        heats: who looks -> its maps of the same images, (B, L, H, W): the trained network, and as
+            a second control the same one with random weights.
+        masks: part labels of these images, (B, h, w): `true_masks`.
+        layers: L numbers of layers, the columns.
+
+    Returns:
+        A row for each of `heats` and one for "uniform map"; cells "mean ± standard error" over the
+        images, in percent. Maps that are 0 everywhere have no share and are left out of the mean.
+
+    Raises:
+        ValueError: no maps, or shapes do not fit.
+    """
+    if not heats or any(heat.ndim != 4 or heat.shape[1] != len(layers) for heat in heats.values()):
+        shapes = {name: tuple(heat.shape) for name, heat in heats.items()}
+        raise ValueError(
+            f"heats have the shapes {shapes}: expected (B, L, H, W) with {len(layers)} layers"
+        )
+    shares = {name: heat_share(heat, masks) for name, heat in heats.items()}
+    rows = {name: share.person.numpy() for name, share in shares.items()}
+    area = next(iter(shares.values())).area.numpy()
+    rows["uniform map"] = area[:, None].repeat(len(layers), 1)
+    cells = {name: _mean_and_error(values) for name, values in rows.items()}
+    return pd.DataFrame(cells, index=[f"layer {layer} (%)" for layer in layers]).T
+
+
+def _mean_and_error(shares: np.ndarray) -> list[str]:
+    """Shares (B, L) -> "mean ± standard error" for each layer, in percent."""
+    mean, error = np.nanmean(shares, 0), np.nanstd(shares, 0) / np.sqrt(len(shares))
+    return [f"{100 * m:.0f} ± {100 * e:.0f}" for m, e in zip(mean, error, strict=True)]

@@ -1,0 +1,31 @@
+"""The figures of the book: data in, a matplotlib figure out. Drawn networks are in `networks`."""
+
+from reidlab.report.figures import networks
+from reidlab.report.figures.curves import knob_curves, line_chart, training_curve, two_curves
+from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
+from reidlab.report.figures.pictures import (
+    contact_sheet,
+    heat_overlay,
+    part_overlay,
+    ranked_list,
+    read_picture,
+    row_evidence,
+)
+
+__all__ = [
+    "contact_sheet",
+    "forest",
+    "heat_overlay",
+    "heat_table",
+    "knob_curves",
+    "line_chart",
+    "networks",
+    "part_overlay",
+    "ranked_list",
+    "read_picture",
+    "row_accuracy",
+    "row_evidence",
+    "training_curve",
+    "two_curves",
+    "two_measures",
+]

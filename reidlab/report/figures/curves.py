@@ -1,0 +1,248 @@
+"""Figures of lines: training by epoch, a difference against a knob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from reidlab.report import style
+from reidlab.report.figures.checks import check_colours, check_intervals, check_table
+from reidlab.report.style import BookFigure
+
+
+@style.styled
+def training_curve(history: Sequence[Mapping[str, Any]]) -> BookFigure:
+    """Draw loss (its parts too) and training accuracy by epoch.
+
+    Args:
+        history: one mapping for each epoch with `epoch`, `loss`, optional `losses` (name to
+            value) and `accuracy` in 0..1, as a run record stores them.
+
+    Raises:
+        ValueError: if the history is empty.
+    """
+    if not history:
+        raise ValueError("the history is empty: the record comes from a run of no epochs")
+    epochs = [row["epoch"] for row in history]
+    parts = sorted({name for row in history for name in row.get("losses") or {}})
+    accurate = any(row.get("accuracy") is not None for row in history)
+    figure = style.figure(aspect=2.4 if accurate else style.GOLDEN)
+    panels = figure.subplots(1, 2 if accurate else 1, squeeze=False)[0]
+    marker = {"marker": "o", "markersize": 4} if len(epochs) < 12 else {}
+    panels[0].plot(epochs, [row["loss"] for row in history], label="sum", **marker)
+    for name in parts if len(parts) > 1 else ():
+        panels[0].plot(epochs, [_part(row, name) for row in history], label=name, **marker)
+    panels[0].set(xlabel="epoch", ylabel="loss (nats)")
+    panels[0].set_ylim(bottom=0)
+    if len(parts) > 1:
+        panels[0].legend()
+    if accurate:
+        values = [np.nan if row.get("accuracy") is None else row["accuracy"] for row in history]
+        panels[1].plot(epochs, values, color=style.MATCH, **marker)
+        panels[1].set(xlabel="epoch", ylabel="share right, training batches", ylim=(0, 1.02))
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _part(row: Mapping[str, Any], name: str) -> float:
+    return float((row.get("losses") or {}).get(name, np.nan))
+
+
+@style.styled
+def two_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]],
+    *,
+    where: str = "validation",
+) -> BookFigure:
+    """Draw loss and accuracy on images set aside, by epoch, for several settings.
+
+    Args:
+        histories: name of the settings -> the history of a run, or of several seeds: drawn as
+            their mean in their range, over the epochs that all of them reached. An epoch counts
+            where it holds `row["validation"]` with `loss` and `accuracy` (0..1).
+        where: the key that holds them, and the word on the axes.
+
+    Raises:
+        ValueError: if there is nothing to draw, or there are more settings than colours.
+    """
+    check_colours(len(histories), "histories")
+    figure = style.figure(aspect=2.2)
+    panels = figure.subplots(1, 2)
+    for i, (name, history) in enumerate(histories.items()):
+        runs = _judged(name, history, where)
+        shared = sorted(set.intersection(*(set(run) for run in runs)))
+        if not shared:
+            raise ValueError(f"the {len(runs)} seeds of {name!r} have no epoch in common")
+        label = name if len(runs) == 1 else f"{name}, {len(runs)} seeds"
+        for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
+            values = np.array([[run[epoch][key] for epoch in shared] for run in runs])
+            _mean_in_range(panel, shared, values, i, label)
+    panels[0].set(xlabel="epoch", ylabel=f"{where} loss (nats)")
+    panels[0].set_ylim(bottom=0)
+    panels[1].set(xlabel="epoch", ylabel=f"share right, {where}", ylim=(0, 1.02))
+    for panel in panels:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure, panels)
+    return figure
+
+
+@style.styled
+def line_chart(
+    table: pd.DataFrame, *, x: str, label: str, upright: float | None = None
+) -> BookFigure:
+    """Draw a number against another, a line for each name.
+
+    Several seeds of a name are drawn as their mean in their range. A line at zero is drawn where
+    a value lies below it.
+
+    Args:
+        table: one row for each point, with `name`; `value`; a column for the horizontal axis;
+            and, if wanted, `seed` and `panel`, the title of the panel it stands in. A point counts
+            where all seeds of its name have it.
+        x: the column of the horizontal axis, and its label.
+        label: of the vertical axis, with the unit.
+        upright: where on the horizontal axis a dotted line stands.
+
+    Raises:
+        ValueError: the table is empty, lacks a column or has a point twice, seeds have no point in
+            common, or there are more names than colours.
+    """
+    table = table.assign(panel=table.get("panel", ""), seed=table.get("seed", 0))
+    check_table(table, ["panel", "name", "seed", x], ["value"])
+    names, titles = ([*dict.fromkeys(table[column])] for column in ("name", "panel"))
+    check_colours(len(names), "names")
+    figure = style.figure(aspect=style.GOLDEN if len(titles) == 1 else 2.2)
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
+    for panel, title in zip(panels, titles, strict=True):
+        here = table[table.panel == title]
+        for i, name in enumerate(names):
+            runs = here[here.name == name].pivot(index="seed", columns=x, values="value")
+            runs = runs.dropna(axis="columns")
+            if (here.name == name).any() and runs.empty:
+                raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
+            if len(runs):
+                _mean_in_range(panel, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
+        if (here.value < 0).any():
+            panel.axhline(0, color=style.INK, lw=1.2, linestyle="-")
+        if upright is not None:
+            panel.axvline(upright, color=style.INK, lw=1.2, linestyle=":")
+        panel.set(xlabel=x, title=str(title))
+    panels[0].set_ylabel(label)
+    _legend(figure, panels)
+    return figure
+
+
+def _mean_in_range(
+    panel: Axes, x: Sequence[float], runs: NDArray[np.float64], place: int, label: str
+) -> None:
+    """Draw the mean of runs (S, K) over K places, on the range that they span."""
+    colour, marker = style.SERIES[place], "o" if len(x) < 12 else None
+    if len(runs) > 1:
+        panel.fill_between(x, runs.min(0), runs.max(0), color=colour, alpha=0.22, lw=0)
+    panel.plot(
+        x, runs.mean(0), color=colour, linestyle=style.DASHES[place], marker=marker, markersize=4,
+        label=label,
+    )  # fmt: skip
+
+
+def _legend(figure: BookFigure, panels: Sequence[Axes] | NDArray[Any]) -> None:
+    lines = {line.get_label(): line for panel in panels for line in panel.lines}
+    named = {str(name): line for name, line in lines.items() if not str(name).startswith("_")}
+    banded = any(panel.collections for panel in panels)
+    figure.legend(
+        [*named.values()], [*named], loc="outside upper left", handlelength=3,
+        ncols=3 if max(map(len, named)) < 22 else 2, alignment="left", title_fontsize=9,
+        title="mean, and range of the seeds" if banded else None,
+    )  # fmt: skip
+
+
+def _judged(name: str, history: Sequence[Any], where: str) -> list[dict[int, Mapping[str, float]]]:
+    """Return for each seed: epoch -> loss and accuracy, of the epochs that were judged."""
+    runs = [history] if history and isinstance(history[0], Mapping) else history
+    judged = [
+        {
+            row["epoch"]: row[where]
+            for row in run
+            if {"loss", "accuracy"} <= set(row.get(where) or {})
+        }
+        for run in runs
+    ]
+    if not judged or not all(judged):
+        raise ValueError(
+            f"a run of {name!r} has no epoch with {where} loss and accuracy: expected "
+            f'row["{where}"]["loss"] and ["accuracy"], from a run that set images of its training '
+            "people aside"
+        )
+    return judged
+
+
+@style.styled
+def knob_curves(
+    table: pd.DataFrame,
+    *,
+    over: Literal["seeds", "people", "queries"],
+    label: str = "mAP, rows − global (points)",
+) -> BookFigure:
+    """Draw a difference of two models against one knob of the world after another.
+
+    A filled mark has an interval without zero, a hollow one shows no clear difference.
+
+    Args:
+        table: one row for each setting, with `knob`, the panel; `value`, its place on it: at scale
+            where all values of a knob are numbers, else one after another; `difference`; `low`
+            and `high`, the ends of its interval, NaN for one run.
+        over: what varies in the interval.
+        label: of the vertical axis, shared by all panels.
+
+    Raises:
+        ValueError: if the table is empty, lacks a column, has a setting twice, or a difference
+            lies outside its interval.
+    """
+    check_table(table, ["knob", "value"], ["difference", "low", "high"])
+    table = check_intervals(table, ["knob", "value"], "difference")
+    knobs = [*dict.fromkeys(table.knob)]
+    across = min(3, len(knobs))
+    down = -(-len(knobs) // across)
+    figure = style.figure(rows=down, aspect=2.4)
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for panel in panels.flat[len(knobs) :]:
+        panel.set_axis_off()
+    for panel, knob in zip(panels.flat, knobs, strict=False):  # the last line may have room left
+        _knob_panel(panel, table[table.knob == knob])
+        panel.set_xlabel(str(knob))
+    for panel in panels[:, 0]:
+        panel.set_ylabel(label)
+    figure.supxlabel(
+        f"bars: interval over {over}; hollow: the interval holds zero",
+        fontsize=9,
+        ha="right",
+        x=0.99,
+    )
+    return figure
+
+
+def _knob_panel(panel: Axes, rows: pd.DataFrame) -> None:
+    numbers = pd.api.types.is_numeric_dtype(rows.value.infer_objects())
+    rows = rows.sort_values("value") if numbers else rows
+    places = rows.value.to_numpy(float) if numbers else np.arange(len(rows))
+    panel.axhline(0, color=style.INK, lw=1.4)
+    panel.plot(places, rows.difference, color=style.ACCENT, linestyle="-", lw=1)
+    columns = (rows.difference, rows.low, rows.high)
+    for place, middle, low, high in zip(places, *columns, strict=True):
+        clear = low > 0 or high < 0  # False for one run, which has no interval
+        panel.errorbar(
+            place, middle, yerr=None if np.isnan(high - low) else [[middle - low], [high - middle]],
+            fmt="o", color=style.ACCENT, markerfacecolor=None if clear else "none", markersize=7,
+            elinewidth=1.6, capsize=3,
+        )  # fmt: skip
+    names = [f"{value:g}" if numbers else str(value) for value in rows.value]
+    panel.set_xticks(places, names)
+    panel.margins(x=0.12)
+    panel.grid(axis="x", visible=False)

@@ -1,0 +1,292 @@
+"""Drawn networks: what goes where, from the picture on the left to the losses on the right.
+
+A drawing is made of boxes with words, grids of tokens and arrows, placed in inches on a sheet as
+wide as the text. Few and large words: a telephone shows the sheet at half its size. What belongs to
+one row of patches has one colour throughout. Given the toy of a page the boxes hold its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch
+from numpy.typing import NDArray
+
+from reidlab.report import style
+from reidlab.report.style import BookFigure
+
+Point = tuple[float, float]  # inches from the upper left corner: right, down
+ROW_COLOURS = (style.QUERY, style.MATCH, style.WRONG, style.ACCENT)
+_LETTERS = 11  # points
+_DARK = "#111111"  # letters in boxes, which are pale on both pages
+
+
+class Box(NamedTuple):
+    """A place on the sheet, in inches from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def left(self) -> Point:
+        """The middle of the left edge."""
+        return self.x, self.y + self.height / 2
+
+    @property
+    def right(self) -> Point:
+        """The middle of the right edge."""
+        return self.x + self.width, self.y + self.height / 2
+
+    @property
+    def top(self) -> Point:
+        """The middle of the upper edge."""
+        return self.x + self.width / 2, self.y
+
+    @property
+    def bottom(self) -> Point:
+        """The middle of the lower edge."""
+        return self.x + self.width / 2, self.y + self.height
+
+
+class Drawing:
+    """A sheet as wide as the text, to draw boxes, words and arrows on.
+
+    Args:
+        height: of the sheet, in inches.
+    """
+
+    def __init__(self, height: float) -> None:
+        self.figure = style.figure(aspect=style.TEXT_WIDTH / height)
+        self.figure.set_layout_engine("none")
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set(xlim=(0, style.TEXT_WIDTH), ylim=(height, 0))
+        self.axes.set_axis_off()
+
+    def box(
+        self, place: Box, text: str = "", *, colour: str = style.INK, upright: bool = False
+    ) -> Box:
+        """Draw a box with words in it, from below to above where it is narrow and high."""
+        pale = tuple(0.78 + 0.22 * part for part in to_rgb(colour))
+        self.axes.add_patch(
+            FancyBboxPatch(
+                (place.x, place.y), place.width, place.height, linewidth=1.8, edgecolor=colour,
+                boxstyle="round,pad=0,rounding_size=0.05", facecolor=pale,
+            )
+        )  # fmt: skip
+        middle = place.x + place.width / 2, place.y + place.height / 2
+        self.words(middle, text, colour=_DARK, rotation=90 if upright else 0)
+        return place
+
+    def words(
+        self, place: Point, text: str, *, colour: str = style.INK, rotation: float = 0
+    ) -> None:
+        """Write words around a point; on the page itself they are in its ink."""
+        self.axes.text(
+            *place, text, ha="center", va="center", fontsize=_LETTERS, color=colour,
+            rotation=rotation,
+        )  # fmt: skip
+
+    def tokens(self, place: Box, texts: Sequence[Sequence[str]], colours: Sequence[str]) -> Box:
+        """Draw a grid of tokens, a word in each, a colour for each row."""
+        across = place.width / len(texts[0])
+        for j in range(len(texts[0])):
+            column = Box(place.x + j * across, place.y, across - 0.05, place.height)
+            self.column(column, [row[j] for row in texts], colours)
+        return place
+
+    def column(self, place: Box, texts: Sequence[str], colours: Sequence[str]) -> list[Box]:
+        """Draw boxes below one another in the height of `place`."""
+        down = place.height / len(texts)
+        return [
+            self.box(Box(place.x, place.y + i * down, place.width, down - 0.07), text, colour=c)
+            for i, (text, c) in enumerate(zip(texts, colours, strict=True))
+        ]
+
+    def arrow(self, *points: Point, colour: str = style.INK) -> None:
+        """Draw an arrow through two points or more, straight from each to the next."""
+        self.axes.plot(*zip(*points[:-1], strict=True), color=colour, ls="-", lw=1.6)
+        self.axes.add_patch(
+            FancyArrowPatch(
+                points[-2], points[-1], arrowstyle="-|>", mutation_scale=11, color=colour,
+                linewidth=1.6, shrinkA=0, shrinkB=1,
+            )
+        )  # fmt: skip
+
+    def person(self, place: Box) -> None:
+        """Draw the outline of a person: a head, and a body below it."""
+        x, width, height = place.x + place.width / 2, place.width, place.height
+        for down, across, tall in ((0.14, 0.3, 0.15), (0.58, 0.5, 0.7)):
+            self.axes.add_patch(
+                Ellipse(
+                    (x, place.y + down * height), across * width, tall * height, zorder=3,
+                    facecolor=(style.INK, 0.6),
+                )
+            )  # fmt: skip
+
+
+class _Toy(NamedTuple):
+    """The words in the boxes of a toy grid, numbers or symbols."""
+
+    patches: list[list[str]]
+    cls: str
+    means: list[str]
+    mixed: list[str]
+    mix: str
+    mean: str
+
+
+@style.styled
+def vit_baseline(patches: Any = None, cls: Any = None) -> BookFigure:
+    """Draw the ViT baseline: the class token alone, a batch norm, a classifier, two losses.
+
+    Args:
+        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
+            array or a tensor. None: no numbers.
+        cls: its class token, (D,).
+
+    Raises:
+        ValueError: one is given without the other, or shapes do not go together.
+    """
+    toy = _toy(patches, cls, 1.0)
+    sheet = Drawing(height=3.0)
+    token = _until_tokens(sheet, toy, [style.INK] * len(toy.patches))
+    sheet.words((1.9, 2.8), "not used")
+    neck = sheet.box(Box(3.5, 0.2, 1.3, 0.5), "batch norm")
+    classifier = sheet.box(Box(5.6, 0.2, 1.3, 0.5), "classifier")
+    triplet = sheet.box(Box(3.5, 1.2, 1.3, 0.5), "triplet loss", colour=style.ACCENT)
+    identity = sheet.box(Box(5.6, 1.2, 1.3, 0.5), "identity loss", colour=style.ACCENT)
+    search = sheet.box(Box(3.5, 2.05, 1.3, 0.5), "search", colour=style.MATCH)
+    sheet.arrow(token.right, neck.left)
+    sheet.arrow(neck.right, classifier.left)
+    sheet.arrow(classifier.bottom, identity.top)
+    for end in (triplet, search):
+        sheet.arrow((2.9, token.right[1]), (2.9, end.left[1]), end.left)
+    return sheet.figure
+
+
+@style.styled
+def la_transformer(
+    patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 9
+) -> BookFigure:
+    """Draw LA-Transformer: rows mixed with the class token, a classifier for each, a vote.
+
+    The search is by the row means R, as in the published program; the paper's text has L.
+
+    Args:
+        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
+            array or a tensor. None: symbols instead of numbers.
+        cls: its class token G, (D,).
+        local_weight: a in L = a R + (1 - a) G.
+
+    Raises:
+        ValueError: one is given without the other, or shapes do not go together.
+    """
+    toy = _toy(patches, cls, local_weight)
+    sheet = Drawing(height=3.45)
+    mixed = _until_mixed(sheet, toy)
+    colours = ROW_COLOURS[: len(mixed)]
+    heads = sheet.column(Box(5.4, 0.85, 0.95, 1.8), ["classifier"] * len(mixed), colours)
+    vote = sheet.box(Box(6.65, 0.85, 0.4, 1.73), "vote", upright=True)
+    sheet.words((5.9, 2.8), "a loss each")
+    for row, head, colour in zip(mixed, heads, colours, strict=True):
+        sheet.arrow(row.right, head.left, colour=colour)
+        sheet.arrow(head.right, (vote.x, head.right[1]), colour=colour)
+    return sheet.figure
+
+
+@style.styled
+def la_tf_pp(patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 9) -> BookFigure:
+    """Draw LA-TF++: rows mixed with the class token, their mean, one classifier, two losses.
+
+    The search is by the row means R, as in the published program; the paper's text has the mean.
+
+    Args:
+        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
+            array or a tensor. None: symbols instead of numbers.
+        cls: its class token G, (D,).
+        local_weight: a in L = a R + (1 - a) G.
+
+    Raises:
+        ValueError: one is given without the other, or shapes do not go together.
+    """
+    toy = _toy(patches, cls, local_weight)
+    sheet = Drawing(height=3.45)
+    mixed = _until_mixed(sheet, toy)
+    mean = sheet.box(Box(5.5, 0.85, 1.6, 0.38), toy.mean)
+    head = sheet.box(Box(5.5, 1.5, 1.6, 0.38), "one classifier")
+    losses = sheet.box(
+        Box(5.5, 2.15, 1.6, 0.8), "smoothed identity\n+ triplet loss\non logits",
+        colour=style.ACCENT,
+    )  # fmt: skip
+    for row in mixed:
+        sheet.arrow(row.right, (5.25, row.right[1]), (5.25, mean.left[1]), mean.left)
+    sheet.arrow(mean.bottom, head.top)
+    sheet.arrow(head.bottom, losses.top)
+    return sheet.figure
+
+
+def _toy(patches: Any, cls: Any, local_weight: float) -> _Toy:
+    """Return the words of a toy: its numbers, or symbols where none are given."""
+    if patches is None and cls is None:
+        rows = range(1, 5)
+        return _Toy(
+            [["", ""] for _ in rows], "G", [f"$R_{i}$" for i in rows], [f"$L_{i}$" for i in rows],
+            "a R + (1 − a) G", "mean",
+        )  # fmt: skip
+    grid, token = np.asarray(patches, float), np.asarray(cls, float)
+    if grid.ndim != 3 or token.shape != grid.shape[2:] or not 0 < len(grid) <= len(ROW_COLOURS):
+        raise ValueError(
+            f"patches have shape {grid.shape} and cls {token.shape}: expected (h, w, D) with at "
+            f"most {len(ROW_COLOURS)} rows, and (D,); both, or neither"
+        )
+    means = grid.mean(1)
+    mixed = local_weight * means + (1 - local_weight) * token
+    return _Toy(
+        [[_vector(patch) for patch in row] for row in grid],
+        f"G = {_vector(token)}",
+        [f"$R_{i}$ = {_vector(row)}" for i, row in enumerate(means, 1)],
+        [f"$L_{i}$ = {_vector(row)}" for i, row in enumerate(mixed, 1)],
+        f"{local_weight:.2g} R + {1 - local_weight:.2g} G",
+        f"mean = {_vector(mixed.mean(0))}",
+    )
+
+
+def _vector(values: NDArray[np.float64]) -> str:
+    return ", ".join(style.number(round(value, 1), "{:g}") for value in values)
+
+
+def _until_tokens(sheet: Drawing, toy: _Toy, colours: Sequence[str]) -> Box:
+    """Draw picture, transformer and its tokens; return the box of the class token."""
+    picture = Box(0.05, 0.85, 0.65, 1.8)
+    sheet.tokens(picture, [[""] * len(row) for row in toy.patches], colours)
+    sheet.person(Box(0.05, 0.85, 0.6, 1.73))
+    sheet.words((0.35, 2.8), "picture")
+    body = sheet.box(Box(0.9, 0.25, 0.36, 2.33), "transformer", upright=True)
+    token = sheet.box(Box(1.5, 0.25, 1.0, 0.4), toy.cls)
+    sheet.tokens(Box(1.5, 0.85, 1.05, 1.8), toy.patches, colours)
+    sheet.arrow((0.65, 1.72), (body.x, 1.72))
+    sheet.arrow((body.right[0], token.left[1]), token.left)
+    sheet.arrow((body.right[0], 1.72), (1.5, 1.72))
+    return token
+
+
+def _until_mixed(sheet: Drawing, toy: _Toy) -> list[Box]:
+    """Draw everything until the rows are mixed with the class token; return the mixed rows."""
+    colours = ROW_COLOURS[: len(toy.means)]
+    token = _until_tokens(sheet, toy, colours)
+    means = sheet.column(Box(2.75, 0.85, 0.95, 1.8), toy.means, colours)
+    mixed = sheet.column(Box(3.95, 0.85, 1.2, 1.8), toy.mixed, colours)
+    for mean, mix, colour in zip(means, mixed, colours, strict=True):
+        sheet.arrow((2.5, mean.left[1]), mean.left, colour=colour)
+        sheet.arrow(mean.right, mix.left, colour=colour)
+    sheet.arrow(token.right, (mixed[0].top[0], token.right[1]), mixed[0].top)
+    for x, text in ((2.0, "tokens"), (3.22, "row means"), (4.55, toy.mix)):
+        sheet.words((x, 2.8), text)
+    search = sheet.box(Box(2.75, 3.1, 0.95, 0.32), "search", colour=style.MATCH)
+    sheet.arrow((search.top[0], 2.9), search.top)
+    return mixed

@@ -1,0 +1,430 @@
+"""Figures made of pictures: sheets, ranked lists, heat maps, body parts, evidence of rows.
+
+Pictures are arrays `(H, W, 3)` of bytes or paths of files. Sheets are composed into one array
+first, so that a hundred pictures cost one drawing call and keep their own pixels. No figure tells
+right from wrong by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from reidlab.data import read_image
+from reidlab.report import style
+from reidlab.report.style import BookFigure
+from reidlab.synth import PARTS
+
+Picture = NDArray[Any] | str | Path
+Flag = bool | None
+
+_MARKS = {True: ("✓", style.MATCH, "-"), False: ("✗", style.WRONG, "-")}
+_IGNORED = ("–", style.JUNK, "--")
+
+
+def read_picture(picture: Picture) -> NDArray[np.uint8]:
+    """Return an RGB array `(H, W, 3)` of bytes from a path, or from an array of bytes or floats.
+
+    Raises:
+        ValueError: if an array has another shape, or floats outside 0..1.
+    """
+    if isinstance(picture, str | Path):
+        return np.asarray(read_image(picture))
+    array = np.asarray(picture)
+    if array.ndim != 3 or array.shape[-1] != 3:
+        raise ValueError(
+            f"a picture has shape (H, W, 3), not {array.shape}; "
+            "a tensor (3, H, W) needs .permute(1, 2, 0) and its normalisation undone"
+        )
+    if array.dtype == np.uint8:
+        return array
+    if array.min() < 0 or array.max() > 1:
+        raise ValueError(
+            f"a picture of floats lies in 0..1, not {array.min():.2f}..{array.max():.2f}; "
+            "undo the normalisation first"
+        )
+    return (array * 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """Pictures on a grid of equal cells; coordinates are pixels of the sheet."""
+
+    pixels: NDArray[np.uint8]  # (rows * pitch, columns * pitch, 4)
+    cell: tuple[int, int]  # height, width
+    gap: tuple[int, int]
+
+    def corner(self, row: int, column: int) -> tuple[int, int]:
+        """Return x, y of the upper left corner of a cell."""
+        return column * (self.cell[1] + self.gap[1]), row * (self.cell[0] + self.gap[0])
+
+
+def _sheet(rows: Sequence[Sequence[Picture]], gap: tuple[int, int]) -> _Sheet:
+    """Compose pictures on a grid; a picture of another size is resized to the first one's."""
+    if not len(rows) or not len(rows[0]):
+        raise ValueError("there is no picture to show: give at least one row with one picture")
+    height, width = read_picture(rows[0][0]).shape[:2]
+    columns = max(len(row) for row in rows)
+    pixels = np.zeros(
+        (len(rows) * (height + gap[0]) - gap[0], columns * (width + gap[1]) - gap[1], 4), np.uint8
+    )
+    sheet = _Sheet(pixels, (height, width), gap)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            array = read_picture(picture)
+            if array.shape[:2] != (height, width):
+                array = np.asarray(Image.fromarray(array).resize((width, height)))
+            x, y = sheet.corner(i, j)
+            pixels[y : y + height, x : x + width, :3] = array
+            pixels[y : y + height, x : x + width, 3] = 255
+    return sheet
+
+
+def _show(sheet: _Sheet, left: float, head: int, foot: int) -> tuple[BookFigure, Axes]:
+    """Draw a sheet across the page, with `left` inches for labels, `head`/`foot` pixels spare."""
+    height, width = sheet.pixels.shape[:2]
+    across = _across(sheet, left)
+    inches = across * (height + head + foot) / width
+    figure = style.figure(aspect=style.TEXT_WIDTH / inches)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((left / style.TEXT_WIDTH, 0.0, across / style.TEXT_WIDTH, 1.0))
+    axes.imshow(sheet.pixels, interpolation="antialiased", aspect="auto")
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height + foot - 0.5, -head - 0.5)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _across(sheet: _Sheet, left: float) -> float:
+    """Inches that a sheet takes on the page beside `left` inches for labels."""
+    width = sheet.pixels.shape[1]
+    # Fewer pictures than fill the page are not blown up: a cell is at most 0.9 inches wide.
+    return min(style.TEXT_WIDTH - left, 0.9 * width / sheet.cell[1])
+
+
+def _label_rows(axes: Axes, sheet: _Sheet, labels: Sequence[str] | None) -> None:
+    for row, label in enumerate(labels or ()):
+        y = sheet.corner(row, 0)[1] + sheet.cell[0] / 2
+        axes.text(-sheet.cell[1] * 0.12, y, label, ha="right", va="center", fontsize=9)
+
+
+def _label_columns(axes: Axes, sheet: _Sheet, labels: Sequence[str] | None) -> None:
+    for column, label in enumerate(labels or ()):
+        x = sheet.corner(0, column)[0] + sheet.cell[1] / 2
+        axes.text(x, -sheet.cell[0] * 0.05, label, ha="center", va="bottom", fontsize=9)
+
+
+def _margin(labels: Sequence[str] | None) -> float:
+    """Return inches that row labels need: the longest line at 9 points, plus air."""
+    lines = [line for label in labels or () for line in label.split("\n")]
+    return 0.075 * max((len(line) for line in lines), default=0) + (0.15 if lines else 0.02)
+
+
+@style.styled
+def contact_sheet(
+    images: Sequence[Sequence[Picture]],
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+) -> BookFigure:
+    """Show rows of pictures side by side, one person a row as a rule.
+
+    Args:
+        images: rows of pictures; a row may be shorter than the others.
+        row_labels: one for each row.
+        column_labels: one for each column.
+    """
+    gap = max(1, read_picture(images[0][0]).shape[1] // 24) if len(images) and len(images[0]) else 1
+    sheet = _sheet(images, gap=(gap, gap))
+    left = _margin(row_labels)
+    # A line of 9 points needs a quarter of an inch, however low the pictures are.
+    line = 0.25 * sheet.pixels.shape[1] / _across(sheet, left)
+    figure, axes = _show(sheet, left, head=round(line) if column_labels else 0, foot=0)
+    _label_rows(axes, sheet, row_labels)
+    _label_columns(axes, sheet, column_labels)
+    return figure
+
+
+@style.styled
+def ranked_list(
+    queries: Sequence[Picture],
+    galleries: Sequence[Sequence[Picture]],
+    matches: Sequence[Sequence[Flag]],
+    *,
+    scores: Sequence[Sequence[float]] | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> BookFigure:
+    """Show queries and what stands at rank 1, 2, ... for each: ✓ right, ✗ wrong, – ignored.
+
+    Args:
+        queries: Q pictures, one row each.
+        galleries: for each query its ranked gallery pictures, nearest first.
+        matches: for each of them True (same person), False (another), None (junk, not counted).
+        scores: printed behind the mark, similarity or distance as the caller says.
+        row_labels: Q labels in front of the rows.
+
+    Raises:
+        ValueError: if the three lists do not go together.
+    """
+    _same_lengths(queries, galleries, matches, scores)
+    gap = max(2, read_picture(queries[0]).shape[1] // 8)
+    under = read_picture(queries[0]).shape[0] // 5
+    rows = [[query, *gallery] for query, gallery in zip(queries, galleries, strict=True)]
+    sheet = _sheet(rows, gap=(under, gap))
+    figure, axes = _show(sheet, _margin(row_labels), head=under, foot=under)
+    for i, flags in enumerate(matches):
+        _frame(axes, sheet, i, 0, style.QUERY, "-")
+        for j, flag in enumerate(flags):
+            mark, colour, dash = _IGNORED if flag is None else _MARKS[bool(flag)]
+            _frame(axes, sheet, i, j + 1, colour, dash)
+            text = mark if scores is None else f"{mark} {scores[i][j]:.2f}"
+            x, y = sheet.corner(i, j + 1)
+            place = (x + sheet.cell[1] / 2, y + sheet.cell[0] + under * 0.14)
+            # In ink: the sign says right or wrong, the frame's colour would be too pale to read.
+            axes.text(*place, text, ha="center", va="top", fontsize=10)
+    longest = max(len(gallery) for gallery in galleries)
+    _label_rows(axes, sheet, row_labels)
+    _label_columns(axes, sheet, ["query", *(f"{rank}" for rank in range(1, longest + 1))])
+    return figure
+
+
+def _same_lengths(
+    queries: Sequence[Picture],
+    galleries: Sequence[Sequence[Picture]],
+    matches: Sequence[Sequence[Flag]],
+    scores: Sequence[Sequence[float]] | None,
+) -> None:
+    if not len(queries) == len(galleries) == len(matches) > 0:
+        raise ValueError(
+            f"{len(queries)} queries, {len(galleries)} ranked lists and {len(matches)} lists of "
+            "flags: a row needs one of each, also when there is one query: [query], [list], [flags]"
+        )
+    for i, (gallery, flags) in enumerate(zip(galleries, matches, strict=True)):
+        lengths = {len(gallery), len(flags)} | ({len(scores[i])} if scores is not None else set())
+        if len(lengths) > 1:
+            raise ValueError(
+                f"row {i}: {len(gallery)} pictures, {len(flags)} flags"
+                + (f", {len(scores[i])} scores" if scores is not None else "")
+                + "; give one flag (and one score) for each picture"
+            )
+
+
+def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: str) -> None:
+    x, y = sheet.corner(row, column)
+    height, width = sheet.cell
+    axes.add_patch(
+        Rectangle(
+            (x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=2.4, linestyle=dash
+        )
+    )
+
+
+@style.styled
+def heat_overlay(
+    image: Picture, heats: NDArray[Any], names: Sequence[str], *, label: str = "heat"
+) -> BookFigure:
+    """Lay heat maps over a picture: grey below, colour and opacity by heat.
+
+    Args:
+        image: the picture, `(H, W, 3)`.
+        heats: `(L, h, w)` in 0..1, of any resolution; scaled to the picture.
+        names: L names, such as the layers.
+        label: what the colour bar measures.
+
+    Raises:
+        ValueError: if `heats` is not `(L, h, w)` in 0..1, or the number of names differs.
+    """
+    picture, heats = read_picture(image), np.asarray(heats, dtype=float)
+    if heats.ndim != 3 or len(heats) != len(names):
+        raise ValueError(
+            f"heats has shape {heats.shape} and there are {len(names)} names: expected (L, h, w) "
+            "and L names, e.g. heats[0] of a batch (B, L, h, w)"
+        )
+    if not np.isfinite(heats).all() or heats.min() < 0 or heats.max() > 1:
+        raise ValueError(f"heat lies in 0..1, not {heats.min():.3g}..{heats.max():.3g}")
+    height, width = picture.shape[:2]
+    columns = len(heats) + 1
+    filled = min(1.0, 0.2 * columns)
+    figure = style.figure(aspect=columns * width / height * 1.25 / filled, filled=filled)
+    panels = figure.subplots(1, columns, squeeze=False)[0]
+    panels[0].imshow(picture)
+    panels[0].set_title("image")
+    grey = picture.mean(axis=-1) * 0.7 + 50  # flattened contrast: the heat is what counts
+    for panel, heat, name in zip(panels[1:], heats, names, strict=True):
+        panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
+        scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
+        values = np.clip(np.asarray(scaled), 0, 1)
+        shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+        panel.set_title(name)
+    for panel in panels:
+        panel.set_axis_off()
+    bar = figure.colorbar(
+        mappable=_opaque(shown.cmap), ax=list(panels), shrink=0.8, pad=0.02, label=label
+    )
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _opaque(cmap: Any) -> Any:
+    """Return a colour scale 0..1 for a bar: the overlay's own would show its transparency."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(0, 1), cmap)
+
+
+@style.styled
+def part_overlay(
+    images: Sequence[Picture], masks: Sequence[NDArray[np.uint8]], *, opacity: float = 0.72
+) -> BookFigure:
+    """Show pictures above the same pictures with their true body parts coloured.
+
+    Args:
+        images: N pictures.
+        masks: N arrays `(H, W)` of part labels, 0 background to 7 occluder.
+        opacity: of the colours, 1 hides the picture.
+
+    Raises:
+        ValueError: if numbers, shapes or labels do not go together.
+    """
+    pictures = [read_picture(image) for image in images]
+    if not pictures or len(pictures) != len(masks):
+        raise ValueError(f"{len(pictures)} pictures and {len(masks)} masks: one for each, please")
+    painted, seen = [], set()
+    for picture, mask in zip(pictures, masks, strict=True):
+        labels = set(np.unique(mask).tolist())
+        if mask.shape != picture.shape[:2] or not labels <= set(range(len(PARTS))):
+            raise ValueError(
+                f"a mask of shape {mask.shape} with labels {sorted(labels)} does not fit a picture "
+                f"{picture.shape[:2]}: expected the same shape and labels 0 to 7"
+            )
+        painted.append(_paint(picture, mask, opacity))
+        seen |= labels - {0}
+    sheet = _sheet([pictures, painted], gap=(4, 4))
+    foot = max(14, sheet.pixels.shape[1] // 16)
+    figure, axes = _show(sheet, _margin(["image", "truth"]), head=0, foot=foot)
+    _label_rows(axes, sheet, ["image", "truth"])
+    names = [PARTS[part] for part in sorted(seen)]
+    handles = [Patch(color=style.PART_COLOURS[name], label=name) for name in names]
+    axes.legend(
+        handles=handles, loc="lower left", ncols=8, handlelength=1, columnspacing=1, fontsize=9
+    )
+    return figure
+
+
+def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> NDArray[np.uint8]:
+    from matplotlib.colors import to_rgb
+
+    # The background is never blended in, whatever its colour.
+    colours = np.array([to_rgb(style.PART_COLOURS.get(name, "black")) for name in PARTS]) * 255
+    blend = np.where(mask[..., None] > 0, opacity, 0.0)
+    return (picture * (1 - blend) + colours[mask] * blend).round().astype(np.uint8)
+
+
+@style.styled
+def row_evidence(
+    query: Picture,
+    match: Picture,
+    evidence: Sequence[float] | NDArray[Any],
+    *,
+    stranger: Picture | None = None,
+    row_labels: Sequence[str] | None = None,
+    label: str = "added to the margin (cosine)",
+) -> BookFigure:
+    """Show query and match, and beside each row of them how much it spoke for the match.
+
+    Args:
+        query: the picture that is asked for.
+        match: the one that was found.
+        evidence: R numbers, from the top row: `reidlab.explain.row_evidence`.
+        stranger: the picture of another person that it is told from.
+        row_labels: R words beside the bars, such as the body part of each row.
+        label: of the axis.
+
+    Raises:
+        ValueError: if the evidence is not a list of numbers, or there is not one label a row.
+    """
+    values = np.asarray(evidence, dtype=float)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise ValueError(
+            f"evidence has shape {values.shape}: expected (R,), one finite number for each row of "
+            "the patch grid"
+        )
+    if row_labels is not None and len(row_labels) != len(values):
+        raise ValueError(f"{len(row_labels)} labels for {len(values)} rows: give one for each row")
+    shown = {"query": query, "match": match}
+    shown |= {} if stranger is None else {"stranger": stranger}
+    names = row_labels or [f"{row}" for row in range(1, len(values) + 1)]
+    figure, panels, bars = _evidence_panels(read_picture(query).shape, len(shown), _margin(names))
+    for panel, (title, picture) in zip(panels, shown.items(), strict=True):
+        _show_rows(panel, read_picture(picture), len(values))
+        panel.set_title(title)
+    _evidence_bars(bars, values, names)
+    bars.set_xlabel(label)
+    bars.set_title(f"all rows: {style.number(values.sum(), '{:+.3f}')}")
+    return figure
+
+
+def _evidence_panels(
+    shape: tuple[int, ...], pictures: int, margin: float
+) -> tuple[BookFigure, list[Axes], Axes]:
+    """Return a figure with places for pictures of one size, and one as high for the bars.
+
+    Placed by hand: a layout engine would give the words beside the bars their room by squeezing the
+    pictures, and no row of theirs would keep its shape.
+    """
+    head, foot, gap, narrowest = 0.28, 0.56, 0.1, 2.5  # inches
+    room = style.TEXT_WIDTH - narrowest - margin - gap * pictures
+    height = min(3.2, room / pictures * shape[0] / shape[1])
+    width = height * shape[1] / shape[0]
+    figure = style.figure(aspect=style.TEXT_WIDTH / (head + height + foot))
+    figure.set_layout_engine("none")
+    low, tall = foot / (head + height + foot), height / (head + height + foot)
+    across = style.TEXT_WIDTH
+    panels = [
+        figure.add_axes((place * (width + gap) / across, low, width / across, tall))
+        for place in range(pictures)
+    ]
+    left = pictures * (width + gap) + margin
+    bars = figure.add_axes((left / across, low, 1 - (left + 0.1) / across, tall))
+    return figure, panels, bars
+
+
+def _show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
+    """Draw a picture whose vertical unit is a row of patches."""
+    panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
+    # Seen on bright and on dark clothes: a dark line beside a light one.
+    panel.hlines(range(1, rows), 0, 1, color="black", lw=1.2, alpha=0.45)
+    panel.hlines(range(1, rows), 0, 1, color="white", lw=0.5, alpha=0.8)
+    panel.set_axis_off()
+
+
+def _evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
+    places = np.arange(len(values)) + 0.5
+    colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
+    hatches = ["" if value >= 0 else "///" for value in values]
+    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
+    panel.axvline(0, color=style.INK, lw=1)
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    room = 0.38 * max(high - low, 1e-9)  # for the numbers behind the bars
+    panel.set_xlim(low - (room if low < 0 else 0), high + room)
+    for place, value in zip(places, values, strict=True):
+        panel.annotate(
+            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
+            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
+            fontsize=9,
+        )  # fmt: skip
+    panel.set_ylim(len(values), 0)
+    panel.set_yticks(places, names, fontsize=9)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.spines["left"].set_visible(False)
+    panel.grid(axis="y", visible=False)

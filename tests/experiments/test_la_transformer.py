@@ -1,0 +1,136 @@
+"""The experiment of chapter 04: its worlds, the forced choice, and what a prediction is worth."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from reidlab.report.course import course_world
+
+from reidlab.evaluation import rank
+from workflow import knobs_la
+
+
+def test_a_world_differs_from_the_training_set_in_its_seed_and_one_knob():
+    trained = course_world("smoke", "alike-market1501")
+    worlds = knobs_la.knob_worlds("smoke", people=10)
+    assert len(worlds) == sum(map(len, knobs_la.KNOBS.values()))
+    for name, world in worlds.items():
+        knob, _, value = name.partition("=")
+        assert str(getattr(world, knob)) == value
+        changes = {"seed": trained.seed, "identities": trained.identities}
+        back = dataclasses.replace(world, **changes, **{knob: getattr(trained, knob)})
+        assert back == trained
+        assert world.seed != trained.seed
+
+
+def test_every_prediction_is_about_worlds_that_are_measured():
+    for _, knob, larger, smaller in knobs_la.PREDICTIONS:
+        assert {larger, smaller} <= set(knobs_la.KNOBS[knob])
+
+
+def choice_by_loops(emb, pids, camids):
+    """Of all (image of the person, image of the double), by one other camera, who is nearer."""
+    double = {pid: pid + 1 if pid % 2 else pid - 1 for pid in pids}
+    cosine = torch.nn.functional.cosine_similarity(emb[:, None], emb[None], dim=2).numpy()
+    shares = []
+    for q, pid in enumerate(pids):
+        won = []
+        for a in range(len(pids)):
+            for b in range(len(pids)):
+                right = pids[a] == pid and pids[b] == double[pid] and camids[a] == camids[b]
+                if right and camids[a] != camids[q]:
+                    won.append(float(np.sign(cosine[q, a] - cosine[q, b])) / 2 + 0.5)
+        shares.append(np.mean(won) if won else np.nan)
+    return shares
+
+
+def test_the_forced_choice_is_what_loops_over_pairs_say():
+    rng = np.random.default_rng(3)
+    pids, camids = rng.integers(1, 7, 40), rng.integers(0, 3, 40)
+    emb = torch.from_numpy(rng.normal(size=(40, 5)))
+    found = knobs_la.forced_choice(emb, pids, camids)
+    np.testing.assert_allclose(found, choice_by_loops(emb, pids, camids))
+    assert 0.2 < np.nanmean(found) < 0.8
+
+
+def test_a_tie_is_half_a_success_and_one_camera_is_no_choice():
+    pids, camids = np.array([1, 1, 2]), np.array([0, 1, 1])
+    same = torch.ones(3, 2)
+    np.testing.assert_equal(knobs_la.forced_choice(same, pids, camids), [0.5, np.nan, np.nan])
+
+
+def test_judged_asks_each_image_for_its_person_in_other_cameras():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"pid": np.repeat([1, 2, 3, 4], 6), "camid": np.tile([0, 1, 2], 8)})
+    emb = torch.from_numpy(rng.normal(size=(24, 4)))
+    found = knobs_la.judged({"rows": emb}, frame, doubles=False)
+    unit = torch.nn.functional.normalize(emb)
+    ids = [frame.pid.to_numpy()] * 2 + [frame.camid.to_numpy()] * 2
+    expected = rank((1 - unit @ unit.T).numpy(), *ids).ap
+    np.testing.assert_allclose(found["rows ap"], expected)
+    assert list(found) == ["pid", "rows ap"]
+    assert "rows choice" in knobs_la.judged({"rows": emb}, frame, doubles=True)
+
+
+def runs_with(gains, measured="ap", people=12):
+    """Measurements of two trainings, where rows gain so much, and their own class token none."""
+    pids = np.repeat(np.arange(1, people + 1), 2)
+    spread = np.tile([0.02, -0.02], people)
+    return [
+        pd.DataFrame(
+            {
+                "pid": pids,
+                f"rows {measured}": 0.5 + gain + spread,
+                f"global {measured}": 0.5,
+                f"own class token {measured}": 0.5 + spread,
+            }
+        )
+        for gain in gains
+    ]
+
+
+def test_the_table_holds_differences_over_people_and_by_seed():
+    rows = knobs_la.table({"palette=3": runs_with((0.1, 0.3)), "differ=": runs_with((0.0, 0.0))})
+    first = rows[0]
+    assert (first["knob"], first["value"], first["comparison"]) == ("palette", "3", "two networks")
+    assert first["difference"] == pytest.approx(0.2)
+    assert first["rows"] - first["against"] == pytest.approx(0.2)
+    assert first["by_seed"] == pytest.approx([0.1, 0.3])
+    assert first["low"] <= first["difference"] <= first["high"]
+    assert (first["drawn"], first["queries"], len(rows)) == (12, 24, 4)
+
+
+def test_pairs_of_doubles_are_drawn_as_one():
+    runs = [pd.concat([a, b.drop(columns="pid")], axis=1) for a, b in
+            zip(runs_with((0.1,)), runs_with((0.2,), "choice"), strict=True)]  # fmt: skip
+    drawn = {row["measure"]: row["drawn"] for row in knobs_la.table({"differ=shoes": runs})}
+    assert drawn == {"ap": 12, "choice": 6}
+
+
+def test_a_prediction_is_the_gain_here_minus_the_gain_there():
+    gains = {"palette": (0.3, 0.1), "detail": (0.1, 0.3), "occlusion": (0.1, 0.1)}
+    found = {}
+    for _, knob, larger, smaller in knobs_la.PREDICTIONS:
+        measured = "choice" if knob == "differ" else "ap"
+        for value, gain in zip((larger, smaller), gains.get(knob, (0.2, 0.1)), strict=True):
+            found[f"{knob}={value}"] = runs_with((gain, gain), measured)
+    rows = [r for r in knobs_la.judge_predictions(found) if r["comparison"] == "two networks"]
+    assert [row["contrast"] for row in rows] == pytest.approx([0.2, -0.2, 0.0, 0.1, 0.1])
+    expected = ["holds", "contradicted", "not decided", "holds", "holds"]
+    assert [row["verdict"] for row in rows] == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "word"),
+    [
+        (0.1, 0.2, 0.01, "holds"),
+        (-0.2, -0.1, 0.01, "contradicted"),
+        (-0.1, 0.1, 0.01, "not decided"),
+        (0.1, 0.2, 0.05, "not decided"),
+        (-0.2, -0.1, 0.2, "not decided"),
+    ],
+)
+def test_a_verdict_needs_an_interval_without_zero_and_the_test(low, high, p, word):
+    assert knobs_la.verdict(low, high, p) == word

@@ -1,0 +1,70 @@
+"""A drawing holds the numbers of its toy, computed here by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from reidlab.report import style
+from reidlab.report.figures import networks
+
+PATCHES = [[[2.0, 0.0], [4.0, 0.0]], [[0.0, 3.0], [0.0, 5.0]]]
+CLS = [1.0, -1.0]
+DRAWINGS = (networks.vit_baseline, networks.la_transformer, networks.la_tf_pp)
+
+
+def words(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_tokens_are_those_of_the_toy(draw):
+    found = words(draw(torch.tensor(PATCHES), torch.tensor(CLS)))
+    assert {"2, 0", "4, 0", "0, 3", "0, 5", "G = 1, −1", "transformer"} <= set(found)
+
+
+def test_rows_are_averaged_and_mixed_with_the_class_token():
+    found = words(networks.la_transformer(PATCHES, CLS, local_weight=0.5))
+    assert {"$R_1$ = 3, 0", "$R_2$ = 0, 4", "0.5 R + 0.5 G"} <= set(found)
+    assert {"$L_1$ = 2, −0.5", "$L_2$ = 0.5, 1.5"} <= set(found)  # halves of R and G
+    assert found.count("classifier") == 2
+
+
+def test_la_tf_pp_has_one_classifier_on_the_mean_of_the_mixed_rows():
+    found = words(networks.la_tf_pp(PATCHES, CLS, local_weight=0.5))
+    assert "mean = 1.2, 0.5" in found  # of 2 and 0.5, and of -0.5 and 1.5
+    assert found.count("one classifier") == 1
+    assert "classifier" not in found
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_without_a_toy_there_are_symbols_and_everything_is_on_the_sheet(draw):
+    figure = draw()
+    assert "G" in words(figure)
+    figure.draw_without_rendering()
+    page = figure.bbox
+    for text in filter(lambda each: each.get_text(), figure.axes[0].texts):
+        box = text.get_window_extent()
+        assert page.x0 <= box.x0 < box.x1 <= page.x1, text.get_text()
+        assert page.y0 <= box.y0 < box.y1 <= page.y1, text.get_text()
+        assert text.get_fontsize() >= 9
+    assert len(style.png(figure)) < style.PNG_LIMIT
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize(
+    ("patches", "cls"),
+    [(PATCHES, None), (None, CLS), (PATCHES, [1.0]), (np.ones((5, 2, 2)), CLS), (CLS, CLS)],
+)
+def test_a_toy_that_does_not_go_together_is_refused(draw, patches, cls):
+    with pytest.raises(ValueError, match="at most 4 rows"):
+        draw(patches, cls)
+
+
+def test_an_arrow_passes_its_points():
+    sheet = networks.Drawing(height=2)
+    box = sheet.box(networks.Box(1, 1, 2, 0.5), "a")
+    assert (box.left, box.right, box.top, box.bottom) == (
+        (1, 1.25), (3, 1.25), (2, 1), (2, 1.5),
+    )  # fmt: skip
+    sheet.arrow((0, 0), (0, 1.25), box.left)
+    assert sheet.axes.lines[-1].get_xydata().tolist() == [[0, 0], [0, 1.25]]
