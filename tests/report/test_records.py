@@ -28,7 +28,7 @@ def test_table_has_one_row_a_run(tmp_path, record):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(RecordError, match="no run record in"):
+    with pytest.raises(RecordError, match="there is no run record at"):
         results_table([tmp_path])
 
 
