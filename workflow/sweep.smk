@@ -66,7 +66,7 @@ def data_for(name):
     return [data_folder(set_for(name)) + "/world.json"] if set_for(name) else []
 
 
-def told(name):
+def arguments(name):
     """How the command line names an experiment."""
     paper = name.removesuffix(".sweep")
     of_sweep = ["--dataset", config["dataset"], "--set", config["set"] or ""]
@@ -86,18 +86,18 @@ rule sweep:
     input:
         lambda wildcards: results(f"{config['paper']}.sweep"),
     params:
-        told=lambda wildcards: told(f"{config['paper']}.sweep"),
+        arguments=lambda wildcards: arguments(f"{config['paper']}.sweep"),
     shell:
-        "{PYTHON:q} -m reidlab experiment show {params.told:q}"
+        "{PYTHON:q} -m reidlab experiment show {params.arguments:q}"
 
 
 rule experiment:
     input:
         lambda wildcards: results(config["experiment"]),
     params:
-        told=lambda wildcards: told(config["experiment"]),
+        arguments=lambda wildcards: arguments(config["experiment"]),
     shell:
-        "{PYTHON:q} -m reidlab experiment show {params.told:q}"
+        "{PYTHON:q} -m reidlab experiment show {params.arguments:q}"
 
 
 rule train:
@@ -115,7 +115,7 @@ rule train:
         cell="[^/]+",
         seed="[0-9]+",
     params:
-        told=lambda wildcards: told(wildcards.experiment) + root_of(wildcards.experiment),
+        arguments=lambda wildcards: arguments(wildcards.experiment) + root_of(wildcards.experiment),
         busy=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
         # More than one GPU for a run: accelerate starts a process for each.
         module=lambda wildcards, resources: (
@@ -131,7 +131,7 @@ rule train:
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
         " {PYTHON:q} -m workflow.locks {params.busy:q} --"
-        " {PYTHON:q} -m {params.module} reidlab experiment run {params.told:q}"
+        " {PYTHON:q} -m {params.module} reidlab experiment run {params.arguments:q}"
         " --only {wildcards.cell:q}/seed{wildcards.seed} > {log:q} 2>&1"
 
 
@@ -142,7 +142,7 @@ rule rows:
         experiment="[^/]+",
         where=f"{PROFILE}-[^/]+",
     params:
-        told=lambda wildcards: told(wildcards.experiment),
+        arguments=lambda wildcards: arguments(wildcards.experiment),
         root=["--data-root", config["data_root"]] if config["data_root"] else [],
     threads: NEEDS["threads"]
     resources:
@@ -151,4 +151,4 @@ rule rows:
         gpu=NEEDS["gpu"],
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
-        " {PYTHON:q} -m reidlab experiment run {params.told:q} {params.root:q}"
+        " {PYTHON:q} -m reidlab experiment run {params.arguments:q} {params.root:q}"
