@@ -11,7 +11,8 @@ import yaml
 from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
 from reidlab.files import project_root
-from reidlab.models import WeightsError, create_backbone
+from reidlab.models import WeightsError
+from reidlab.models.pretrained import fetch_timm
 from reidlab.settings import parse_settings
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
@@ -85,7 +86,9 @@ def open_course(
     return open_dataset(dataset, _write(profile, world if fits else sets[dataset]), **options)
 
 
-def course_recipe(paper: str, profile: str, ds: ReIDDataset, settings: str = "") -> Recipe:
+def course_recipe(
+    paper: str, profile: str, ds: ReIDDataset, settings: str = "", preset: str | None = None
+) -> Recipe:
     """The recipe a chapter trains by.
 
     A recipe whose weights are on the hub can be rehearsed without a network: on data that is not
@@ -94,19 +97,20 @@ def course_recipe(paper: str, profile: str, ds: ReIDDataset, settings: str = "")
 
     Args:
         paper: As in `recipes.get`.
-        profile: smoke, laptop, paper, or code where there is one.
+        profile: smoke, laptop or paper.
         ds: What it will be trained on.
         settings: Changes, as "epochs=2 weights=None".
+        preset: "code" or "paper" where the two differ; None: the paper's default.
 
     Raises:
         WeightsError: The weights can't be had, and the set is the published one.
         ValueError: Settings that make no sense.
     """
-    recipe = recipes.get(paper, profile).replace(**parse_settings(settings.split()))
+    recipe = recipes.get(paper, profile, preset).replace(**parse_settings(settings.split()))
     if recipe.weights != "timm":
         return recipe
     try:
-        create_backbone(recipe.backbone, recipe.image_size, weights="timm")
+        fetch_timm(recipe.backbone)
     except WeightsError as error:
         if ds.published is not None and not ds.warnings:
             raise

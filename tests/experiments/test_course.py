@@ -94,11 +94,11 @@ def no_hub(monkeypatch):
     """A hub that cannot be reached, and how often it was asked."""
     asked = []
 
-    def unreachable(name, image_size, weights):
+    def unreachable(name):
         asked.append(name)
         raise WeightsError("the hub cannot be reached")
 
-    monkeypatch.setattr(course, "create_backbone", unreachable)
+    monkeypatch.setattr(course, "fetch_timm", unreachable)
     return asked
 
 
@@ -108,9 +108,11 @@ def data(published=None, warnings=()):
 
 @pytest.mark.parametrize("ds", [data(), data({"train": 1}, ["12 images instead of 12,936"])])
 def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
-    recipe = course.course_recipe("la_transformer", "code", ds, "epochs=2 keep=last")
+    recipe = course.course_recipe("la_transformer", "paper", ds, "epochs=2 keep=last")
     assert no_hub == ["vit_base_patch16_224.orig_in21k_ft_in1k"]
-    expected = recipes.get("la_transformer", "code").replace(epochs=2, keep="last", weights=None)
+    expected = recipes.get("la_transformer", "paper", "code").replace(
+        epochs=2, keep="last", weights=None
+    )
     assert recipe == expected
     told = capsys.readouterr().out
     assert told == (
@@ -120,16 +122,17 @@ def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
 
 def test_the_published_set_is_never_trained_from_random_weights(no_hub, capsys):
     with pytest.raises(WeightsError, match="the hub cannot be reached"):
-        course.course_recipe("la_transformer", "code", data({"train": 1}))
+        course.course_recipe("la_transformer", "paper", data({"train": 1}))
     assert capsys.readouterr().out == ""
-    recipe = course.course_recipe("la_transformer", "code", data({"train": 1}), "weights=None")
+    recipe = course.course_recipe("la_transformer", "paper", data({"train": 1}), "weights=None")
     assert recipe.weights is None, "unless somebody says so"
 
 
 def test_weights_that_can_be_had(monkeypatch, capsys):
-    monkeypatch.setattr(course, "create_backbone", lambda *_, **__: None)
-    recipe = course.course_recipe("la_tf_pp", "paper", data())
-    assert recipe == recipes.get("la_tf_pp", "paper")
+    monkeypatch.setattr(course, "fetch_timm", lambda name: None)
+    recipe = course.course_recipe("la_tf_pp", "paper", data(), preset="paper")
+    assert recipe == recipes.get("la_tf_pp", "paper", "paper")
+    assert recipe != course.course_recipe("la_tf_pp", "paper", data(), preset="code")
     assert capsys.readouterr().out == ""
 
 
