@@ -9,6 +9,7 @@ from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
 from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
+from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import compare, results_table
@@ -26,6 +27,7 @@ __all__ = [
     "check",
     "check_schema",
     "compare",
+    "discrepancies",
     "find_records",
     "load_claims",
     "over_seeds",
