@@ -180,7 +180,7 @@ def _published(side: list[dict[str, Any]], claims: str | None) -> str:
 
 
 @_command(app)
-def train(
+def train(  # each parameter is an option of the command
     paper: Annotated[str, typer.Option(help="Whose recipe, such as vit_baseline.")],
     dataset: Annotated[str, typer.Option(help="Layout, such as market1501; see `data list`.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],

@@ -14,7 +14,7 @@ from reidlab.evaluation.statistics import bootstrap
 RANKS = (1, 5, 10)
 
 
-def audit(
+def audit(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels,

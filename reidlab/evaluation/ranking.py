@@ -24,7 +24,7 @@ from reidlab.evaluation.results import RankResult
 BLOCK_ELEMENTS = 2**24  # distances looked at together: 64 MB in float32
 
 
-def rank(
+def rank(  # labels of both sides, and each choice that papers make by name
     distances: Matrix,
     q_pids: Labels,
     g_pids: Labels,
@@ -120,7 +120,7 @@ def rank_blocks(  # takes what `rank` takes
     start = 0
     for each in blocks:
         block = distance_matrix(each)
-        evaluator.add(block if labels.whole else columns_of(block, labels.kept), start)
+        evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
         start += len(block)
     if start != shape[0]:
         raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")

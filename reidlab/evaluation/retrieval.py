@@ -80,7 +80,7 @@ def pairwise_distances(q_emb: Matrix, g_emb: Matrix, *, metric: Metric = "cosine
     return Compared(gallery, metric).distances(queries)
 
 
-def evaluate(
+def evaluate(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels,
@@ -127,7 +127,7 @@ def evaluate(
     if block is None:
         block = max(1, BLOCK_ELEMENTS // len(gallery))
     block = whole_number("block", block, 1, " query per block")
-    if not labels.whole:
+    if not labels.complete:
         gallery = gallery[torch.from_numpy(labels.kept).to(gallery.device)]
     compared = Compared(gallery, metric)
     for start in range(0, len(queries), block):
@@ -137,7 +137,7 @@ def evaluate(
     return evaluator.result()
 
 
-def ranked_list(
+def ranked_list(  # takes what `rank` takes
     q_emb: Matrix,
     g_emb: Matrix,
     q_pids: Labels | int,
