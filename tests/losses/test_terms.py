@@ -130,7 +130,7 @@ def test_over_heads():
 
 
 def test_the_losses_by_name():
-    assert LOSSES == NAMED
+    assert {name: LOSSES[name] for name in NAMED} == NAMED  # the pretraining has more
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -152,7 +152,7 @@ def test_losses_stay_in_their_order():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"center": {}}, r"there is no loss 'center'; there are: contrastive, identity, triplet\."),
+        ({"center": {}}, r"there is no loss 'center'; there are: contrastive, identity, triplet"),
         (
             {"triplet": {"margn": 0.3}},
             r"the loss triplet has no setting 'margn'. Did you mean 'marg",
