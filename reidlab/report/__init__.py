@@ -12,9 +12,8 @@ from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
-from reidlab.report.records import compare, results_table
-from reidlab.report.seeds import seeds_table
-from reidlab.report.sides import SideBySide, find_records, side_by_side
+from reidlab.report.records import records_at, results_table
+from reidlab.report.sides import SideBySide, side_by_side
 
 __all__ = [
     "Claim",
@@ -26,18 +25,16 @@ __all__ = [
     "SideBySide",
     "check",
     "check_schema",
-    "compare",
     "discrepancies",
-    "find_records",
     "load_claims",
     "over_seeds",
     "page_start",
     "published_intervals",
     "read_record",
+    "records_at",
     "results_table",
     "run_record_box",
     "seed_difference",
-    "seeds_table",
     "side_by_side",
     "trials",
     "verdicts",

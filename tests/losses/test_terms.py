@@ -130,7 +130,8 @@ def test_over_heads():
 
 
 def test_the_losses_by_name():
-    assert {name: LOSSES[name] for name in NAMED} == NAMED  # the pretraining has more
+    """The pre-training has some of its own beside them."""
+    assert NAMED.items() <= LOSSES.items()
 
 
 @pytest.mark.parametrize("name", NAMED)
