@@ -209,6 +209,33 @@ class Runs:
         """
         return self.compare({**at, factor: a}, {**at, factor: b}, metric, level=level)
 
+    def differences(
+        self,
+        sides: Mapping[str, tuple[Levels, Levels]],
+        metric: str = "mAP",
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Several comparisons in one table, ready for `reidlab.report.figures.forest`.
+
+        Args:
+            sides: what is compared, in words -> levels of sides a and b, as in `compare`.
+            metric: see `measured`.
+            level: of the intervals.
+
+        Returns:
+            One row for each, its name in the index: `value` (b minus a), `low`, `high`, `smallest`,
+            NaN where there is none, and `found`, the same as a sentence.
+
+        Raises:
+            ValueError: As in `compare`.
+        """
+        found = {name: self.compare(a, b, metric, level=level) for name, (a, b) in sides.items()}
+        rows = [(d.value, d.low, d.high, d.smallest, d.text()) for d in found.values()]
+        columns = ["value", "low", "high", "smallest", "found"]
+        table = pd.DataFrame(rows, index=list(found), columns=columns)
+        return table.astype(dict.fromkeys(columns[:-1], float))
+
     def obstacles(self, a: Levels, b: Levels, metric: str = "mAP") -> list[str]:
         """Why b minus a would not be the difference of these levels; empty if nothing does.
 

@@ -108,7 +108,7 @@ def data(published=None, warnings=()):
 
 @pytest.mark.parametrize("ds", [data(), data({"train": 1}, ["12 images instead of 12,936"])])
 def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
-    recipe = course.course_recipe("la_transformer", "paper", ds, "epochs=2 keep=last")
+    recipe = course.course_recipe("la_transformer", "paper", ds, "epochs=2 keep=last", "code")
     assert no_hub == ["vit_base_patch16_224.orig_in21k_ft_in1k"]
     expected = recipes.get("la_transformer", "paper", "code").replace(
         epochs=2, keep="last", weights=None
