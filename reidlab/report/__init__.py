@@ -10,6 +10,7 @@ from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.exercises import ExerciseError, check
+from reidlab.report.findings import Finding, finding, metrics_table
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import compare, results_table
 from reidlab.report.seeds import seeds_table
@@ -19,6 +20,7 @@ __all__ = [
     "Claim",
     "ClaimError",
     "ExerciseError",
+    "Finding",
     "Page",
     "RunRecordBox",
     "SeedInterval",
@@ -27,7 +29,9 @@ __all__ = [
     "check_schema",
     "compare",
     "find_records",
+    "finding",
     "load_claims",
+    "metrics_table",
     "over_seeds",
     "page_start",
     "published_intervals",

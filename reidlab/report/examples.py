@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reidlab.data import ReIDDataset, mask_path
+from reidlab.data import ReIDDataset, mask_path, read_image
 from reidlab.evaluation import RankResult
 from reidlab.explain import heat_share
 
@@ -57,6 +57,16 @@ def cross_camera_pairs(ds: ReIDDataset, count: int, seed: int) -> pd.DataFrame:
     pairs = ds.query.merge(good, on="pid", suffixes=("", "_2"))
     pairs = pairs[pairs.camid != pairs.camid_2].drop_duplicates("path")
     return pairs.sample(min(count, len(pairs)), random_state=seed)
+
+
+def image_batch(paths: Iterable[str | Path], transform: Callable[..., Tensor]) -> Tensor:
+    """Read images as a network gets them, (B, 3, H, W).
+
+    Args:
+        paths: of the images.
+        transform: such as `reidlab.judging.test_transform(recipe)`.
+    """
+    return torch.stack([transform(read_image(path)) for path in paths])
 
 
 def true_masks(paths: Iterable[str | Path]) -> Tensor | None:

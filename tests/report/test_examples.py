@@ -8,7 +8,13 @@ from PIL import Image
 
 from reidlab.data import open_dataset
 from reidlab.evaluation import RankResult
-from reidlab.report.examples import cross_camera_pairs, heat_scores, true_masks, typical_queries
+from reidlab.report.examples import (
+    cross_camera_pairs,
+    heat_scores,
+    image_batch,
+    true_masks,
+    typical_queries,
+)
 from reidlab.synth import World, write_dataset
 
 
@@ -86,3 +92,13 @@ def test_heat_scores_by_hand():
         heat_scores({"trained": heat}, masks, [11, 12])
     with pytest.raises(ValueError, match="heats have the shapes"):
         heat_scores({}, masks, [12])
+
+
+def test_image_batch_keeps_the_order(ds):
+    def transform(image):
+        return torch.tensor(np.asarray(image)).permute(2, 0, 1)
+
+    paths = ds.query.path[:3].tolist()
+    batch = image_batch(paths, transform)
+    for images, path in zip(batch, paths, strict=True):
+        assert np.array_equal(images.permute(1, 2, 0), np.asarray(Image.open(path)))

@@ -11,8 +11,10 @@ from reidlab.report.figures.pictures import (
     read_picture,
     row_evidence,
 )
+from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_queries
 
 __all__ = [
+    "cmc_and_ap",
     "contact_sheet",
     "forest",
     "heat_overlay",
@@ -21,7 +23,9 @@ __all__ = [
     "line_chart",
     "networks",
     "part_overlay",
+    "patch_grid",
     "ranked_list",
+    "ranked_queries",
     "read_picture",
     "row_accuracy",
     "row_evidence",

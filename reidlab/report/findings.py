@@ -1,0 +1,62 @@
+"""What a page found, said in a sentence and in a table, both computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reidlab.experiments.runs import METRICS
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A computed sentence that a page shows in bold."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"**{self.text}**"
+
+
+def finding(*sentences: str) -> Finding:
+    """The answer to a question of the page: plain sentences, their numbers computed.
+
+    Args:
+        sentences: joined by spaces; the last expression of a cell shows them.
+    """
+    return Finding(" ".join(sentences))
+
+
+def metrics_table(
+    results: Mapping[Any, Any], metrics: Sequence[str] = ("rank1", "mAP")
+) -> pd.DataFrame:
+    """Several results beside each other, in percent.
+
+    Args:
+        results: what is said of them -> a result of `evaluate`, a run record, or its metrics.
+        metrics: such as rank1, rank5, mAP and mINP; the columns.
+
+    Raises:
+        KeyError: a result does not hold one of the metrics.
+    """
+    found = {name: _metrics(result) for name, result in results.items()}
+    return pd.DataFrame(
+        {
+            f"{METRICS.get(metric, metric)} (%)": {
+                name: 100 * float(values[metric]) for name, values in found.items()
+            }
+            for metric in metrics
+        }
+    )
+
+
+def _metrics(result: Any) -> Mapping[str, Any]:
+    if isinstance(result, Mapping):
+        return result
+    return result.metrics if hasattr(result, "metrics") else result.as_dict()

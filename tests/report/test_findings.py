@@ -1,0 +1,31 @@
+"""Computed sentences and tables of results."""
+
+import numpy as np
+import pytest
+
+from reidlab.evaluation import rank
+from reidlab.record import RunRecord
+from reidlab.report import finding, metrics_table
+
+
+def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
+    found = finding("Rank-1 is 50.0 %.", "mAP is higher.")
+    assert repr(found) == "Rank-1 is 50.0 %. mAP is higher."
+    assert found._repr_markdown_() == "**Rank-1 is 50.0 %. mAP is higher.**"
+
+
+def test_results_of_every_kind_stand_beside_each_other(record):
+    result = rank(np.array([[0.2, 0.1]]), [1], [1, 2], [0], [1, 1])
+    run = RunRecord(**{k: v for k, v in record.items() if k != "schema"})
+    table = metrics_table({"ranking": result, "record": run, "metrics": {"rank1": 1, "mAP": 0.3}})
+    assert list(table.columns) == ["Rank-1 (%)", "mAP (%)"]
+    assert list(table.index) == ["ranking", "record", "metrics"]
+    assert np.allclose(table, [[0, 50], [50, 25], [100, 30]])
+    assert list(metrics_table({"a": result}, ["rank5"]).columns) == ["Rank-5 (%)"]
+    with pytest.raises(KeyError, match="mINP"):
+        metrics_table({"metrics": {"mAP": 0.3}}, ["mINP"])
+
+
+def test_names_of_two_parts_are_an_index_of_two_levels():
+    table = metrics_table({("pixels", "standard"): {"mAP": 0.1}}, ["mAP"])
+    assert table.index.nlevels == 2
