@@ -85,7 +85,9 @@ def open_course(
     return open_dataset(dataset, _write(profile, world if fits else sets[dataset]), **options)
 
 
-def course_recipe(paper: str, profile: str, ds: ReIDDataset, settings: str = "") -> Recipe:
+def course_recipe(
+    paper: str, profile: str, ds: ReIDDataset, settings: str = "", preset: str | None = None
+) -> Recipe:
     """The recipe a chapter trains by.
 
     A recipe whose weights are on the hub can be rehearsed without a network: on data that is not
@@ -94,15 +96,16 @@ def course_recipe(paper: str, profile: str, ds: ReIDDataset, settings: str = "")
 
     Args:
         paper: As in `recipes.get`.
-        profile: smoke, laptop, paper, or code where there is one.
+        profile: smoke, laptop or paper.
         ds: What it will be trained on.
         settings: Changes, as "epochs=2 weights=None".
+        preset: As in `recipes.get`.
 
     Raises:
         WeightsError: The weights can't be had, and the set is the published one.
         ValueError: Settings that make no sense.
     """
-    recipe = recipes.get(paper, profile).replace(**parse_settings(settings.split()))
+    recipe = recipes.get(paper, profile, preset).replace(**parse_settings(settings.split()))
     if recipe.weights != "timm":
         return recipe
     try:

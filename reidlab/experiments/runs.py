@@ -190,6 +190,35 @@ class Runs:
         """
         return self.compare({**at, factor: a}, {**at, factor: b}, metric, level=level)
 
+    def differences(
+        self,
+        sides: Mapping[str, tuple[Levels, Levels]],
+        metric: str = "mAP",
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Several comparisons in one table, ready for `reidlab.report.figures.forest`.
+
+        Args:
+            sides: what is compared, in words -> levels of sides a and b, as in `compare`.
+            metric: see `measured`.
+            level: of the intervals.
+
+        Returns:
+            One row for each, its name in the index: `value` (b minus a), `low`, `high`, `smallest`,
+            and `found`, the same as a sentence.
+
+        Raises:
+            ValueError: As in `compare`.
+        """
+        found = {name: self.compare(a, b, metric, level=level) for name, (a, b) in sides.items()}
+        rows = [
+            {"value": d.value, "low": d.low, "high": d.high, "smallest": d.smallest,
+             "found": d.text()}
+            for d in found.values()
+        ]  # fmt: skip
+        return pd.DataFrame(rows, index=list(found))
+
     def by_seed(self, metric: str = "mAP") -> list[float]:
         """A number for each seed: the mean over its runs."""
         seeds: dict[int, list[float]] = {}

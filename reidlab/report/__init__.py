@@ -9,6 +9,7 @@ from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
 from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
+from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import Finding, finding, metrics_table
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
@@ -28,6 +29,7 @@ __all__ = [
     "check",
     "check_schema",
     "compare",
+    "discrepancies",
     "find_records",
     "finding",
     "load_claims",

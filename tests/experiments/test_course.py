@@ -108,9 +108,11 @@ def data(published=None, warnings=()):
 
 @pytest.mark.parametrize("ds", [data(), data({"train": 1}, ["12 images instead of 12,936"])])
 def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
-    recipe = course.course_recipe("la_transformer", "code", ds, "epochs=2 keep=last")
+    recipe = course.course_recipe("la_transformer", "paper", ds, "epochs=2 keep=last", "code")
     assert no_hub == ["vit_base_patch16_224.orig_in21k_ft_in1k"]
-    expected = recipes.get("la_transformer", "code").replace(epochs=2, keep="last", weights=None)
+    expected = recipes.get("la_transformer", "paper", "code").replace(
+        epochs=2, keep="last", weights=None
+    )
     assert recipe == expected
     told = capsys.readouterr().out
     assert told == (
@@ -120,9 +122,9 @@ def test_without_the_hub_a_recipe_is_rehearsed(no_hub, capsys, ds):
 
 def test_the_published_set_is_never_trained_from_random_weights(no_hub, capsys):
     with pytest.raises(WeightsError, match="the hub cannot be reached"):
-        course.course_recipe("la_transformer", "code", data({"train": 1}))
+        course.course_recipe("la_transformer", "paper", data({"train": 1}))
     assert capsys.readouterr().out == ""
-    recipe = course.course_recipe("la_transformer", "code", data({"train": 1}), "weights=None")
+    recipe = course.course_recipe("la_transformer", "paper", data({"train": 1}), "weights=None")
     assert recipe.weights is None, "unless somebody says so"
 
 

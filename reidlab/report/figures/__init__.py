@@ -2,6 +2,7 @@
 
 from reidlab.report.figures import networks
 from reidlab.report.figures.curves import knob_curves, line_chart, training_curve, two_curves
+from reidlab.report.figures.evidence import row_evidences
 from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
 from reidlab.report.figures.pictures import (
     contact_sheet,
@@ -29,6 +30,7 @@ __all__ = [
     "read_picture",
     "row_accuracy",
     "row_evidence",
+    "row_evidences",
     "training_curve",
     "two_curves",
     "two_measures",

@@ -365,9 +365,9 @@ def row_evidence(
     names = row_labels or [f"{row}" for row in range(1, len(values) + 1)]
     figure, panels, bars = _evidence_panels(read_picture(query).shape, len(shown), _margin(names))
     for panel, (title, picture) in zip(panels, shown.items(), strict=True):
-        _show_rows(panel, read_picture(picture), len(values))
+        show_rows(panel, read_picture(picture), len(values))
         panel.set_title(title)
-    _evidence_bars(bars, values, names)
+    evidence_bars(bars, values, names)
     bars.set_xlabel(label)
     bars.set_title(f"all rows: {style.number(values.sum(), '{:+.3f}')}")
     return figure
@@ -398,7 +398,7 @@ def _evidence_panels(
     return figure, panels, bars
 
 
-def _show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
+def show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
     """Draw a picture whose vertical unit is a row of patches."""
     panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
     # Seen on bright and on dark clothes: a dark line beside a light one.
@@ -407,7 +407,8 @@ def _show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
     panel.set_axis_off()
 
 
-def _evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
+def evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Draw what each row adds to a margin, (R,), one bar below the other."""
     places = np.arange(len(values)) + 0.5
     colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
     hatches = ["" if value >= 0 else "///" for value in values]

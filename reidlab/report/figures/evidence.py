@@ -1,0 +1,57 @@
+"""Figures of evidence: which rows of the picture made a match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from reidlab.report import style
+from reidlab.report.evidence import Evidence
+from reidlab.report.figures.pictures import evidence_bars, read_picture, show_rows
+from reidlab.report.style import BookFigure
+
+HEAD, FOOT, GAP, TALL = 0.5, 0.45, 0.1, 1.8  # inches: above a line, below the last, and its height
+NAMES = 0.35  # inches for the numbers of the rows
+
+
+@style.styled
+def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
+    """Show queries below one another: query, match, stranger, and a bar for each row of them.
+
+    Args:
+        cases: name of each query -> its evidence, of `reidlab.report.evidence.typical_evidence`.
+
+    Raises:
+        ValueError: there is no case.
+    """
+    if not cases:
+        raise ValueError("there are no cases: expected one query or more")
+    total = len(cases) * (HEAD + TALL) + FOOT
+    figure = style.figure(aspect=style.TEXT_WIDTH / total)
+    figure.set_layout_engine("none")
+    bars = []
+    for line, (name, case) in enumerate(cases.items()):
+        low = 1 - (line + 1) * (HEAD + TALL) / total
+        pictures = {"query": case.query, "match": case.match, "stranger": case.stranger}
+        left = 0.0
+        for title, path in pictures.items():
+            picture = read_picture(path)
+            width = TALL * picture.shape[1] / picture.shape[0]
+            place = left / style.TEXT_WIDTH, low, width / style.TEXT_WIDTH, TALL / total
+            panel = figure.add_axes(place)
+            show_rows(panel, picture, len(case.rows))
+            panel.set_title(title, fontsize=10)
+            left += width + GAP
+        left += NAMES
+        place = left / style.TEXT_WIDTH, low, 1 - (left + GAP) / style.TEXT_WIDTH, TALL / total
+        bars.append(figure.add_axes(place))
+        values = np.asarray(case.rows, dtype=float)
+        evidence_bars(bars[-1], values, [f"{row}" for row in range(1, len(values) + 1)])
+        margin = style.number(values.sum(), "{:+.3f}")
+        bars[-1].set_title(f"{name}, AP {100 * case.ap:.0f} %: margin {margin}", fontsize=10)
+    ends = [panel.get_xlim() for panel in bars]
+    for panel in bars:  # one scale for all of them
+        panel.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
+    bars[-1].set_xlabel("a row's part of the margin (cosine)")
+    return figure
