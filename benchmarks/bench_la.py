@@ -4,11 +4,11 @@
     python benchmarks/bench_la.py --quick      # seconds: does it run?
     python benchmarks/bench_la.py --out FILE   # and a record
 
-Both networks train by the loop inside `reidlab.training.fit`, LA-TF by cross-entropies alone,
-LA-TF++ by smoothed cross-entropy and triplet loss, on the same batch, which lies ready on the
-device; and both embed the same images. Block-wise fine-tuning opens few blocks at first, where the
-classifiers weigh most, so training is timed with two blocks open and with all. The two take turns,
-so that a machine that grows busy slows both; a ratio is that of two blocks of one round, and
+Both networks train by the loop of `fit`, `reidlab.training.train_epoch`, LA-TF by cross-entropies
+alone, LA-TF++ by smoothed cross-entropy and triplet loss, on the same batch, which lies ready on
+the device; and both embed the same images. Block-wise fine-tuning opens few blocks at first, where
+the classifiers weigh most, so training is timed with two blocks open and with all. The two take
+turns, so that a machine that grows busy slows both; a ratio is that of two blocks of one round, and
 printed are the median and the range over the rounds. Parameters and bytes are counted, not timed.
 """
 
@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState
-from bench_training import Step, autocast, measure
+from bench_training import Step, autocast, measure, training_steps
 from machine import machine, write_record
 from torch import Tensor, nn
 
@@ -31,9 +29,6 @@ from reidlab import recipes
 from reidlab.models import create_model
 from reidlab.record import describe_environment
 from reidlab.training import Recipe
-from reidlab.training.fit import _train_epoch
-from reidlab.training.optim import make_optimizer
-from reidlab.training.progress import Progress
 from reidlab.training.unfreezing import blocks_of
 
 NETWORKS = {"LA-TF": "la_transformer", "LA-TF++": "la_tf_pp"}
@@ -81,7 +76,7 @@ def network(name: str, size: Size, retrieval: str | None = None) -> nn.Module:
 
 def recipe_of(name: str, size: Size) -> Recipe:
     """The code's losses: LA-TF's cross-entropies, or LA-TF++'s two."""
-    own = recipes.get(NETWORKS[name], "code")
+    own = recipes.get(NETWORKS[name], "paper", "code")
     return own.replace(precision=size.precision, image_size=size.image_size, weights=None)
 
 
@@ -115,20 +110,10 @@ def open_last(model: nn.Module, blocks: int) -> None:
 
 def training_loop(name: str, size: Size, batch: dict[str, Tensor], open_blocks: int | None) -> Step:
     """A function that takes some training steps by the loop of `fit`."""
-    device = batch["image"].device
-    recipe = recipe_of(name, size)
-    AcceleratorState._reset_state()  # a singleton, which would keep the last loop's precision
-    GradientState._reset_state()
-    accelerator = Accelerator(mixed_precision=size.precision, cpu=device.type == "cpu")
-    model = network(name, size).to(device).train()
+    model = network(name, size).to(batch["image"].device)
     if open_blocks is not None:
         open_last(model, open_blocks)
-    prepared, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
-
-    def run(steps: int) -> None:
-        _train_epoch(accelerator, prepared, optimizer, [batch] * steps, recipe, 1, Progress())
-
-    return run
+    return training_steps(model, recipe_of(name, size), batch)
 
 
 def embedding_loop(name: str, size: Size, device: torch.device) -> Step:
@@ -190,6 +175,7 @@ def main() -> None:
     os.environ["REIDLAB_PROGRESS"] = "none"
     cuda = torch.cuda.is_available() and not given.cpu
     device = torch.device("cuda" if cuda else "cpu")
+    os.environ["ACCELERATE_USE_CPU"] = str(not cuda).lower()
     rounds = given.rounds or (2 if given.quick else 7)
     where = {"machine": machine(), "device": describe_environment(device)["device"]}
     print(f"{where['device']}; {where['machine']}")

@@ -6,10 +6,10 @@
 
 The plain loop is in the style of TransReID (He et al., ICCV 2021): attention in plain matrix
 products, float32 on a CPU and fp16 autocast with a gradient scaler on a GPU, SGD with a group for
-every parameter, the textbook's distance matrix, one `.item()` a step. The library's is the loop
-inside `reidlab.training.fit`. Both train the same network on the same P x K batches, which lie
-ready on the device: reading images is another matter. Their losses are checked for equality before
-anything is timed.
+every parameter, the textbook's distance matrix, one `.item()` a step. The library's is the loop of
+`fit`, `reidlab.training.train_epoch`. Both train the same network on the same P x K batches, which
+lie ready on the device: reading images is another matter. Their losses are checked for equality
+before anything is timed.
 
 Ways take turns, a block of steps each, round after round, so that a machine that grows busy or hot
 slows all of them. A ratio is that of two blocks of one round; printed are the median and the range
@@ -27,12 +27,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState
 from machine import machine, write_record
 from timm.layers import set_fused_attn
 from torch import Tensor, nn
@@ -43,9 +42,9 @@ from reidlab import recipes
 from reidlab.losses import IdentityLoss, TripletLoss
 from reidlab.models import create_model
 from reidlab.record import describe_environment
-from reidlab.training.fit import _train_epoch
-from reidlab.training.optim import make_optimizer
-from reidlab.training.progress import Progress
+from reidlab.training import Objective, Recipe, Session, train_epoch
+from reidlab.training.optim import make_optimizer, set_rate_of_step
+from reidlab.training.session import make_accelerator
 
 RECIPE = recipes.get("vit_baseline", "paper")  # TransReID's: SGD, soft margin, no smoothing
 CLASSES = 751  # of Market-1501
@@ -210,17 +209,32 @@ def library_loop(way: Way, size: Size, batch: dict[str, Tensor]) -> Step:
     """A function that takes some training steps by the loop of `fit`."""
     device = batch["image"].device
     recipe = RECIPE.replace(precision=way.precision, image_size=size.image_size)
-    AcceleratorState._reset_state()  # a singleton, which would keep the last way's precision
-    GradientState._reset_state()
-    accelerator = Accelerator(mixed_precision=way.precision, cpu=device.type == "cpu")
     model = network(size, fused_attention=True, device=device)
-    optimizer = make_optimizer(model, recipe)
     if way.compiled:
         model.compile()
-    prepared, steps_of = accelerator.prepare(model, optimizer)
+    return training_steps(model, recipe, batch)
+
+
+def training_steps(model: nn.Module, recipe: Recipe, batch: dict[str, Tensor]) -> Step:
+    """A function that takes some training steps of a model on one batch by the loop of `fit`."""
+    accelerator = make_accelerator(recipe, Path())
+    prepared, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
+    session = Session(
+        model=prepared,
+        optimizer=optimizer,
+        loader=[],
+        recipe=recipe,
+        accelerator=accelerator,
+        rate=partial(set_rate_of_step, recipe),
+        objective=Objective(recipe.losses),
+        seed=0,
+        out=Path(),
+        configuration={},
+    )
 
     def run(steps: int) -> None:
-        _train_epoch(accelerator, prepared, steps_of, [batch] * steps, recipe, 1, Progress())
+        session.loader = [batch] * steps
+        train_epoch(session, 1)
 
     return run
 
@@ -378,6 +392,7 @@ def main() -> None:
     os.environ["REIDLAB_PROGRESS"] = "none"
     cuda = torch.cuda.is_available() and not given.cpu
     device = torch.device("cuda" if cuda else "cpu")
+    os.environ["ACCELERATE_USE_CPU"] = str(not cuda).lower()
     rounds = given.rounds or (2 if given.quick else 7)
     sizes = QUICK_SIZES if given.quick else GPU_SIZES if cuda else CPU_SIZES
     side = 512 if given.quick else 8192 if cuda else 2048

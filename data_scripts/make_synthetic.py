@@ -26,6 +26,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reidlab import synth
+from reidlab.files import write_json
 from reidlab.synth import World, suggested_world, write_dataset
 from reidlab.synth.layout import LAYOUTS
 from reidlab.synth.writers import resolve
@@ -106,13 +107,13 @@ def request(layout: str, world: World, options: dict[str, Any]) -> dict[str, Any
 def choices() -> str:
     """Layouts with what is suggested and what can be chosen, and the knobs: the end of --help."""
 
-    def told(values: Mapping[str, Any]) -> str:
+    def listed(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in values.items()) or "none"
 
     lines = ["layouts, the knobs that they begin with, and their options:"]
     for name, layout in LAYOUTS.items():
-        lines += [f"  {name}", f"    knobs: {told(layout.suggested)}"]
-        lines += [f"    options: {told(layout.options)}"]
+        lines += [f"  {name}", f"    knobs: {listed(layout.suggested)}"]
+        lines += [f"    options: {listed(layout.options)}"]
     knobs = {field.name: field.default for field in dataclasses.fields(World)}
     return "\n".join([*lines, "knobs of every world:", *(f"  {k}={v!r}" for k, v in knobs.items())])
 
@@ -139,10 +140,7 @@ def prepare(out: Path, asked: dict[str, Any]) -> bool:
         if not (same and (out / UNFINISHED).is_file()):
             print(f"{out}: other options or older code; written anew")
             shutil.rmtree(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = mark.with_suffix(".tmp")
-    beside.write_text(json.dumps(asked, indent=1) + "\n")
-    beside.replace(mark)
+    write_json(mark, asked)
     return True
 
 

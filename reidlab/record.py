@@ -246,7 +246,7 @@ def usable_cores() -> int:
 
 def git_commit() -> tuple[str | None, bool | None]:
     """Commit of this code and whether tracked files differ from it; (None, None) if not in git."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parent
     tracked = _git(package, "ls-files", "--error-unmatch", "__init__.py")  # not a folder above us
     commit = _git(package, "rev-parse", "HEAD") if tracked else None
     if not commit:

@@ -47,7 +47,8 @@ class DatasetCard:
         people: see images.
         cameras: see images.
         published: counts of each split with the default options; None where there are none.
-        variants: the same with other options, keyed as in `counts`.
+        variants: the same with other options, by "option=value, option=value"; of several that
+            fit, the last counts.
     """
 
     name: str
@@ -72,10 +73,14 @@ class DatasetCard:
     def counts(self, **options: object) -> Published | None:
         """Published counts of each split under some options; those of the default without any.
 
-        Only options that change a count are asked for: CARDS["msmt17"].counts(val="out").
+        Options that change no count may be among them, or be left out:
+        CARDS["msmt17"].counts(val="out").
         """
-        key = ", ".join(f"{option}={value}" for option, value in options.items())
-        return self.variants.get(key, self.published)
+        chosen = {f"{option}={value}" for option, value in options.items()}
+        fitting = [
+            self.variants[key] for key in self.variants if chosen.issuperset(key.split(", "))
+        ]
+        return fitting[-1] if fitting else self.published
 
 
 def synthetic_card(card: DatasetCard) -> DatasetCard:

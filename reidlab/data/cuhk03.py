@@ -23,7 +23,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from reidlab.data.cards import CARDS
 from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split, json_split
 from reidlab.data.cuhk03_store import (
     BOXES,
@@ -160,7 +159,6 @@ def _open_market(folder: Path, boxes: str) -> ReIDDataset:
         found,
         read_folders(folder / boxes, MARKET_NAME, found),
         options={"boxes": boxes, "form": "market", "split from": "folders"},
-        published=CARDS["cuhk03-np"].counts(boxes=boxes),
     )
 
 
@@ -199,7 +197,6 @@ def _open(
         found,
         tables,
         options={"boxes": boxes, **options, "form": form, "split from": split.file.name},
-        published=CARDS[name].counts(boxes=boxes),
         protocol="standard" if name == "cuhk03-np" else "cuhk03-single-shot",
         lists=[split.file] if split.file != _mat(found.root) else [],  # its size says enough
     )

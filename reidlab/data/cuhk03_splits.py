@@ -53,13 +53,13 @@ class Split:
     tested: Collection[Person] = ()
     pids: Mapping[str, int] = field(default_factory=dict)
 
-    def listed(self, there: Collection[str]) -> Mapping[str, list[str]]:
-        """Base names by split; `there` are those of all images."""
+    def listed(self, all_names: Collection[str]) -> Mapping[str, list[str]]:
+        """Base names by split; `all_names` are those of all images."""
         if self.names is not None:
             return self.names
-        test = [name for name in there if person_of(name) in self.tested]
+        test = [name for name in all_names if person_of(name) in self.tested]
         chosen = set(test)
-        train = [name for name in there if name not in chosen]
+        train = [name for name in all_names if name not in chosen]
         return {"train": train, "query": test, "gallery": test}
 
 

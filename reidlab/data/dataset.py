@@ -173,7 +173,7 @@ class ReIDDataset:
 
     def _sizes(self) -> list[str]:
         """A line for each file: name and size, or what is in it."""
-        images = {path for split in SPLITS for path in getattr(self, split)["path"]}
+        images = {os.fspath(path) for split in SPLITS for path in getattr(self, split)["path"]}
         lists = [os.fspath(path) for path in self.lists]
         inside = {path: place[0] for path in images if (place := split_virtual(path))}
         files = (images - inside.keys()) | set(inside.values())
@@ -194,7 +194,7 @@ class ReIDDataset:
             else os.path.relpath(path, self.root)
             for path in paths
         }
-        elsewhere = [path for path, name in names.items() if Path(name).parts[0] == os.pardir]
+        elsewhere = [p for p, name in names.items() if name.split(os.sep, 1)[0] == os.pardir]
         if elsewhere:
             common = os.path.commonpath([os.path.dirname(path) for path in elsewhere])
             for path in elsewhere:
@@ -252,7 +252,6 @@ def finish(
     tables: Mapping[str, pd.DataFrame],
     *,
     options: Mapping[str, Any] | None = None,
-    published: Published | None = None,
     protocol: str = "standard",
     lists: Iterable[Path] = (),
     same_ids: bool = True,
@@ -264,8 +263,6 @@ def finish(
         found: what the reader noticed; the sentences on counts are added.
         tables: by split.
         options: see `ReIDDataset`.
-        published: counts under these options; by default those of the card. A synthetic set has
-            none.
         protocol: see `ReIDDataset`.
         lists: see `ReIDDataset`.
         same_ids: one number is one person in training and test alike, so nobody may be in both.
@@ -285,15 +282,15 @@ def finish(
     labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     train = train.assign(label=train["pid"].map(labels).astype("int64"))
     if world is not None:
-        card, published = synthetic_card(card), None
+        card = synthetic_card(card)
         lost, total = lost_files(world)
         if lost:
             found.warnings.append(
                 f"{len(lost)} of the {total} images that attributes.csv names are gone: "
                 f"{some(lost)}. Delete {world}, and write it again"
             )
-    elif published is None:
-        published = card.published
+    options = dict(options or {})
+    published = card.counts(**options)
     warnings, notes = found.sentences()
     if published is not None:
         warnings += _differences(tables, published) + _beyond(tables, card)
@@ -304,7 +301,7 @@ def finish(
         query=query,
         gallery=gallery,
         protocol=protocol,
-        options=dict(options or {}),
+        options=options,
         published=published,
         warnings=tuple(warnings),
         notes=tuple(notes),

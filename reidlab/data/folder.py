@@ -20,7 +20,7 @@ import pandas as pd
 
 from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import absolute, existing_folder, leave_out, listing, pass_over
+from reidlab.data.folders import absolute, existing_folder, leave_out, listing
 from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.synthetic import world_folder
@@ -100,8 +100,8 @@ def _from_folders(found: Findings) -> list[Row]:
             f"{found.root} has {some(parts, 4)}, expected train with query and gallery, or train "
             "with test, or none of them and folders of people"
         )
-    leave_out(found, found.root, [n for n in top.folders if n not in parts] + top.images)
-    pass_over(found, found.root, top.other)
+    others = [name for name in top.folders if name not in parts]
+    leave_out(found, found.root, others + top.images, top.other)
     rows = {part: _people(found.root / part, part, found) for part in parts}
     for part in parts:
         if not rows[part]:
@@ -116,8 +116,7 @@ def _people(folder: Path, split: str, found: Findings) -> list[Row]:
     """The images below <person>/<camera>/ in a folder."""
     rows = []
     top = listing(folder)
-    leave_out(found, folder, top.images)
-    pass_over(found, folder, [name for name in top.other if name != "world.json"])
+    leave_out(found, folder, top.images, (n for n in top.other if n != "world.json"))
     people = top.folders
     if world_folder(folder) is not None:  # elsewhere somebody may be called so
         people = [name for name in people if name != "masks"]
@@ -129,8 +128,7 @@ def _people(folder: Path, split: str, found: Findings) -> list[Row]:
                 f"{EXAMPLE}. The camera has to be known: images of one camera are no match for "
                 "each other. Make a folder for each camera, or write a CSV file"
             )
-        leave_out(found, folder / person, below.images)
-        pass_over(found, folder / person, below.other)
+        leave_out(found, folder / person, below.images, below.other)
         of_person = [
             row for camera in below.folders for row in _camera(folder, person, camera, split, found)
         ]
@@ -148,8 +146,7 @@ def _camera(folder: Path, person: str, camera: str, split: str, found: Findings)
             f"{at} holds folders, expected images: paths below the root look like {EXAMPLE}. Is "
             f"{folder} one level too high? Then pass {folder / person}"
         )
-    leave_out(found, at, inside.folders)
-    pass_over(found, at, inside.other)
+    leave_out(found, at, inside.folders, inside.other)
     return [
         {"file": os.path.join(at, name), "pid": person, "camid": camera, "split": split}
         for name in inside.images
@@ -210,15 +207,15 @@ def _check_row(source: Path, number: int, row: Row) -> None:
 def _existing(source: Path, rows: list[Row], found: Findings) -> list[Row]:
     """Rows whose image is on disk, each image once in a split. Each folder is listed once."""
     folders = {os.path.dirname(row["file"]) for row in rows}
-    there = {
+    on_disk = {
         os.path.join(folder, name)
         for folder in folders
         if os.path.isdir(folder)
         for name in listing(folder).images
     }
     _check_agreement(source, rows)
-    kept = set(present(source.name, [row["file"] for row in rows], there, found))
-    unlisted(there, [row["file"] for row in rows], found)
+    kept = set(present(source.name, [row["file"] for row in rows], on_disk, found))
+    unlisted(on_disk, [row["file"] for row in rows], found)
     by_use = {(row["file"], row["split"]): row for row in rows}
     uses = ((row["file"], row["split"]) for row in rows if row["file"] in kept)
     return [by_use[use] for use in once(source.name, "images", uses, found)]

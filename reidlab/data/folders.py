@@ -180,8 +180,7 @@ def matching_images(
             f"expected names like {found.example}, found {some(foreign)}. Is it another data "
             "set?"
         )
-    leave_out(found, folder, foreign + inside.folders)
-    pass_over(found, folder, inside.other)
+    leave_out(found, folder, foreign + inside.folders, inside.other)
     return matches
 
 
@@ -206,8 +205,8 @@ def images_of_people(
     """
     inside = listing(folder)
     people = [name for name in inside.folders if person.fullmatch(name)]
-    leave_out(found, folder, sorted(set(inside.folders) - set(people)) + inside.images)
-    pass_over(found, folder, inside.other)
+    others = sorted(set(inside.folders) - set(people))
+    leave_out(found, folder, others + inside.images, inside.other)
     matches = []
     for name in people:
         if wanted is not None and name not in wanted:
@@ -218,8 +217,7 @@ def images_of_people(
         good, foreign = matched(folder, [f"{name}/{file}" for file in below.images], pattern)
         matches += good
         leave_out(found, folder, foreign)
-        leave_out(found, folder / name, below.folders)
-        pass_over(found, folder / name, below.other)
+        leave_out(found, folder / name, below.folders, below.other)
     if not matches and wanted is None:
         raise DatasetError(
             f"{folder} holds no images in folders of people, expected names like {found.example}. "
@@ -254,14 +252,12 @@ def matched(
     return matches, foreign
 
 
-def leave_out(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
-    """Report names that are not of the layout."""
-    found.foreign += [_below(found.root, folder, name) for name in names]
-
-
-def pass_over(found: Findings, folder: str | Path, names: Iterable[str]) -> None:
-    """Report files that are no images."""
-    found.litter += [_below(found.root, folder, name) for name in names]
+def leave_out(
+    found: Findings, folder: str | Path, foreign: Iterable[str], litter: Iterable[str] = ()
+) -> None:
+    """Report names in a folder that are not of the layout, and files that are no images."""
+    found.foreign += [_below(found.root, folder, name) for name in foreign]
+    found.litter += [_below(found.root, folder, name) for name in litter]
 
 
 def _below(root: Path, folder: str | Path, name: str) -> str:

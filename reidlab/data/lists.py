@@ -11,20 +11,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import IMAGE_SUFFIXES, leave_out
 
 Value = TypeVar("Value")
-
-
-class Labelled(NamedTuple):
-    """A line "<path> <label>"."""
-
-    path: str
-    label: int
 
 
 def read_lines(path: Path, found: Findings) -> list[str]:
@@ -80,30 +73,30 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_labelled(path: Path, found: Findings) -> list[Labelled]:
-    """The lines "<path> <label>" of a list.
+def read_labelled(path: Path, found: Findings) -> dict[str, int]:
+    """Path -> label of the lines "<path> <label>" of a list.
 
     Raises:
         DatasetError: see `read_lines`; or a line that has another form, e.g. the label first; or
             one path with two labels.
     """
-    entries: dict[str, int] = {}
+    labels: dict[str, int] = {}
     for line in read_lines(path, found):
-        entry = _labelled(path, line)
-        if entries.setdefault(entry.path, entry.label) != entry.label:
+        name, label = _labelled(path, line)
+        if labels.setdefault(name, label) != label:
             raise DatasetError(
-                f"{path} gives {entry.path} two labels, {entries[entry.path]} and {entry.label}: "
-                "take the published list"
+                f"{path} gives {name} two labels, {labels[name]} and {label}: take the published "
+                "list"
             )
-    return [Labelled(*entry) for entry in entries.items()]
+    return labels
 
 
-def _labelled(path: Path, line: str) -> Labelled:
+def _labelled(path: Path, line: str) -> tuple[str, int]:
     parts = line.split()
     if len(parts) == 2:
         name, label = parts
         if re.fullmatch(r"\d+", label, re.ASCII):
-            return Labelled(name.removeprefix("./"), int(label))
+            return name.removeprefix("./"), int(label)
         if re.fullmatch(r"\d+", name, re.ASCII) and label.lower().endswith(IMAGE_SUFFIXES):
             raise DatasetError(
                 f"{path} has the label before the path in the line {line!r}: expected '<path> "
@@ -191,8 +184,8 @@ def present(
     Raises:
         DatasetError: none of them is there.
     """
-    there = set(on_disk)
-    missing = [name for name in listed if name not in there]
+    existing = set(on_disk)
+    missing = [name for name in listed if name not in existing]
     if len(missing) == len(listed):
         raise DatasetError(
             f"none of the {len(listed)} images named by {source} is in {found.root}, e.g. "
@@ -204,7 +197,7 @@ def present(
             f"{len(missing)} of the {len(listed)} images named by {source} are missing: "
             f"{some(missing)}"
         )
-    return [name for name in listed if name in there]
+    return [name for name in listed if name in existing]
 
 
 def check_disjoint(folder: Path, lists: Mapping[str, Collection[str]]) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -28,7 +27,6 @@ from reidlab.data.folders import (
     wrong_root,
 )
 from reidlab.data.lists import (
-    Labelled,
     check_disjoint,
     of_layout,
     present,
@@ -65,14 +63,12 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
     tables = {}
     for part, lists in zip(VERSIONS[version], (LISTS[:2], LISTS[2:]), strict=True):
         on_disk = {name[0] for _, name in images_of_people(folder / part, PERSON, NAME, found)}
-        named = {name: read_labelled(folder / name, found) for name in lists}
-        for name, lines in named.items():
-            tables[name] = _listed(folder, part, name, lines, on_disk, found)
-        check_disjoint(
-            folder, {name: [line.path for line in lines] for name, lines in named.items()}
-        )
-        listed = [f"{part}/{line.path}" for lines in named.values() for line in lines]
-        unlisted([f"{part}/{name}" for name in on_disk], listed, found)
+        labels = {name: read_labelled(folder / name, found) for name in lists}
+        for name in lists:
+            tables[name] = _listed(folder, part, name, labels[name], on_disk, found)
+        check_disjoint(folder, labels)
+        listed = [f"{part}/{path}" for name in lists for path in labels[name]]
+        unlisted([f"{part}/{path}" for path in on_disk], listed, found)
     train, held_out, query, gallery = (tables[name] for name in LISTS)
     if val == "in":
         train = pd.concat([train, held_out]).sort_values("path", ignore_index=True)
@@ -81,7 +77,6 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
         found,
         {"train": train, "query": query, "gallery": gallery},
         options={"val": val, "version": version},
-        published=CARDS["msmt17"].counts(val=val),
         lists=[folder / name for name in LISTS],
         same_ids=False,
     )
@@ -102,32 +97,26 @@ def _version(folder: Path, asked: str | None) -> str:
 
 
 def _listed(
-    folder: Path, part: str, source: str, lines: list[Labelled], on_disk: set[str], found: Findings
+    folder: Path, part: str, source: str, labels: dict[str, int], on_disk: set[str], found: Findings
 ) -> pd.DataFrame:
     """The images that a list names."""
-    path, paths = folder / source, [line.path for line in lines]
+    path = folder / source
     claim, example = "names an image of MSMT17", f"{EXAMPLE} 0"
-    named = of_layout(path, paths, NAME, found, claim=claim, folder=folder / part, example=example)
-    _check_labels(path, lines, named, found)
-    prefix = f"{folder / part}/"
-    return table(
-        image_of(prefix + name, named[name]) for name in present(source, named, on_disk, found)
-    )
-
-
-def _check_labels(
-    path: Path, lines: list[Labelled], named: dict[str, re.Match[str]], found: Findings
-) -> None:
-    wrong = [f"{p} {label}" for p, label in lines if p in named and int(named[p]["pid"]) != label]
+    named = of_layout(path, labels, NAME, found, claim=claim, folder=folder / part, example=example)
+    wrong = [f"{p} {labels[p]}" for p, match in named.items() if int(match["pid"]) != labels[p]]
     if wrong:
         raise DatasetError(
             f"{path} gives {len(wrong)} images a label that is not the number of their folder, "
             f"e.g. {wrong[0]!r}: the list was made for other folders, or relabelled. Take the "
             "published list"
         )
-    moved = [path for path, match in named.items() if match["pid"] != match["named"]]
+    moved = [p for p, match in named.items() if match["pid"] != match["named"]]
     if moved:
         found.warnings.append(
-            f"{len(moved)} images of {path.name} lie in another person's folder than their name "
+            f"{len(moved)} images of {source} lie in another person's folder than their name "
             f"says; the folder counts: {some(moved)}"
         )
+    prefix = f"{folder / part}/"
+    return table(
+        image_of(prefix + name, named[name]) for name in present(source, named, on_disk, found)
+    )

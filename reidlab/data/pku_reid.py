@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, ReIDDataset, finish, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -98,7 +97,6 @@ def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
         found,
         {name: by_part[part].copy() for name, part in parts.items()},
         options={"split": split},
-        published=CARDS["pku-reid"].counts(split=split),
     )
 
 
@@ -119,7 +117,6 @@ def _open_release(folder: Path) -> ReIDDataset:
         found,
         {"train": train, "query": test, "gallery": test.copy()},
         options={"split": RELEASE},
-        published=CARDS["pku-reid"].counts(split=RELEASE),
         lists=lists,
     )
 

@@ -9,7 +9,6 @@ training and test alike and are the same in both modalities.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pandas as pd
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_root, images_of_people
-from reidlab.data.lists import Labelled, of_layout, present, read_labelled, unlisted
+from reidlab.data.lists import of_layout, present, read_labelled, unlisted
 from reidlab.data.options import choose
 
 MODALITIES = {"Visible": ("visible", "v", 0), "Thermal": ("infrared", "t", 1)}
@@ -68,16 +67,15 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
     lists: list[Path] = []
     listed: set[str] = set()
     for split in ("train", "test"):
-        labels: list[tuple[Labelled, int]] = []
+        people: list[tuple[str, int, int]] = []
         for part in MODALITIES:
             path = folder / "idx" / f"{split}_{part.lower()}_{trial}.txt"
-            lines = read_labelled(path, found)
-            names = _names(path, part, lines, found)
-            tables[split, part] = _table(path, part, names, on_disk[part], found)
-            labels += [(line, int(names[line.path]["pid"])) for line in lines if line.path in names]
-            listed.update(line.path for line in lines)
+            labels = read_labelled(path, found)
+            tables[split, part], names = _listed(path, part, labels, on_disk[part], found)
+            people += [(name, labels[name], int(match["pid"])) for name, match in names.items()]
+            listed.update(labels)
             lists.append(path)
-        _check_labels(lists[-len(MODALITIES) :], labels)
+        _check_labels(lists[-len(MODALITIES) :], people)
     unlisted([name for of_part in on_disk.values() for name in of_part], listed, found)
     query, gallery = MODES[mode]
     train = pd.concat([tables["train", part] for part in MODALITIES])
@@ -95,53 +93,32 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
     )
 
 
-def _names(
-    path: Path, part: str, lines: list[Labelled], found: Findings
-) -> dict[str, re.Match[str]]:
+def _listed(
+    path: Path, part: str, labels: Iterable[str], on_disk: set[str], found: Findings
+) -> tuple[pd.DataFrame, dict[str, re.Match[str]]]:
+    """The images that a list names, with their place among those of the person; and the names."""
+    modality, letter, camid = MODALITIES[part]
     claim = f"names an image of {part}"
-    example = EXAMPLE.replace("Visible", part).replace("_v_", f"_{MODALITIES[part][1]}_")
-    return of_layout(
-        path,
-        [line.path for line in lines],
-        LISTED[part],
-        found,
-        claim=claim,
-        folder=found.root,
-        example=f"{example} 0",
+    example = EXAMPLE.replace("Visible", part).replace("_v_", f"_{letter}_") + " 0"
+    named = of_layout(
+        path, labels, LISTED[part], found, claim=claim, folder=found.root, example=example
     )
-
-
-def _table(
-    path: Path, part: str, named: dict[str, re.Match[str]], on_disk: set[str], found: Findings
-) -> pd.DataFrame:
-    """The images that a list names, with their place among those of the person."""
-    modality, _, camid = MODALITIES[part]
     kept = {str(found.root / name): name for name in present(path.name, named, on_disk, found)}
     frame = table(
         Image(path=path, pid=int(named[name]["pid"]), camid=camid, modality=modality)
         for path, name in kept.items()
     )
-    pairs = _pairs(named)
-    return frame.assign(pair=[pairs[kept[path]] for path in frame["path"]])
+    in_order = sorted(named, key=lambda name: (int(named[name]["frame"]), name))
+    people = pd.Series({name: named[name]["pid"] for name in in_order})
+    pairs = people.groupby(people).cumcount()
+    return frame.assign(pair=[pairs[kept[path]] for path in frame["path"]]), named
 
 
-def _pairs(named: dict[str, re.Match[str]]) -> dict[str, int]:
-    """Place of each image among those of its person, by frame number, from 0."""
-    of_person: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, match in named.items():
-        of_person[match["pid"]].append((int(match["frame"]), name))
-    return {
-        name: place
-        for images in of_person.values()
-        for place, (_, name) in enumerate(sorted(images))
-    }
-
-
-def _check_labels(paths: Sequence[Path], people: Iterable[tuple[Labelled, int]]) -> None:
+def _check_labels(paths: Sequence[Path], people: Iterable[tuple[str, int, int]]) -> None:
     """A label is one person and a person one label, in both modalities of a split."""
     person_of: dict[int, int] = {}
     label_of: dict[int, int] = {}
-    for (path, label), pid in people:
+    for path, label, pid in people:
         if person_of.setdefault(label, pid) != pid or label_of.setdefault(pid, label) != label:
             raise DatasetError(
                 f"{' and '.join(path.name for path in paths)} do not agree on who is who: {path} "

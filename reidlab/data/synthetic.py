@@ -40,8 +40,8 @@ def with_modality(folder: Path, tables: Mapping[str, pd.DataFrame]) -> Mapping[s
         first = int(world["cameras"]) if world.get("infrared_cameras") else None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise _damaged(folder, WORLD, error) from error
-    told = any((frame["modality"] == "infrared").any() for frame in tables.values())
-    if told or first is None:
+    known = any((frame["modality"] == "infrared").any() for frame in tables.values())
+    if known or first is None:
         return tables
     return {
         split: frame.assign(modality=frame["modality"].mask(frame["camid"] >= first, "infrared"))
@@ -62,8 +62,8 @@ def lost_files(folder: Path) -> tuple[list[str], int]:
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise _damaged(folder, TRUTH, error) from error
     places = {file: (split_virtual(folder / file) or (folder / file,))[0] for file in files}
-    there = {place: os.path.isfile(place) for place in set(places.values())}
-    return sorted(file for file, place in places.items() if not there[place]), len(places)
+    exists = {place: os.path.isfile(place) for place in set(places.values())}
+    return sorted(file for file, place in places.items() if not exists[place]), len(places)
 
 
 def _damaged(folder: Path, name: str, error: Exception) -> DatasetError:

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -88,14 +87,12 @@ def open_sysu_mm01(
     _report_absent(train_ids, [train], "train", found)
     _report_absent(test_ids, [query, pool] if mode == "all" else [query], "test", found)
     gallery = _gallery(folder, pool, trial, shots, draw, found)
-    drawn = {"trial": None} if trial is None else {"shots": shots}
     return finish(
         "sysu-mm01",
         found,
         {"train": train, "query": query, "gallery": gallery},
         options={"mode": mode, "shots": shots, "trial": trial, "draw": draw},
         protocol="sysu",
-        published=CARDS["sysu-mm01"].counts(mode=mode, **drawn),
         lists=train_lists + test_lists + ([_permutations(folder)] if draw == "official" else []),
     )
 

@@ -75,7 +75,7 @@ class Labelled:
         return cls(pids, camids, Gallery(all_pids[kept], all_camids[kept]), kept, images, protocol)
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether all gallery images take part."""
         return len(self.kept) == self.images
 

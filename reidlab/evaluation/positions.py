@@ -22,7 +22,7 @@ from reidlab.evaluation.protocols import IntArray, Special
 Block: TypeAlias = NDArray[np.floating] | Tensor  # (rows, G) distances, on the CPU or on a GPU
 TIED_ELEMENTS = 2**24  # comparisons held at once on a GPU
 SAMPLE = 32  # every 32nd value says whether the matches stand in front
-TOGETHER = 32  # rows that are sorted by one call
+ROWS_PER_SORT = 32  # rows that are sorted by one call
 
 
 def count_before(block: Block, special: Special, start: int = 0) -> IntArray:
@@ -51,14 +51,14 @@ def count_before(block: Block, special: Special, start: int = 0) -> IntArray:
     before, after = np.empty((2, len(distances)), np.int64)
 
     def some(chunk: int) -> None:
-        chosen = order[chunk * TOGETHER : (chunk + 1) * TOGETHER]
+        chosen = order[chunk * ROWS_PER_SORT : (chunk + 1) * ROWS_PER_SORT]
         nearest = _sorted_up_to(block[rows[chosen]], farthest[chosen], float(share[chosen].max()))
         for row, values in zip(rows[chosen], nearest, strict=True):
             part = slice(bounds[row], bounds[row + 1])
             before[part] = values.searchsorted(distances[part], side="left")
             after[part] = values.searchsorted(distances[part], side="right")
 
-    on_threads(some, -(-len(rows) // TOGETHER))
+    on_threads(some, -(-len(rows) // ROWS_PER_SORT))
     for i in np.flatnonzero(after - before > 1):  # of equal distances those of lower index first
         row, column = special.rows[i], special.indices[i]
         before[i] += np.count_nonzero(block[row, :column] == distances[i])

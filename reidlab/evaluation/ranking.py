@@ -120,7 +120,7 @@ def rank_blocks(  # takes what `rank` takes
     start = 0
     for each in blocks:
         block = distance_matrix(each)
-        evaluator.add(block if labels.whole else columns_of(block, labels.kept), start)
+        evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
         start += len(block)
     if start != shape[0]:
         raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")

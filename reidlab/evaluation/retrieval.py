@@ -127,7 +127,7 @@ def evaluate(  # takes what `rank` takes
     if block is None:
         block = max(1, BLOCK_ELEMENTS // len(gallery))
     block = whole_number("block", block, 1, " query per block")
-    if not labels.whole:
+    if not labels.complete:
         gallery = gallery[torch.from_numpy(labels.kept).to(gallery.device)]
     compared = Compared(gallery, metric)
     for start in range(0, len(queries), block):

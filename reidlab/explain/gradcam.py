@@ -124,7 +124,7 @@ def gradcam(
         leaf = images.detach().clone().requires_grad_()  # gradients flow even if all is frozen
         cam = _layer_cam(_Score(model, target, camids), taps, backbone)
         try:
-            heat = cam(leaf, targets=[_score_itself] * len(leaf))
+            heat = cam(leaf, targets=[_unchanged] * len(leaf))
         finally:
             cam.activations_and_grads.release()  # its hooks; `with` would swallow an IndexError
     maps = torch.from_numpy(heat).float()  # (B, number of different layers, H, W)
@@ -148,7 +148,7 @@ def _usable(tensor: Tensor, like: Tensor) -> Tensor:
     return tensor.to(like.device).clone()
 
 
-def _score_itself(score: Tensor) -> Tensor:
+def _unchanged(score: Tensor) -> Tensor:
     return score
 
 

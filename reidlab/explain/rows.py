@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reidlab.explain.scores import check_parts
 from reidlab.synth import PARTS
 
 
@@ -101,11 +102,7 @@ def row_parts(masks: Tensor, rows: int) -> Tensor:
             f"masks have shape {tuple(masks.shape)} and rows is {rows}; expected (B, h, w) and a "
             "number of 1 or more."
         )
-    if masks.numel() and not 0 <= int(masks.min()) <= int(masks.max()) < len(PARTS):
-        raise ValueError(
-            f"masks have labels {int(masks.min())} to {int(masks.max())}; expected 0 to "
-            f"{len(PARTS) - 1}. Is it an image and not a mask?"
-        )
+    check_parts(masks)
     height = masks.shape[1]
     labels = torch.arange(len(PARTS), device=masks.device)
     lines = (masks[..., None] == labels).double().mean(2)  # (B, h, 8): shares in a line of pixels

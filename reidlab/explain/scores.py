@@ -44,11 +44,7 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
         )
     if heat.numel() and float(heat.min()) < 0:
         raise ValueError(f"heat has the value {float(heat.min()):g}; expected none below 0.")
-    if masks.numel() and int(masks.max()) >= len(PARTS):
-        raise ValueError(
-            f"masks have the label {int(masks.max())}; expected 0 to {len(PARTS) - 1}. "
-            "Is it an image and not a mask?"
-        )
+    check_parts(masks)
     labels = F.interpolate(masks[:, None].float(), heat.shape[-2:], mode="nearest-exact")[:, 0]
     onehot = F.one_hot(labels.long(), len(PARTS)).double()  # (B, H, W, 8)
     parts = torch.einsum("blhw,bhwp->blp", heat.double(), onehot)
@@ -56,3 +52,12 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
     person = list(PERSON)
     area = onehot[..., person].sum(-1).mean((1, 2))
     return HeatShare(parts[..., person].sum(-1).float(), parts.float(), area.float())
+
+
+def check_parts(masks: Tensor) -> None:
+    """Raise a ValueError if a label is none of `PARTS`."""
+    if masks.numel() and not 0 <= int(masks.min()) <= int(masks.max()) < len(PARTS):
+        raise ValueError(
+            f"masks have labels {int(masks.min())} to {int(masks.max())}; expected 0 to "
+            f"{len(PARTS) - 1}. Is it an image and not a mask?"
+        )

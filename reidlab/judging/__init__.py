@@ -1,7 +1,13 @@
 """A model and a data set in, a result out: every door that evaluates is in this part."""
 
 from reidlab.judging.closed_set import classify
-from reidlab.judging.embedding import embed, evaluate_on, test_transform, timed_evaluation
+from reidlab.judging.embedding import (
+    embed,
+    evaluate_on,
+    has_test_part,
+    test_transform,
+    timed_evaluation,
+)
 from reidlab.judging.protocol import judge
 from reidlab.judging.untrained import untrained_records
 from reidlab.judging.validation import split_images, split_validation
@@ -11,6 +17,7 @@ __all__ = [
     "classify",
     "embed",
     "evaluate_on",
+    "has_test_part",
     "judge",
     "of_training_people",
     "split_images",

@@ -123,16 +123,22 @@ def evaluate_on(
     return timed_evaluation(model, ds, recipe, shared=shared, **description)[0]
 
 
+def has_test_part(ds: ReIDDataset) -> bool:
+    """Whether a set has a query and a gallery; some, such as RandPerson, are for training alone."""
+    return not (ds.query["junk"].all() or ds.gallery["junk"].all())
+
+
 def timed_evaluation(
     model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False, **description: Any
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
-    if not len(ds.query):
-        raise ValueError(
-            f"{ds.name} has no test part: it has no query image, so nothing can be searched. Judge "
-            "the model on another set: evaluate_on(model, open_dataset(...), recipe)."
-        )
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
+    if not has_test_part(ds):
+        raise ValueError(
+            f"{ds.name} has {len(query)} query and {len(gallery)} gallery images; expected some of "
+            "both. A model trained on such a set is judged on another one: "
+            "evaluate_on(model, other, recipe)."
+        )
     clock = time.perf_counter()
     q_emb, g_emb = (
         embed(model, frame, recipe, shared=shared, **description) for frame in (query, gallery)

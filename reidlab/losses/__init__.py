@@ -6,7 +6,15 @@ line here.
 
 from reidlab.losses.contrastive import Contrastive, ContrastiveLoss
 from reidlab.losses.identity import Identity, IdentityLoss
-from reidlab.losses.terms import LOSSES, Batch, Loss, Term, losses_from, over_heads
+from reidlab.losses.terms import (
+    LOSSES,
+    Batch,
+    Loss,
+    Term,
+    change_losses,
+    losses_from,
+    over_heads,
+)
 from reidlab.losses.triplet import Triplet, TripletLoss
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "Term",
     "Triplet",
     "TripletLoss",
+    "change_losses",
     "losses_from",
     "over_heads",
 ]

@@ -35,6 +35,8 @@ class ContrastiveLoss(nn.Module):
 
         A person with a single image is a negative only; without any pair the loss is 0.
         """
+        if len(features) < 2:  # a share of one image: nothing to divide by
+            return features.float().sum() * 0.0
         z = F.normalize(features.float(), dim=1)
         alike = z @ z.T / self.temperature
         diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -74,20 +74,53 @@ def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:
 
 
 def losses_from(values: Mapping[str, Mapping[str, Any]] | Iterable[Loss]) -> tuple[Loss, ...]:
-    """Losses of a record, name -> settings, as the tuple that a recipe has.
+    """Losses, or those of a record, name -> settings, as the tuple that a recipe has.
 
     Raises:
         RecipeError: If a loss or a setting does not exist, or one name stands twice.
     """
     if not isinstance(values, Mapping):
-        losses = tuple(values)
-        names = [getattr(loss, "name", repr(loss)) for loss in losses]
+        several = isinstance(values, Iterable) and not isinstance(values, str)
+        losses: tuple[Any, ...] = tuple(values) if several else (values,)
+        for loss in losses:
+            if not isinstance(loss, Loss):
+                raise RecipeError(
+                    f"losses have {loss!r}; expected losses such as (Identity(), Triplet())."
+                )
+        names = [loss.name for loss in losses]
         if len(set(names)) < len(names):
             raise RecipeError(f"losses are {', '.join(names)}; expected one of each name.")
         return losses
     for name, settings in values.items():
         if name not in LOSSES:
             raise RecipeError(f"there is no loss {name!r}; there are: {', '.join(LOSSES)}.")
+        if not isinstance(settings, Mapping):
+            raise RecipeError(f"the loss {name} is {settings!r}; expected its settings by name.")
         known = [field.name for field in fields(LOSSES[name])]
         check_names(settings, known, f"the loss {name}", RecipeError)
     return tuple(LOSSES[name](**settings) for name, settings in values.items())
+
+
+def change_losses(losses: Iterable[Loss], changes: Mapping[str, Any]) -> tuple[Loss, ...]:
+    """Losses with other settings.
+
+    Args:
+        losses: Those of a recipe.
+        changes: "NAME.SETTING" -> value changes one setting of a loss, which joins the others with
+            its defaults if it was not among them; "NAME" -> None drops it.
+
+    Raises:
+        RecipeError: If a loss or a setting does not exist, or a value cannot work.
+    """
+    changed = {loss.name: loss for loss in losses}
+    for key, value in changes.items():
+        name, _, setting = key.partition(".")
+        if not setting and value is None:
+            check_names([name], changed, "losses", RecipeError)
+            del changed[name]
+            continue
+        loss = changed.get(name) or losses_from({name: {}})[0]
+        known = [field.name for field in fields(loss)]
+        check_names([setting], known, f"the loss {name}", RecipeError)
+        changed[name] = replace(loss, **{setting: value})
+    return tuple(changed.values())

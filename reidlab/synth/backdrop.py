@@ -190,7 +190,7 @@ def _lit(scene: Scene, floor: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """
     c = scene.cameras
     pool = _pool(scene, x, z) if c.pool[:, 3].any() else None
-    for_sun, for_sky = (footprint_shadow if scene.coach else _shadow)(scene, x, z)
+    for_sun, for_sky = (footprint_shadow if scene.vehicle else _shadow)(scene, x, z)
     for share in (for_sun, for_sky):
         share.mul_(floor)
         if pool is not None:

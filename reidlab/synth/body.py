@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidlab.synth import people
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
 from reidlab.synth.people import People
 from reidlab.synth.vectors import Value, vector
@@ -45,12 +46,11 @@ class Primitives:
     def take(self, rows: NDArray[np.int64]) -> Primitives:
         """The images `rows`."""
         kept = {name: getattr(self, name)[rows] for name in _PER_IMAGE}
-        solid = self.solid and Solid(**{k: v[rows] for k, v in vars(self.solid).items()})
-        return replace(self, **kept, solid=solid)
+        return replace(self, **kept, solid=self.solid and self.solid.take(rows))
 
 
 @dataclass
-class Solid:
+class Solid(Columns):
     """The other half of a vehicle's primitives: boxes, and what its picture needs to know."""
 
     box: NDArray[np.bool_]  # (B, S) the slot holds a box about `a` instead of a round cone
@@ -61,7 +61,7 @@ class Solid:
 
 
 @dataclass
-class Pose:
+class Pose(Columns):
     """(B,) arrays of joint angles in radians."""
 
     phase: Array  # of the walking cycle

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
 from reidlab.synth.infrared import near_camera, thermal_camera
 from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
-from reidlab.synth.subject import linear
+from reidlab.synth.subject import Index, linear
 
-Index = NDArray[np.int64]
 CLUTTER = 9  # boxes of a scene
 TONES = 1024  # entries of a camera's tone curve
 # How the columns begin that say where a camera hangs and what is there.
@@ -27,7 +27,7 @@ _PLACE = ("height", "near", "side", "azimuth", "spread", "fill", "floor", "backd
 
 
 @dataclass(frozen=True)
-class Cameras:
+class Cameras(Columns):
     """C cameras as columns."""
 
     infrared: NDArray[np.bool_]
@@ -76,13 +76,9 @@ class Cameras:
     def __len__(self) -> int:
         return len(self.height)
 
-    def take(self, rows: Index | slice) -> Cameras:
-        """The cameras of `rows`, with repetition."""
-        return Cameras(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
 
 def sample_cameras(
-    seed: int, camids: list[int], infrared: list[bool], *, style: str, clutter: float
+    seed: int, camids: Sequence[int], infrared: list[bool], *, style: str, clutter: float
 ) -> Cameras:
     """Draw cameras `camids` of the world `seed`, all of which see visible light.
 
@@ -93,16 +89,18 @@ def sample_cameras(
         style: domain, a key of `STYLES`.
         clutter: density of the boxes in a scene.
     """
-    law = STYLES[style]
+    domain = STYLES[style]
     d = Draws(seed, CAMERA, [(camid,) for camid in camids], 240)
-    columns: dict[str, Any] = {"infrared": np.array(infrared), "height": d.uniform(*law.height)}
-    nearest = d.uniform(law.distance[0], 0.5 * sum(law.distance))
+    columns: dict[str, Any] = {"infrared": np.array(infrared), "height": d.uniform(*domain.height)}
+    nearest = d.uniform(domain.distance[0], 0.5 * sum(domain.distance))
     columns |= {
-        "near": np.stack([nearest, nearest + d.uniform(1.5, 0.6 * law.distance[1])], axis=1),
+        "near": np.stack([nearest, nearest + d.uniform(1.5, 0.6 * domain.distance[1])], axis=1),
         "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi),
         "spread": d.uniform(0.4, 1.1), "fill": d.uniform(1.04, 1.14),
     }  # fmt: skip
-    columns |= _light(d, law) | _lens(d, law) | _scene(d, law, columns["near"][:, 1], clutter)
+    columns |= (
+        _light(d, domain) | _lens(d, domain) | _scene(d, domain, columns["near"][:, 1], clutter)
+    )
     none = np.zeros(len(camids))
     columns |= {"thermal": none > 0, "lamp": none, "soft": none, "bloom": none}
     return Cameras(**columns)
@@ -137,11 +135,11 @@ def to_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) -> 
     return replace(cameras, thermal=dark & thermal, **columns)
 
 
-def _light(d: Draws, law: Style) -> dict[str, Any]:
+def _light(d: Draws, style: Style) -> dict[str, Any]:
     around, up = d.uniform(0.0, 2 * np.pi), d.uniform(0.45, 0.95)
     flat = np.sqrt(1.0 - up * up)
     sun = np.stack([flat * np.cos(around), up, flat * np.sin(around)], axis=1)
-    strength, ambient = d.uniform(*law.sun), d.uniform(*law.ambient)
+    strength, ambient = d.uniform(*style.sun), d.uniform(*style.ambient)
     warm = d.uniform(0.0, 0.22)
     sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
     sky_tint = np.stack([1.0 - 0.6 * warm, np.ones_like(warm), 1.0 + 0.8 * warm], axis=1)
@@ -152,26 +150,26 @@ def _light(d: Draws, law: Style) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _lens(d: Draws, law: Style) -> dict[str, Any]:
-    warmth, tint = d.uniform(*law.warmth), d.around(0.0, law.tint)
-    exposure = d.uniform(*law.exposure)
+def _lens(d: Draws, style: Style) -> dict[str, Any]:
+    warmth, tint = d.uniform(*style.warmth), d.around(0.0, style.tint)
+    exposure = d.uniform(*style.exposure)
     gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
-    curve, gamma = d.uniform(*law.contrast), d.uniform(0.92, 1.1)
+    curve, gamma = d.uniform(*style.contrast), d.uniform(0.92, 1.1)
     light = (np.arange(TONES) / (TONES - 1)) ** 2  # entries are spaced by the square root of light
     display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     display = display[None, :] ** gamma[:, None]
     s_curve = display * display * (3.0 - 2.0 * display)
     return {
         "gain": gain * exposure[:, None], "tone": display + curve[:, None] * (s_curve - display),
-        "saturation": d.uniform(*law.saturation),
-        "blur": d.uniform(*law.blur),
-        "noise": d.uniform(*law.noise),
+        "saturation": d.uniform(*style.saturation),
+        "blur": d.uniform(*style.blur),
+        "noise": d.uniform(*style.noise),
         "vignette": d.uniform(0.0, 0.15),
-        "quality": np.rint(d.uniform(*law.quality)).astype(np.int64),
+        "quality": np.rint(d.uniform(*style.quality)).astype(np.int64),
     }  # fmt: skip
 
 
-def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, Any]:
+def _scene(d: Draws, style: Style, farthest: Array, clutter: float) -> dict[str, Any]:
     def two_tones(colours: tuple[tuple[int, int, int], ...]) -> Array:
         picked = np.array(colours, dtype=np.float64)[d.choice(np.ones(len(colours)))]
         picked = picked * d.uniform(0.75, 1.15)[:, None]
@@ -180,18 +178,19 @@ def _scene(d: Draws, law: Style, farthest: Array, clutter: float) -> dict[str, A
 
     haze = linear(np.array([(196.0, 204.0, 214.0)]))
     scene: dict[str, Any] = {
-        "haze": d.uniform(*law.haze), "haze_colour": np.broadcast_to(haze, (len(farthest), 3)),
-        "floor_kind": d.choice(law.floors), "floor_colour": two_tones(law.floor_colours),
+        "haze": d.uniform(*style.haze), "haze_colour": np.broadcast_to(haze, (len(farthest), 3)),
+        "floor_kind": d.choice(style.floors), "floor_colour": two_tones(style.floor_colours),
         "floor_scale": d.uniform(0.5, 1.6),
-        "backdrop_kind": d.choice(law.backdrops), "backdrop_colour": two_tones(law.wall_colours),
-        "backdrop": farthest + d.uniform(*law.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
+        "backdrop_kind": d.choice(style.backdrops),
+        "backdrop_colour": two_tones(style.wall_colours),
+        "backdrop": farthest + d.uniform(*style.backdrop), "backdrop_scale": d.uniform(0.7, 2.0),
     }  # fmt: skip
     pool = d.uniform(-2.0, 2.0), 0.8 * farthest + d.around(0.0, 2.0), d.uniform(1.5, 3.0)
     scene |= {
-        "gloss": d.uniform(*law.gloss).clip(0.0), "lit": d.uniform(*law.lit).clip(0.0),
-        "pool": np.stack([*pool, d.uniform(*law.pool).clip(0.0)], axis=1),
+        "gloss": d.uniform(*style.gloss).clip(0.0), "lit": d.uniform(*style.lit).clip(0.0),
+        "pool": np.stack([*pool, d.uniform(*style.pool).clip(0.0)], axis=1),
     }  # fmt: skip
-    boxes = [_furniture(d, law, farthest, scene["backdrop"], clutter) for _ in range(CLUTTER)]
+    boxes = [_furniture(d, style, farthest, scene["backdrop"], clutter) for _ in range(CLUTTER)]
     return scene | {f"box_{key}": np.stack([b[key] for b in boxes], axis=1) for key in boxes[0]}
 
 
@@ -202,10 +201,10 @@ _SECOND = linear(np.array([k.second or (0, 0, 0) for k in _KINDS], dtype=np.floa
 
 
 def _furniture(
-    d: Draws, law: Style, farthest: Array, backdrop: Array, clutter: float
+    d: Draws, style: Style, farthest: Array, backdrop: Array, clutter: float
 ) -> dict[str, NDArray[Any]]:
     """One box of every scene, behind wherever people walk."""
-    kind = d.choice(law.furniture)
+    kind = d.choice(style.furniture)
     share = np.stack([d.uniform(), d.uniform(), d.uniform()], axis=1)
     half = _LEAST[kind] + share * (_MOST - _LEAST)[kind]
     room = np.sqrt(half[:, 0] ** 2 + half[:, 2] ** 2) + 0.4  # nobody stands in it
@@ -213,7 +212,7 @@ def _furniture(
     turn = d.uniform(-0.7, 0.7)
     wardrobe = np.array(list(COLOURS.values()), dtype=np.float64)
     picked = wardrobe[d.choice(np.ones(len(wardrobe)))]
-    muted = linear(law.bright * picked + (1.0 - law.bright) * 120.0)
+    muted = linear(style.bright * picked + (1.0 - style.bright) * 120.0)
     own = np.array([k.second is None for k in _KINDS])[kind][:, None]
     return {
         "centre": np.stack([d.around(0.0, 6.0), half[:, 1], depth], axis=1),

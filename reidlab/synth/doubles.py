@@ -7,7 +7,8 @@ first in view, so that the two differ by more than light and distance can blur.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from reidlab.synth.people import (
 from reidlab.synth.styles import COLOURS, STYLES
 from reidlab.synth.subject import Flag, Index, linear
 
+_Far = Callable[..., tuple[Index, Array]]  # `_far` with the colours of a world
+
 DIFFER = ("shoes", "logo", "bag")
 
 # Least distance between what tells two doubles apart, see `distance`: from black to white it is
@@ -50,7 +53,7 @@ def first_of_pair(pid: int) -> int:
 
 
 def sample_doubles(
-    seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **law: Any
+    seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **more: Any
 ) -> People:
     """Draw people `pids` of a world of doubles; the rest of the arguments as `sample_people`.
 
@@ -68,82 +71,68 @@ def sample_doubles(
     """
     firsts = [first_of_pair(pid) for pid in pids]
     people = sample_people(
-        seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **law
+        seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **more
     )
     second = np.array([pid != first for pid, first in zip(pids, firsts, strict=True)], dtype=bool)
-    weights = palette_weights(len(COLOURS), STYLES[style])
+    far = partial(_far, weights=palette_weights(len(COLOURS), STYLES[style]), palette=palette)
     own = Draws(seed, DOUBLE, [(pid,) for pid in pids], 20)
     if differ == "shoes":
-        return _with_shoes(people, second, own, weights, palette)
-    if differ == "bag":
-        return _with_bags(people, second, own, weights, palette)
-    first = Draws(seed, DOUBLE, [(pid,) for pid in firsts], 20)
-    return _with_logos(people, second, (first, own), weights, palette, detail)
+        _change_shoes(people, second, own, far)
+    elif differ == "bag":
+        _change_bags(people, second, own, far)
+    else:
+        first = Draws(seed, DOUBLE, [(pid,) for pid in firsts], 20)
+        _change_logos(people, second, (first, own), far, detail)
+    return people
 
 
-def _with_shoes(people: People, second: Flag, d: Draws, weights: Array, palette: int) -> People:
-    colour, names = people.colour.copy(), people.colour_name.copy()
-    picked, seen = _far(d, [colour[:, SHOES]], weights, palette, sample_tones(d))
-    colour[second, SHOES], names[second, SHOES] = seen[second], picked[second]
+def _change_shoes(people: People, second: Flag, d: Draws, far: _Far) -> None:
+    colour = people.colour
+    picked, seen = far(d, [colour[:, SHOES]], sample_tones(d))
+    colour[second, SHOES], people.colour_name[second, SHOES] = seen[second], picked[second]
     follows = second & np.any(colour[:, SOLE] != WHITE_SOLE, axis=1)
     colour[follows, SOLE] = linear(WARDROBE[picked])[follows] * 0.5
-    return replace(people, colour=colour, colour_name=names)
 
 
-def _with_bags(people: People, second: Flag, d: Draws, weights: Array, palette: int) -> People:
+def _change_bags(people: People, second: Flag, d: Draws, far: _Far) -> None:
     """No colour that shows on the first bag is near one on the second."""
-    colour, names = people.colour.copy(), people.colour_name.copy()
-    colour2, pattern = people.colour2.copy(), people.pattern.copy()
+    colour, colour2, pattern = people.colour, people.colour2, people.pattern
     striped = (pattern[:, BAG] == H_STRIPES)[:, None]
     shown = [colour[:, BAG], np.where(striped, colour2[:, BAG], colour[:, BAG])]
-    picked, seen = _far(d, shown, weights, palette, sample_tones(d))
-    _, stripes = _far(d, shown, weights, palette)
+    picked, seen = far(d, shown, sample_tones(d))
+    _, stripes = far(d, shown)
     colour[second, BAG], colour2[second, BAG] = seen[second], stripes[second]
-    names[second, BAG] = picked[second]
+    people.colour_name[second, BAG] = picked[second]
     pattern[second, BAG] = np.where(d.chance(0.6), PLAIN, H_STRIPES)[second]
-    return replace(people, colour=colour, colour2=colour2, colour_name=names, pattern=pattern)
 
 
-def _with_logos(
-    people: People,
-    second: Flag,
-    draws: tuple[Draws, Draws],
-    weights: Array,
-    palette: int,
-    detail: float,
-) -> People:
+def _change_logos(
+    people: People, second: Flag, draws: tuple[Draws, Draws], far: _Far, detail: float
+) -> None:
     """One logo is small and one is large, on different sides of the chest, both far from the top.
 
     Args:
         people: N rows.
         second: (N,) whether each is the second of its pair.
         draws: those of the first of each pair, and those of each person.
-        weights: (C,) of the wardrobe's colours.
-        palette: how many of them exist in this world.
+        far: `_far` with the colours of this world.
         detail: multiplies the size.
     """
-    shirt, logos = people.colour[:, TOP], []
-    large, side, near = np.zeros(len(people), dtype=bool), np.ones(len(people)), [shirt]
-    for number, d in enumerate(draws):
+    large, side = np.zeros(len(people), dtype=bool), np.ones(len(people))
+    near = [people.colour[:, TOP]]
+    for number, (d, rows) in enumerate(zip(draws, (~second, second), strict=True)):
         large = ~large if number else d.chance(0.5)
         side = -side if number else np.where(d.chance(0.5), 1.0, -1.0)
         size = np.where(large, d.uniform(0.18, 0.23), d.uniform(0.10, 0.13))
         place = np.stack([side * d.uniform(0.035, 0.075), d.uniform(0.68, 0.74)], axis=1)
-        _, seen = _far(d, near, weights, palette)
-        near = [*near, seen]
-        logos.append((seen, size * detail, place))
-    colour2, scale, offset = people.colour2.copy(), people.scale.copy(), people.offset.copy()
-    for rows, (seen, size, place) in zip((~second, second), logos, strict=True):
-        colour2[rows, TOP], scale[rows, TOP], offset[rows, TOP] = (
-            seen[rows],
-            size[rows],
-            place[rows],
-        )
-    return replace(people, colour2=colour2, scale=scale, offset=offset)
+        _, seen = far(d, near)
+        near.append(seen)
+        people.colour2[rows, TOP], people.offset[rows, TOP] = seen[rows], place[rows]
+        people.scale[rows, TOP] = (size * detail)[rows]
 
 
 def _far(
-    d: Draws, near: list[Array], weights: Array, palette: int, tones: Array | None = None
+    d: Draws, near: list[Array], tones: Array | None = None, *, weights: Array, palette: int
 ) -> tuple[Index, Array]:
     """A colour per row that is `APART` from all in `near`, of the palette if it has such a one.
 
@@ -152,10 +141,10 @@ def _far(
     Args:
         d: draws of N rows; one column is used.
         near: (N, 3) linear RGB each.
+        tones: (N, 3) what each row's fabric makes of its dye.
         weights: (C,) of the wardrobe's colours.
         palette: how many of them exist in this world. Two or three colours cannot keep apart from
             a pair; then any colour of the wardrobe may come.
-        tones: (N, 3) what each row's fabric makes of its dye.
 
     Returns:
         (N,) index of the colour, and (N, 3) the colour in linear RGB.

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Key = tuple[int, int, int]  # an image: person or vehicle, camera, index
+Keys = list[Key]
 
 PERSON, CAMERA, IMAGE, VISIT = 1, 2, 3, 4  # kinds of things; part of the seed
 PASSER, VEHICLE, ROAD, SENSOR = 5, 6, 7, 8

@@ -158,19 +158,19 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor
     before it has risen above the roof. Its edge is soft, as the way over the footprint is short
     there. Underneath and close by the sky is hidden, too.
     """
-    c, coach = scene.cameras, scene.coach
-    assert coach is not None
+    c, vehicle = scene.cameras, scene.vehicle
+    assert vehicle is not None
     flatness = np.sqrt(np.maximum(1 - c.sun[:, 1] ** 2, 1e-9))
-    height = 0.86 * coach.height  # the cabin is smaller than the body
+    height = 0.86 * vehicle.height  # the cabin is smaller than the body
     reach = np.minimum(height * flatness / np.maximum(c.sun[:, 1], 0.2), 1.6 * height)
     flat = unit(c.sun * np.array([1.0, 0.0, 1.0]))
     to_sun = [
-        (coach.cos * flat[:, 0] - coach.sin * flat[:, 2]) * reach,
-        (coach.sin * flat[:, 0] + coach.cos * flat[:, 2]) * reach,
+        (vehicle.cos * flat[:, 0] - vehicle.sin * flat[:, 2]) * reach,
+        (vehicle.sin * flat[:, 0] + vehicle.cos * flat[:, 2]) * reach,
     ]
     a_step = [1.0 / np.where(np.abs(way) < 1e-3, 1e-3, way) for way in to_sun]
     rx, rz, cos, sin, wide, long, sx, sz, way = scene.columns(
-        scene.root[:, 0], scene.root[:, 2], coach.cos, coach.sin, *coach.footprint.T,
+        scene.root[:, 0], scene.root[:, 2], vehicle.cos, vehicle.sin, *vehicle.footprint.T,
         *a_step, 2.0 * reach,
     )  # fmt: skip
     x, z = x.sub_(rx), z.sub_(rz)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reidlab.synth.body import OCCLUDER, Pose, Primitives
-from reidlab.synth.draws import PASSER, Array, Draws
+from reidlab.synth.draws import PASSER, Array, Draws, Keys
 from reidlab.synth.people import MATERIALS, People
 from reidlab.synth.shots import sample_poses
+from reidlab.synth.subject import Flag
 
 _FIRST = 1_000_000_000  # numbers of passers-by begin here
 _NUMBERS = 1 << 30
@@ -33,9 +34,7 @@ class Walks:
     ahead: Array  # (K,) m nearer to the camera than the person; below 0: farther
 
 
-def sample_walks(
-    seed: int, keys: list[tuple[int, int, int]], present: NDArray[np.bool_], *, pose: float
-) -> Walks:
+def sample_walks(seed: int, keys: Keys, present: Flag, *, pose: float) -> Walks:
     """Draw the passers-by of those images `keys` in which one is `present`."""
     rows = np.flatnonzero(present)
     d = Draws(seed, PASSER, [keys[row] for row in rows], 40)

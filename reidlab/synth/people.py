@@ -71,10 +71,10 @@ class People(Subject):
     )
 
 
-def palette_weights(size: int, law: Style) -> Array:
-    """Weights of the first `size` wardrobe colours where `law` holds."""
+def palette_weights(size: int, domain: Style) -> Array:
+    """Weights of the first `size` wardrobe colours where `domain` holds."""
     return np.array([
-        COMMON.get(name, 0.6) ** law.common_colours * (3.0 if name in law.favourites else 1.0)
+        COMMON.get(name, 0.6) ** domain.common_colours * (3.0 if name in domain.favourites else 1.0)
         for name in list(COLOURS)[:size]
     ])  # fmt: skip
 
@@ -100,17 +100,17 @@ def sample_people(
         thermal: `infrared` is the warmth that a material radiates, not the light it reflects.
         shown: "logo": everybody has one on a closed top; "bag": everybody carries one.
     """
-    law, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
+    domain, d = STYLES[style], Draws(seed, PERSON, [(pid,) for pid in pids], 200)
     m = len(MATERIALS)
     columns: dict[str, Any] = {
         "height": d.around(1.71, 0.20), "girth": d.around(1.0, 0.22),
         "shoulders": d.around(0.099, 0.013), "leg": d.around(0.50, 0.025), "curves": d.uniform(),
-        "top": d.choice(law.tops), "bottom": d.choice(law.bottoms),
+        "top": d.choice(domain.tops), "bottom": d.choice(domain.bottoms),
         "hair": d.choice((0.5, 4.5, 1.8, 2.6)),
-        "hat": np.where(d.chance(law.hat), 1 + d.choice((1.2, 1.0, 0.7)), 0),
+        "hat": np.where(d.chance(domain.hat), 1 + d.choice((1.2, 1.0, 0.7)), 0),
         "tucked": d.chance(0.3), "boots": d.chance(0.18), "hood": d.chance(0.25),
-        "backpack": d.chance(law.backpack), "bag": d.chance(law.bag),
-        "bag_side": np.where(d.chance(0.5), 1.0, -1.0), "scarf": d.chance(law.scarf),
+        "backpack": d.chance(domain.backpack), "bag": d.chance(domain.bag),
+        "bag_side": np.where(d.chance(0.5), 1.0, -1.0), "scarf": d.chance(domain.scarf),
         "stride": d.uniform(0.8, 1.2), "skin_tone": d.uniform(),
     }  # fmt: skip
     if shown == "logo":
@@ -118,14 +118,14 @@ def sample_people(
         columns["scarf"] = np.zeros_like(columns["scarf"])  # its end would hang over the logo
     columns["bag"] |= shown == "bag"
     columns["backpack"] &= ~((columns["top"] == 4) & columns["bag"])  # a coat and a bag are enough
-    weights = palette_weights(palette, law)
+    weights = palette_weights(palette, domain)
     first = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.stack([d.choice(weights) for _ in range(m)], axis=1)
     second = np.where(second == first, (second + 1) % len(weights), second)
     # A fabric's dye barely shows in near infrared: reflectance is drawn apart from the colour.
     reflect = np.stack([d.uniform(0.12, 0.85) for _ in range(m)], axis=1)
     contrast = np.stack([d.uniform(-0.45, 0.45) for _ in range(m)], axis=1)
-    _dress(columns, first, second, d, law.plain, logo=shown == "logo")
+    _dress(columns, first, second, d, domain.plain, logo=shown == "logo")
     colour, colour2 = linear(WARDROBE[first]), linear(WARDROBE[second])
     _fix_body_colours(columns, colour, colour2, reflect, contrast, d)
     if thermal:

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reidlab.synth.columns import Columns
+
 TILE = 8  # samples along the side of a tile
 SLOTS = 128  # primitives per image at most: a slot number fits into the low bits of a key
 NOTHING = 0  # the key of a sample that sees nothing
@@ -34,7 +36,7 @@ _FLATTEST = 1e-3  # sine of the half angle of a cone from which on its apex is t
 
 
 @dataclass
-class Rays:
+class Rays(Columns):
     """Rays of B images: `direction(column, row) = start + column · right + row · down`."""
 
     origin: Tensor  # (B, 3)
@@ -46,7 +48,7 @@ class Rays:
 
 
 @dataclass
-class Shapes:
+class Shapes(Columns):
     """S primitives of B images, each in a canonical frame: `matrix` · (scene point − `anchor`).
 
     Round cones stand on the local y axis from 0 to `length`; boxes fill [-1, 1]³.
@@ -145,12 +147,15 @@ def visible(rays: Rays, shapes: Shapes, frames: Tensor) -> Sight:
     return Sight(nearest, Pieces(which, tile_x, tile_y, keys).take(seen))
 
 
+_Op = Callable[..., Tensor]
+
+
 class _Cast:
     """The primitives of one kind, and the tiles that each may cover, whatever stands before it.
 
     Args:
-        kernel: inverse depths of N primitives in a tile each, (TILE, TILE, N).
-        prepare: what `kernel` needs of each primitive, (K, P).
+        kernel: as `_round_cone`, inverse depths of N primitives in a tile each, (TILE, TILE, N).
+        prepare: as `_cone_table`, what `kernel` needs of each primitive, (K, P).
         rays: rays of B images.
         shapes: their primitives.
         frames: of `canonical_rays`.
@@ -158,13 +163,7 @@ class _Cast:
     """
 
     def __init__(
-        self,
-        kernel: Callable[[Tensor, Tensor, Tensor], Tensor],
-        prepare: Callable[[Shapes, Tensor, Tensor], Tensor],
-        rays: Rays,
-        shapes: Shapes,
-        frames: Tensor,
-        chosen: Tensor,
+        self, kernel: _Op, prepare: _Op, rays: Rays, shapes: Shapes, frames: Tensor, chosen: Tensor
     ) -> None:
         self.kernel = kernel
         rows = chosen.reshape(-1).nonzero().squeeze(1)

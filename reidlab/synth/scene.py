@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from reidlab.synth import raycast
 from reidlab.synth.body import OCCLUDER, Solid
 from reidlab.synth.cameras import CLUTTER
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
 from reidlab.synth.raycast import SLOTS, Rays, Shapes
 from reidlab.synth.shots import OCCLUDERS
@@ -37,7 +38,7 @@ class Boxes(NamedTuple):
 
 
 @dataclass
-class VehicleTables:
+class VehicleTables(Columns):
     """What only vehicles need: their place on the floor, what their paint shows and mirrors."""
 
     cos: Array  # (B,) of the direction of travel
@@ -48,19 +49,7 @@ class VehicleTables:
     mirror: Tensor  # (B, slots) share of light that is mirrored straight on, 0: matt
 
 
-_Table = TypeVar("_Table", Rays, Shapes, VehicleTables)
-
-
-def _cut(table: _Table, rows: slice) -> _Table:
-    """The images `rows` of a table whose columns are arrays or tensors; numbers stay."""
-    columns: dict[str, Any] = {
-        name: value if isinstance(value, int) else value[rows]
-        for name, value in vars(table).items()
-    }
-    return type(table)(**columns)
-
-
-# What a scene has of each image, beside cameras, shots, rays, shapes and coach.
+# What a scene has of each image, beside cameras, shots, rays, shapes and vehicle.
 _PER_IMAGE = ("root", "frames", "colours", "pattern", "body_frame", "marks", "torso", "light")
 
 
@@ -77,7 +66,7 @@ class Scene:
         self.cameras, self.shots = stage.cameras, stage.shots
         self.root, self.passer_root = stage.root, stage.passer_root
         cx, cy, hx, hy = stage.window.T[..., None]
-        step = (2 * hx / (2 * self.width), 2 * hy / (2 * self.height))  # tangents per sample
+        step = stage.step
         right, up = stage.right, stage.up
         start = stage.forward + (cx - hx + 0.5 * step[0]) * right
         start = start + (cy + hy - 0.5 * step[1]) * up
@@ -89,7 +78,7 @@ class Scene:
         boxes = _boxes(self, stage.eye)
         self.slots = stage.shapes.part.size + boxes.part.size
         assert self.slots < SLOTS  # the last number means: nothing
-        self.shapes = _shapes(self, stage, boxes, _Lens(stage, step))
+        self.shapes = _shapes(self, stage, boxes)
         part = np.zeros(SLOTS, np.uint8)
         part[: self.slots] = np.concatenate([stage.shapes.part, boxes.part])
         self.part = self.tensor(part)  # (SLOTS,) label; zero where there is nothing
@@ -98,7 +87,8 @@ class Scene:
         span = 2 * stage.window[:, 3] / self.height * np.sqrt(dot(offset, offset))
         self._materials(stage, boxes, span)
         self.torso = self._torso(stage.cos, stage.sin)
-        self.coach = self._coach(stage, stage.shapes.solid, span) if stage.shapes.solid else None
+        solid = stage.shapes.solid
+        self.vehicle = self._vehicle(stage, solid, span) if solid else None
         c = self.cameras
         lights = (c.sun, c.sun_colour, c.sky_colour, c.ground_colour, c.lamp[:, None])
         self.light = self.tensor(np.concatenate(lights, axis=1))  # (B, 13)
@@ -111,8 +101,8 @@ class Scene:
         if self.passer_root is not None:
             part.passer_root = self.passer_root[rows]
         part.cameras, part.shots = self.cameras.take(rows), self.shots.take(rows)
-        part.rays, part.shapes = _cut(self.rays, rows), _cut(self.shapes, rows)
-        part.coach = self.coach and _cut(self.coach, rows)
+        part.rays, part.shapes = self.rays.take(rows), self.shapes.take(rows)
+        part.vehicle = self.vehicle and self.vehicle.take(rows)
         return part
 
     def tensor(self, value: NDArray[Any]) -> Tensor:
@@ -165,14 +155,11 @@ class Scene:
 
     def _torso(self, cos: Array, sin: Array) -> Tensor:
         """(B, 12) the ray bundle in the body's own frame, for patterns that run across a torso."""
-        matrix = np.zeros((len(cos), 3, 3))
-        matrix[:, 0, 0], matrix[:, 0, 2], matrix[:, 1, 1] = cos, -sin, 1.0
-        matrix[:, 2, 0], matrix[:, 2, 2] = sin, cos
-        m, r = self.tensor(matrix), self.rays
+        m, r = self.tensor(_about_y(cos, sin)), self.rays
         vectors = (r.origin - self.tensor(self.root), r.start, r.right, r.down)
         return torch.cat([raycast.apply(m, v) for v in vectors], dim=-1)
 
-    def _coach(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
+    def _vehicle(self, stage: Stage, solid: Solid, span: Array) -> VehicleTables:
         p, material = stage.people, stage.shapes.material.astype(np.int64)
         panels = [solid.panels, solid.footprint[:, :1], span[:, None]]
         mirror = np.zeros((len(span), self.slots))
@@ -185,17 +172,12 @@ class Scene:
         )  # fmt: skip
 
 
-class _Lens:
-    """From the scene to sample columns and rows of the picture."""
-
-    def __init__(self, stage: Stage, step: tuple[Array, Array]) -> None:
-        self.stage, self.step = stage, step
-
-    def samples(self, points: Array) -> tuple[Array, Array, Array]:
-        """(B, K, 3) scene points to sample column, sample row and depth, each (B, K)."""
-        x, y, depth = self.stage.project(points)
-        cx, cy, hx, hy = self.stage.window.T[..., None]
-        return (x - (cx - hx)) / self.step[0], ((cy + hy) - y) / self.step[1], depth
+def _about_y(cos: Array, sin: Array) -> Array:
+    """(…, 3, 3) rotations about the vertical axis."""
+    matrix = np.zeros((*cos.shape, 3, 3))
+    matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
+    matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
+    return matrix
 
 
 def _boxes(scene: Scene, eye: Array) -> Boxes:
@@ -211,9 +193,6 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
         half.append(np.concatenate([wide, high, np.minimum(wide, 0.2)], axis=1))
         turn.append(np.stack([flat[:, 2], flat[:, 0]], axis=1) * np.array([1.0, -1.0]))
     cos, sin = np.moveaxis(np.stack(turn, axis=1), -1, 0)
-    matrix = np.zeros((*cos.shape, 3, 3))
-    matrix[..., 0, 0], matrix[..., 0, 2], matrix[..., 1, 1] = cos, -sin, 1.0
-    matrix[..., 2, 0], matrix[..., 2, 2] = sin, cos
 
     def also_occluders(boxes: NDArray[Any]) -> NDArray[Any]:  # they look as the first boxes do
         return np.concatenate([boxes, boxes[:, :OCCLUDERS]], axis=1)
@@ -221,7 +200,7 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     return Boxes(
         centre=np.stack(centre, axis=1),
         half=np.stack(half, axis=1),
-        turn=matrix,
+        turn=_about_y(cos, sin),
         present=np.concatenate([c.box_present, occluder[:, :, 0] > 0], axis=1),
         colour=also_occluders(np.concatenate([c.box_colour, c.box_colour2], axis=2)),
         pattern=also_occluders(c.box_pattern),
@@ -230,20 +209,19 @@ def _boxes(scene: Scene, eye: Array) -> Boxes:
     )
 
 
-def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
+def _shapes(scene: Scene, stage: Stage, boxes: Boxes) -> Shapes:
     """Cones and boxes side by side in the slots."""
     s = stage.shapes
     n, k = boxes.present.shape
     one = np.ones((n, k))
     matrix, length = _cone_frames(s.a, s.b, s.forward, s.squash)
-    bounds, segment = _cone_bounds(stage, lens)
+    bounds, segment = _cone_bounds(stage)
     everywhere = np.broadcast_to(np.array([0.0, 0.0, 0.0, 0.0, 1e5]), (n, k, 5))
     solid = np.zeros(length.shape, bool)
     if s.solid:  # some slots hold boxes
         solid, edges = s.solid.box, s.solid.edges
         matrix[solid], length[solid] = _inverse(edges[solid]), 1.0
-        x, y = (v.reshape(*solid.shape, 8) for v in lens.samples(_corners(s.a, edges))[:2])
-        sides = np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
+        sides = _corner_bounds(_corners(s.a, edges), stage)
         bounds[solid], segment[solid] = sides[solid], everywhere[0, 0]
 
     def join(cones: NDArray[Any], others: NDArray[Any]) -> Tensor:
@@ -258,7 +236,7 @@ def _shapes(scene: Scene, stage: Stage, boxes: Boxes, lens: _Lens) -> Shapes:
         low=join(s.low, np.full((n, k), -1.0)),
         high=join(s.high, np.full((n, k), 2.0)),
         is_box=join(solid, one > 0),
-        bounds=join(bounds, _box_bounds(boxes, lens)),
+        bounds=join(bounds, _box_bounds(boxes, stage)),
         segment=join(segment, everywhere),
         present=join(s.present, boxes.present),
     )
@@ -272,10 +250,16 @@ def _inverse(edges: Array) -> Array:
 
 
 def _corners(centre: Array, edges: Array) -> Array:
-    """(B, S, 3) and (B, S, 3, 3) half edges to (B, 8 S, 3) corners."""
+    """(B, S, 3) and (B, S, 3, 3) half edges to (B, S, 8, 3) corners."""
     out = centre[:, :, None] + _CORNERS[:, :1] * edges[:, :, None, 0]
-    out = out + _CORNERS[:, 1:2] * edges[:, :, None, 1] + _CORNERS[:, 2:] * edges[:, :, None, 2]
-    return out.reshape(len(out), -1, 3)
+    return out + _CORNERS[:, 1:2] * edges[:, :, None, 1] + _CORNERS[:, 2:] * edges[:, :, None, 2]
+
+
+def _corner_bounds(corners: Array, stage: Stage) -> Array:
+    """(B, K, 8, 3) corners to (B, K, 4): bounds in samples."""
+    x, y, _ = stage.samples(corners.reshape(len(corners), -1, 3))
+    x, y = x.reshape(corners.shape[:3]), y.reshape(corners.shape[:3])
+    return np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
 
 
 def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Array, Array]:
@@ -291,13 +275,13 @@ def _cone_frames(a: Array, b: Array, forward: Array, squash: Array) -> tuple[Arr
     return np.stack([x / squash[..., :1], y, z / squash[..., 1:]], axis=-2), length
 
 
-def _cone_bounds(stage: Stage, lens: _Lens) -> tuple[Array, Array]:
+def _cone_bounds(stage: Stage) -> tuple[Array, Array]:
     """Where a cone may appear: bounds (B, S, 4) and segment (B, S, 5), in samples."""
     s, ends = stage.shapes, []
     for end, radius in ((s.a, s.ra), (s.b, s.rb)):
-        x, y, depth = lens.samples(end)
+        x, y, depth = stage.samples(end)
         reach = radius * np.maximum(s.squash.max(axis=2), 1.0) / depth * 1.06
-        ends.append((x, y, reach / lens.step[0], reach / lens.step[1]))
+        ends.append((x, y, *(reach / step for step in stage.step)))
     (x0, y0, rx0, ry0), (x1, y1, rx1, ry1) = ends
     across = [np.minimum(x0 - rx0, x1 - rx1), np.maximum(x0 + rx0, x1 + rx1)]
     down = [np.minimum(y0 - ry0, y1 - ry1), np.maximum(y0 + ry0, y1 + ry1)]
@@ -305,14 +289,10 @@ def _cone_bounds(stage: Stage, lens: _Lens) -> tuple[Array, Array]:
     return np.stack(across + down, axis=-1), np.stack([x0, y0, x1, y1, reach], axis=-1)
 
 
-def _box_bounds(boxes: Boxes, lens: _Lens) -> Array:
+def _box_bounds(boxes: Boxes, stage: Stage) -> Array:
     """(B, K, 4) the same for boxes, from their corners."""
     local = _CORNERS * boxes.half[:, :, None]  # (B, K, 8, 3)
     back = np.swapaxes(boxes.turn, -1, -2)[:, :, None]
     offset = back[..., 0] * local[..., :1]
     offset = offset + back[..., 1] * local[..., 1:2] + back[..., 2] * local[..., 2:]
-    corners = boxes.centre[:, :, None] + offset
-    n, k = boxes.present.shape
-    x, y, _ = lens.samples(corners.reshape(n, -1, 3))
-    x, y = x.reshape(n, k, 8), y.reshape(n, k, 8)
-    return np.stack([x.min(-1), x.max(-1), y.min(-1), y.max(-1)], axis=-1)
+    return _corner_bounds(boxes.centre[:, :, None] + offset, stage)

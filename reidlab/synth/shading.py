@@ -98,11 +98,11 @@ def _shade(scene: Scene, which: Tensor, place: tuple[Tensor, Tensor, Tensor]) ->
     normal = _normal(scene, which, local)
     albedo = _albedo(scene, which, local, on_body)
     colour = _light(scene, image, which, normal, on_body[1], depth, albedo)
-    if scene.coach:
+    if scene.vehicle:
         r = scene.rays
         m = _columns(torch.cat([r.start, r.right, r.down], dim=1), image)
         ahead = [(u * m[3 + k]).add_(v * m[6 + k]).add_(m[k]) for k in range(3)]
-        mirror = scene.coach.mirror.flatten().index_select(0, which)
+        mirror = scene.vehicle.mirror.flatten().index_select(0, which)
         share, around = reflect(_columns(scene.light, image), ahead, normal, mirror)
         for plane, mirrored in zip(colour, around, strict=True):
             plane.add_(mirrored.sub_(plane).mul_(share))
@@ -142,8 +142,8 @@ def _albedo(scene: Scene, which: Tensor, local: list[Tensor], body_point: list[T
     mix = draw(
         pattern, _PATTERNS, Spots(x, y, z, scale, across, up, height, pixel, on_body, radius)
     )
-    if scene.coach:  # metal has no creases
-        panels = _columns(scene.coach.panels, which // scene.slots)
+    if scene.vehicle:  # metal has no creases
+        panels = _columns(scene.vehicle.panels, which // scene.slots)
         keep, post = draw_panels(panels, body_point)
         mix.add_(post.mul_((pattern == PILLARS).to(x.dtype)))
         rough = keep.sub_(1.0).mul_(on_body).add_(1.0)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from reidlab.synth.body import Pose
 from reidlab.synth.cameras import Cameras
-from reidlab.synth.draws import IMAGE, Array, Draws
+from reidlab.synth.columns import Columns
+from reidlab.synth.draws import IMAGE, Array, Draws, Keys
 
 OCCLUDERS = 2  # things that may stand before a person
 _PASSERS = 0.35  # share of hidden people who are hidden by somebody
@@ -17,7 +18,7 @@ NOISE_PLACES = 1 << 20  # where in the noise bank an image may begin to read
 
 
 @dataclass(frozen=True)
-class Shots:
+class Shots(Columns):
     """N images as columns."""
 
     distance: Array  # (N,) share between the camera's nearest and farthest distance
@@ -31,21 +32,9 @@ class Shots:
     passer: NDArray[np.bool_]  # (N,) a passer-by stands before or beside the person
     noise: NDArray[np.int64]  # (N,) where in the noise bank
 
-    def take(self, rows: slice | NDArray[np.int64]) -> Shots:
-        """The shots of `rows`."""
-        pose = Pose(**{k: v[rows] for k, v in vars(self.pose).items()})
-        rest = {k: v[rows] for k, v in vars(self).items() if k != "pose"}
-        return Shots(pose=pose, **rest)
-
 
 def sample_shots(
-    seed: int,
-    keys: list[tuple[int, int, int]],
-    cameras: Cameras,
-    *,
-    pose: float,
-    jitter: float,
-    occlusion: float,
+    seed: int, keys: Keys, cameras: Cameras, *, pose: float, jitter: float, occlusion: float
 ) -> Shots:
     """Draw the images `keys` = (identity, camera, index); `cameras` holds one row per image.
 

@@ -23,10 +23,7 @@ from reidlab.synth.subject import Subject
 from reidlab.synth.vectors import dot, unit
 from reidlab.synth.vehicles import Vehicles
 
-_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {
-    People: build,
-    Vehicles: assemble,
-}
+_BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {People: build, Vehicles: assemble}
 
 
 class Stage:
@@ -86,6 +83,20 @@ class Stage:
         depth = np.maximum(dot(offset, self.forward[:, None]), 0.2)
         right, up = (dot(offset, axis[:, None]) / depth for axis in (self.right, self.up))
         return right, up, depth
+
+    @property
+    def step(self) -> tuple[Array, Array]:
+        """(N, 1) tangents right and up from sample to sample, two of which make a pixel."""
+        height, width = self.resolution
+        _, _, hx, hy = self.window.T[..., None]
+        return 2 * hx / (2 * width), 2 * hy / (2 * height)
+
+    def samples(self, points: Array) -> tuple[Array, Array, Array]:
+        """(N, K, 3) scene points to sample column, sample row and depth, each (N, K)."""
+        x, y, depth = self.project(points)
+        cx, cy, hx, hy = self.window.T[..., None]
+        across, down = self.step
+        return (x - (cx - hx)) / across, ((cy + hy) - y) / down, depth
 
     def _window(self) -> Array:
         """(N, 4) centre (right, up) and half size (right, up) of the crop, in tangents."""

@@ -17,8 +17,6 @@ PATTERNS = (
     "plain", "horizontal stripes", "vertical stripes", "check", "front logo", "back print",
     "two-tone", "side stripe", "open front", "face", "strands",
 )  # fmt: skip
-FLOORS = ("plain", "tiles", "lanes", "patches")
-BACKDROPS = ("wall", "bricks", "windows", "foliage", "shopfront")
 
 # Real clothes are mostly dark or neutral. sRGB; the order matters: `palette=k` keeps the first k of
 # this list, so the early ones are far apart.
@@ -73,7 +71,7 @@ FURNITURE: dict[str, Furniture] = {
 
 @dataclass(frozen=True)
 class Style:
-    """The law of one domain. Ranges are uniform; weights need not sum to one."""
+    """What is drawn how in one domain. Ranges are uniform; weights need not sum to one."""
 
     tops: tuple[float, ...] = (3.0, 2.5, 2.0, 2.0, 1.2, 0.8)  # order of TOPS
     bottoms: tuple[float, ...] = (6.0, 1.6, 1.2, 0.6)  # order of BOTTOMS
@@ -103,7 +101,8 @@ class Style:
     pool: Range = (0.0, 0.0)  # share of the light that is lost away from a street lamp
     furniture: tuple[float, ...] = (1.6, 1.2, 1.2, 1.0, 1.6, 0.5, 1.0, 0.0, 0.4)  # of FURNITURE
     bright: float = 0.45  # share of a wardrobe colour in the furniture's grey
-    floors: tuple[float, ...] = (1.0, 1.2, 1.0, 1.0)
+    floors: tuple[float, ...] = (1.0, 1.2, 1.0, 1.0)  # plain, tiles, lanes, patches
+    # Wall, bricks, windows, foliage, shop front.
     backdrops: tuple[float, ...] = (1.0, 1.0, 1.2, 1.0, 0.8)
     floor_colours: tuple[tuple[int, int, int], ...] = (
         (138, 134, 128), (112, 112, 116), (160, 150, 134), (96, 108, 84), (150, 146, 150),

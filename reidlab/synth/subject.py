@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
 
 Index = NDArray[np.int64]
@@ -15,7 +16,7 @@ Flag = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Subject:
+class Subject(Columns):
     """N people or vehicles as columns; a row's parts are coloured by M materials."""
 
     height: Array  # (N,) m
@@ -34,10 +35,6 @@ class Subject:
 
     def __len__(self) -> int:
         return len(self.height)
-
-    def take(self, rows: Index | slice) -> Self:
-        """The subjects of `rows`, with repetition."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 def linear(srgb: Array) -> Array:

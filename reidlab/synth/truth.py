@@ -6,31 +6,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reidlab.synth import vehicles
 from reidlab.synth.body import ACCESSORY, OCCLUDER
 from reidlab.synth.cameras import Cameras
 from reidlab.synth.coachwork import VEHICLE_PARTS
+from reidlab.synth.draws import Keys
 from reidlab.synth.people import BACKPACK, BAG, BOTTOM, HAT, SHOES, TOP, People
 from reidlab.synth.shots import Shots
 from reidlab.synth.styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
-from reidlab.synth.vehicles import (
-    CARGO,
-    KINDS,
-    LIVERIES,
-    PAINT,
-    PAINTS,
-    RIMS,
-    ROOF,
-    ROOF_LOADS,
-    TYRE,
-    Vehicles,
-)
+from reidlab.synth.vehicles import PAINT, Vehicles
 
-Keys = list[tuple[int, int, int]]
 Masks = NDArray[np.uint8]
 
-_COLOUR_NAMES, _PAINT_NAMES = (*COLOURS, ""), (*PAINTS, "")
+_COLOUR_NAMES, _PAINT_NAMES = (*COLOURS, ""), (*vehicles.PAINTS, "")
 # Materials whose colour, pattern and reflectance the truth names, in the order of its columns.
-_TOLD = {
+_LABELLED = {
     "top": TOP, "bottom": BOTTOM, "shoes": SHOES, "hat": HAT, "backpack": BACKPACK, "bag": BAG,
 }  # fmt: skip
 
@@ -62,7 +52,7 @@ def truth_of_people(
         "scarf": people.scarf,
         "accessory_visible": (masks == ACCESSORY).any(axis=(1, 2)),
     }
-    for label, material in _TOLD.items():
+    for label, material in _LABELLED.items():
         columns[f"{label}_colour"] = _names(_COLOUR_NAMES, people.colour_name[:, material])
         columns[f"{label}_pattern"] = _names(PATTERNS, people.pattern[:, material])
         columns[f"{label}_infrared"] = people.infrared[:, material].round(3)
@@ -73,28 +63,28 @@ def truth_of_people(
 
 
 def truth_of_vehicles(
-    keys: Keys, vehicles: Vehicles, cameras: Cameras, shots: Shots, masks: Masks
+    keys: Keys, v: Vehicles, cameras: Cameras, shots: Shots, masks: Masks
 ) -> pd.DataFrame:
     """Vehicle, camera, direction, kind, measures, colours and accessories, shares of each part."""
     columns = _which(keys, cameras, shots) | {
-        "kind": _names(KINDS, vehicles.kind),
-        "length": vehicles.length.round(2),
-        "width": vehicles.width.round(2),
-        "height": vehicles.height.round(2),
-        "colour": _names(_PAINT_NAMES, vehicles.colour_name[:, PAINT]),
-        "roof_colour": _names(_PAINT_NAMES, vehicles.colour_name[:, ROOF]),
-        "second_colour": _names(_PAINT_NAMES, vehicles.second_name),
-        "livery": _names(LIVERIES, vehicles.livery),
-        "cargo_colour": _names(_PAINT_NAMES, vehicles.colour_name[:, CARGO]),
-        "rims": _names(RIMS, vehicles.offset[:, TYRE, 0].astype(np.int64)),
-        "roof_load": _names(ROOF_LOADS, vehicles.roof_load),
-        "spoiler": vehicles.spoiler,
-        "glazed": vehicles.glazed,
+        "kind": _names(vehicles.KINDS, v.kind),
+        "length": v.length.round(2),
+        "width": v.width.round(2),
+        "height": v.height.round(2),
+        "colour": _names(_PAINT_NAMES, v.colour_name[:, PAINT]),
+        "roof_colour": _names(_PAINT_NAMES, v.colour_name[:, vehicles.ROOF]),
+        "second_colour": _names(_PAINT_NAMES, v.second_name),
+        "livery": _names(vehicles.LIVERIES, v.livery),
+        "cargo_colour": _names(_PAINT_NAMES, v.colour_name[:, vehicles.CARGO]),
+        "rims": _names(vehicles.RIMS, v.offset[:, vehicles.TYRE, 0].astype(np.int64)),
+        "roof_load": _names(vehicles.ROOF_LOADS, v.roof_load),
+        "spoiler": v.spoiler,
+        "glazed": v.glazed,
         "sticker": np.where(
-            vehicles.sticker, np.where(vehicles.sticker_place[:, 0] > 0, "left", "right"), "none"
+            v.sticker, np.where(v.sticker_place[:, 0] > 0, "left", "right"), "none"
         ),
-        "windscreen_ticket": vehicles.ticket,
-        "paint_infrared": vehicles.infrared[:, PAINT].round(3),
+        "windscreen_ticket": v.ticket,
+        "paint_infrared": v.infrared[:, PAINT].round(3),
         "steering": np.rad2deg(0.5 * shots.pose.head_yaw).round(1),
     }
     columns["vehicle_share"] = _share((masks > 0) & (masks != OCCLUDER))

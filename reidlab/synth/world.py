@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reidlab.synth.cameras import Cameras, pair_cameras, sample_cameras, to_infrared
 from reidlab.synth.doubles import DIFFER, sample_doubles
-from reidlab.synth.draws import VISIT, Draws
+from reidlab.synth.draws import VISIT, Draws, Key, Keys
 from reidlab.synth.infrared import INFRARED
 from reidlab.synth.passers import sample_walks
 from reidlab.synth.people import People, sample_people
@@ -34,7 +34,6 @@ VERSION = 3  # of the mathematics: raise it when the same knobs give other pixel
 # example uses them, so that nobody is ever judged on people the weights have seen.
 PRETRAINING_SEEDS = 900_000_000
 
-SUBJECTS = ("person", "vehicle")
 _CHUNK = 96  # images that a thread renders at once
 _LARGE_CHUNK = 1024  # the same on a graphics card, of which one thread takes care
 _RANGES = {
@@ -51,6 +50,10 @@ _RANGES = {
     "detail": (0.2, 4.0),
     "orientations": (0, 360),
 }
+_CHOICES = {
+    "style": tuple(STYLES), "subject": ("person", "vehicle"), "infrared": INFRARED,
+    "differ": ("", *DIFFER),
+}  # fmt: skip
 
 
 class Pictures(NamedTuple):
@@ -127,14 +130,16 @@ class World:
             if value != kind(value):
                 raise ValueError(f"World({name}={value}): expected a whole number")
             object.__setattr__(self, name, kind(value))  # 1 and 1.0 are the same world
-        if self.style not in STYLES:
-            raise ValueError(f"World(style={self.style!r}): expected one of {', '.join(STYLES)}")
-        if self.subject not in SUBJECTS:
-            raise ValueError(f"World(subject={self.subject!r}): expected {' or '.join(SUBJECTS)}")
-        if self.infrared not in INFRARED:
-            raise ValueError(f"World(infrared={self.infrared!r}): expected {' or '.join(INFRARED)}")
-        self._check_differ()
-        if self.cameras + self.infrared_cameras < 1:
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                expected = " or ".join(map(repr, choices))
+                raise ValueError(f"World({name}={value!r}): expected {expected}")
+        if self.differ and self.subject != "person":
+            raise ValueError(
+                f"World(differ={self.differ!r}, subject={self.subject!r}): expected "
+                "subject='person', as differ says how people are doubles; leave it out"
+            )
+        if self.total_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
         sides = tuple(self.resolution)
         if len(sides) != 2 or any(side % 4 or not 16 <= side <= 1024 for side in sides):
@@ -145,28 +150,15 @@ class World:
         object.__setattr__(self, "resolution", sides)
         self._check_twins()
 
-    def _check_differ(self) -> None:
-        if self.differ not in ("", *DIFFER):
-            raise ValueError(
-                f"World(differ={self.differ!r}): expected {', '.join(DIFFER)}, or nothing for "
-                "people who are not doubles"
-            )
-        if self.differ and self.subject != "person":
-            raise ValueError(
-                f"World(differ={self.differ!r}, subject={self.subject!r}): expected "
-                "subject='person', as differ says how people are doubles; leave it out"
-            )
-
     def _check_twins(self) -> None:
         twins = tuple((int(dark), int(visible)) for dark, visible in self.twins)
         object.__setattr__(self, "twins", twins)
-        total = self.cameras + self.infrared_cameras
         for dark, visible in twins:
-            if not 0 <= visible < self.cameras <= dark < total:
+            if not 0 <= visible < self.cameras <= dark < self.total_cameras:
                 raise ValueError(
                     f"World(twins={twins}): expected pairs (infrared camera, visible camera); here "
-                    f"0 to {self.cameras - 1} are visible and {self.cameras} to {total - 1} "
-                    "infrared"
+                    f"0 to {self.cameras - 1} are visible and {self.cameras} to "
+                    f"{self.total_cameras - 1} infrared"
                 )
         if len(dict(twins)) < len(twins):
             raise ValueError(f"World(twins={twins}): an infrared camera hangs beside one other")
@@ -185,30 +177,28 @@ class World:
         """SHA-256 over `config()`: equal for equal worlds."""
         return hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode()).hexdigest()
 
+    @property
+    def total_cameras(self) -> int:
+        """Cameras of both kinds."""
+        return self.cameras + self.infrared_cameras
+
     @cached_property
     def all_cameras(self) -> Cameras:
         """The cameras as columns; row = camera id."""
-        total = self.cameras + self.infrared_cameras
-        dark = [camid >= self.cameras for camid in range(total)]
-        cameras = sample_cameras(
-            self.seed, list(range(total)), dark, style=self.style, clutter=self.clutter
-        )
-        on_road = self.subject == "vehicle"
-        if on_road:
-            cameras = road_cameras(cameras, self.seed)
+        camids = range(self.total_cameras)
+        dark = [camid >= self.cameras for camid in camids]
+        cameras = sample_cameras(self.seed, camids, dark, style=self.style, clutter=self.clutter)
+        reach = 1.0
+        if self.subject == "vehicle":
+            cameras, reach = road_cameras(cameras, self.seed), LAMP
         cameras = pair_cameras(cameras, self.twins)
-        reach = LAMP if on_road else 1.0
-        return to_infrared(cameras, self.seed, thermal=self._thermal, reach=reach)
-
-    @property
-    def _thermal(self) -> bool:
-        return self.infrared == "thermal"
+        return to_infrared(cameras, self.seed, thermal=self.infrared == "thermal", reach=reach)
 
     @property
     def _sampling(self) -> dict[str, Any]:
         """What decides how its people or vehicles turn out."""
         knobs = {name: getattr(self, name) for name in ("style", "palette", "detail")}
-        return {**knobs, "thermal": self._thermal}
+        return {**knobs, "thermal": self.infrared == "thermal"}
 
     def people(self, pids: list[int]) -> People:
         """The people `pids` as columns; any number is somebody, also beyond `identities`."""
@@ -222,7 +212,7 @@ class World:
 
     def visits(self, pids: list[int]) -> dict[int, list[int]]:
         """Which cameras see whom: each with probability 0.85, at least two where there are two."""
-        total = self.cameras + self.infrared_cameras
+        total = self.total_cameras
         draws = Draws(self.seed, VISIT, [(pid,) for pid in pids], total)
         chances = np.stack([draws.uniform() for _ in range(total)], axis=1)
         least = np.sort(chances, axis=1)[:, min(1, total - 1)]
@@ -231,18 +221,14 @@ class World:
             pid: [int(c) for c in np.flatnonzero(row)] for pid, row in zip(pids, seen, strict=True)
         }
 
-    def shots(
-        self, keys: list[tuple[int, int, int]], cameras: Cameras, *, jitter: float = 1.0
-    ) -> Shots:
+    def shots(self, keys: Keys, cameras: Cameras, *, jitter: float = 1.0) -> Shots:
         """What is peculiar to the images `keys`; `jitter` multiplies the world's own."""
-        sample = partial(
-            sample_shots,
-            self.seed,
-            cameras=cameras,
-            pose=self.pose,
-            jitter=self.jitter * jitter,
-            occlusion=self.occlusion,
-        )
+        jitter *= self.jitter
+
+        def sample(keys: Keys) -> Shots:
+            knobs = {"pose": self.pose, "jitter": jitter, "occlusion": self.occlusion}
+            return sample_shots(self.seed, keys, cameras, **knobs)
+
         shots, instants = sample(keys), self._instants(keys)
         if instants != keys:  # the instant is that of the other camera
             own = {name: getattr(shots, name) for name in ("shift", "zoom", "exposure", "noise")}
@@ -252,14 +238,14 @@ class World:
             shots = replace(shots, azimuth=np.pi + 2 * np.pi * turned / self.orientations)
         return shots
 
-    def _instants(self, keys: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    def _instants(self, keys: Keys) -> Keys:
         """The keys of the same moments, as a camera beside another takes what that one does."""
         beside = dict(self.twins)
         return [(pid, beside.get(camid, camid), index) for pid, camid, index in keys]
 
     def render(
         self,
-        keys: Sequence[tuple[int, int, int]],
+        keys: Sequence[Key],
         *,
         jitter: float = 1.0,
         device: str | torch.device = "cpu",
@@ -274,10 +260,9 @@ class World:
         Raises:
             ValueError: no keys, or a camera id that this world does not have.
         """
-        total = self.cameras + self.infrared_cameras
-        wrong = sorted({camid for _, camid, _ in keys if not 0 <= camid < total})
-        if wrong:
-            raise ValueError(f"no camera {wrong} in this world: ids run from 0 to {total - 1}")
+        last = self.total_cameras - 1
+        if wrong := sorted({camid for _, camid, _ in keys if not 0 <= camid <= last}):
+            raise ValueError(f"no camera {wrong} in this world: ids run from 0 to {last}")
         if not keys:
             raise ValueError("no keys: expected at least one (pid, camid, index) to render")
         on_cpu = torch.device(device).type == "cpu"
@@ -291,9 +276,7 @@ class World:
             np.concatenate(images), np.concatenate(masks), pd.concat(truth, ignore_index=True)
         )
 
-    def _render_chunk(
-        self, keys: list[tuple[int, int, int]], *, jitter: float, device: str | torch.device
-    ) -> Pictures:
+    def _render_chunk(self, keys: Keys, *, jitter: float, device: str | torch.device) -> Pictures:
         pids = sorted({pid for pid, _, _ in keys})
         row = {pid: i for i, pid in enumerate(pids)}
         rows = np.array([row[pid] for pid, _, _ in keys])
@@ -302,9 +285,8 @@ class World:
         if self.subject == "vehicle":
             vehicles = self.vehicles(pids).take(rows)
             shots = vehicle_shots(vehicles, cameras, shots)
-            images, masks = render(
-                warm_engines(vehicles, cameras), cameras, shots, self.resolution, device
-            )
+            seen = warm_engines(vehicles, cameras)
+            images, masks = render(seen, cameras, shots, self.resolution, device)
             truth = truth_of_vehicles(keys, vehicles, cameras, shots, masks)
         else:
             people, passers = self.people(pids).take(rows), None

@@ -125,13 +125,12 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
     Raises:
         CheckpointError: If recipe, seed, data or model differ; it names what does.
     """
-    there, here = (
-        {**side, "recipe": Recipe.from_record(side["recipe"]).to_dict()}
-        if "recipe" in side
-        else side
-        for side in (found, wanted)
-    )
-    there = {"weights_sha256": here.get("weights_sha256"), **there}  # unknown in older runs
+    there, here = dict(found), dict(wanted)
+    for side in (there, here):
+        if "recipe" in side:
+            side["recipe"] = Recipe.from_record(side["recipe"]).to_dict()
+    if "weights_sha256" in here:
+        there.setdefault("weights_sha256", here["weights_sha256"])  # older runs do not say
     differences = [
         f"{name} is {before!r} there and {after!r} now"
         for name, before, after in values_that_differ(there, here)

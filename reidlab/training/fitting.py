@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,13 @@ from torch.utils.data import DataLoader
 
 from reidlab.data import build_transform, make_loader, make_sampler
 from reidlab.files import sweep
-from reidlab.judging import classify, split_images, split_validation, timed_evaluation
+from reidlab.judging import (
+    classify,
+    has_test_part,
+    split_images,
+    split_validation,
+    timed_evaluation,
+)
 from reidlab.losses import Identity
 from reidlab.processes import largest, together
 from reidlab.record import (
@@ -63,9 +69,9 @@ class _Run:
     learn: ReIDDataset
     validation: ReIDDataset | None
 
-    @property
+    @cached_property
     def configuration(self) -> dict[str, Any]:
-        """What decides the result; two runs in one folder must agree in it."""
+        """What decides the result, as it began; two runs in one folder must agree in it."""
         return {
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
@@ -96,7 +102,8 @@ def fit(
     Args:
         model: From `build_model` or `create_model`; trained in place.
         ds: Trains on `ds.train`, without those of its people that `recipe.validate_every` sets
-            aside; evaluates on `ds.query` and `ds.gallery` without junk.
+            aside; evaluates on `ds.query` and `ds.gallery` without junk. Without those the
+            record has no metrics; judge the model on another set by `evaluate_on`.
         recipe: All settings.
         seed: Of the batches, the augmentation, stochastic depth and the people set aside. The
             model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
@@ -135,7 +142,7 @@ def fit(
     session.run()
     metrics: dict[str, Any] = {}
     seconds: dict[str, float] = {}
-    if len(ds.query):
+    if has_test_part(ds):
         result, seconds = timed_evaluation(model, ds, recipe, shared=True)
         metrics = result.as_dict()
     else:
@@ -320,7 +327,7 @@ def _record(
         "paper": run.recipe.model,
         "variant": run.recipe.model,
         **run.recipe.to_dict(),
-        "weights_sha256": run.recipe.weights_sha256,
+        "weights_sha256": run.configuration["weights_sha256"],
         "num_classes": run.learn.num_classes,
         "num_cameras": run.ds.num_cameras if run.recipe.camera_embedding else 0,
         "parameters": sum(p.numel() for p in run.model.parameters()),

@@ -19,7 +19,7 @@ from reidlab.data import NORMALIZATIONS, ReIDDataset
 from reidlab.errors import RecipeError
 from reidlab.files import sha256
 from reidlab.judging.validation import held_out
-from reidlab.losses import LOSSES, Identity, Loss, Triplet, losses_from
+from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
@@ -207,29 +207,24 @@ class Recipe:
         Raises:
             RecipeError: If a setting does not exist, or a value cannot work.
         """
-        parts = [(key.partition("."), value) for key, value in overrides.items()]
-        changed = {name: value for (name, dot, _), value in parts if not dot}
-        switches = dict(changed.get("switches", self.switches))
-        losses = {
-            loss.name: loss.to_dict() for loss in losses_from(changed.get("losses", self.losses))
-        }
-        for (name, dot, rest), value in parts:
-            loss, _, setting = rest.partition(".")
-            if dot and name == "switches":
-                changed[name] = switches = {**switches, rest: value}
-            elif dot and name == "losses" and not setting and value is None:
-                check_names([loss], losses, "losses", RecipeError)
-                losses.pop(loss)
-            elif dot and name == "losses" and setting:
-                losses.setdefault(loss, {})[setting] = value
-            elif dot:
+        changed: dict[str, Any] = {}
+        inner: dict[str, dict[str, Any]] = {"switches": {}, "losses": {}}
+        for key, value in overrides.items():
+            name, dot, rest = key.partition(".")
+            if dot and name not in inner:
                 raise RecipeError(
-                    f"{name}.{rest}={value!r} changes no setting; expected switches.NAME, "
-                    f"losses.NAME=None or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
+                    f"{key}={value!r} changes no setting; expected switches.NAME, losses.NAME=None "
+                    f"or losses.NAME.SETTING, NAME one of {', '.join(LOSSES)}."
                 )
+            (inner[name] if dot else changed)[rest if dot else key] = value
+        if inner["switches"]:
+            changed["switches"] = {**changed.get("switches", self.switches), **inner["switches"]}
+        if inner["losses"]:
+            losses = losses_from(changed.get("losses", self.losses))
+            changed["losses"] = change_losses(losses, inner["losses"])
         names = [each.name for each in dataclasses.fields(self)]
         check_names(changed, names, "a recipe", RecipeError)
-        return dataclasses.replace(self, **{**changed, "losses": losses_from(losses)})
+        return dataclasses.replace(self, **changed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a JSON record; of a weights file only the name, never the folder."""

@@ -59,7 +59,7 @@ class State:
     """
 
     started: str = field(default_factory=now)
-    commit: tuple[str | None, bool | None] = field(default_factory=git_commit)
+    commit: tuple[str | None, bool | None] = field(default_factory=lambda: git_commit())
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     peak_memory_mb: float = 0.0

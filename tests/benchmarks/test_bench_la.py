@@ -9,6 +9,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import bench_la
 
+from reidlab.losses import Identity, Triplet
+
 SIZE = bench_la.Size(bench_la.TINY, (64, 32), "no", batch=4, embedded=2, steps=1, depth=2)
 HEAD = 192 * 256 + 256 + 2 * 256 + 256 * 62 + 62  # linear, batch norm, linear
 
@@ -22,8 +24,11 @@ def test_the_difference_is_the_classifiers_of_all_rows_but_one():
 
 def test_each_side_has_its_own_losses():
     plain, plus = (bench_la.recipe_of(name, SIZE) for name in bench_la.NETWORKS)
-    assert (plain.label_smoothing, plain.triplet_weight) == (0.0, 0.0)
-    assert (plus.label_smoothing, plus.triplet_weight) == (0.1, 1.0)
+    assert plain.losses == (Identity(over_heads="sum"),)
+    assert plus.losses == (
+        Identity(label_smoothing=0.1, over_heads="sum"),
+        Triplet(margin=0.3, on="logits", over_heads="sum"),
+    )
 
 
 def test_only_the_last_blocks_are_open():
@@ -34,7 +39,8 @@ def test_only_the_last_blocks_are_open():
     assert all(p.requires_grad for p in model.heads.parameters())
 
 
-def test_a_round_gives_rates_of_both_and_the_ratio_of_the_second():
+def test_a_round_gives_rates_of_both_and_the_ratio_of_the_second(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     rows = bench_la.bench("tiny", SIZE, 1, torch.device("cpu"))["tasks"]
     assert list(rows) == ["training, two blocks open", "training, all blocks open", "embedding"]
     for row in rows.values():

@@ -119,6 +119,11 @@ class TestUnpack:
         assert p.unpack(RECIPE, [source], out) == 2
         assert files(out) == UNPACKED
 
+    def test_the_disk_is_not_waited_for(self, tmp_path, monkeypatch):
+        """For 100,000 images that takes minutes, and they can be unpacked again."""
+        monkeypatch.setattr(os, "fsync", None)
+        assert p.unpack(RECIPE, [pack(tmp_path / "m.zip", MEMBERS)], tmp_path / "out") == 4
+
     def test_what_a_killed_run_left_is_replaced(self, tmp_path):
         (tmp_path / "out" / "query").mkdir(parents=True)
         (tmp_path / "out" / "query" / ".0003_c1s1_000451_03.77.part.jpg").write_bytes(b"ha")

@@ -58,7 +58,7 @@ def test_a_blank_map_has_no_share():
         (torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
         (torch.zeros(2, 1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
         (-torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2), "expected none below 0"),
-        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 255), "label 255"),
+        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 255), "labels 255 to 255"),
     ],
 )
 def test_bad_arguments(heat, masks, message):

@@ -1,7 +1,6 @@
 """People set aside: who they are, and that nothing but them decides."""
 
 import dataclasses
-import sys
 
 import pandas as pd
 import pytest
@@ -15,11 +14,10 @@ from reidlab.training import (
     build_model,
     evaluate_on,
     fit,
+    fitting,
     load_run,
     split_validation,
 )
-
-loop = sys.modules["reidlab.training.fit"]
 
 
 @pytest.fixture
@@ -152,13 +150,13 @@ def test_too_few_or_too_many(ds, identities, message):
 
 
 def test_rows_and_record(ds, tiny, tmp_path, monkeypatch):
-    embedded, evaluation = [], loop.timed_evaluation
+    embedded, evaluation = [], fitting.timed_evaluation
 
-    def watched(model, data, recipe):
+    def watched(model, data, recipe, **options):
         embedded.append(data.name)
-        return evaluation(model, data, recipe)
+        return evaluation(model, data, recipe, **options)
 
-    monkeypatch.setattr(loop, "timed_evaluation", watched)
+    monkeypatch.setattr(fitting, "timed_evaluation", watched)
     model = build_model(tiny, ds)
     record = fit(model, ds, tiny, out=tmp_path)
     assert embedded == ["market1501 validation"] * 2 + ["market1501"], "the test set once, at last"
@@ -181,13 +179,13 @@ def test_rows_and_record(ds, tiny, tmp_path, monkeypatch):
 
 
 def test_training_sees_nobody_of_them(ds, tiny, tmp_path, monkeypatch):
-    loaders, make = [], loop.make_loader
+    loaders, make = [], fitting.make_loader
 
     def watched(frame, *arguments, **options):
         loaders.append(frame)
         return make(frame, *arguments, **options)
 
-    monkeypatch.setattr(loop, "make_loader", watched)
+    monkeypatch.setattr(fitting, "make_loader", watched)
     fit(build_model(tiny, ds, seed=3), ds, tiny, seed=3, out=tmp_path)
     (frame,) = loaders
     left = set(split_validation(ds, 2, seed=3)[1].query["pid"])
@@ -204,19 +202,21 @@ def test_a_model_with_classes_for_all_is_refused(ds, tiny, tmp_path):
 
 @pytest.fixture
 def judged_as(monkeypatch):
-    """Gives the validations of a run these mAPs, one after the other."""
+    """Gives the validations of a run these mAPs, one after the other; returns who was judged."""
 
     def give(*values):
-        left, evaluation = list(values), loop.timed_evaluation
+        left, seen, evaluation = list(values), [], fitting.timed_evaluation
 
-        def judged(model, data, recipe):
-            result, seconds = evaluation(model, data, recipe)
+        def judged(model, data, recipe, **options):
+            result, seconds = evaluation(model, data, recipe, **options)
             if data.name.endswith("validation"):
+                seen.append((model, {k: v.clone() for k, v in model.state_dict().items()}))
                 numbers = result.as_dict() | {"mAP": left.pop(0)}
                 result = type("Result", (), {"mAP": numbers["mAP"], "as_dict": lambda _: numbers})()
             return result, seconds
 
-        monkeypatch.setattr(loop, "timed_evaluation", judged)
+        monkeypatch.setattr(fitting, "timed_evaluation", judged)
+        return seen
 
     return give
 
@@ -225,42 +225,29 @@ def judged_as(monkeypatch):
     ("values", "best"), [((0.2, 0.9, 0.5), 2), ((0.4, 0.4, 0.3), 1), ((0.0, 0.1, 0.2), 3)]
 )
 @pytest.mark.parametrize("ema", [None, 0.5])
-def test_the_best_epoch_is_kept(ds, tiny, tmp_path, monkeypatch, judged_as, values, best, ema):
-    judged_as(*values)
-    seen, validate = [], loop._validate
-
-    def watched(run, state, model):
-        assert (model is run.model) == (ema is None), "the average is judged"
-        seen.append({k: v.clone() for k, v in model.state_dict().items()})
-        validate(run, state, model)
-
-    monkeypatch.setattr(loop, "_validate", watched)
+def test_the_best_epoch_is_kept(ds, tiny, tmp_path, judged_as, values, best, ema):
+    seen = judged_as(*values)
     recipe = tiny.replace(validate_every=1, keep="best", ema_decay=ema)
     model = build_model(recipe, ds)
     record = fit(model, ds, recipe, out=tmp_path)
     assert record.experiment["kept_epoch"] == best
+    assert all((judged is model) == (ema is None) for judged, _ in seen), "the average is judged"
     saved = load_file(tmp_path / "model.safetensors")
     for name, value in model.state_dict().items():
-        assert torch.equal(saved[name], seen[best - 1][name])
+        assert torch.equal(saved[name], seen[best - 1][1][name])
         assert torch.equal(saved[name], value)
     assert record.metrics["mAP"] == evaluate_on(model, ds, recipe).mAP
 
 
-def test_the_best_survives_an_interruption(ds, tiny, tmp_path, monkeypatch, judged_as):
+def test_the_best_survives_an_interruption(ds, tiny, tmp_path, stopped_in, judged_as):
     judged_as(0.9, 0.5, 0.4)
-    recipe, whole_epoch = tiny.replace(validate_every=1, keep="best"), loop._train_epoch
-    second, kept = tmp_path / "checkpoints" / "epoch-0002.pt", {}
-
-    def third(*arguments):
-        if arguments[5] == 2:
-            kept.update(load_file(tmp_path / "checkpoints" / "epoch-0001.safetensors"))
-        return 1 / 0 if arguments[5] == 3 else whole_epoch(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", third)
-        with pytest.raises(ZeroDivisionError):
-            fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
-    assert second.is_file()
+    recipe = tiny.replace(validate_every=1, keep="best")
+    with stopped_in(2):
+        fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
+    kept = load_file(tmp_path / "checkpoints" / "epoch-0001.safetensors")
+    with stopped_in(3):
+        fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
+    assert (tmp_path / "checkpoints" / "epoch-0002.pt").is_file()
     record = fit(build_model(recipe, ds, seed=2), ds, recipe, out=tmp_path)
     assert record.experiment["kept_epoch"] == 1
     weights = load_file(tmp_path / "model.safetensors")

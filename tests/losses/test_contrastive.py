@@ -25,3 +25,20 @@ def test_contrast_is_the_loop():
     assert torch.isfinite(alone)
     point = ContrastiveLoss()(torch.ones(6, 5), torch.tensor([0, 0, 1, 1, 2, 2]))
     assert float(point) == pytest.approx(np.log(5)), "one point is the worst of guesses, no rest"
+
+
+@pytest.mark.parametrize("people", [[3], [0, 1], [0, 1, 2, 3]])
+def test_without_a_pair_it_is_nothing_and_pulls_nowhere(people):
+    features = torch.randn(len(people), 5, requires_grad=True)
+    loss = ContrastiveLoss()(features, torch.tensor(people))
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(features.grad, torch.zeros_like(features))
+
+
+def test_one_person_alone_is_a_pair_without_strangers():
+    features = torch.randn(3, 5, requires_grad=True)
+    loss = ContrastiveLoss()(features, torch.tensor([4, 4, 4]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(features.grad).all()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reidlab import recipes
+from reidlab.losses import Identity, Triplet
 from reidlab.models import list_models
 from reidlab.training import build_model
 
@@ -20,21 +21,45 @@ def test_the_paper_recipe_is_transreids():
     recipe = recipes.get("vit_baseline", "paper")
     assert (recipe.image_size, recipe.stride, recipe.drop_path) == ((256, 128), 16, 0.1)
     assert (recipe.batch_size, recipe.epochs, recipe.lr) == (64, 120, 0.008)
-    assert (recipe.pad, recipe.erasing, recipe.label_smoothing) == (10, 0.5, 0.0)
+    assert (recipe.pad, recipe.erasing) == (10, 0.5)
+    assert recipe.losses == (Identity(label_smoothing=0.0), Triplet(margin=None, on="features"))
 
 
+PRESETS = {
+    "vit_baseline": (None,),
+    "la_transformer": ("code", "paper"),
+    "la_tf_pp": ("code", "paper"),
+}
 ALL = [
-    (paper, profile)
-    for paper in recipes.names()
-    for profile in ("smoke", "laptop", "paper", "code")
-    if paper != "vit_baseline" or profile != "code"
+    (paper, profile, preset)
+    for paper, presets in PRESETS.items()
+    for profile in ("smoke", "laptop", "paper")
+    for preset in presets
 ]
 
 
-@pytest.mark.parametrize(("paper", "profile"), ALL)
-def test_each_profile_builds_its_model(paper, profile):
-    """Sizes without numbers: the weights of "paper" and "code" are a download."""
-    recipe = recipes.get(paper, profile).replace(weights=None)
+def test_the_presets_of_a_paper_the_default_first():
+    assert {paper: recipes.presets(paper) for paper in recipes.names()} == PRESETS
+    for paper, profile, preset in ALL:
+        recipe = recipes.get(paper, profile, preset)
+        assert (recipe.model, recipe.profile, recipe.preset) == (paper, profile, preset)
+        if preset == PRESETS[paper][0]:
+            assert recipes.get(paper, profile) == recipe
+
+
+@pytest.mark.parametrize("paper", ["la_transformer", "la_tf_pp"])
+@pytest.mark.parametrize("profile", ["smoke", "laptop"])
+def test_a_size_changes_the_same_in_both_presets(paper, profile):
+    small = {preset: recipes.get(paper, profile, preset) for preset in ("code", "paper")}
+    whole = {preset: recipes.get(paper, "paper", preset) for preset in ("code", "paper")}
+    apart = differences(small["code"], small["paper"])
+    assert apart.keys() == differences(whole["code"], whole["paper"]).keys() - {"epochs"}
+
+
+@pytest.mark.parametrize(("paper", "profile", "preset"), ALL)
+def test_each_profile_builds_its_model(paper, profile, preset):
+    """Sizes without numbers: the weights of "paper" are a download."""
+    recipe = recipes.get(paper, profile, preset).replace(weights=None)
     people = SimpleNamespace(num_classes=62, num_cameras=2, name="pku-reid")
     with torch.device("meta"):
         model = build_model(recipe, people)
@@ -43,7 +68,7 @@ def test_each_profile_builds_its_model(paper, profile):
 
 
 def test_la_transformers_program():
-    recipe = recipes.get("la_transformer", "code")
+    recipe = recipes.get("la_transformer", "paper", "code")
     assert (recipe.preset, recipe.switches) == ("code", {})
     assert (recipe.backbone, recipe.weights) == (
         "vit_base_patch16_224.orig_in21k_ft_in1k", "timm",
@@ -53,7 +78,7 @@ def test_la_transformers_program():
     assert (recipe.schedule, recipe.lr_decay, recipe.decay_every) == ("decay", 0.8, 2)
     assert (recipe.unfreezing, recipe.epochs) == ("code", 30)
     assert (recipe.sampler, recipe.batch_size) == ("shuffle", 32)
-    assert (recipe.over_heads, recipe.triplet_weight, recipe.label_smoothing) == ("sum", 0.0, 0.0)
+    assert recipe.losses == (Identity(label_smoothing=0.0, over_heads="sum"),)
     assert (recipe.interpolation, recipe.pad, recipe.flip, recipe.erasing) == ("bicubic", 0, 0.5, 0)
     assert (recipe.validate_every, recipe.validate_on, recipe.keep) == (1, "images", "best")
     assert (recipe.head_lr_multiplier, recipe.bias_lr_multiplier, recipe.layer_decay) == (1, 1, 1)
@@ -61,26 +86,32 @@ def test_la_transformers_program():
 
 
 def test_la_transformers_paper_where_it_differs():
-    code, paper = (recipes.get("la_transformer", profile) for profile in ("code", "paper"))
+    code, paper = (recipes.get("la_transformer", "paper", p) for p in ("code", "paper"))
     assert differences(code, paper) == {
         "preset": "paper", "lr_decay": 0.85, "unfreezing": "algorithm-1", "weight_decay": 0.0,
     }  # fmt: skip
 
 
 def test_la_tf_pps_program_where_it_differs_from_la_transformers():
-    code, plus = (recipes.get(paper, "code") for paper in ("la_transformer", "la_tf_pp"))
+    code, plus = (recipes.get(paper, "paper", "code") for paper in ("la_transformer", "la_tf_pp"))
     assert differences(code, plus) == {
         "model": "la_tf_pp", "backbone": "vit_base_patch16_224.augreg_in21k_ft_in1k",
-        "epochs": 15, "label_smoothing": 0.1, "triplet_weight": 1.0, "triplet_margin": 0.3,
-        "triplet_on": "logits", "validate_every": None, "keep": "last",
+        "epochs": 15, "validate_every": None, "keep": "last",
+        "losses": {
+            "identity": {"label_smoothing": 0.1, "over_heads": "sum", "weight": 1.0},
+            "triplet": {"margin": 0.3, "on": "logits", "over_heads": "sum", "weight": 1.0},
+        },
     }  # fmt: skip
 
 
 def test_la_tf_pps_paper_where_it_differs_from_its_program():
-    code, paper = (recipes.get("la_tf_pp", profile) for profile in ("code", "paper"))
+    code, paper = (recipes.get("la_tf_pp", "paper", p) for p in ("code", "paper"))
     assert differences(code, paper) == {
         "preset": "paper", "epochs": 30, "unfreezing": "algorithm-1", "weight_decay": 0.0,
-        "sampler": "identity", "triplet_on": "features",
+        "sampler": "identity", "losses": {
+            "identity": {"label_smoothing": 0.1, "over_heads": "sum", "weight": 1.0},
+            "triplet": {"margin": 0.3, "on": "features", "over_heads": "sum", "weight": 1.0},
+        },
     }  # fmt: skip
 
 
@@ -94,5 +125,11 @@ def test_unknown_names():
         ValueError, match=r"no recipe for 'vit'; there are: la_tf_pp, la_transformer, vit_"
     ):
         recipes.get("vit", "laptop")
-    with pytest.raises(ValueError, match=r"no profile 'huge'; it has: smoke, laptop, paper"):
+    with pytest.raises(ValueError, match=r"no profile 'huge'; it has: laptop, smoke, paper"):
         recipes.get("vit_baseline", "huge")
+    with pytest.raises(ValueError, match=r"no profile 'code'; it has: .*argument: preset='code'"):
+        recipes.get("la_transformer", "code")
+    with pytest.raises(ValueError, match=r"la_tf_pp has no preset 'text'; it has: code, paper\."):
+        recipes.get("la_tf_pp", "laptop", "text")
+    with pytest.raises(ValueError, match=r"vit_baseline has no preset 'code'; it has: none: its"):
+        recipes.get("vit_baseline", "laptop", "code")

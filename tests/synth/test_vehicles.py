@@ -85,7 +85,9 @@ def test_the_subject_is_a_knob(exact):
     assert exact.config()["subject"] == "vehicle"
     assert World().config()["subject"] == "person"
     assert exact.fingerprint() != dataclasses.replace(exact, subject="person").fingerprint()
-    with pytest.raises(ValueError, match=r"World\(subject='horse'\): expected person or vehicle"):
+    with pytest.raises(
+        ValueError, match=r"World\(subject='horse'\): expected 'person' or 'vehicle'"
+    ):
         World(subject="horse")
 
 

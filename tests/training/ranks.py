@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import socket
-import sys
 import warnings
 from pathlib import Path
 
@@ -16,15 +15,8 @@ from accelerate import Accelerator
 from torch import nn
 
 from reidlab.data import open_dataset
-from reidlab.processes import (
-    check_agreement,
-    check_processes,
-    collect,
-    largest,
-    process_index,
-    tell,
-    together,
-)
+from reidlab.losses import identity
+from reidlab.processes import broadcast, collect, largest, process_index, together
 from reidlab.training import (
     Recipe,
     build_model,
@@ -32,10 +24,11 @@ from reidlab.training import (
     evaluate_on,
     fit,
     gather,
+    loop,
+    session,
     shared_batch_norm,
 )
-
-loop = sys.modules["reidlab.training.fit"]
+from reidlab.training.launch import check_agreement, check_processes
 
 SERVER = multiprocessing.get_context("forkserver")  # imports once, then every process is a fork
 SERVER.set_forkserver_preload(["tests.training.ranks"])
@@ -142,7 +135,7 @@ def one_fails(failing):
 
 def told(value):
     _connect()
-    return tell(f"process {process_index()} has {value}"), largest(float(process_index()))
+    return broadcast(f"process {process_index()} has {value}"), largest(float(process_index()))
 
 
 def agreeing(values):
@@ -174,11 +167,11 @@ def train(root, recipe, out, fault=None):
 def no_number(rank):
     """The second process meets a loss that is no number."""
 
-    class Nan(loop.IdentityLoss):
+    class Nan(identity.IdentityLoss):
         def forward(self, logits, labels):
             return super().forward(logits, labels) * (float("nan") if rank == 1 else 1.0)
 
-    loop.IdentityLoss = Nan
+    identity.IdentityLoss = Nan
 
 
 def full_disk(rank):
@@ -187,25 +180,25 @@ def full_disk(rank):
     def save_checkpoint(*_):
         raise OSError("no space left on device")
 
-    loop.save_checkpoint = save_checkpoint
+    session.save_checkpoint = save_checkpoint
 
 
 def interrupted(rank):
     """Both stop in the second epoch, as the queue of a cluster makes them."""
-    whole_epoch = loop._train_epoch
+    whole_epoch = loop.train_epoch
 
-    def train_epoch(*arguments):
-        if arguments[5] == 2:
+    def train_epoch(session, epoch):
+        if epoch == 2:
             raise KeyboardInterrupt
-        return whole_epoch(*arguments)
+        return whole_epoch(session, epoch)
 
-    loop._train_epoch = train_epoch
+    loop.train_epoch = train_epoch
 
 
 def killed(rank):
     """The second process ends without a word, as by the kernel when memory is short."""
     if rank == 1:
-        loop.check_weights = lambda *_: os._exit(9)
+        session.check_weights = lambda *_: os._exit(9)
 
 
 def train_apart(root, recipe, outs):

@@ -1,18 +1,15 @@
 """Steps over several batches, and what must not get into the weights, on a model of two layers."""
 
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader
 
+from reidlab.losses import Identity
 from reidlab.models import Outputs
-from reidlab.training import TrainingDiverged, fit
+from reidlab.training import TrainingDiverged, fit, fitting, session
 from reidlab.training.optim import learning_rate
-
-loop = sys.modules["reidlab.training.fit"]
 
 
 class Toy(nn.Module):
@@ -56,8 +53,9 @@ ROWS = [{"image": IMAGES[i], "label": i % 8, "camid": 0} for i in range(20)]
 @pytest.fixture
 def toy(recipe):
     return recipe.replace(
-        image_size=(32, 16), epochs=1, optimizer="sgd", lr=0.05, triplet_weight=0.0, warmup_epochs=0
-    )
+        image_size=(32, 16), epochs=1, optimizer="sgd", lr=0.05, losses=(Identity(),),
+        warmup_epochs=0,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def batches(monkeypatch):
     def feed(*indices):
         sampler = Fixed([list(batch) for batch in indices])
         monkeypatch.setattr(
-            loop, "_batches", lambda run, processes: DataLoader(ROWS, batch_sampler=sampler)
+            fitting, "training_batches", lambda *_, **__: DataLoader(ROWS, batch_sampler=sampler)
         )
 
     return feed
@@ -78,14 +76,14 @@ def scaled(monkeypatch):
     """Gives a run the scaler of fp16, on a CPU and with gradients in float32."""
 
     def scale(by):
-        make = loop._accelerator
+        make = fitting.make_accelerator
 
         def with_scaler(*arguments):
             accelerator = make(*arguments)
             accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=by, growth_interval=3)
             return accelerator
 
-        monkeypatch.setattr(loop, "_accelerator", with_scaler)
+        monkeypatch.setattr(fitting, "make_accelerator", with_scaler)
 
     return scale
 
@@ -112,8 +110,9 @@ def test_two_halves_are_one_batch(ds, toy, tmp_path, batches):
 def test_against_a_plain_loop(ds, toy, tmp_path, batches, scaled, by):
     """Five batches in twos: the fifth is a step alone, as large as any. Two epochs, clipped."""
     recipe = toy.replace(
-        epochs=2, accumulation_steps=2, clip_grad=None if by else 0.4, label_smoothing=0.1
-    )
+        epochs=2, accumulation_steps=2, clip_grad=None if by else 0.4,
+        losses=(Identity(label_smoothing=0.1),),
+    )  # fmt: skip
     order = [range(i, i + 4) for i in range(0, 20, 4)]
     batches(*order)
     if by:
@@ -155,7 +154,7 @@ def test_the_recipe_decides_and_not_the_launcher(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     for steps in (1, 2):
-        accelerator = loop._accelerator(toy.replace(accumulation_steps=steps), tmp_path)
+        accelerator = session.make_accelerator(toy.replace(accumulation_steps=steps), tmp_path)
         assert accelerator.gradient_accumulation_steps == steps
         assert accelerator.mixed_precision == "no"
 
@@ -199,14 +198,14 @@ def test_a_step_left_out_by_the_scaler_is_not_averaged(ds, toy, tmp_path, batche
     batches(*[range(4)] * 5)
     scaled(65536.0)
     made = []
-    average = loop.Average
+    average = session.Average
 
     def keep(*arguments):
         made.append(average(*arguments))
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "Average", keep)
+        patch.setattr(session, "Average", keep)
         fit(Root(), ds, toy.replace(ema_decay=0.5), out=tmp_path / "broken")
         fit(Toy(), ds, toy.replace(ema_decay=0.5), out=tmp_path / "good")
     assert [a.steps for a in made] == [0, 5]

@@ -1,17 +1,15 @@
 """Checkpoints that are damaged, foreign, or of another size: said by name, and no code is run."""
 
 import dataclasses
+import hashlib
 import pickle
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reidlab.training import CheckpointError, build_model, fit, load_run
-
-loop = sys.modules["reidlab.training.fit"]
+from reidlab.training import CheckpointError, RunRecord, build_model, fit, load_run, session
 
 
 @pytest.fixture
@@ -25,18 +23,11 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def unfinished(ds, tiny, made, tmp_path):
+def unfinished(ds, tiny, made, tmp_path, stopped_in):
     """Folder of a run after its first epoch, a copy for each test."""
     if not made.exists():
-        whole_epoch = loop._train_epoch
-
-        def second(*arguments):
-            return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_train_epoch", second)
-            with pytest.raises(ZeroDivisionError):
-                fit(build_model(tiny, ds), ds, tiny, out=made)
+        with stopped_in(2):
+            fit(build_model(tiny, ds), ds, tiny, out=made)
     (tmp_path / "checkpoints").mkdir()
     for path in (made / "checkpoints").iterdir():
         (tmp_path / "checkpoints" / path.name).write_bytes(path.read_bytes())
@@ -160,3 +151,92 @@ def test_the_weights_of_a_finished_run(ds, tiny, unfinished):
             load_run(unfinished, ds)
     path.write_bytes(whole)
     assert fit(build_model(tiny, ds), ds, tiny, out=unfinished) == record
+
+
+# ------------------------------------------------------------------ what a run began with
+
+
+@pytest.fixture
+def begun(tiny, tmp_path):
+    """Recipes by three files of one name: two are equal."""
+
+    def of(folder, content):
+        path = tmp_path / folder / "vit.pth"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        return tiny.replace(weights=path)
+
+    return of("a", b"one"), of("b", b"other"), of("c", b"one")
+
+
+@pytest.mark.parametrize("place", [2, "evaluation", None])
+def test_weight_files_of_one_name_are_told_by_their_content(
+    ds, tiny, begun, tmp_path, stopped_in, place
+):
+    one, other, copy = begun
+    out = tmp_path / "run"
+    if place is None:
+        fit(build_model(tiny, ds), ds, one, out=out)
+    else:
+        with stopped_in(place):
+            fit(build_model(tiny, ds), ds, one, out=out)
+    sums = [hashlib.sha256(content).hexdigest() for content in (b"one", b"other")]
+    with pytest.raises(
+        CheckpointError, match=rf"weights_sha256 is '{sums[0]}' there and '{sums[1]}' now"
+    ):
+        fit(build_model(tiny, ds), ds, other, out=out)
+    record = fit(build_model(tiny, ds), ds, copy, out=out)
+    assert record.experiment["weights_sha256"] == sums[0]
+    assert record.experiment["weights"] == "vit.pth"
+    assert load_run(out, ds)[1] == record
+
+
+def test_weights_that_their_name_tells_have_no_sum(ds, tiny, tmp_path):
+    record = fit(build_model(tiny, ds), ds, tiny.replace(weights="synth"), out=tmp_path)
+    assert record.experiment["weights_sha256"] is None
+
+
+def test_the_file_may_go_while_the_run_goes_on(ds, tiny, begun, tmp_path, monkeypatch):
+    one, _, copy = begun
+    check = session.check_weights
+    monkeypatch.setattr(
+        session, "check_weights", lambda *a: (Path(one.weights).unlink(missing_ok=True), check(*a))
+    )
+    record = fit(build_model(tiny, ds), ds, one, out=tmp_path / "run")
+    assert record.experiment["weights_sha256"] == hashlib.sha256(b"one").hexdigest()
+    assert fit(build_model(tiny, ds), ds, copy, out=tmp_path / "run") == record
+
+
+def test_a_run_from_before_the_sums_goes_on(ds, tiny, begun, tmp_path, stopped_in):
+    one, other, _ = begun
+    out = tmp_path / "run"
+    with stopped_in(2):
+        fit(build_model(tiny, ds), ds, one, out=out)
+    state = torch.load(state_of(out), weights_only=True)
+    del state["configuration"]["weights_sha256"]
+    torch.save(state, state_of(out))
+    fit(build_model(tiny, ds), ds, other, out=out)
+    record = RunRecord.load(out / "record.json")
+    del record.experiment["weights_sha256"]
+    record.save(out / "record.json")
+    assert fit(build_model(tiny, ds), ds, one, out=out) == record
+
+
+def test_the_commit_is_that_of_the_start(ds, tiny, tmp_path, monkeypatch, stopped_in):
+    first, later = ("a" * 40, False), ("b" * 40, True)
+    monkeypatch.setattr(session, "git_commit", lambda: first)
+    with stopped_in(2):
+        fit(build_model(tiny, ds), ds, tiny, out=tmp_path)
+    assert tuple(torch.load(state_of(tmp_path), weights_only=True)["commit"]) == first
+    monkeypatch.setattr(session, "git_commit", lambda: later)
+    record = fit(build_model(tiny, ds), ds, tiny, out=tmp_path)
+    assert (record.commit, record.dirty) == first
+    again = fit(build_model(tiny, ds), ds, tiny, out=tmp_path, resume=False)
+    assert (again.commit, again.dirty) == later
+
+
+def test_a_commit_made_while_it_trains_is_not_that_of_the_run(ds, tiny, tmp_path, monkeypatch):
+    told = iter([("a" * 40, False), ("b" * 40, True), ("c" * 40, True)])
+    monkeypatch.setattr(session, "git_commit", lambda: next(told))
+    record = fit(build_model(tiny, ds), ds, tiny, out=tmp_path)
+    assert (record.commit, record.dirty) == ("a" * 40, False)

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import re
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from reidlab.evaluation import evaluate
+from reidlab.losses import triplet
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -18,11 +18,12 @@ from reidlab.training import (
     embed,
     evaluate_on,
     fit,
+    fitting,
     load_run,
+    loop,
+    session,
 )
-from reidlab.training.checkpoint import LATER
 
-loop = sys.modules["reidlab.training.fit"]
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "started", "finished")
 CODE = ("commit", "dirty")  # somebody may commit while the tests run
 
@@ -106,30 +107,13 @@ def test_another_seed_another_run(finished, ds, recipe, tmp_path):
     assert record.history[0]["loss"] != RunRecord.load(finished / "record.json").history[0]["loss"]
 
 
-@pytest.mark.parametrize("epochs_done", [0, 2, 3])
-def test_interrupted_and_resumed(finished, ds, recipe, tmp_path, monkeypatch, epochs_done):
+@pytest.mark.parametrize("place", [1, 3, "evaluation"])
+def test_interrupted_and_resumed(finished, ds, recipe, tmp_path, stopped_in, place):
     """Ctrl-C in the middle of an epoch, or, after the last, in the evaluation."""
-    whole_epoch, done = loop._train_epoch, []
-
-    def interrupted(accelerator, model, optimizer, *rest):
-        if len(done) == epochs_done:
-            for group in optimizer.param_groups:  # the epoch had begun to change the weights
-                for parameter in group["params"]:
-                    parameter.data.add_(1.0)
-            raise KeyboardInterrupt
-        done.append(1)
-        return whole_epoch(accelerator, model, optimizer, *rest)
-
-    def interrupted_evaluation(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", interrupted)
-        patch.setattr(loop, "timed_evaluation", interrupted_evaluation)
-        with pytest.raises(KeyboardInterrupt):
-            run(ds, recipe, tmp_path)
+    with stopped_in(place):
+        run(ds, recipe, tmp_path)
     assert not (tmp_path / "record.json").exists()
-    model = build_model(recipe, ds, seed=0 if epochs_done == 0 else 5)  # weights are in the folder
+    model = build_model(recipe, ds, seed=0 if place == 1 else 5)  # weights are in the folder
     record = fit(model, ds, recipe, seed=0, out=tmp_path)
     assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
     assert same_weights(tmp_path, finished)
@@ -139,7 +123,7 @@ def test_a_finished_run_is_read_back_with_its_weights(finished, ds, recipe, monk
     def never(*_):
         raise AssertionError("it trained again")
 
-    monkeypatch.setattr(loop, "_train", never)
+    monkeypatch.setattr(loop, "train_epoch", never)
     model = build_model(recipe, ds, seed=9)
     record = fit(model, ds, recipe.replace(workers=1, embed_batch_size=3), seed=0, out=finished)
     assert record == RunRecord.load(finished / "record.json")
@@ -154,69 +138,38 @@ def test_load_run(finished, ds, recipe, noise_root):
         load_run(finished, other)
 
 
-def test_a_run_from_before_later_settings_is_this_run(finished, ds, recipe, tmp_path):
-    older = RunRecord.load(finished / "record.json")
-    for name in (*LATER, "gradient_checkpointing"):
-        del older.experiment[name]
-    older.save(tmp_path / "record.json")
-    (tmp_path / "model.safetensors").write_bytes((finished / "model.safetensors").read_bytes())
-    assert run(ds, recipe, tmp_path)[1] == older
-    assert load_run(tmp_path, ds)[1] == older
-    with pytest.raises(CheckpointError, match=r"recipe.flip_test is False there and True now"):
-        run(ds, recipe.replace(flip_test=True), tmp_path)
-
-
-@pytest.mark.parametrize("setting", [name for name in LATER if name != "switches"])
-def test_a_later_setting_makes_another_run(finished, ds, recipe, setting):
+def test_a_setting_makes_another_run(finished, ds, recipe):
     """The switches, which this run's model has none of, are in test_locally_aware.py."""
-    other = {
+    for setting, value in {
         "flip_test": True,
         "accumulation_steps": 2,
         "layer_decay": 0.9,
         "ema_decay": 0.9,
-        "validate_every": 1,
         "validation_identities": 0.5,
-        "keep": "best",
         "gather": False,
         "sampler": "shuffle",
         "lr_decay": 0.9,
         "decay_every": 3,
-        "unfreezing": "code",
-        "over_heads": "sum",
-        "triplet_on": "logits",
         "interpolation": "bicubic",
         "validate_on": "images",
-    }
-    changed = recipe.replace(validation_identities=0.25, validate_every=1)
-    if setting not in ("keep", "validate_every"):
-        changed = recipe
-    if setting == "unfreezing":
-        changed = recipe.replace(schedule="decay")
-    changed = changed.replace(**{setting: other[setting]})
-    with pytest.raises(CheckpointError, match=rf"recipe.{setting} is .* there and .* now"):
-        run(ds, changed, finished)
-
-
-def test_a_checkpoint_from_before_later_settings_goes_on(
-    finished, ds, recipe, tmp_path, monkeypatch
-):
-    """As it was written then: no later setting, no average, no scale of a group."""
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "check_weights", lambda model, row: 1 / (row["epoch"] - 2))
-        with pytest.raises(ZeroDivisionError):
-            run(ds, recipe, tmp_path)
-    path = tmp_path / "checkpoints" / "epoch-0001.pt"
-    state = torch.load(path, weights_only=True)
-    for name in (*LATER, "gradient_checkpointing"):
-        del state["configuration"]["recipe"][name]
-    for name in ("average", "best", "peak_memory_mb"):
-        del state[name]
-    for group in state["optimizer"]["param_groups"]:
-        del group["scale"]
-    torch.save(state, path)
-    record = run(ds, recipe, tmp_path)[1]
-    assert without_times(record) == without_times(RunRecord.load(finished / "record.json"))
-    assert same_weights(tmp_path, finished)
+        "losses.identity.over_heads": "sum",
+        "losses.identity.label_smoothing": 0.1,
+        "losses.triplet.on": "logits",
+        "losses.triplet.margin": 0.3,
+        "losses.triplet.weight": 2.0,
+        "losses.contrastive.weight": 1.0,
+    }.items():
+        name = setting.removesuffix(".weight") if "contrastive" in setting else setting
+        with pytest.raises(CheckpointError, match=rf"recipe.{name} is .* there and .* now"):
+            run(ds, recipe.replace(**{setting: value}), finished)
+    with pytest.raises(CheckpointError, match=r"recipe.losses.triplet is .* there and 'absent' n"):
+        run(ds, recipe.replace(**{"losses.triplet": None}), finished)
+    chosen = recipe.replace(validate_every=1, validation_identities=0.25, keep="best")
+    with pytest.raises(CheckpointError, match=r"recipe.keep is .*; recipe.validate_every is None"):
+        run(ds, chosen, finished)
+    frozen = recipe.replace(schedule="decay", unfreezing="code")
+    with pytest.raises(CheckpointError, match=r"recipe.unfreezing is None there and 'code' now"):
+        run(ds, frozen, finished)
 
 
 def test_flip_test_of_a_recipe_is_in_the_evaluation_and_the_record(finished, ds, recipe):
@@ -243,11 +196,9 @@ def test_another_configuration_in_the_same_folder(finished, ds, recipe):
         run(ds, recipe, finished, seed=1)
 
 
-def test_another_configuration_in_an_unfinished_run(ds, recipe, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "timed_evaluation", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            run(ds, recipe.replace(epochs=1), tmp_path)
+def test_another_configuration_in_an_unfinished_run(ds, recipe, tmp_path, stopped_in):
+    with stopped_in("evaluation"):
+        run(ds, recipe.replace(epochs=1), tmp_path)
     with pytest.raises(CheckpointError, match=r"recipe.epochs is 1 there and 2 now"):
         run(ds, recipe.replace(epochs=2), tmp_path)
     run(ds, recipe.replace(epochs=1), tmp_path, seed=3, resume=False)  # replaces it
@@ -273,9 +224,9 @@ def test_loss_that_is_no_number_and_the_fault_mended(finished, ds, recipe, tmp_p
             good = triplet_loss(features, labels)
             return good if Nan.calls < 7 else good * float("nan")
 
-    steps, triplet_loss = [], loop.TripletLoss(margin=None)
+    steps, triplet_loss = [], triplet.TripletLoss(margin=None)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "TripletLoss", Nan)
+        patch.setattr(triplet, "TripletLoss", Nan)
         patch.setattr(torch.optim.AdamW, "step", counted(torch.optim.AdamW.step, steps))
         with pytest.raises(TrainingDiverged) as stopped:
             run(ds, recipe, tmp_path)
@@ -298,31 +249,25 @@ def counted(function, calls):
     return counts
 
 
-def test_weight_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
-    whole_epoch = loop._train_epoch
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("backbone.cls_token", lambda model: model.backbone.cls_token.data),
+        ("neck.norm.running_var", lambda model: model.neck.norm.running_var),
+    ],
+)
+def test_a_weight_or_statistic_that_is_no_number(ds, recipe, tmp_path, monkeypatch, name, tensor):
+    whole_epoch = loop.train_epoch
 
-    def last_step_overflows(accelerator, model, *rest):
-        row = whole_epoch(accelerator, model, *rest)
-        model.backbone.cls_token.data[0, 0, 0] = float("inf")
+    def last_step_overflows(session, epoch):
+        row = whole_epoch(session, epoch)
+        tensor(session.model)[..., 0] = float("inf")
         return row
 
-    monkeypatch.setattr(loop, "_train_epoch", last_step_overflows)
-    with pytest.raises(TrainingDiverged, match=r"backbone.cls_token has values.*Nothing is kept"):
+    monkeypatch.setattr(loop, "train_epoch", last_step_overflows)
+    with pytest.raises(TrainingDiverged, match=rf"{name} has values.*Nothing is kept"):
         run(ds, recipe, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
-
-
-def test_statistic_that_is_no_number(ds, recipe, tmp_path, monkeypatch):
-    whole_epoch = loop._train_epoch
-
-    def overflows(accelerator, model, *rest):
-        row = whole_epoch(accelerator, model, *rest)
-        model.neck.norm.running_var[3] = float("inf")
-        return row
-
-    monkeypatch.setattr(loop, "_train_epoch", overflows)
-    with pytest.raises(TrainingDiverged, match=r"neck.norm.running_var has values"):
-        run(ds, recipe, tmp_path)
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulation_steps": 2, "precision": "bf16"}])
@@ -342,64 +287,57 @@ def test_blocks_computed_again_give_the_same_bits(ds, recipe, tmp_path, options)
 
 
 def test_blocks_are_computed_again_in_training(ds, recipe, tmp_path, monkeypatch):
-    seen, whole_epoch = [], loop._train_epoch
+    seen, whole_epoch = [], loop.train_epoch
 
-    def watched(accelerator, model, *rest):
-        seen.append(model.backbone.gradient_checkpointing)
-        return whole_epoch(accelerator, model, *rest)
+    def watched(session, epoch):
+        seen.append(session.model.backbone.gradient_checkpointing)
+        return whole_epoch(session, epoch)
 
-    monkeypatch.setattr(loop, "_train_epoch", watched)
+    monkeypatch.setattr(loop, "train_epoch", watched)
     tiny = recipe.replace(image_size=(32, 16), depth=1, epochs=1, identities_per_batch=2)
     run(ds, tiny, tmp_path / "a")
     run(ds, tiny.replace(gradient_checkpointing=True), tmp_path / "b")
     assert seen == [False, True]
 
 
-def test_throughput_is_of_training_alone_in_all_sessions(ds, recipe, tmp_path, monkeypatch):
+def test_throughput_is_of_training_alone_in_all_sessions(
+    ds, recipe, tmp_path, monkeypatch, stopped_in
+):
     """By a clock that ticks a second whenever it is read, and a thousand in an evaluation."""
     tiny = recipe.replace(
         image_size=(32, 16), depth=1, epochs=2, identities_per_batch=2,
         validate_every=1, validation_identities=2,
     )  # fmt: skip
-    clock, evaluation, whole_epoch = [0.0], loop.timed_evaluation, loop._train_epoch
+    clock, evaluation = [0.0], fitting.timed_evaluation
 
     def read():
         clock[0] += 1.0
         return clock[0]
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         clock[0] += 1000.0
-        return evaluation(*arguments)
+        return evaluation(*arguments, **options)
 
-    def second(*arguments):
-        return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
-
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=read))
-    monkeypatch.setattr(loop, "timed_evaluation", slow)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", second)
-        with pytest.raises(ZeroDivisionError):
-            run(ds, tiny, tmp_path)
+    for module in (loop, fitting):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=read))
+    monkeypatch.setattr(fitting, "timed_evaluation", slow)
+    with stopped_in(2):
+        run(ds, tiny, tmp_path)
     _, record = run(ds, tiny, tmp_path)
     assert [row["seconds"] for row in record.history] == [1.0, 1.0]
     assert record.seconds["train"] == 2.0
+    assert record.seconds["validate"] == 2 * 1001.0
     assert record.images_per_second == sum(row["images"] for row in record.history) / 2
 
 
-def test_peak_memory_is_the_largest_of_all_sessions(ds, recipe, tmp_path, monkeypatch):
+def test_peak_memory_is_the_largest_of_all_sessions(ds, recipe, tmp_path, monkeypatch, stopped_in):
     tiny = recipe.replace(image_size=(32, 16), depth=1, epochs=2, identities_per_batch=2)
-    whole_epoch = loop._train_epoch
-
-    def second(*arguments):
-        return whole_epoch(*arguments) if arguments[5] == 1 else 1 / 0
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", second)
-        patch.setattr(loop, "peak_memory_mb", lambda device: 1e6)
-        with pytest.raises(ZeroDivisionError):
+        patch.setattr(session, "peak_memory_mb", lambda device: 1e6)
+        with stopped_in(2):
             run(ds, tiny, tmp_path)
     resets = []
-    monkeypatch.setattr(loop, "reset_peak_memory", lambda device: resets.append(device.type))
+    monkeypatch.setattr(session, "reset_peak_memory", lambda device: resets.append(device.type))
     assert run(ds, tiny, tmp_path)[1].peak_memory_mb == 1e6
     assert resets == ["cpu"]
 

@@ -18,8 +18,7 @@ warnings.simplefilter("ignore")
 import torch
 torch.set_num_threads(1)
 from reidlab.data import open_dataset
-from reidlab.training import Recipe, build_model, checkpoint, fit
-loop = sys.modules["reidlab.training.fit"]
+from reidlab.training import Recipe, build_model, checkpoint, fit, fitting
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -33,7 +32,7 @@ def dies_in_batch(n):
     def rate(*arguments, calls=[]):
         calls.append(1)
         return die() if len(calls) == n else before(*arguments)
-    before, loop.set_learning_rate = loop.set_learning_rate, rate
+    before, fitting.set_rate_of_step = fitting.set_rate_of_step, rate
 
 def dies_in_file(owner, name, position, part):
     def write(*arguments, **options):
@@ -52,7 +51,7 @@ SABOTAGE = {
     "record": lambda: dies_in_file(pathlib.Path, "write_text", 0, ".part.json"),
 }
 ds = open_dataset("market1501", sys.argv[1])
-recipe = Recipe.from_dict(eval(sys.argv[3]))
+recipe = Recipe.from_record(eval(sys.argv[3]))
 for place in sys.argv[4:]:
     child = os.fork()
     if child == 0:

@@ -4,8 +4,6 @@ images set aside."""
 import dataclasses
 import json
 import math
-import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +18,7 @@ from reidlab.evaluation import evaluate
 from reidlab.judging.closed_set import classify
 from reidlab.judging.embedding import test_transform as transform_of
 from reidlab.judging.validation import split_images
+from reidlab.losses import Contrastive, Identity, Triplet
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -27,10 +26,10 @@ from reidlab.training import (
     build_model,
     embed,
     fit,
+    fitting,
     load_run,
+    training_batches,
 )
-
-loop = sys.modules["reidlab.training.fit"]
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def small(recipe):
     return recipe.replace(
         model="la_transformer", preset="code", switches={"dropout": 0.0}, image_size=(32, 16),
         depth=1, drop_path=0.0, epochs=1, sampler="shuffle", identities_per_batch=8,
-        images_per_identity=4, optimizer="adam", schedule="decay", triplet_weight=0.0,
+        images_per_identity=4, optimizer="adam", schedule="decay", losses=(Identity(),),
         interpolation="bicubic", pad=0, flip=0.0, erasing=0.0,
     )  # fmt: skip
 
@@ -65,9 +64,11 @@ def hardest(features, labels, margin=0.3):
 @pytest.mark.parametrize("compared", ["logits", "features"])
 def test_losses_over_the_heads_by_loops(ds, small, tmp_path, over_heads, compared):
     recipe = small.replace(
-        over_heads=over_heads, triplet_on=compared, triplet_weight=0.5, triplet_margin=0.3,
-        label_smoothing=0.1,
-    )  # fmt: skip
+        losses=(
+            Identity(label_smoothing=0.1, over_heads=over_heads),
+            Triplet(margin=0.3, on=compared, over_heads=over_heads, weight=0.5),
+        )
+    )
     model = build_model(recipe, ds)
     images, labels = one_batch(ds, recipe)
     with torch.no_grad():
@@ -88,9 +89,8 @@ def test_losses_over_the_heads_by_loops(ds, small, tmp_path, over_heads, compare
 
 
 def test_triplet_on_logits_equals_pytorch_metric_learning(ds, small, tmp_path):
-    recipe = small.replace(
-        model="la_tf_pp", triplet_on="logits", triplet_weight=1.0, triplet_margin=0.3
-    )
+    losses = (Identity(), Triplet(on="logits", margin=0.3))
+    recipe = small.replace(model="la_tf_pp", losses=losses)
     images, labels = one_batch(ds, recipe)
     with torch.no_grad():
         (logits,) = build_model(recipe, ds).train()(images).logits
@@ -105,16 +105,38 @@ def test_triplet_on_logits_equals_pytorch_metric_learning(ds, small, tmp_path):
 def test_batches_of_one_person_are_no_fault_without_a_triplet_loss(ds, small, tmp_path):
     recipe = small.replace(identities_per_batch=2, images_per_identity=1)
     people = ds.train["label"].to_numpy()
-    run = SimpleNamespace(recipe=recipe, learn=ds, seed=0)
-    batches = loop._batches(run, 1).batch_sampler.sampler
+    batches = training_batches(ds, recipe).batch_sampler.sampler
     batches.set_epoch(1)
     assert any(len(set(people[batch])) == 1 for batch in batches)
     row = fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "without").history[0]
-    assert row["losses"]["triplet"] == 0
+    assert list(row["losses"]) == ["identity"]
     assert row["loss"] == row["losses"]["identity"] > 0
-    weighed = recipe.replace(triplet_weight=1.0)
-    with pytest.raises(ValueError, match="all 2 images of the batch show the same person"):
-        fit(build_model(weighed, ds), ds, weighed, out=tmp_path / "with")
+
+
+@pytest.mark.parametrize("loss", [Triplet(), Triplet(on="logits"), Contrastive()])
+def test_a_last_batch_of_one_person_has_nothing_to_compare(ds, small, tmp_path, loss):
+    """18 images in batches of 8: the last two may show one person; it trains, and adds 0."""
+    recipe = small.replace(
+        model="la_tf_pp", identities_per_batch=4, images_per_identity=2, losses=(Identity(), loss)
+    )
+    labels = ds.train["label"].to_numpy()
+    rows = ds.train[[i % 4 < 2 or i < 4 for i in range(32)]].reset_index(drop=True)
+    part = dataclasses.replace(ds, train=rows)
+    assert len(part.train) == 18
+    assert set(part.train["label"]) == set(labels)
+
+    def last(seed):
+        batches = training_batches(part, recipe, seed=seed).batch_sampler
+        batches.set_epoch(1)
+        *_, batch = batches
+        return part.train["label"].iloc[[index for _, index in batch]]
+
+    seed = next(seed for seed in range(1000) if last(seed).nunique() == 1)
+    assert len(last(seed)) == 2
+    record = fit(build_model(recipe, part), part, recipe, seed=seed, out=tmp_path)
+    found = record.history[0]["losses"]
+    assert math.isfinite(found["identity"])
+    assert found[loss.name] > 0, "of the batches before it"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +151,7 @@ def test_batches_of_one_person_are_no_fault_without_a_triplet_loss(ds, small, tm
 def test_shuffled_batches(ds, small, images, processes, sizes):
     recipe = small.replace(identities_per_batch=4, images_per_identity=2)
     part = dataclasses.replace(ds, train=ds.train.iloc[:images])
-    loader = loop._batches(SimpleNamespace(recipe=recipe, learn=part, seed=0), processes)
+    loader = training_batches(part, recipe, processes=processes)
     epochs = []
     for epoch in (1, 2):
         loader.batch_sampler.set_epoch(epoch)
@@ -210,13 +232,13 @@ def test_somebody_with_one_image(ds):
 
 @pytest.mark.parametrize("over_heads", ["sum", "mean"])
 def test_classify_by_a_loop(ds, small, over_heads):
-    recipe = small.replace(over_heads=over_heads, label_smoothing=0.3, embed_batch_size=5)
+    recipe = small.replace(embed_batch_size=5, **{"losses.identity.label_smoothing": 0.3})
     model = build_model(recipe, ds)
     with torch.no_grad():
         for head in model.heads:
             head.classifier.weight.mul_(300)  # else all images have the loss ln 8
     model.train()
-    found = classify(model, ds.train, recipe)
+    found = classify(model, ds.train, recipe, over_heads)
     assert model.training
     assert not model.heads[0].norm.num_batches_tracked, "the statistics stayed as they were"
     losses, right = [], 0
@@ -263,11 +285,11 @@ def test_the_epoch_of_the_highest_accuracy_is_kept(
 ):
     left, seen = list(accuracies), []
 
-    def judged(model, frame, recipe):
+    def judged(model, frame, recipe, over_heads):
         seen.append({k: v.clone() for k, v in model.state_dict().items()})
         return {"loss": 1.0, "accuracy": left.pop(0)}
 
-    monkeypatch.setattr(loop, "classify", judged)
+    monkeypatch.setattr(fitting, "classify", judged)
     recipe = small.replace(epochs=3, validate_every=1, validate_on="images", keep="best")
     model = build_model(recipe, ds)
     record = fit(model, ds, recipe, out=tmp_path)

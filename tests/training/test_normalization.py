@@ -3,7 +3,7 @@ import warnings
 import pytest
 
 from reidlab.training import Recipe, build_model
-from reidlab.training.normalization import warn_of_normalization
+from reidlab.training.recipe import warn_of_normalization
 
 ORIGINAL = "vit_base_patch16_224.orig_in21k_ft_in1k"
 

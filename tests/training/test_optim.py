@@ -153,6 +153,42 @@ def test_the_layers_are_timms_but_for_the_final_norm():
     assert not names
 
 
+@pytest.mark.parametrize(
+    ("backbone", "parameter"),
+    [
+        ("vit_small_patch14_reg4_dinov2.lvd142m", "reg_token"),
+        ("vit_base_patch16_clip_224.openai", "norm_pre.weight"),
+    ],
+)
+def test_what_stands_before_the_first_block_learns_slowest(backbone, parameter):
+    """Register tokens and CLIP's norm before the blocks, as timm counts them."""
+    import timm
+    from timm.optim import param_groups_layer_decay
+
+    side = 28 if "patch14" in backbone else 32
+    with torch.device("meta"):
+        model = ViTBaseline(TokenBackbone(backbone, (side, side), depth=2), 5)
+        theirs = timm.create_model(backbone, num_classes=5, depth=2, img_size=side)
+    recipe = Recipe(lr=1.0, layer_decay=0.5, warmup_epochs=0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {
+        names[id(p)]: group["lr"]
+        for group in make_optimizer(model, recipe).param_groups
+        for p in group["params"]
+    }
+    embeddings = {name for name, rate in found.items() if rate == 0.5**3}
+    assert f"backbone.{parameter}" in embeddings
+    assert {"backbone.cls_token", "backbone.pos_embed"} < embeddings
+    timms = {id(p): name for name, p in theirs.named_parameters()}
+    for group in param_groups_layer_decay(theirs, layer_decay=0.5):
+        for p in group["params"]:
+            name = timms.pop(id(p))
+            last = name.startswith("norm.")  # timm: with the last block
+            ours = found.get(f"backbone.{name}", 1.0)  # the head
+            assert ours == group["lr_scale"] * (2 if last else 1), name
+    assert not timms
+
+
 def test_every_parameter_is_in_one_group(vit):
     optimizer = make_optimizer(vit, Recipe(layer_decay=0.7, bias_lr_multiplier=2.0))
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]

@@ -1,7 +1,10 @@
 """The road to the shipped weights, on a handful of people and steps."""
 
+import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,33 +13,37 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from reidlab.losses import Contrastive, Identity, Triplet
 from reidlab.models import create_model
 from reidlab.models.vit import TokenBackbone, token_views
 from reidlab.record import RunRecord
 from reidlab.synth import PARTS
-from reidlab.synth.people import TOP
+from reidlab.synth.people import BOTTOM, SHOES, SLEEVE, TOP
+from reidlab.synth.styles import COLOURS
+from reidlab.training import CheckpointError, Objective, RecipeError, TrainingDiverged, loop
 from reidlab.training.pretrain import (
     ABLATION,
     PretrainConfig,
     ablation_arm,
-    loop,
+    pictures,
     pretrain,
+    pretraining,
     small_config,
 )
-from reidlab.training.pretrain.augment import _erase, augment, recolour
+from reidlab.training.pretrain.augment import augment, erase, recolour, replace_background
 from reidlab.training.pretrain.heads import (
-    Attribute,
-    Questions,
-    attribute_loss,
-    attributes,
-    garment_colours,
-    part_shares,
-    patch_loss,
-    self_supervised_loss,
+    Attributes,
+    Patches,
+    PretrainingModel,
+    SelfSupervised,
+    ViewIdentity,
 )
-from reidlab.training.pretrain.pictures import Batch, Pictures
+from reidlab.training.pretrain.pictures import EpochLoader, Pictures, draw_people, image_keys
+from reidlab.training.pretrain.truth import CHOICES, FIRST_COLOUR, attributes, garments
 
-CONFIG = replace(small_config(), image_size=(64, 32), small_size=(32, 16))
+ROOT = Path(__file__).parents[2]
+# the sizes change within the second epoch, the third is shorter
+CONFIG = replace(small_config(), image_size=(64, 32), small_size=(32, 16), small_steps=3, steps=5)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +58,7 @@ def _one_thread():
 def finished(tmp_path_factory):
     """A run without interruption."""
     torch.set_num_threads(1)
-    return pretrain(tmp_path_factory.mktemp("whole"), CONFIG, save_every=2)
+    return pretrain(tmp_path_factory.mktemp("whole"), CONFIG)
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -59,11 +66,18 @@ def finished(tmp_path_factory):
 
 def test_a_run_leaves_weights_and_a_record(finished):
     record = RunRecord.load(finished.parent / "record.json")
-    assert [row["epoch"] for row in record.history] == [2, 4]
-    assert all(np.isfinite(row["loss"]) for row in record.history)
-    assert record.data["train_images_seen"] == 4 * 3 * 2
+    assert [row["epoch"] for row in record.history] == [1, 2, 3]
+    assert [row["images"] for row in record.history] == [12, 12, 6]
+    for row in record.history:
+        assert np.isfinite(row["loss"])
+        assert row["loss"] == pytest.approx(sum(row["losses"].values()))
+        assert set(row["losses"]) == {"identity", "contrastive", "attributes", "patches"}
+    assert record.history[-1]["lr"] == CONFIG.lr_of(4)
+    assert record.data["train_images_seen"] == 5 * 3 * 2
     assert record.experiment["steps"] == CONFIG.steps
-    assert not list(finished.parent.glob("*.tmp"))
+    assert record.experiment["losses"]["identity"]["label_smoothing"] == 0.1
+    left = {path.name.split("-")[0] for path in finished.parent.iterdir()}
+    assert left == {"images", "masks", "backbone.safetensors", "record.json"}
 
 
 def test_the_weights_are_half_precision_under_the_names_of_timm(finished):
@@ -100,65 +114,111 @@ def assert_same_weights(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("last", [2, 3])
-def test_an_interrupted_run_ends_in_the_same_bits(finished, tmp_path, monkeypatch, last):
-    """Stopped in the middle of a size, and at the change of sizes; then started again."""
-    steps = loop._steps
+@pytest.mark.parametrize("last", [1, 2])
+@pytest.mark.parametrize("works", [False, True], ids=["as it begins", "as it ends"])
+def test_an_interrupted_run_ends_in_the_same_bits(finished, tmp_path, monkeypatch, last, works):
+    """Stopped in the epoch of two sizes, and in the last one; then started again."""
+    train_epoch = loop.train_epoch
 
-    def interrupted(*args):
-        for result in steps(*args):
-            if result[0] > last:
-                raise KeyboardInterrupt
-            yield result
+    def interrupted(session, epoch):
+        if epoch <= last:
+            return train_epoch(session, epoch)
+        if works:
+            train_epoch(session, epoch)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_steps", interrupted)
+        patch.setattr("reidlab.training.loop.train_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            pretrain(tmp_path, CONFIG, save_every=2)
+            pretrain(tmp_path, CONFIG)
     assert not (tmp_path / "backbone.safetensors").exists()
-    again = pretrain(tmp_path, CONFIG, save_every=2)
+    again = pretrain(tmp_path, CONFIG)
     assert_same_weights(again, finished)
     one, other = (RunRecord.load(p.parent / "record.json").history for p in (finished, again))
     for row, same in zip(one, other, strict=True):
-        assert (row["epoch"], row["loss"]) == (same["epoch"], same["loss"])
+        assert {**row, "seconds": 0} == {**same, "seconds": 0}
 
 
-def test_a_finished_run_trains_no_further(finished):
-    checkpoint = (finished.parent / "checkpoint.pt").stat().st_mtime_ns
-    before = load_file(finished)
-    again = load_file(pretrain(finished.parent, CONFIG))
-    assert all(torch.equal(again[name], before[name]) for name in before)
-    assert (finished.parent / "checkpoint.pt").stat().st_mtime_ns == checkpoint
+def test_a_finished_run_trains_no_further(finished, monkeypatch):
+    monkeypatch.setattr("reidlab.training.loop.train_epoch", None)
+    before = finished.read_bytes()
+    assert pretrain(finished.parent, CONFIG) == finished
+    assert finished.read_bytes() == before
 
 
 def test_another_configuration_in_the_folder_is_refused(finished):
-    with pytest.raises(ValueError, match=r"another configuration: lr is 0.0008 there and 1.0 now"):
-        pretrain(finished.parent, replace(CONFIG, lr=1.0))
+    other = replace(CONFIG, lr=1.0, losses=(*CONFIG.losses[:3], Patches(weight=2.0)))
+    with pytest.raises(
+        CheckpointError,
+        match=r"another run: losses.patches.weight is 1.0 there and 2.0 now; lr is 0.0008 there "
+        r"and 1.0 now",
+    ):
+        pretrain(finished.parent, other)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    pretrain(tmp_path, replace(CONFIG, steps=1))
-    path = tmp_path / "checkpoint.pt"
+def stopped(folder, monkeypatch):
+    """A run of which the first epoch is there."""
+
+    def one_epoch(session, epoch, train_epoch=loop.train_epoch):
+        if epoch > 1:
+            raise KeyboardInterrupt
+        return train_epoch(session, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reidlab.training.loop.train_epoch", one_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(folder, CONFIG)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path, monkeypatch):
+    stopped(tmp_path, monkeypatch)
+    with pytest.raises(CheckpointError, match=r"another run: save_every is 2 there and 1 now"):
+        pretrain(tmp_path, replace(CONFIG, save_every=1))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, finished, monkeypatch, suffix):
+    stopped(tmp_path, monkeypatch)
+    (path,) = (tmp_path / "checkpoints").glob(f"*{suffix}")
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"cannot be read .* Delete it to start"):
-        pretrain(tmp_path, replace(CONFIG, steps=1))
+    with pytest.raises(CheckpointError, match=r"cannot be read.* Delete the folder .* to start"):
+        pretrain(tmp_path, CONFIG)
+    assert_same_weights(pretrain(tmp_path, CONFIG, resume=False), finished)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "augment", lambda x, m, *args, **kwargs: (x * float("nan"), m))
-    with pytest.raises(FloatingPointError, match=r"at step 0: lower `lr`"):
-        pretrain(tmp_path, replace(CONFIG, small_steps=0))
+def test_damaged_weights_of_a_finished_run_are_refused(finished, tmp_path):
+    (tmp_path / "record.json").write_bytes((finished.parent / "record.json").read_bytes())
+    (tmp_path / finished.name).write_bytes(finished.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"cannot be read .* Delete .* to train again"):
+        pretrain(tmp_path, CONFIG)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(finished, tmp_path, monkeypatch):
+    """In the second epoch: the first is kept, and once the fault is mended the run goes on."""
+
+    def no_number(x, masks, size, generator, **options):
+        faulty = generator.initial_seed() == CONFIG.seed * 1_000_003 + 3
+        x, masks = augment(x, masks, size, generator, **options)
+        return x * (float("nan") if faulty else 1.0), masks
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "augment", no_number)
+        with pytest.raises(
+            TrainingDiverged, match=r"epoch 2: loss nan at step 1.*checkpoint of epoch 1 is kept"
+        ):
+            pretrain(tmp_path, CONFIG)
+    assert_same_weights(pretrain(tmp_path, CONFIG), finished)
 
 
 # --- pictures and batches -----------------------------------------------------------------------
 
 
 def test_images_and_masks_are_the_worlds(finished):
-    pictures = Pictures(CONFIG, finished.parent)
-    assert pictures.images.shape == (24, 64, 32, 3)
-    drawn = CONFIG.world().render(pictures.keys[5:9])
-    np.testing.assert_array_equal(pictures.images[5:9], drawn.images)
-    np.testing.assert_array_equal(pictures.masks[5:9], drawn.masks)
+    stored = Pictures(CONFIG, finished.parent)
+    assert stored.images.shape == (24, 64, 32, 3)
+    drawn = CONFIG.world().render(stored.keys[5:9])
+    np.testing.assert_array_equal(stored.images[5:9], drawn.images)
+    np.testing.assert_array_equal(stored.masks[5:9], drawn.masks)
 
 
 def test_runs_may_share_the_images(finished, tmp_path):
@@ -169,10 +229,15 @@ def test_runs_may_share_the_images(finished, tmp_path):
     assert (next(finished.parent.glob("images-*.npy"))).stat().st_mtime_ns == before
 
 
-def test_a_person_is_seen_by_different_cameras(finished):
-    pictures = Pictures(CONFIG, finished.parent)
-    pictures.config = PretrainConfig()
-    keys = pictures.keys
+def test_rendering_that_fails_leaves_no_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("reidlab.synth.World.render", lambda world, keys: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Pictures(CONFIG, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_person_is_seen_by_different_cameras():
+    keys = image_keys(PretrainConfig())
     assert len(keys) == len(set(keys)) == 48_000
     for start in range(0, 1200, 12):
         mine = keys[start : start + 12]
@@ -181,52 +246,80 @@ def test_a_person_is_seen_by_different_cameras(finished):
 
 
 def test_a_batch_is_p_people_of_k_images_and_depends_on_the_step_alone(finished):
-    pictures = Pictures(CONFIG, finished.parent)
-    batch, again, other = (pictures.batch(step) for step in (7, 7, 8))
-    assert batch.images.shape == (6, 3, 64, 32)
-    assert batch.masks.shape == (6, 64, 32)
-    people, counts = np.unique(batch.people, return_counts=True)
+    stored = Pictures(CONFIG, finished.parent)
+    batch, again, other = (stored.batch(step) for step in (7, 7, 8))
+    assert batch["image"].shape == (6, 3, 64, 32)
+    assert batch["masks"].shape == (6, 64, 32)
+    people, counts = np.unique(batch["label"], return_counts=True)
     assert len(people) == 3
     assert set(counts) == {2}
-    assert all(torch.equal(one, same) for one, same in zip(batch, again, strict=True))
-    assert not torch.equal(batch.images, other.images)
-    assert len({image.numpy().tobytes() for image in batch.images}) == 6
+    assert batch.keys() == again.keys()
+    assert all(torch.equal(batch[name], again[name]) for name in batch)
+    assert not torch.equal(batch["image"], other["image"])
+    assert len({image.numpy().tobytes() for image in batch["image"]}) == 6
 
 
 def test_a_batch_knows_its_images(finished):
-    pictures = Pictures(CONFIG, finished.parent)
-    batch = pictures.batch(0)
-    for image, mask, person, visible in zip(*batch, strict=True):
-        rows = [i for i in range(24) if np.array_equal(pictures.masks[i], mask)]
-        assert any(
-            np.array_equal(pictures.images[i].transpose(2, 0, 1), (image * 255).round().byte())
-            for i in rows
-        )
-        (row,) = rows
-        pid, camid, _ = pictures.keys[row]
-        assert (pid - 1, camid < CONFIG.cameras) == (int(person), bool(visible))
+    stored, people = Pictures(CONFIG, finished.parent), CONFIG.world().people(list(range(1, 7)))
+    batches = [stored.batch(step) for step in range(6)]
+    batch = {name: torch.cat([each[name] for each in batches]) for name in batches[0]}
+    assert set(batch["modality"].tolist()) == {0, 1}
+    for i in range(len(batch["label"])):
+        (row,) = (j for j in range(24) if np.array_equal(stored.masks[j], batch["masks"][i]))
+        pixels = (batch["image"][i] * 255).round().byte()
+        assert np.array_equal(stored.images[row].transpose(2, 0, 1), pixels)
+        pid, camid, _ = stored.keys[row]
+        infrared = camid >= CONFIG.cameras
+        found = [int(batch[name][i]) for name in ("label", "camid", "modality", "view")]
+        assert found == [pid - 1, camid, infrared, -1]
+        assert batch["attributes"][i, 0] == people.top[pid - 1]
+        colours = people.colour_name[pid - 1]
+        shown = [colours[garment] for garment in (TOP, BOTTOM, SHOES, SLEEVE)]
+        assert batch["attributes"][i, 9:].tolist() == ([-1] * 4 if infrared else shown)
+        worn = {"torso": TOP, "arms": SLEEVE, "legs": BOTTOM, "feet": SHOES}
+        for part, name in zip(PARTS, batch["garments"][i].tolist(), strict=True):
+            assert name == (colours[worn[part]] if part in worn and not infrared else -1)
+
+
+def test_an_epoch_is_its_steps_changed_and_normalised(finished):
+    loader = EpochLoader(Pictures(CONFIG, finished.parent), torch.device("cpu"))
+    step, seen = 0, []
+    for epoch in (1, 2, 3):
+        loader.set_epoch(epoch)
+        seen.append(len(loader))
+        for batch in loader:
+            raw = loader.pictures.batch(step)
+            image, masks = augment(
+                raw["image"], raw["masks"], (32, 16) if step < 3 else (64, 32),
+                torch.Generator().manual_seed(step), colour=CONFIG.colour, swap_background=0.5,
+            )  # fmt: skip
+            assert torch.equal(batch["image"], image * 2 - 1)
+            assert torch.equal(batch["masks"], masks)
+            assert torch.equal(batch["label"], raw["label"])
+            step += 1
+    assert seen == [2, 2, 1]
+    assert step == 5
 
 
 def test_self_supervision_shows_each_image_twice(finished):
-    pictures = Pictures(replace(CONFIG, itself=1.0, images_per_batch=4), finished.parent)
-    batch = pictures.batch(0)
-    assert batch.images.shape[0] == 12
-    assert all(torch.equal(x[:6], x[6:]) for x in batch)
-    assert len({image.numpy().tobytes() for image in batch.images}) == 6
+    config = replace(CONFIG, losses=(SelfSupervised(),), images_per_batch=4)
+    batch = Pictures(config, finished.parent).batch(0)
+    assert batch["image"].shape[0] == 12
+    assert all(torch.equal(x[:6], x[6:]) for x in batch.values())
+    assert len({image.numpy().tobytes() for image in batch["image"]}) == 6
 
 
-def test_lookalikes_dress_alike(tmp_path, finished):
+def test_lookalikes_dress_alike():
     config = replace(PretrainConfig(), identities=400, identities_per_batch=8)
-    pictures = Pictures(CONFIG, finished.parent)
-    pictures.config = config
-    alike, strangers = [], []
+    people = config.world().people(list(range(1, 401)))
+    clothes = np.column_stack([people.top, people.colour_name[:, [TOP, BOTTOM, SHOES, SLEEVE]]])
+    worn, alike, strangers = attributes(config.world()).numpy(), [], []
     for share, kept in ((1.0, alike), (0.0, strangers)):
-        pictures.config = replace(config, lookalikes=share)
         for step in range(30):
-            chosen = pictures._people(np.random.default_rng(step))
+            draw = np.random.default_rng(step)
+            chosen = draw_people(replace(config, lookalikes=share), worn, draw)
             assert len(set(chosen)) == 8
-            clothes = pictures.clothes[chosen]
-            kept.append((clothes[1:] == clothes[:1]).mean())
+            kept.append((clothes[chosen[1:]] == clothes[chosen[:1]]).mean())
     assert np.mean(alike) > 2 * np.mean(strangers)
 
 
@@ -274,9 +367,7 @@ def test_another_background_leaves_the_person_alone():
     def uniform(*shape, low=0.0, high=1.0):
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
-    from reidlab.training.pretrain.augment import _other_background
-
-    y = _other_background(x, masks, 0.5, uniform, generator)
+    y = replace_background(x, masks, 0.5, uniform, generator)
     assert torch.equal(y.permute(0, 2, 3, 1)[person], x.permute(0, 2, 3, 1)[person])
     changed = ((y != x).any(dim=1) & ~person).float().sum(dim=(1, 2)) / (~person).sum(dim=(1, 2))
     swapped = changed > 0.5
@@ -301,7 +392,7 @@ def test_no_strength_changes_no_colour_but_to_grey():
 
 def test_erasing_covers_a_share_of_half_of_the_images():
     x = torch.full((600, 3, 64, 32), -1.0)  # noise is never negative: what is erased shows
-    erased = _erase(x, torch.Generator().manual_seed(0))[:, 0] >= 0.0
+    erased = erase(x, torch.Generator().manual_seed(0))[:, 0] >= 0.0
     share = erased.float().mean(dim=(1, 2))
     touched = share > 0
     assert 0.43 < touched.float().mean() < 0.57
@@ -336,60 +427,43 @@ def test_fewer_rows_are_interpolated_to_as_many():
             np.testing.assert_allclose(rows[i, :, d], expected, atol=1e-5)
 
 
-def test_questions_are_about_what_people_wear():
-    questions, truth = attributes(CONFIG), CONFIG.world().render([(p, 0, 0) for p in range(1, 7)])
-    assert len(questions) == 13
-    for question in questions:
-        assert question.labels.shape == (6,)
-        assert 0 <= question.labels.min() <= question.labels.max() < question.choices
-    np.testing.assert_array_equal(questions[4].labels, truth.truth["backpack"])
-    assert [question.needs_colour for question in questions] == [False] * 9 + [True] * 4
+def test_attributes_are_what_people_wear():
+    worn, truth = (
+        attributes(CONFIG.world()),
+        CONFIG.world().render([(p, 0, 0) for p in range(1, 7)]),
+    )
+    assert worn.shape == (6, 13) == (6, len(CHOICES))
+    for column, choices in zip(worn.T, CHOICES, strict=True):
+        assert 0 <= column.min() <= column.max() < choices
+    np.testing.assert_array_equal(worn[:, 4], truth.truth["backpack"])
+    assert CHOICES[FIRST_COLOUR:] == (len(COLOURS),) * 4
 
 
 def test_attribute_loss_is_the_loop():
     generator = torch.Generator().manual_seed(0)
-    questions = [
-        Attribute(torch.tensor([0, 2, 1]), 3, needs_colour=False),
-        Attribute(torch.tensor([1, 0, 1]), 2, needs_colour=True),
-    ]
-    answers = [torch.randn(4, 5, generator=generator) for _ in range(3)]
-    people, visible = torch.tensor([2, 0, 1, 2]), torch.tensor([True, False, True, True])
+    logits = [torch.randn(3, 4, choices, generator=generator) for choices in (3, 2)]
+    right = torch.tensor([[1, 1], [0, -1], [2, 0], [1, 1]])  # the second image is infrared
     expected = 0.0
-    for columns, question in ((slice(0, 3), questions[0]), (slice(3, 5), questions[1])):
+    for question in range(2):
         terms = []
         for i in range(4):
-            if question.needs_colour and not visible[i]:
-                continue
-            right = int(question.labels[people[i]])
-            logs = [torch.log_softmax(a[i, columns], dim=0)[right] for a in answers]
-            terms.append(-sum(logs) / 3)
+            answer = int(right[i, question])
+            if answer >= 0:
+                logs = [torch.log_softmax(view[i], dim=0)[answer] for view in logits[question]]
+                terms.append(-sum(logs) / 3)
         expected += sum(terms) / len(terms)
-    assert attribute_loss(questions, answers, people, visible) == pytest.approx(float(expected))
+    loss = Attributes().build()(SimpleNamespace(attributes=logits), {"attributes": right})
+    assert float(loss) == pytest.approx(float(expected))
 
 
 def test_nobody_visible_costs_nothing():
-    question = Attribute(torch.tensor([1, 0]), 2, needs_colour=True)
-    loss = attribute_loss(
-        [question], [torch.randn(2, 2)], torch.tensor([0, 1]), torch.zeros(2).bool()
-    )
-    assert loss == 0.0
-
-
-def test_shares_of_parts_are_counts():
-    masks = torch.randint(0, len(PARTS), (3, 8, 4), dtype=torch.uint8)
-    shares = part_shares(masks, (4, 2))
-    assert shares.shape == (3, 8, len(PARTS))
-    for i in range(3):
-        for row in range(4):
-            for column in range(2):
-                patch = masks[i, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten()
-                for part in range(len(PARTS)):
-                    expected = sum(int(value) == part for value in patch) / 4
-                    assert shares[i, row * 2 + column, part] == expected
+    outputs, nobody = SimpleNamespace(attributes=[torch.randn(1, 2, 2)]), torch.full((2, 1), -1)
+    assert Attributes().build()(outputs, {"attributes": nobody}) == 0.0
 
 
 def test_garments_have_the_colour_of_the_world():
-    names, people = garment_colours(CONFIG), CONFIG.world().people(list(range(1, 7)))
+    people = CONFIG.world().people(list(range(1, 7)))
+    names = garments(attributes(CONFIG.world()))
     assert names.shape == (6, len(PARTS))
     assert names[:, PARTS.index("torso")].tolist() == people.colour_name[:, TOP].tolist()
     for part in ("background", "head", "accessory", "occluder"):
@@ -398,34 +472,68 @@ def test_garments_have_the_colour_of_the_world():
 
 def test_patch_loss_is_the_loop():
     generator = torch.Generator().manual_seed(0)
-    parts = torch.tensor([[[0.0, 0.75, 0.25], [1.0, 0.0, 0.0]], [[0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]])
-    colours = torch.tensor([[-1, 3, 1], [-1, 0, 2]])  # of two people, on three parts
-    answers = torch.randn(2, 2, 3 + 4, generator=generator)
-    people, visible = torch.tensor([1, 0]), torch.tensor([True, True])
-    batch = Batch(torch.empty(0), torch.empty(0), people, visible)
-    where, what = [], []
-    for i in range(2):
-        for patch in range(2):
-            logs = torch.log_softmax(answers[i, patch, :3], dim=0)
-            where.append(-float((parts[i, patch] * logs).sum()))
-            for part in range(3):
-                name = int(colours[people[i], part])
-                if parts[i, patch, part] > 0.5 and name >= 0:
-                    what.append(-float(torch.log_softmax(answers[i, patch, 3:], dim=0)[name]))
-    assert len(what) == 2
-    expected = sum(where) / 4 + sum(what) / 2
-    assert float(patch_loss(answers, parts, colours, batch)) == pytest.approx(expected, rel=1e-5)
-    dark = batch._replace(visible=torch.tensor([False, False]))
-    assert float(patch_loss(answers, parts, colours, dark)) == pytest.approx(sum(where) / 4)
+    masks = torch.randint(0, len(PARTS), (3, 8, 4), dtype=torch.uint8, generator=generator)
+    masks[0, :2, :2] = torch.tensor([[2, 2], [2, 5]])  # three pixels of four: its colour counts
+    masks[0, 2:4, 2:] = 4
+    masks[1, 4:6, :2] = torch.tensor([[3, 3], [4, 4]])  # half is not more than half
+    masks[1, 6:, 2:] = 1  # a head has no colour
+    masks[2, :2, 2:] = 5
+    colours = torch.tensor([[-1, -1, 3, 1, 0, 2, -1, -1]] * 2 + [[-1, -1, 0, 39, 4, 7, -1, -1]])
+    logits = torch.randn(3, 4, 2, len(PARTS) + len(COLOURS), generator=generator)
+    where, what, dark = [], [], []
+    for i in range(3):
+        for row in range(4):
+            for column in range(2):
+                patch = masks[i, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten()
+                said = torch.log_softmax(logits[i, row, column, :8], dim=0)
+                named = torch.log_softmax(logits[i, row, column, 8:], dim=0)
+                shares = [sum(int(pixel) == part for pixel in patch) / 4 for part in range(8)]
+                where.append(-sum(share * float(x) for share, x in zip(shares, said, strict=True)))
+                for part, share in enumerate(shares):
+                    if share > 0.5 and colours[i, part] >= 0:
+                        what.append(-float(named[colours[i, part]]))
+                        dark += [what[-1]] if i < 2 else []
+    assert len(what) >= 3
+    term = Patches().build()
+    outputs, batch = SimpleNamespace(patches=logits), {"masks": masks, "garments": colours}
+    expected = np.mean(where) + np.mean(what)
+    assert float(term(outputs, batch)) == pytest.approx(expected, rel=1e-5)
+    colours[2] = -1  # the last image is infrared
+    expected = np.mean(where) + np.mean(dark)
+    assert float(term(outputs, batch)) == pytest.approx(expected, rel=1e-5)
+    colours[:] = -1
+    assert float(term(outputs, batch)) == pytest.approx(np.mean(where), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["sum", "mean"])
+def test_identity_loss_takes_the_rows_as_one_view(kind):
+    generator = torch.Generator().manual_seed(0)
+    logits = [torch.randn(2, 3, generator=generator) for _ in range(6)]
+    label, losses = torch.tensor([2, 0]), []
+    for head in logits:
+        smooth = torch.full((2, 3), 0.1 / 3)
+        smooth[[0, 1], label] += 0.9
+        losses.append(float(-(smooth * head.log_softmax(1)).sum() / 2))
+    expected = losses[0] + losses[1] + sum(losses[2:]) / 4
+    loss = ViewIdentity(label_smoothing=0.1, over_heads=kind)
+    found = loss.build()(SimpleNamespace(logits=logits), {"label": label})
+    assert float(found) == pytest.approx(expected / (3 if kind == "mean" else 1), rel=1e-5)
+
+
+def test_the_identity_of_recipes_is_still_the_plain_one():
+    assert type(Identity()) is Identity
+    assert PretrainConfig().to_dict()["losses"].keys() == {
+        "identity", "contrastive", "attributes", "patches"
+    }  # fmt: skip
 
 
 def test_a_start_is_spread_out(finished, tmp_path):
     backbone = TokenBackbone(CONFIG.backbone, CONFIG.image_size)
-    pictures = Pictures(CONFIG, finished.parent)
+    stored = Pictures(CONFIG, finished.parent)
     backbone.norm.weight.data.fill_(0.01)  # all images around one direction
     backbone.norm.bias.data.fill_(1.0)
-    loop.spread(backbone, pictures)
-    x = torch.from_numpy(pictures.images.transpose(0, 3, 1, 2) / 127.5 - 1.0).float()
+    pretraining.spread(backbone, stored)
+    x = torch.from_numpy(stored.images.transpose(0, 3, 1, 2) / 127.5 - 1.0).float()
     with torch.no_grad():
         cls = backbone.eval()(x).cls
     assert torch.allclose(cls.mean(dim=0), torch.zeros(192), atol=1e-3)
@@ -438,7 +546,9 @@ def test_a_run_may_go_on_from_weights(finished, tmp_path):
     one, other = load_file(finished), load_file(again)
     assert torch.allclose(one["blocks.3.mlp.fc1.weight"], other["blocks.3.mlp.fc1.weight"])
     assert not torch.allclose(one["norm.weight"], other["norm.weight"])
-    assert RunRecord.load(tmp_path / "record.json").experiment["start"] == finished.name
+    experiment = RunRecord.load(tmp_path / "record.json").experiment
+    assert experiment["start"] == finished.name
+    assert experiment["start_sha256"] == hashlib.sha256(finished.read_bytes()).hexdigest()
 
 
 def test_self_supervised_loss_is_the_loop():
@@ -448,43 +558,126 @@ def test_self_supervised_loss_is_the_loop():
         similarity = [float(F.cosine_similarity(vectors[i], vectors[j], dim=0)) for j in range(6)]
         others = sum(np.exp(similarity[j] / 0.1) for j in range(6) if j != i)
         terms.append(-np.log(np.exp(similarity[(i + 3) % 6] / 0.1) / others))
-    assert float(self_supervised_loss(vectors)) == pytest.approx(np.mean(terms), rel=1e-4)
+    loss = SelfSupervised().build()(SimpleNamespace(projections=vectors), {})
+    assert float(loss) == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 32), (32, 16)])
+def test_outputs_have_the_grid_of_the_images(size):
+    backbone = TokenBackbone(CONFIG.backbone, (64, 32), depth=1)
+    model = PretrainingModel(backbone, 6)
+    outputs = model(torch.rand(3, 3, *size), torch.zeros(3, dtype=torch.int64))
+    assert len(outputs.logits) == 2 + 4
+    assert {logits.shape for logits in outputs.logits} == {(3, 6)}
+    assert [feature.shape for feature in outputs.features] == [(3, 192), (3, 192), (3, 4 * 192)]
+    assert [logits.shape for logits in outputs.attributes] == [(3, 3, n) for n in CHOICES]
+    assert outputs.patches.shape == (3, size[0] // 16, size[1] // 16, len(PARTS) + len(COLOURS))
+    assert outputs.projections.shape == (3, 64)
+    assert torch.equal(outputs.vote(), outputs.logits[0])
+
+
+ASKED = {
+    "patches not asked": {"identity", "contrastive", "attributes"},
+    "triplet, not contrast": {"identity", "triplet", "attributes", "patches"},
+    "identity and triplet alone": {"identity", "triplet"},
+    "self-supervised alone": {"self_supervised"},
+    "self-supervised too": {"identity", "contrastive", "attributes", "patches", "self_supervised"},
+}
 
 
 @pytest.mark.parametrize("arm", ABLATION)
 def test_every_arm_gives_every_loss_it_asks_for(arm, finished):
-    whole = ablation_arm(arm)
-    config = replace(
-        CONFIG, images_per_batch=4,
-        **{name: getattr(whole, name) for name in ("named", "apart", "worn", "here", "itself")},
-    )  # fmt: skip
-    pictures = Pictures(config, finished.parent)
+    config = replace(CONFIG, images_per_batch=4, losses=ablation_arm(arm).losses)
+    stored = Pictures(config, finished.parent)
     backbone = TokenBackbone(config.backbone, config.image_size, depth=1)
-    model = Questions(backbone, config.identities, 4, sum(q.choices for q in attributes(config)))
-    judge = loop._Judge(config, torch.device("cpu"))
-    batch = pictures.batch(0)
-    losses = judge(model(2 * batch.images - 1, (4, 2)), batch, (4, 2))
-    asked = {name for name in ("named", "apart", "worn", "here", "itself") if getattr(config, name)}
-    assert set(losses) == asked
-    assert all(torch.isfinite(value) for value in losses.values())
+    model, objective = PretrainingModel(backbone, config.identities), Objective(config.losses)
+    for batch in EpochLoader(stored, torch.device("cpu")):
+        losses = objective(model(batch["image"], batch["camid"]), batch)
+        assert set(losses) == ASKED.get(arm, {"identity", "contrastive", "attributes", "patches"})
+        assert all(torch.isfinite(value) for value in losses.values())
 
 
 def test_the_arms_change_what_they_say():
-    whole = asdict(ablation_arm("whole"))
+    whole = ablation_arm("whole").to_dict()
     for name, changes in ABLATION.items():
-        arm = asdict(ablation_arm(name))
-        assert {k: v for k, v in arm.items() if whole[k] != v} == changes
+        arm = ablation_arm(name).to_dict()
+        expected = {**whole, "losses": dict(whole["losses"])}
+        for key, value in changes.items():
+            _, _, loss = key.partition(".")
+            if not loss:
+                expected[key] = value
+            elif value is None:
+                del expected["losses"][loss]
+            else:
+                loss, _, setting = loss.partition(".")
+                fresh = {"triplet": Triplet(), "self_supervised": SelfSupervised()}[loss]
+                expected["losses"][loss] = {**fresh.to_dict(), setting: value}
+        assert arm == expected
     with pytest.raises(ValueError, match="there is no arm 'hole'; there are: whole"):
         ablation_arm("hole")
 
 
+WORDS_BEFORE = {  # of the published records, which name the losses otherwise
+    "named": {"losses.identity": None},
+    "apart": {"losses.contrastive": None},
+    "apart_by": {"losses.contrastive": None, "losses.triplet.over_heads": "sum"},
+    "worn": {"losses.attributes": None},
+    "here": {"losses.patches": None},
+    "itself": {"losses.self_supervised.weight": 1.0},
+}
+
+
+def test_the_arms_are_those_that_were_published():
+    published = json.loads((ROOT / "book/results/vit_tiny_synth/ablation.json").read_text())
+    assert published["arms"].keys() == ABLATION.keys()
+    for name, changes in published["arms"].items():
+        expected = {}
+        for key, value in changes.items():
+            expected |= WORDS_BEFORE.get(key, {key: value})
+        assert ABLATION[name] == expected
+    assert_same_settings(published["settings"], ablation_arm("whole"))
+
+
+def test_the_shipped_weights_have_the_default_settings():
+    record = RunRecord.load(ROOT / "reidlab/weights/vit_tiny_synth.json")
+    assert_same_settings(record.experiment, PretrainConfig())
+
+
+def assert_same_settings(published, config):
+    """All but the start, and the epochs, which seeded nothing then."""
+    values = config.to_dict()
+    shared = values.keys() - {"losses", "start", "save_every"}
+    assert {name: published[name] for name in shared} == {name: values[name] for name in shared}
+    losses = values["losses"]
+    assert losses["identity"]["label_smoothing"] == published["label_smoothing"]
+    for name, weight in {"identity": "named", "contrastive": "apart", "attributes": "worn"}.items():
+        assert losses[name]["weight"] == published[weight]
+    assert (published["apart_by"], published["itself"]) == ("contrast", 0.0)
+
+
 def test_the_configuration_is_plain_data():
-    assert json.loads(json.dumps(asdict(PretrainConfig())))["identities"] == 4000
+    values = PretrainConfig().to_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert values["identities"] == 4000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "steps is 0; expected a whole number from 1"),
+        ({"swap_background": 1.5}, "swap_background is 1.5; expected a number from 0 to 1"),
+        ({"image_size": (64,)}, "image_size is .* expected height and width"),
+        ({"losses": (Contrastive(), Contrastive())}, "expected one of each name"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(wrong, message):
+    with pytest.raises(RecipeError, match=message):
+        replace(CONFIG, **wrong)
 
 
 def test_the_rate_warms_up_and_falls():
     config = PretrainConfig()
-    rates = [loop._lr(config, step) for step in range(config.steps)]
+    rates = [config.lr_of(step) for step in range(config.steps)]
     top = int(np.argmax(rates))
     assert top in (config.warmup_steps - 1, config.warmup_steps)
     assert max(rates) == config.lr

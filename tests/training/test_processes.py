@@ -17,7 +17,7 @@ from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
 from reidlab.data.loader import EpochBatches
-from reidlab.processes import check_processes, own_batches, together_through
+from reidlab.processes import own_batches, together_through
 from reidlab.training import (
     CheckpointError,
     ProcessError,
@@ -26,7 +26,9 @@ from reidlab.training import (
     TrainingDiverged,
     gather,
     shared_batch_norm,
+    training_batches,
 )
+from reidlab.training.launch import check_processes
 from tests.training import ranks
 from tests.training.ranks import launch
 
@@ -36,7 +38,7 @@ def small(recipe):
     """Without stochastic depth, whose draws differ between processes; with all augmentation."""
     return recipe.replace(
         epochs=2, image_size=(32, 16), depth=1, drop_path=0.0, optimizer="sgd", lr=0.01,
-        weight_decay=1e-4, triplet_margin=0.3, embed_batch_size=3,
+        weight_decay=1e-4, embed_batch_size=3, **{"losses.triplet.margin": 0.3},
     )  # fmt: skip
 
 
@@ -107,6 +109,20 @@ def test_shares_by_themselves_train_otherwise(noise_root, small, alone, tmp_path
     expected = alone[3]
     shares = launch(ranks.train, noise_root, small.replace(gather=False), tmp_path)
     assert largest_difference(expected, shares[0][3]) > 1e-3
+
+
+def test_a_share_of_one_person_has_no_triplet_loss_and_trains(ds, noise_root, small, tmp_path):
+    """Two images each, of any people, without gathering."""
+    recipe = small.replace(sampler="shuffle", images_per_identity=1, gather=False)
+    batches = training_batches(ds, recipe, seed=1, processes=2).batch_sampler
+    batches.set_epoch(1)
+    labels = ds.train["label"].to_numpy()
+    shares = [labels[[i for _, i in b[part]]] for b in batches for part in (slice(2), slice(2, 4))]
+    assert any(len(set(share)) == 1 for share in shares)
+    for record, _, _, weights, _ in launch(ranks.train, noise_root, recipe, tmp_path):
+        assert [row["images"] for row in record.history] == [32, 32]
+        assert all(np.isfinite(row["losses"]["triplet"]) for row in record.history)
+        assert all(torch.isfinite(value).all() for value in weights.values())
 
 
 def test_embeddings_have_the_same_bits_on_any_number_of_processes(noise_root, small, alone, runs):

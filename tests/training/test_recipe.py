@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from reidlab.losses import Contrastive, Identity, Triplet
 from reidlab.training import Recipe, RecipeError, build_model
-from reidlab.training.checkpoint import LATER
 
 
 def test_replace_changes_a_copy():
@@ -35,7 +36,6 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"warmup_epochs": 11}, r"warmup_epochs is 11; expected at most epochs \(10\)"),
         ({"clip_grad": 0}, "clip_grad is 0"),
         ({"erasing": 1.5}, "erasing is 1.5"),
-        ({"label_smoothing": None}, "label_smoothing is None"),
         ({"flip_test": "yes"}, "flip_test is 'yes'; expected one of True, False"),
         ({"accumulation_steps": 0}, "accumulation_steps is 0; expected a whole number from 1"),
         ({"accumulation_steps": 1.5}, "accumulation_steps is 1.5"),
@@ -55,8 +55,15 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"decay_every": 0.5}, "decay_every is 0.5; expected a whole number from 1"),
         ({"unfreezing": "paper"}, "unfreezing is 'paper'; expected one of None, 'code', 'algorith"),
         ({"unfreezing": "code"}, "schedule is 'step'; expected 'decay' with unfreezing='code'"),
-        ({"over_heads": "max"}, "over_heads is 'max'; expected one of 'mean', 'sum'"),
-        ({"triplet_on": "rows"}, "triplet_on is 'rows'; expected one of 'features', 'logits'"),
+        ({"losses": ()}, r"losses is \(\); expected one or more, such as \(Identity\(\),\)"),
+        ({"losses": (Identity(), Triplet)}, r"losses have <class .*Triplet'>; expected losses su"),
+        ({"losses": "triplet"}, r"losses have 'triplet'; expected losses such as \(Identity\(\),"),
+        ({"losses": None}, r"losses have None; expected losses such as"),
+        ({"losses": {"triplet": 3}}, r"the loss triplet is 3; expected its settings by name"),
+        ({"losses": (Triplet(), Triplet(margin=0.3))}, "losses are triplet, triplet; expected one"),
+        ({"normalization": "imagent"}, "normalization is 'imagent'; expected one of 'half', 'imag"),
+        ({"image_size": (192.0, 96)}, r"image_size is \(192.0, 96\); expected height and width"),
+        ({"weights": 3}, "weights is 3; expected text or None"),
         (
             {"interpolation": "area"},
             "interpolation is 'area'; expected one of 'bilinear', 'bicubic",
@@ -66,18 +73,67 @@ def test_a_typo_is_an_error_with_a_suggestion():
     ],
 )
 def test_a_value_that_cannot_work(setting, message):
-    with pytest.raises(RecipeError, match=message):
-        Recipe(**setting)
+    for make in (Recipe, Recipe().replace):
+        with pytest.raises(RecipeError, match=message):
+            make(**setting)
+
+
+CLOSED = {  # typed by hand
+    "profile": ["smoke", "laptop", "paper"],
+    "preset": [None, "paper", "code"],
+    "camera_embedding": [True, False],
+    "sampler": ["identity", "shuffle"],
+    "optimizer": ["sgd", "adamw", "adam"],
+    "schedule": ["epoch", "step", "decay"],
+    "unfreezing": [None, "code", "algorithm-1"],
+    "precision": ["no", "bf16", "fp16"],
+    "gradient_checkpointing": [True, False],
+    "gather": [True, False],
+    "normalization": ["half", "imagenet"],
+    "interpolation": ["bilinear", "bicubic"],
+    "flip_test": [True, False],
+    "validate_on": ["people", "images"],
+    "keep": ["last", "best"],
+    "metric": ["cosine", "euclidean"],
+    "ap": ["mean_precision", "trapezoid", "top10"],
+}
+
+
+def test_every_closed_set_is_in_the_list_above():
+    """By the annotations: what is no number, no size, no mapping and no free text."""
+    free = {"model", "backbone", "weights", "switches", "image_size", "losses"}
+    hints = get_type_hints(Recipe, include_extras=False)
+    del hints["FREE"]
+    numbers = {name for name, hint in hints.items() if {int, float} & {hint, *get_args(hint)}}
+    assert hints.keys() - numbers - free == CLOSED.keys()
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_the_values_of_a_closed_set(name):
+    base = Recipe(schedule="decay") if name == "unfreezing" else Recipe(validate_every=1)
+    for value in CLOSED[name]:
+        assert getattr(base.replace(**{name: value}), name) == value
+    for wrong in ("imagent", 0, 1, [], *(() if None in CLOSED[name] else (None,))):
+        with pytest.raises(RecipeError, match=rf"^recipe: {name} is .*; expected one of "):
+            base.replace(**{name: wrong})
 
 
 def test_through_json_and_back():
-    recipe = Recipe(triplet_margin=0.3, stride=12, depth=2, validate_every=2, ema_decay=0.9)
-    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    recipe = Recipe(
+        stride=12, depth=2, validate_every=2, ema_decay=0.9,
+        losses=(Triplet(margin=0.3, weight=2.0), Identity(), Contrastive(temperature=0.2)),
+    )  # fmt: skip
+    written = json.loads(json.dumps(recipe.to_dict()))
+    assert list(written["losses"]) == ["triplet", "identity", "contrastive"]
+    assert written["losses"]["triplet"] == {
+        "weight": 2.0, "margin": 0.3, "on": "features", "over_heads": "mean",
+    }  # fmt: skip
+    assert Recipe.from_record(written) == recipe
 
 
 def test_switches_through_json_and_back():
     recipe = Recipe(model="la_transformer", switches={"local_weight": 1.0, "stripes": None})
-    back = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    back = Recipe.from_record(json.loads(json.dumps(recipe.to_dict())))
     assert back == recipe
     assert hash(back) == hash(recipe)
 
@@ -91,12 +147,61 @@ def test_one_switch_changes_and_the_others_stay():
     assert both.switches == {"heads": "rows", "stripes": 2}
 
 
-def test_a_record_from_before_a_setting():
-    """What it did then is what the default does now."""
-    values = Recipe(epochs=3).to_dict()
-    later = {name: values.pop(name) for name in LATER}
-    assert later == LATER
-    assert Recipe.from_dict(values) == Recipe(epochs=3)
+# ------------------------------------------------------------------ losses
+
+
+def test_one_setting_of_a_loss_changes_and_the_others_stay():
+    recipe = Recipe(losses=(Identity(label_smoothing=0.1), Triplet(margin=0.3)))
+    other = recipe.replace(**{"losses.triplet.on": "logits", "losses.triplet.weight": 2})
+    assert other.losses == (
+        Identity(label_smoothing=0.1), Triplet(margin=0.3, on="logits", weight=2),
+    )  # fmt: skip
+    assert recipe.losses[1] == Triplet(margin=0.3)
+
+
+def test_a_loss_alone_and_a_list_are_a_tuple():
+    for given in (Identity(), [Identity()], {"identity": {}}):
+        assert Recipe(losses=given).losses == (Identity(),)
+
+
+def test_a_loss_joins_and_goes():
+    recipe = Recipe(losses=(Identity(),))
+    joined = recipe.replace(**{"losses.triplet.margin": 0.3})
+    assert joined.losses == (Identity(), Triplet(margin=0.3))
+    assert joined.replace(**{"losses.triplet": None}) == recipe
+    assert joined.replace(**{"losses.identity": None}).losses == (Triplet(margin=0.3),)
+    swapped = joined.replace(**{"losses": (Triplet(),), "losses.triplet.on": "logits"})
+    assert swapped.losses == (Triplet(on="logits"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"losses.triplet": 0},
+            r"losses.triplet=0 changes no setting; expected switches.NAME, los",
+        ),
+        ({"losses.triplet": {"margin": 1}}, r"losses.triplet=\{'margin': 1\} changes no setting"),
+        ({"losses.": None}, r"losses has no setting ''"),
+        ({"optimizer.lr": 1}, r"optimizer.lr=1 changes no setting; expected switches.NAME"),
+        ({"losses.triplett.margin": 1}, r"there is no loss 'triplett'; there are: .*triplet"),
+        ({"losses.triplet.margn": 1}, r"loss triplet has no setting 'margn'.* mean 'margin'"),
+        ({"losses.identity.over_heads": "max"}, r"over_heads is 'max'; expected one of 'mean', 's"),
+        ({"losses.triplet.on": "rows"}, r"on is 'rows'; expected one of 'features', 'logits'"),
+        ({"losses.identity.label_smoothing": None}, "loss identity: label_smoothing is None"),
+        ({"losses.identity.label_smoothing": 1}, "label_smoothing is 1; expected a number from 0"),
+        ({"losses.triplet.margin": -0.1}, r"margin is -0.1; expected a number from 0 to .*or None"),
+        ({"losses.triplet.weight": float("nan")}, "weight is nan; expected a number"),
+        (
+            {"losses.contrastive": None},
+            r"losses has no setting 'contrastive'.*It has: identity, tr",
+        ),
+        ({"losses.identity": None, "losses.triplet": None}, "expected one or more"),
+    ],
+)
+def test_a_change_of_losses_that_cannot_work(change, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe().replace(**change)
 
 
 def test_no_folder_in_a_record(tmp_path):

@@ -1,7 +1,6 @@
 """Block-wise fine-tuning: what learns when and at what rate, by the authors' log and algorithm."""
 
 import itertools
-import sys
 
 import pytest
 import torch
@@ -9,14 +8,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from reidlab import recipes
+from reidlab.losses import Identity
 from reidlab.models import create_model
-from reidlab.training import RecipeError, build_model, fit
+from reidlab.training import RecipeError, build_model, fit, fitting
 from reidlab.training.optim import make_optimizer, schedule_time, set_learning_rate
 from reidlab.training.unfreezing import Unfreezing, blocks_of, unfrozen_afterwards
 from tests.training import ranks
 from tests.training.ranks import launch
 
-loop = sys.modules["reidlab.training.fit"]
 IDLE_HEAD = 577_519  # in the authors' network, never called, and counted as trainable in their log
 
 # epochs from 1, first open block, rate (0.0003 * 0.8^n), trainable parameters: what the authors'
@@ -51,7 +50,7 @@ def vit_base():
 
 @pytest.mark.parametrize(("epochs", "first", "rate", "trainable"), CODE)
 def test_the_schedule_of_the_authors_program(vit_base, epochs, first, rate, trainable):
-    recipe = recipes.get("la_transformer", "code")
+    recipe = recipes.get("la_transformer", "paper", "code")
     plan = Unfreezing.of(recipe, depth=len(blocks_of(vit_base)))
     for epoch in epochs:
         plan.apply(vit_base, epoch - 1)
@@ -71,7 +70,7 @@ def test_only_blocks_are_frozen(vit_base):
 
 @pytest.mark.parametrize(("every", "depth"), [(2, 12), (1, 3), (3, 4), (1, 1)])
 def test_algorithm_1_word_by_word(every, depth):
-    recipe = recipes.get("la_transformer", "paper").replace(decay_every=every)
+    recipe = recipes.get("la_transformer", "paper", "paper").replace(decay_every=every)
     plan = Unfreezing.of(recipe, depth)
     lr, b, unfrozen = 3e-4, depth, []  # Freeze all the transformer blocks
     for i in range(30):
@@ -95,7 +94,7 @@ def test_where_the_paper_agrees_with_its_algorithm_and_where_with_its_program():
 
 
 def test_at_once_nothing_is_frozen_and_the_rate_decays_as_in_the_code():
-    recipe = recipes.get("la_transformer", "code").replace(unfreezing=None)
+    recipe = recipes.get("la_transformer", "paper", "code").replace(unfreezing=None)
     plan, code = Unfreezing.of(recipe, 12), Unfreezing()
     for epoch in range(30):
         assert plan.open_blocks(epoch) == 12
@@ -126,8 +125,8 @@ def small(recipe):
     return recipe.replace(
         model="la_transformer", preset="code", image_size=(32, 16), depth=3, drop_path=0.0,
         epochs=2, sampler="shuffle", optimizer="adam", lr=1e-3, weight_decay=5e-4,
-        schedule="decay", decay_every=1, unfreezing="algorithm-1", triplet_weight=0.0,
-        over_heads="sum",
+        schedule="decay", decay_every=1, unfreezing="algorithm-1",
+        losses=(Identity(over_heads="sum"),),
     )  # fmt: skip
 
 
@@ -142,8 +141,8 @@ def changed_blocks(before, after):
 
 def trained(ds, recipe, out, monkeypatch):
     """Weights before and after, and the optimizer."""
-    made, make = [], loop.make_optimizer
-    monkeypatch.setattr(loop, "make_optimizer", lambda *a: made.append(make(*a)) or made[-1])
+    made, make = [], fitting.make_optimizer
+    monkeypatch.setattr(fitting, "make_optimizer", lambda *a: made.append(make(*a)) or made[-1])
     model = build_model(recipe, ds)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     record = fit(model, ds, recipe, out=out)
@@ -181,18 +180,12 @@ def test_all_at_once(ds, small, tmp_path, monkeypatch):
     assert changed_blocks(before, model.state_dict()) == [True, True, True]
 
 
-def test_interrupted_between_two_openings(ds, small, tmp_path, monkeypatch):
-    recipe, whole_epoch = small.replace(epochs=3), loop._train_epoch
+def test_interrupted_between_two_openings(ds, small, tmp_path, stopped_in):
+    recipe = small.replace(epochs=3)
     fit(build_model(recipe, ds), ds, recipe, out=tmp_path / "whole")
-
-    def third(*arguments):
-        return 1 / 0 if arguments[5] == 3 else whole_epoch(*arguments)
-
     model = build_model(recipe, ds)
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_train_epoch", third)
-        with pytest.raises(ZeroDivisionError):
-            fit(model, ds, recipe, out=tmp_path / "halves")
+    with stopped_in(3):
+        fit(model, ds, recipe, out=tmp_path / "halves")
     assert all(p.requires_grad for p in model.parameters()), "also when it stops"
     fit(build_model(recipe, ds, seed=4), ds, recipe, out=tmp_path / "halves")
     one, two = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "halves"))

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from reidlab.files import write_text
+from reidlab.synth.draws import Key
 from reidlab.synth.world import World
 
 STAGING = ".parts"  # folder of what is needed until the set is whole
-Key = tuple[int, int, int]  # person, camera of the world, index
 
 # What random numbers of a layout are for: the second word of their seed (see also `draws`).
 SPLIT = 5
@@ -97,11 +97,6 @@ def standard_split(world: World, train_fraction: float) -> Iterator[tuple[str, K
                 yield "train" if pid in training else test, (pid, camid, index)
 
 
-def total_cameras(world: World) -> int:
-    """Cameras of both kinds."""
-    return world.cameras + world.infrared_cameras
-
-
 def expect_protocol(world: World, images: int = 2) -> None:
     """A person must be found again in another camera.
 
@@ -110,9 +105,9 @@ def expect_protocol(world: World, images: int = 2) -> None:
     """
     why = "one image per person and camera for the query and one for the gallery"
     expect_knob(world, "images_per_camera", images, None, why)
-    if total_cameras(world) < 2:
+    if world.total_cameras < 2:
         raise ValueError(
-            f"World(cameras={total_cameras(world)}): this layout needs 2 or more, as the protocol "
+            f"World(cameras={world.total_cameras}): this layout needs 2 or more, as the protocol "
             "looks for a person in the other cameras"
         )
 
@@ -135,7 +130,7 @@ def expect_room(world: World, people: int, cameras: int, strangers: int = 0) -> 
     Raises:
         ValueError: more identities (with `strangers` beyond them) or cameras than names can tell.
     """
-    identities, total = world.identities + strangers, total_cameras(world)
+    identities, total = world.identities + strangers, world.total_cameras
     if identities > people or total > cameras:
         raise ValueError(
             f"{identities} identities and {total} cameras: file names of this layout have room "

@@ -73,20 +73,23 @@ def pair_sizes(identities: int) -> list[int]:
     return [int(high - low) for low, high in pairwise(ends)]
 
 
+def _pairs_of_people(world: World) -> list[tuple[int, int]]:
+    """Pair of cameras and number in it, both from 1, of person 1, 2, …"""
+    sizes = enumerate(pair_sizes(world.identities), start=1)
+    return [(pair, person) for pair, size in sizes for person in range(1, size + 1)]
+
+
 def filled(world: World, boxes: str) -> list[Cell]:
     """The slots that hold an image, in the order of their names."""
-    cells, pid = [], 0
-    for pair, size in enumerate(pair_sizes(world.identities), start=1):
-        for person in range(1, size + 1):
-            pid += 1
-            lost = base.generator(world, base.EMPTY, list(BOXES).index(boxes), pid).random(
-                (2, SLOTS)
-            )
-            for view in (1, 2):
-                held = lost[view - 1, : world.images_per_camera] >= _MISSING
-                held[0] |= not held.any()  # nobody lacks a view
-                slots = np.flatnonzero(held) + 1 + SLOTS * (view - 1)
-                cells += [Cell(pair, person, view, int(slot), pid) for slot in slots]
+    cells = []
+    for pid, (pair, person) in enumerate(_pairs_of_people(world), start=1):
+        draw = base.generator(world, base.EMPTY, list(BOXES).index(boxes), pid)
+        lost = draw.random((2, SLOTS))
+        for view in (1, 2):
+            held = lost[view - 1, : world.images_per_camera] >= _MISSING
+            held[0] |= not held.any()  # nobody lacks a view
+            slots = np.flatnonzero(held) + 1 + SLOTS * (view - 1)
+            cells += [Cell(pair, person, view, int(slot), pid) for slot in slots]
     return cells
 
 
@@ -123,17 +126,9 @@ def new_protocol(world: World, boxes: str, train_fraction: float) -> dict[Cell, 
 
 def test_sets(world: World) -> list[NDArray[np.int64]]:
     """20 times (K, 2): pair and person in it, both from 1, of those to test with."""
-    places = [
-        (pair, person)
-        for pair, size in enumerate(pair_sizes(world.identities), start=1)
-        for person in range(1, size + 1)
-    ]
-    people = min(100, max(2, world.identities // 5))
-    chosen = [
-        base.generator(world, base.TRIAL, trial).choice(len(places), people, replace=False)
-        for trial in range(TRIALS)
-    ]
-    return [np.array(places)[np.sort(rows)] for rows in chosen]
+    places, people = np.array(_pairs_of_people(world)), min(100, max(2, world.identities // 5))
+    draws = (base.generator(world, base.TRIAL, trial) for trial in range(TRIALS))
+    return [places[np.sort(d.choice(len(places), people, replace=False))] for d in draws]
 
 
 def entries(world: World, *, train_fraction: float, form: str) -> list[base.Entry]:

@@ -34,7 +34,7 @@ def entries(world: World, *, train_fraction: float, distractors: float) -> list[
     """People in three folders."""
     found = [_entry(split, key) for split, key in base.standard_split(world, train_fraction)]
     for i in range(strangers(world, train_fraction, distractors)):
-        person, camid = world.identities + 1 + i, i % base.total_cameras(world)
+        person, camid = world.identities + 1 + i, i % world.total_cameras
         for index in range(world.images_per_camera):
             found.append(_entry("gallery", (person, camid, index)))
     return found

@@ -34,7 +34,7 @@ def entries(
         pid, camid, _ = gallery[(i * 7919) % len(gallery)].key
         found.append(_entry("gallery", -1, (pid, camid, 1000 + i), _JUNK_JITTER))
     for i in range(round(distractors * len(gallery))):
-        found.append(_entry("gallery", 0, (_STRANGER + i, i % base.total_cameras(world), 0)))
+        found.append(_entry("gallery", 0, (_STRANGER + i, i % world.total_cameras, 0)))
     return found
 
 

@@ -31,7 +31,7 @@ def check(world: World, *, train_fraction: float, val: float, version: str) -> N
     base.expect_share("val", val, 0.5)
     if val < 0.001:
         raise ValueError(f"val={val}: expected a share of the training images, 0.001 to 0.5")
-    most = 1000 // base.total_cameras(world)
+    most = 1000 // world.total_cameras
     why = "as names number the images of a person from 0 to 999"
     base.expect_knob(world, "images_per_camera", 1, most, why)
 

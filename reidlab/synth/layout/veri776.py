@@ -86,7 +86,7 @@ def finish(root: Path, world: World, table: pd.DataFrame, *, train_fraction: flo
     base.write_lines(root / "test_track.txt", list(tracks))
     base.write_lines(root / "list_color.txt", _numbered(COLOURS))
     base.write_lines(root / "list_type.txt", _numbered(KINDS))
-    cameras = [f"c{number:03d}" for number in range(1, base.total_cameras(world) + 1)]
+    cameras = [f"c{number:03d}" for number in range(1, world.total_cameras + 1)]
     base.write_lines(root / "camera_ID.txt", cameras)
     return table
 

@@ -38,7 +38,7 @@ def augment(
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
-    x = _other_background(images, masks, swap_background, uniform, generator)
+    x = replace_background(images, masks, swap_background, uniform, generator)
     x = _coarse(x, uniform)
     flip = torch.where(uniform(n) < 0.5, -1.0, 1.0)
     zoom = uniform(n, low=0.85, high=1.12)
@@ -50,7 +50,7 @@ def augment(
     parts = F.grid_sample(
         masks[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False
     )
-    return _erase(recolour(x, colour, uniform), generator), parts[:, 0].to(torch.uint8)
+    return erase(recolour(x, colour, uniform), generator), parts[:, 0].to(torch.uint8)
 
 
 def recolour(x: Tensor, strength: float, uniform: Uniform) -> Tensor:
@@ -79,10 +79,18 @@ def recolour(x: Tensor, strength: float, uniform: Uniform) -> Tensor:
     return torch.where(grey, x.mean(dim=1, keepdim=True), x).clamp(0.0, 1.0)
 
 
-def _other_background(
+def replace_background(
     x: Tensor, masks: Tensor, share: float, uniform: Uniform, generator: torch.Generator
 ) -> Tensor:
-    """Cut some people out and stand them before a strip from the side of another image."""
+    """Cut some people out and put them before a strip from the side of another image.
+
+    Args:
+        x: (B, 3, H, W).
+        masks: (B, H, W) body parts, 0 is background.
+        share: Of the images that get another background.
+        uniform: Draws uniform numbers.
+        generator: Draws whose strip it is.
+    """
     if share <= 0:
         return x
     n = len(x)
@@ -107,7 +115,7 @@ def _coarse(x: Tensor, uniform: Uniform) -> Tensor:
     return x
 
 
-def _erase(x: Tensor, generator: torch.Generator) -> Tensor:
+def erase(x: Tensor, generator: torch.Generator) -> Tensor:
     """Noise over one rectangle of 4 to 25 % of the area, in half of the images."""
     n, _, height, width = x.shape
     draws = torch.rand(n, 5, generator=generator)

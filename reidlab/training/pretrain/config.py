@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
 
+from reidlab.errors import RecipeError
+from reidlab.files import sha256
+from reidlab.losses import Contrastive, Loss, change_losses, losses_from
+from reidlab.settings import Range, check_fields
 from reidlab.synth import PRETRAINING_SEEDS, World
+from reidlab.training.pretrain.heads import Attributes, Patches, ViewIdentity
+from reidlab.training.recipe import Count, Share, Size
+
+Steps = Annotated[int, Range(0, 10_000_000)]
+Positive = Annotated[float, Range(1e-12, 1e9)]
 
 
 @dataclass(frozen=True)
@@ -26,55 +37,72 @@ class PretrainConfig:
         images_per_batch: K.
         small_steps: Steps at the small size.
         steps: Steps in all.
+        save_every: Steps of an epoch, which ends with a checkpoint and seeds stochastic depth.
         lr: Peak rate of AdamW.
         final_lr: Rate at the end of the half cosine.
         warmup_steps: Length of the linear warm-up.
         weight_decay: Of matrices; norms and biases have none.
         clip_grad: Largest norm of the gradient.
         drop_path: Stochastic depth of the last block.
-        label_smoothing: Of the identity loss.
-        named: Weight of the identity loss.
-        apart: Weight of the loss that draws images of one person together and others apart.
-        apart_by: That loss: "contrast" (supervised contrastive) or "triplet" (batch-hard, soft
-            margin).
-        worn: Weight of the questions about clothes.
-        here: Weight of the questions to each patch.
-        itself: Weight of the self-supervised loss: which two of the batch are one image, changed
-            twice? Needs no truth at all. Above 0 a batch has K/2 images of a person, each twice.
+        losses: What is trained, see `heads` and `reidlab.losses`. With `SelfSupervised()`, which
+            needs no truth at all, a batch has K/2 images of a person, each twice.
         colour: Strength of the changes of colour; 0: none.
         swap_background: Share of images whose background becomes that of another image.
         lookalikes: Share of batches of people who dress alike.
     """
 
     backbone: str = "vit_tiny_patch16_224"
-    image_size: tuple[int, int] = (192, 96)
-    small_size: tuple[int, int] = (128, 64)
-    seed: int = 0
+    image_size: Size = (192, 96)
+    small_size: Size = (128, 64)
+    seed: Annotated[int, Range(0, 2**31)] = 0
     start: str | None = None
-    identities: int = 4000
-    images_per_identity: int = 12
-    cameras: int = 2000
-    infrared_cameras: int = 400
-    identities_per_batch: int = 16
-    images_per_batch: int = 4
-    small_steps: int = 5600
-    steps: int = 7600
-    lr: float = 8e-4
-    final_lr: float = 2e-5
-    warmup_steps: int = 200
-    weight_decay: float = 0.05
-    clip_grad: float = 1.0
-    drop_path: float = 0.05
-    label_smoothing: float = 0.1
-    named: float = 1.0
-    apart: float = 1.0
-    apart_by: str = "contrast"
-    worn: float = 1.0
-    here: float = 1.0
-    itself: float = 0.0
-    colour: float = 2.1
-    swap_background: float = 0.5
-    lookalikes: float = 0.0
+    identities: Count = 4000
+    images_per_identity: Count = 12
+    cameras: Count = 2000
+    infrared_cameras: Steps = 400
+    identities_per_batch: Count = 16
+    images_per_batch: Count = 4
+    small_steps: Steps = 5600
+    steps: Annotated[int, Range(1, 10_000_000)] = 7600
+    save_every: Count = 250
+    lr: Positive = 8e-4
+    final_lr: Positive = 2e-5
+    warmup_steps: Steps = 200
+    weight_decay: Annotated[float, Range(0, 10)] = 0.05
+    clip_grad: Positive = 1.0
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.05
+    losses: tuple[Loss, ...] = (
+        ViewIdentity(label_smoothing=0.1),
+        Contrastive(over_heads="sum"),
+        Attributes(),
+        Patches(),
+    )
+    colour: Annotated[float, Range(0, 100)] = 2.1
+    swap_background: Share = 0.5
+    lookalikes: Share = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "losses", losses_from(self.losses))
+        check_fields(self, "pretraining", RecipeError)
+
+    def lr_of(self, step: int) -> float:
+        """Learning rate of a step, counted from 0 over the whole training."""
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
+        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.final_lr + 0.5 * (self.lr - self.final_lr) * (1.0 + math.cos(math.pi * share))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a record; of a weights file its name and SHA-256, never the folder."""
+        values = asdict(self) | {
+            "image_size": list(self.image_size),
+            "small_size": list(self.small_size),
+            "losses": {loss.name: loss.to_dict() for loss in self.losses},
+        }
+        path = Path(self.start or "")
+        if path.is_file():
+            values |= {"start": path.name, "start_sha256": sha256(path)}
+        return values
 
     def world(self) -> World:
         """The randomised world of this run."""
@@ -87,6 +115,8 @@ class PretrainConfig:
 
 # One thing changed at a time, against "whole", which was the recipe before the ablation. What it
 # showed moved two defaults: `colour` from 1.4 to 2.1, `lookalikes` from 0.5 to 0.
+_TRIPLET = {"losses.contrastive": None, "losses.triplet.over_heads": "sum"}
+_IDENTITY_ALONE = {"losses.attributes": None, "losses.patches": None}
 ABLATION: dict[str, dict[str, Any]] = {
     "whole": {},
     "60 + 12 cameras": {"cameras": 60, "infrared_cameras": 12},
@@ -94,12 +124,15 @@ ABLATION: dict[str, dict[str, Any]] = {
     "half the changes of colour": {"colour": 0.7},
     "half as much again of colour": {"colour": 2.1},
     "no lookalikes": {"lookalikes": 0.0},
-    "patches not asked": {"here": 0.0},
-    "triplet, not contrast": {"apart_by": "triplet"},
-    "identity and triplet alone": {"apart_by": "triplet", "worn": 0.0, "here": 0.0},
-    "self-supervised alone": {"named": 0.0, "apart": 0.0, "worn": 0.0, "here": 0.0, "itself": 1.0},
-    "self-supervised too": {"itself": 1.0},
-}
+    "patches not asked": {"losses.patches": None},
+    "triplet, not contrast": _TRIPLET,
+    "identity and triplet alone": {**_TRIPLET, **_IDENTITY_ALONE},
+    "self-supervised alone": {
+        "losses.identity": None, "losses.contrastive": None, **_IDENTITY_ALONE,
+        "losses.self_supervised.weight": 1.0,
+    },
+    "self-supervised too": {"losses.self_supervised.weight": 1.0},
+}  # fmt: skip
 
 
 def ablation_arm(name: str, seed: int = 0, start: str | None = None) -> PretrainConfig:
@@ -118,15 +151,18 @@ def ablation_arm(name: str, seed: int = 0, start: str | None = None) -> Pretrain
     if name not in ABLATION:
         raise ValueError(f"there is no arm {name!r}; there are: {', '.join(ABLATION)}.")
     short = PretrainConfig(
-        image_size=(128, 64), seed=seed, start=start, small_steps=0, steps=400, lr=5e-4,
-        warmup_steps=50, colour=1.4, lookalikes=0.5,
+        image_size=(128, 64), seed=seed, start=start, small_steps=0, steps=400, save_every=100,
+        lr=5e-4, warmup_steps=50, colour=1.4, lookalikes=0.5,
     )  # fmt: skip
-    return replace(short, **ABLATION[name])
+    changes = ABLATION[name]
+    inner = {key.removeprefix("losses."): changes[key] for key in changes if "." in key}
+    outer = {key: changes[key] for key in changes if "." not in key}
+    return replace(short, losses=change_losses(short.losses, inner), **outer)
 
 
 def small_config() -> PretrainConfig:
     """A few steps on a handful of people: for tests and for looking at the code run."""
     return PretrainConfig(
         identities=6, images_per_identity=4, cameras=4, infrared_cameras=1, small_steps=2, steps=4,
-        warmup_steps=1, identities_per_batch=3, images_per_batch=2,
+        save_every=2, warmup_steps=1, identities_per_batch=3, images_per_batch=2,
     )  # fmt: skip

@@ -1,177 +1,180 @@
-"""The questions that a pretraining asks of the tokens, and what wrong answers cost."""
+"""The network of the pretraining, and the losses that `reidlab.losses` does not have.
+
+A batch brings the truth with it (see `pictures.Pictures.batch`), so each loss is a function of
+outputs and batch like any other.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reidlab.losses import ContrastiveLoss
-from reidlab.models.vit import TokenBackbone, resize_pos_embed, token_views
+from reidlab.losses import Batch, ContrastiveLoss, Identity, IdentityLoss, Loss, Term, over_heads
+from reidlab.losses.terms import OverHeads, Whole, same_rows
+from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed, token_views
 from reidlab.synth import PARTS
-from reidlab.synth.people import BOTTOM, SHOES, SLEEVE, TOP
-from reidlab.synth.styles import BOTTOMS, COLOURS, HAIR, HATS, PATTERNS, TOPS
-from reidlab.training.pretrain.config import PretrainConfig
-from reidlab.training.pretrain.pictures import Batch
-
-# The garment whose colour a patch on a body part should name; heads and bags are not asked.
-_WORN_ON = {"torso": TOP, "arms": SLEEVE, "legs": BOTTOM, "feet": SHOES}
+from reidlab.synth.styles import COLOURS
+from reidlab.training.pretrain.truth import CHOICES
 
 
-class Answers(NamedTuple):
-    """What the model says about B images.
+class PretrainingOutputs(NamedTuple):
+    """Outputs for B images on a grid of h x w patches, R rows.
 
     Attributes:
-        logits: (2 + R, B, C) who it is: by class token, by pooled patches, by each row.
-        features: Three descriptions for the triplet loss, (B, D), (B, D), (B, R*D).
-        worn: Three times (B, answers), see `attributes`.
-        here: (B, h*w, parts + colours) of each patch.
-        itself: (B, 64) for the self-supervised loss.
+        logits: 2 + R times (B, C), the identity: by class token, pooled patches, and each row.
+        features: Of the three views, (B, D), (B, D), (B, R*D).
+        attributes: For each attribute (3, B, choices), by each view.
+        patches: (B, h, w, parts + colours).
+        projections: (B, 64) for the self-supervised loss.
     """
 
-    logits: Tensor
-    features: list[Tensor]
-    worn: list[Tensor]
-    here: Tensor
-    itself: Tensor
+    logits: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
+    attributes: tuple[Tensor, ...]
+    patches: Tensor
+    projections: Tensor
+
+    def vote(self) -> Tensor:
+        """Logits of the class token, (B, C)."""
+        return self.logits[0]
 
 
-class Questions(nn.Module):
-    """A backbone and a head for every question.
+class PretrainingModel(nn.Module):
+    """A backbone and a head for every loss.
 
     Args:
-        backbone: What is trained.
+        backbone: What is trained; a smaller grid than its own is resampled to as many rows.
         num_classes: People of the world.
-        rows: R, rows of the patch grid at full size; a smaller grid is resampled to as many.
-        answers: All possible answers to all attribute questions, see `attributes`.
     """
 
-    def __init__(self, backbone: TokenBackbone, num_classes: int, rows: int, answers: int) -> None:
+    def __init__(self, backbone: TokenBackbone, num_classes: int) -> None:
         super().__init__()
-        self.backbone, self.rows, dim = backbone, rows, backbone.embed_dim
-        self.norms = nn.ModuleList(nn.BatchNorm1d(dim, affine=False) for _ in range(2 + rows))
+        self.backbone, self.rows, dim = backbone, backbone.grid[0], backbone.embed_dim
+        self.norms = nn.ModuleList(nn.BatchNorm1d(dim, affine=False) for _ in range(2 + self.rows))
         self.classifier = nn.Linear(dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.01)
-        self.answers = nn.ModuleList(nn.Linear(size, answers) for size in (dim, dim, rows * dim))
-        self.here = nn.Linear(dim, len(PARTS) + len(COLOURS))
-        self.itself = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Linear(dim, 64))
+        self.attributes = nn.ModuleList(
+            nn.Linear(size, sum(CHOICES)) for size in (dim, dim, self.rows * dim)
+        )
+        self.patches = nn.Linear(dim, len(PARTS) + len(COLOURS))
+        self.projector = nn.Sequential(nn.Linear(2 * dim, dim), nn.GELU(), nn.Linear(dim, 64))
 
-    def forward(self, images: Tensor, grid: tuple[int, int]) -> Answers:
-        """Answer all questions about images (B, 3, H, W) of *grid* patches."""
+    def forward(self, images: Tensor, camids: Tensor | None = None) -> PretrainingOutputs:
+        """Outputs for images (B, 3, H, W) in -1..1, of any size that has whole patches."""
+        height, width = images.shape[2:]
+        grid = patch_grid((height, width), self.backbone.patch_size, self.backbone.stride)
         cls, patches = _at_grid(self.backbone, images, grid)
         views = token_views((cls, patches), grid, self.rows)
-        rows = views["rows"].unflatten(1, (self.rows, -1)).unbind(1)
+        rows = views["rows"].unflatten(1, (self.rows, -1)).unbind(1)  # R x (B, D)
         inputs = [views["class"], views["pooled"], *rows]
         z = torch.stack([norm(x.float()) for norm, x in zip(self.norms, inputs, strict=True)])
-        features = [views["class"], views["pooled"], views["rows"] / self.rows**0.5]
-        worn = (z[0], z[1], z[2:].transpose(0, 1).flatten(1))
-        told = [head(x) for head, x in zip(self.answers, worn, strict=True)]
-        itself = self.itself(torch.cat([z[0], z[1]], dim=1))
-        return Answers(self.classifier(z), features, told, self.here(patches), itself)
+        normed = (z[0], z[1], z[2:].transpose(0, 1).flatten(1))  # (B, D), (B, D), (B, R*D)
+        attributes = [head(x) for head, x in zip(self.attributes, normed, strict=True)]
+        return PretrainingOutputs(
+            logits=self.classifier(z).unbind(),
+            features=(views["class"], views["pooled"], views["rows"] / self.rows**0.5),
+            attributes=torch.stack(attributes).split(CHOICES, dim=2),
+            patches=self.patches(patches).unflatten(1, grid),
+            projections=self.projector(torch.cat([z[0], z[1]], dim=1)),
+        )
 
 
-class Attribute(NamedTuple):
-    """One question about a person."""
+@dataclass(frozen=True)
+class ViewIdentity(Identity):
+    """`Identity` over three views, in its place and under its name.
 
-    labels: Tensor  # (people,) the right answer
-    choices: int
-    needs_colour: bool  # an infrared picture can't tell
-
-
-def attributes(config: PretrainConfig) -> list[Attribute]:
-    """Every question the world can answer about its people."""
-    people = config.world().people(list(range(1, config.identities + 1)))
-    asked: list[tuple[NDArray[Any], int, bool]] = [
-        (people.top, len(TOPS), False), (people.bottom, len(BOTTOMS), False),
-        (people.hair, len(HAIR), False), (people.hat, len(HATS), False),
-        (people.backpack, 2, False), (people.bag, 2, False), (people.scarf, 2, False),
-        (people.pattern[:, TOP], len(PATTERNS), False),
-        (people.pattern[:, BOTTOM], len(PATTERNS), False),
-    ]  # fmt: skip
-    asked += [
-        (people.colour_name[:, material], len(COLOURS), True)
-        for material in (TOP, BOTTOM, SHOES, SLEEVE)
-    ]
-    return [Attribute(torch.as_tensor(np.asarray(a), dtype=torch.int64), n, c) for a, n, c in asked]
-
-
-def attribute_loss(
-    questions: list[Attribute], answers: list[Tensor], people: Tensor, visible: Tensor
-) -> Tensor:
-    """Sum over the questions of the mean cross-entropy over views and pictures.
-
-    Args:
-        questions: see `attributes`.
-        answers: logits (B, all choices) of each view.
-        people: (B,) who it is, from 0.
-        visible: (B,) False where the picture is infrared and colours can't be told.
+    The rows of the patch grid, each with logits of its own, are one view: the mean of their losses.
     """
-    total, first = torch.zeros((), device=people.device), 0
-    for question in questions:
-        right = question.labels.to(people.device)[people]
-        counted = visible if question.needs_colour else torch.ones_like(visible)
-        for logits in answers:
-            chosen = logits[:, first : first + question.choices].float()
-            each = F.cross_entropy(chosen, right, reduction="none") * counted
-            total = total + each.sum() / counted.sum().clamp(min=1) / len(answers)
-        first += question.choices
-    return total
+
+    over_heads: OverHeads = "sum"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.logits` and `batch["label"]`."""
+        loss = IdentityLoss(self.label_smoothing)
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            cls, pooled, *rows = (loss(logits, batch["label"]) for logits in outputs.logits)
+            return over_heads(self.over_heads, [cls, pooled, over_heads("mean", rows)])
+
+        return term
 
 
-def garment_colours(config: PretrainConfig) -> Tensor:
-    """(people, parts) name of the colour worn on a body part, -1 where nobody is asked."""
-    people = config.world().people(list(range(1, config.identities + 1)))
-    names = torch.full((config.identities, len(PARTS)), -1, dtype=torch.int64)
-    for part, material in _WORN_ON.items():
-        names[:, PARTS.index(part)] = torch.from_numpy(people.colour_name[:, material])
-    return names
+@dataclass(frozen=True)
+class Attributes(Loss):
+    """Classify what a person wears: the sum over attributes of the mean over views and images."""
+
+    name = "attributes"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.attributes` and `batch["attributes"]`."""
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            columns = batch["attributes"].unbind(1)
+            each = [
+                _known_cross_entropy(logits.flatten(0, 1), right.repeat(len(logits)))
+                for logits, right in zip(outputs.attributes, columns, strict=True)
+            ]
+            return over_heads("sum", each)
+
+        return term
 
 
-def patch_loss(answers: Tensor, parts: Tensor, colours: Tensor, batch: Batch) -> Tensor:
-    """Which body parts lie on a patch, and what is the colour of the garment there?
+@dataclass(frozen=True)
+class Patches(Loss):
+    """Classify the body parts on a patch, and the colour of the garment there.
 
-    The parts are asked for as shares of the patch's pixels; the colour where one part covers more
-    than half of it and the picture is not infrared. Mean over patches, and over those asked.
-
-    Args:
-        answers: logits (B, h*w, parts + colours).
-        parts: (B, h*w, parts) share of each patch's pixels.
-        colours: (people, parts), see `garment_colours`.
-        batch: Gives people and modality.
+    The target of the parts is their shares of the patch's pixels; the colour counts where one part
+    covers more than half of the patch. The mean over patches plus the mean over those that count.
     """
-    kinds = parts.shape[2]
-    said = answers.float()
-    where = -(parts * F.log_softmax(said[..., :kinds], dim=2)).sum(dim=2).mean()
-    share, most = parts.max(dim=2)
-    name = colours[batch.people].gather(1, most)  # (B, h*w)
-    asked = (share > 0.5) & (name >= 0) & batch.visible[:, None]
-    each = F.cross_entropy(
-        said[..., kinds:].flatten(0, 1), name.clamp(min=0).flatten(), reduction="none"
-    )
-    return where + (each * asked.flatten()).sum() / asked.sum().clamp(min=1)
+
+    name = "patches"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.patches`, `batch["masks"]` and `batch["garments"]`."""
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            logits = outputs.patches.float()  # (B, h, w, parts + colours)
+            planes = F.one_hot(batch["masks"].long(), len(PARTS)).movedim(3, 1).float()
+            shares = F.adaptive_avg_pool2d(planes, logits.shape[1:3]).flatten(2).transpose(1, 2)
+            share, largest = shares.max(dim=2)  # (B, h*w)
+            colour = batch["garments"].gather(1, largest).masked_fill(share <= 0.5, -1)
+            parts, colours = logits.flatten(0, 2).split((len(PARTS), len(COLOURS)), dim=1)
+            return F.cross_entropy(parts, shares.flatten(0, 1)) + _known_cross_entropy(
+                colours, colour.flatten()
+            )
+
+        return term
 
 
-def part_shares(masks: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, H, W) uint8 body parts to (B, h*w, parts) shares of each patch's pixels."""
-    planes = torch.stack([masks == part for part in range(len(PARTS))], dim=1).float()
-    return F.adaptive_avg_pool2d(planes, grid).flatten(2).transpose(1, 2)
-
-
-def self_supervised_loss(vectors: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class SelfSupervised(Loss):
     """Find the other half of each pair among all others: images i and i + B/2 are one image.
 
     Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (SimCLR),
     ICML 2020, equation 1, at temperature 0.1.
-
-    Args:
-        vectors: (B, D), B even.
     """
-    pairs = torch.arange(len(vectors) // 2, device=vectors.device).repeat(2)
-    return ContrastiveLoss()(vectors, pairs)
+
+    name = "self_supervised"
+
+    def build(self, whole: Whole = same_rows) -> Term:
+        """Reads `outputs.projections`."""
+        loss = ContrastiveLoss()
+
+        def term(outputs: Any, batch: Batch) -> Tensor:
+            vectors = outputs.projections
+            return loss(vectors, torch.arange(len(vectors) // 2, device=vectors.device).repeat(2))
+
+        return term
+
+
+def _known_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
+    """Mean over the rows whose target is not -1; 0 if there is none."""
+    total = F.cross_entropy(logits.float(), right, ignore_index=-1, reduction="sum")
+    return total / (right >= 0).sum().clamp(min=1)
 
 
 def _at_grid(

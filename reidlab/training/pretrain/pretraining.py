@@ -1,0 +1,172 @@
+"""From the settings of a pretraining to weights and a record, by the loop that `fit` has."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from timm.optim import param_groups_weight_decay
+from torch import nn
+
+from reidlab.files import atomic
+from reidlab.models.pretrained import grid_metadata, load_weights
+from reidlab.models.vit import TokenBackbone
+from reidlab.processes import ProcessError
+from reidlab.record import RunRecord, now
+from reidlab.seed import seed_everything
+from reidlab.training.checkpoint import check_same, delete_checkpoints, read_weights
+from reidlab.training.fitting import RECORD
+from reidlab.training.objectives import Objective
+from reidlab.training.pretrain.config import PretrainConfig
+from reidlab.training.pretrain.heads import PretrainingModel
+from reidlab.training.pretrain.pictures import EpochLoader, Pictures
+from reidlab.training.recipe import Recipe
+from reidlab.training.session import CHECKPOINTS, Session, make_accelerator
+
+WEIGHTS = "backbone.safetensors"
+
+
+def pretrain(
+    out: str | Path,
+    config: PretrainConfig | None = None,
+    *,
+    pictures: str | Path | None = None,
+    resume: bool = True,
+) -> Path:
+    """Train the backbone, and write `out/record.json` and `out/backbone.safetensors`.
+
+    Nothing runs twice, as with `fit`: a finished run of the same configuration is read back, an
+    interrupted one goes on after its last epoch and on a CPU ends with the very bits.
+
+    Args:
+        out: Folder of the run.
+        config: Every number; default the shipped weights' own.
+        pictures: Folder for the rendered images, if several runs share a world; default `out`.
+        resume: False forgets what is in `out`, but for the images, and starts again.
+
+    Returns:
+        `out/backbone.safetensors`: half-precision weights under timm's own names.
+
+    Raises:
+        CheckpointError: If `out` holds another run, or is damaged.
+        TrainingDiverged: If a loss, a gradient or a weight stops being a number.
+        ProcessError: If several processes were launched.
+    """
+    config, out = config or PretrainConfig(), Path(out)
+    configuration = {"paper": "pretraining", "variant": "vit_tiny_synth", **config.to_dict()}
+    if not resume:
+        (out / RECORD).unlink(missing_ok=True)
+        delete_checkpoints(out / CHECKPOINTS)
+    if (out / RECORD).is_file():
+        check_same(RunRecord.load(out / RECORD).experiment, configuration, out)
+        again = f"Delete {out / RECORD} to train again."
+        read_weights(out / WEIGHTS, f"the finished run in {out}", again)
+        return out / WEIGHTS
+    recipe = Recipe(  # what a session reads
+        epochs=math.ceil(config.steps / config.save_every),
+        precision="bf16",
+        clip_grad=config.clip_grad,
+        losses=config.losses,
+    )
+    accelerator = make_accelerator(recipe, out)
+    if accelerator.num_processes > 1:
+        raise ProcessError(
+            f"pretraining runs in one process and {accelerator.num_processes} were launched; "
+            "start it without accelerate launch."
+        )
+    drawn = Pictures(config, Path(pictures or out))
+    seed_everything(config.seed)
+    backbone = TokenBackbone(config.backbone, config.image_size, drop_path=config.drop_path)
+    if config.start is not None:
+        load_weights(backbone, config.start)
+        spread(backbone, drawn)
+    model = PretrainingModel(backbone, config.identities).to(accelerator.device)
+    session = Session(
+        model=model,
+        optimizer=torch.optim.AdamW(param_groups_weight_decay(model, config.weight_decay)),
+        loader=EpochLoader(drawn, accelerator.device),
+        recipe=recipe,
+        accelerator=accelerator,
+        rate=partial(_set_rate, config),
+        objective=Objective(recipe.losses),
+        seed=config.seed,
+        out=out,
+        configuration=configuration,
+    )
+    session.run()
+    _save_backbone(out / WEIGHTS, backbone)
+    _record(config, session).save(out / RECORD)  # last but one: with a record a run is finished
+    delete_checkpoints(out / CHECKPOINTS)
+    return out / WEIGHTS
+
+
+def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> None:
+    """Give the class token mean 0 and deviation 1 in each dimension, by the final norm's scale.
+
+    Weights that were trained with a triplet loss without a margin tend to gather all images around
+    one direction; a contrast by cosine would first have to undo that.
+
+    Args:
+        backbone: Changed in place: weight and bias of its final norm.
+        pictures: The world whose first images are looked at.
+        images: How many.
+    """
+    step = max(1, len(pictures.images) // images)
+    x = torch.from_numpy(pictures.images[::step].transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1.0
+    device, trained, norm = backbone.cls_token.device, backbone.training, backbone.norm
+    assert isinstance(norm, nn.LayerNorm)
+    backbone.eval()
+    with torch.no_grad():
+        tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
+        mean, deviation = tokens.mean(dim=0), tokens.std(dim=0).clamp(min=1e-6)
+        norm.weight.div_(deviation)
+        norm.bias.sub_(mean).div_(deviation)
+    backbone.train(trained)
+
+
+def _set_rate(
+    config: PretrainConfig, optimizer: torch.optim.Optimizer, epoch: int, step: int, steps: int
+) -> float:
+    lr = config.lr_of((epoch - 1) * config.save_every + step)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def _save_backbone(path: Path, backbone: TokenBackbone) -> None:
+    meta = {**grid_metadata(backbone), "normalization": "half"}
+    weights = {k: v.half().contiguous().cpu() for k, v in backbone.state_dict().items()}
+    with atomic(path) as beside:
+        save_file(weights, beside, metadata=meta)
+
+
+def _record(config: PretrainConfig, session: Session) -> RunRecord:
+    world, state, history = config.world(), session.state, session.state.history
+    seconds: float = sum(row["seconds"] for row in history)
+    seen: int = sum(row["images"] for row in history)
+    data: dict[str, Any] = {
+        "name": f"synthetic, style {world.style}",
+        "fingerprint": world.fingerprint(),
+        "protocol": "none: these people are in no test",
+        "train_images": config.identities * config.images_per_identity,
+        "train_identities": config.identities,
+        "train_images_seen": seen,
+    }
+    return RunRecord(
+        experiment=session.configuration,
+        seed=config.seed,
+        data=data,
+        metrics={"train_accuracy": history[-1]["accuracy"]},
+        seconds={"train": seconds},
+        images_per_second=seen / seconds,
+        peak_memory_mb=state.peak_memory_mb,
+        started=state.started,
+        commit=state.commit[0],
+        dirty=state.commit[1],
+        finished=now(),
+        history=history,
+    )
