@@ -11,7 +11,7 @@ from reidlab.report.claims import Claim, ClaimError, load_claims, published_inte
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
-from reidlab.report.findings import Finding, finding, metrics_table
+from reidlab.report.findings import Finding, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import compare, results_table
 from reidlab.report.seeds import seeds_table
@@ -43,6 +43,7 @@ __all__ = [
     "seed_difference",
     "seeds_table",
     "side_by_side",
+    "summary",
     "trials",
     "verdicts",
 ]

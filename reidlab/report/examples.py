@@ -116,6 +116,26 @@ def heat_scores(heats: Mapping[str, Tensor], masks: Tensor, layers: Sequence[int
     return pd.DataFrame(cells, index=[f"layer {layer} (%)" for layer in layers]).T
 
 
+def layers_above(heat: Tensor, masks: Tensor, control: Tensor | None = None) -> list[bool]:
+    """Say of each layer whether more of its heat lies on the person than of a control's.
+
+    Args:
+        heat: maps of B images, (B, L, H, W).
+        masks: part labels of these images, (B, h, w).
+        control: maps of the same images, (B, L, H, W); None: a uniform map.
+
+    Returns:
+        L truths: whether the mean difference over the images exceeds two of its standard errors.
+        Images in which either map is 0 everywhere are left out.
+    """
+    own = heat_share(heat, masks)
+    other = own.area[:, None] if control is None else heat_share(control, masks).person
+    differences = (own.person - other).numpy()  # (B, L)
+    mean = np.nanmean(differences, 0)
+    counted = (~np.isnan(differences)).sum(0)
+    return [bool(above) for above in mean > 2 * np.nanstd(differences, 0) / np.sqrt(counted)]
+
+
 def _mean_and_error(shares: np.ndarray) -> list[str]:
     """Shares (B, L) -> "mean ± standard error" for each layer, in percent."""
     mean, error = np.nanmean(shares, 0), np.nanstd(shares, 0) / np.sqrt(len(shares))

@@ -13,15 +13,21 @@ from reidlab.experiments.runs import METRICS
 
 @dataclass(frozen=True)
 class Finding:
-    """A computed sentence that a page shows in bold."""
+    """Computed sentences as a page shows them.
+
+    Attributes:
+        text: as a terminal shows it.
+        markdown: as a page does.
+    """
 
     text: str
+    markdown: str
 
     def __repr__(self) -> str:
         return self.text
 
     def _repr_markdown_(self) -> str:
-        return f"**{self.text}**"
+        return self.markdown
 
 
 def finding(*sentences: str) -> Finding:
@@ -30,7 +36,22 @@ def finding(*sentences: str) -> Finding:
     Args:
         sentences: joined by spaces; the last expression of a cell shows them.
     """
-    return Finding(" ".join(sentences))
+    text = " ".join(sentences)
+    return Finding(text, f"**{text}**")
+
+
+def summary(**points: str) -> Finding:
+    """What a page says in one minute: a list, its first words in bold.
+
+    Args:
+        points: first word (`how_sure` for two) -> computed sentences, such as `claimed`, `found`.
+    """
+    named = {name.replace("_", " ").capitalize(): text for name, text in points.items()}
+    plain, bold = (
+        "\n".join(f"- {mark}{name}.{mark} {text}" for name, text in named.items())
+        for mark in ("", "**")
+    )
+    return Finding(plain, bold)
 
 
 def metrics_table(
@@ -59,4 +80,5 @@ def metrics_table(
 def _metrics(result: Any) -> Mapping[str, Any]:
     if isinstance(result, Mapping):
         return result
-    return result.metrics if hasattr(result, "metrics") else result.as_dict()
+    values: Mapping[str, Any] = getattr(result, "metrics", None) or result.as_dict()
+    return values

@@ -12,6 +12,7 @@ from reidlab.report.examples import (
     cross_camera_pairs,
     heat_scores,
     image_batch,
+    layers_above,
     true_masks,
     typical_queries,
 )
@@ -102,3 +103,15 @@ def test_image_batch_keeps_the_order(ds):
     batch = image_batch(paths, transform)
     for images, path in zip(batch, paths, strict=True):
         assert np.array_equal(images.permute(1, 2, 0), np.asarray(Image.open(path)))
+
+
+def test_layers_above_a_uniform_map_and_a_control():
+    masks = torch.zeros(4, 2, 2, dtype=torch.long)
+    masks[:, 0] = 1  # the upper half is person
+    on, off, blank = torch.zeros(4, 3, 2, 2).unbind(1)
+    on[:, 0], off[:, 1] = 1, 1
+    on[0] = off[0] = 1  # one image of four does not tell
+    heat = torch.stack([on, off, blank], dim=1)[:, :2]
+    assert layers_above(heat, masks) == [True, False]
+    assert layers_above(heat, masks, heat) == [False, False]
+    assert layers_above(heat, masks, heat.flip(1)) == [True, False]

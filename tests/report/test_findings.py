@@ -5,13 +5,19 @@ import pytest
 
 from reidlab.evaluation import rank
 from reidlab.record import RunRecord
-from reidlab.report import finding, metrics_table
+from reidlab.report import finding, metrics_table, summary
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
     found = finding("Rank-1 is 50.0 %.", "mAP is higher.")
     assert repr(found) == "Rank-1 is 50.0 %. mAP is higher."
     assert found._repr_markdown_() == "**Rank-1 is 50.0 %. mAP is higher.**"
+
+
+def test_a_summary_is_a_list_whose_first_words_are_bold():
+    said = summary(found="mAP is 71.5 %.", how_sure="Three runs.")
+    assert repr(said) == "- Found. mAP is 71.5 %.\n- How sure. Three runs."
+    assert said._repr_markdown_() == "- **Found.** mAP is 71.5 %.\n- **How sure.** Three runs."
 
 
 def test_results_of_every_kind_stand_beside_each_other(record):
