@@ -206,18 +206,16 @@ class Runs:
 
         Returns:
             One row for each, its name in the index: `value` (b minus a), `low`, `high`, `smallest`,
-            and `found`, the same as a sentence.
+            NaN where there is none, and `found`, the same as a sentence.
 
         Raises:
             ValueError: As in `compare`.
         """
         found = {name: self.compare(a, b, metric, level=level) for name, (a, b) in sides.items()}
-        rows = [
-            {"value": d.value, "low": d.low, "high": d.high, "smallest": d.smallest,
-             "found": d.text()}
-            for d in found.values()
-        ]  # fmt: skip
-        return pd.DataFrame(rows, index=list(found))
+        rows = [(d.value, d.low, d.high, d.smallest, d.text()) for d in found.values()]
+        columns = ["value", "low", "high", "smallest", "found"]
+        table = pd.DataFrame(rows, index=list(found), columns=columns)
+        return table.astype(dict.fromkeys(columns[:-1], float))
 
     def by_seed(self, metric: str = "mAP") -> list[float]:
         """A number for each seed: the mean over its runs."""
