@@ -104,7 +104,7 @@ def rerank_gains(
 
 
 def _draw(frame: pd.DataFrame, most: int, draws: int, rng: np.random.Generator) -> Draws:
-    """Queries (P,) and images of the same people in other cameras (P, K), shuffled; draw by draw."""
+    """For each draw queries (P,), and images of the same people in other cameras (P, K)."""
     found = []
     for _ in range(draws):
         asks, others = [], []
