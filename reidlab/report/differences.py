@@ -192,9 +192,10 @@ def _verdict(claim: Claim, found: SeedInterval) -> str:
 def _found(claim: Claim, found: SeedInterval) -> str:
     if claim.metric in SIZES:
         return f"{found.value:+,.0f}"
-    if found.low is None:
-        return f"{found.value:+.1f} (no interval)"
-    return f"{found.value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+    value, *ends = (  # + 0.0 takes the minus from a zero
+        f"{round(x, 1) + 0.0:+.1f}" for x in (found.value, found.low, found.high) if x is not None
+    )
+    return f"{value} ({' to '.join(ends) or 'no interval'})"
 
 
 def _by_seed(side: Iterable[Record]) -> Mapping[int, list[Record]]:
