@@ -192,10 +192,10 @@ def _verdict(claim: Claim, found: SeedInterval) -> str:
 def _found(claim: Claim, found: SeedInterval) -> str:
     if claim.metric in SIZES:
         return f"{found.value:+,.0f}"
-    value, *ends = (  # + 0.0 takes the minus from a zero
-        f"{round(x, 1) + 0.0:+.1f}" for x in (found.value, found.low, found.high) if x is not None
-    )
-    return f"{value} ({' to '.join(ends) or 'no interval'})"
+    if found.low is None:
+        return f"{found.value:+.1f} (no interval)"
+    value = round(found.value, 1) + 0.0  # no minus before a zero
+    return f"{value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
 def _by_seed(side: Iterable[Record]) -> Mapping[int, list[Record]]:
