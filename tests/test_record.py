@@ -42,9 +42,7 @@ def test_order_and_environment(made):
 
 
 def test_the_report_accepts_it(made):
-    from reidlab.report.records import check_schema
-
-    check_schema(json.loads(json.dumps(made.to_dict())))
+    record.check_schema(json.loads(json.dumps(made.to_dict())))
 
 
 def test_commit(monkeypatch, tmp_path):
@@ -85,9 +83,9 @@ def test_nan_is_no_metric(made, tmp_path):
     ("text", "message"),
     [
         ("{", "is no JSON"),
-        ("[]", "is no run record"),
-        ('{"schema": 1}', "missing .*'experiment'"),
-        (None, "has the run finished"),
+        ("[]", "a run record is one JSON object, not list"),
+        ('{"schema": 1}', "`seed` is missing"),
+        (None, r"there is no run record at .*has not finished"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
@@ -101,7 +99,7 @@ def test_bad_files(tmp_path, text, message):
 def test_another_schema(made, tmp_path):
     made.schema = 99
     made.save(tmp_path / "record.json")
-    with pytest.raises(RecordError, match="has schema 99"):
+    with pytest.raises(RecordError, match=r"and schema 99; this version .* schema 1"):
         RunRecord.load(tmp_path / "record.json")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def ablation_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     start, folder = Path(workspace.options["start"]), workspace.folder / "ablation"
     sets = judging_sets(workspace)
     yield workspace.header(
-        settings=asdict(ablation_arm("whole")) | {"start": start.name},
+        settings=ablation_arm("whole").to_dict() | {"start": start.name},
         arms={name: dict(arm) for name, arm in ABLATION.items()},
         data={name: describe_data(ds) for name, ds in sets.items()},
     )
@@ -47,7 +46,7 @@ def ablation_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     for arm in ABLATION:
         own = folder / f"{arm.replace(' ', '_').replace('+', 'and')}-{origin}"
         config = ablation_arm(arm, start=str(start))
-        weights[arm] = pretrain(own, config, pictures=folder / "pictures", save_every=100)
+        weights[arm] = pretrain(own, config, pictures=folder / "pictures")
     found = {name: judge_arm(path, sets) for name, path in weights.items()}
     for name in found:
         for row in numbers(found[name], found["whole"], sets):

@@ -119,6 +119,11 @@ def change_losses(losses: Iterable[Loss], changes: Mapping[str, Any]) -> tuple[L
             check_names([name], changed, "losses", RecipeError)
             del changed[name]
             continue
+        if not setting:
+            raise RecipeError(
+                f"losses.{key}={value!r} changes no setting; expected losses.{key}=None, which "
+                f"drops it, or losses.{key}.SETTING={value!r}."
+            )
         loss = changed.get(name) or losses_from({name: {}})[0]
         known = [field.name for field in fields(loss)]
         check_names([setting], known, f"the loss {name}", RecipeError)

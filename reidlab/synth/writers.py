@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from reidlab.files import atomic, sweep, write_text
+from reidlab.files import PART, atomic, sweep, write_text
 from reidlab.synth.layout import LAYOUTS
 from reidlab.synth.layout.base import STAGING, Entry, Layout
 from reidlab.synth.threads import in_threads
@@ -39,8 +39,8 @@ def write_dataset(
 
     Beside the images lie `masks/` (part labels, see `reidlab.synth.PARTS`; the mask of `a/b.jpg` is
     `masks/a/b.png`), `attributes.csv` (one row per image) and `world.json` (every knob). An
-    interrupted write continues; a finished one returns at once. The work is done in as many threads
-    as torch would use.
+    interrupted write continues; a finished one returns at once. Several
+    processes may write the same set. The work is done in as many threads as torch would use.
 
     A row of `attributes.csv` begins with file, split, pid and camid (from 0) as the layout tells
     them, then person, camera and index: the image of the world that it is. A file that two lists
@@ -83,7 +83,11 @@ def write_dataset(
     split = {"layout": layout, **options}
     config = {"world": world.config(), "fingerprint": world.fingerprint(), "split": split}
     if _claim(root, config):
-        _write(root, world, chosen, options, progress)
+        try:
+            _write(root, world, chosen, options, progress)
+        except FileNotFoundError:  # another process that writes the same was quicker
+            if not (root / _WHOLE).exists():
+                raise
     shutil.rmtree(root / STAGING, ignore_errors=True)
     return root
 
@@ -143,7 +147,8 @@ def _claim(root: Path, config: dict[str, Any]) -> bool:
             )
     if (root / _WHOLE).exists():
         return False
-    if root.exists() and any(root.iterdir()) and not (root / _PARTIAL).exists():
+    files = [path for path in root.glob("*") if not PART.search(path.name)]
+    if files and not (root / _PARTIAL).exists():
         raise FileExistsError(
             f"{root} is not empty and holds no world: choose an empty or new folder"
         )
@@ -179,8 +184,6 @@ def _write(
         done += len(chunks[number])
         if progress:
             progress(done, len(entries))
-    if (root / _WHOLE).exists():  # another process was quicker
-        return
     table = pd.concat([pd.read_csv(table) for table in tables], ignore_index=True)
     table = layout.finish(root, world, table, **options)
     write_text(root / "attributes.csv", table.to_csv(index=False))

@@ -226,6 +226,19 @@ def test_a_killed_write_continues(whole, tmp_path):
     assert contents(root) == contents(whole)
 
 
+def test_two_processes_may_write_the_same_set(whole, tmp_path):
+    root = tmp_path / "set"
+    code = KILLED.replace("count == 40", "False")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(root)], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert not list(root.rglob(".*.part.*"))
+    assert contents(root) == contents(whole)
+
+
 def test_a_finished_set_is_left_alone(whole):
     before = {p: p.stat().st_mtime_ns for p in [whole, *whole.rglob("*")]}
     calls = []

@@ -12,9 +12,10 @@ from reidlab.training import CheckpointError, Recipe, RunRecord, build_model, fi
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS = [
-    path
-    for path in sorted((REPOSITORY / "book" / "results").rglob("*.json"))
-    if "experiment" in json.loads(path.read_text(encoding="utf-8"))
+    pytest.param(found["experiment"], id=f"{path.parent.name}/{path.stem}-{line}")
+    for path in sorted((REPOSITORY / "book" / "results").rglob("*.jsonl"))
+    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    if "experiment" in (found := json.loads(text))
 ]
 FLAT = {
     "label_smoothing": 0.0, "over_heads": "mean", "triplet_margin": None,
@@ -53,9 +54,8 @@ def test_there_are_records():
     assert len(RECORDS) > 50
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda p: str(p.relative_to(REPOSITORY)))
-def test_every_record_of_the_book(path):
-    said = json.loads(path.read_text(encoding="utf-8"))["experiment"]
+@pytest.mark.parametrize("said", RECORDS)
+def test_every_record_of_the_book(said):
     recipe = Recipe.from_record(said)
     settings = recipe.to_dict()
     for name in settings.keys() & said.keys() - {"switches", "losses"}:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from reidlab.experiments import experiment
 from reidlab.losses import Contrastive, Identity, Triplet
 from reidlab.models import create_model
 from reidlab.models.vit import TokenBackbone, token_views
@@ -628,7 +629,7 @@ WORDS_BEFORE = {  # of the published records, which name the losses otherwise
 
 
 def test_the_arms_are_those_that_were_published():
-    published = json.loads((ROOT / "book/results/vit_tiny_synth/ablation.json").read_text())
+    published = experiment("pretraining.ablation").header
     assert published["arms"].keys() == ABLATION.keys()
     for name, changes in published["arms"].items():
         expected = {}

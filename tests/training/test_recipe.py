@@ -179,7 +179,7 @@ def test_a_loss_joins_and_goes():
     [
         (
             {"losses.triplet": 0},
-            r"losses.triplet=0 changes no setting; expected switches.NAME, los",
+            r"losses.triplet=0 changes no setting; expected losses.triplet=None",
         ),
         ({"losses.triplet": {"margin": 1}}, r"losses.triplet=\{'margin': 1\} changes no setting"),
         ({"losses.": None}, r"losses has no setting ''"),
