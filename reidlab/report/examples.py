@@ -87,13 +87,16 @@ def true_masks(paths: Iterable[str | Path]) -> Tensor | None:
     return torch.from_numpy(np.stack([np.array(Image.open(mask)) for mask in masks]))
 
 
-def heat_scores(heats: Mapping[str, Tensor], masks: Tensor, layers: Sequence[int]) -> pd.DataFrame:
+def heat_scores(
+    heats: Mapping[str, Tensor], masks: Tensor | None, layers: Sequence[int]
+) -> pd.DataFrame:
     """Tabulate the share of the heat that lies on the person, with a uniform map as the control.
 
     Args:
         heats: who looks -> its maps of the same images, (B, L, H, W): the trained network, and as
             a second control the same one with random weights.
-        masks: part labels of these images, (B, h, w): `true_masks`.
+        masks: part labels of these images, (B, h, w): `true_masks`. None: nothing can be scored,
+            and the only row says so.
         layers: L numbers of layers, the columns.
 
     Returns:
@@ -108,32 +111,40 @@ def heat_scores(heats: Mapping[str, Tensor], masks: Tensor, layers: Sequence[int
         raise ValueError(
             f"heats have the shapes {shapes}: expected (B, L, H, W) with {len(layers)} layers"
         )
+    columns = [f"layer {layer} (%)" for layer in layers]
+    if masks is None:
+        return pd.DataFrame("", index=["no true masks in this data set"], columns=columns)
     shares = {name: heat_share(heat, masks) for name, heat in heats.items()}
     rows = {name: share.person.numpy() for name, share in shares.items()}
     area = next(iter(shares.values())).area.numpy()
     rows["uniform map"] = area[:, None].repeat(len(layers), 1)
     cells = {name: _mean_and_error(values) for name, values in rows.items()}
-    return pd.DataFrame(cells, index=[f"layer {layer} (%)" for layer in layers]).T
+    return pd.DataFrame(cells, index=columns).T
 
 
-def layers_above(heat: Tensor, masks: Tensor, control: Tensor | None = None) -> list[bool]:
-    """Say of each layer whether more of its heat lies on the person than of a control's.
+def layers_above(
+    heat: Tensor, masks: Tensor | None, layers: Sequence[int], control: Tensor | None = None
+) -> list[int]:
+    """Find the layers that have more of their heat on the person than a control has.
 
     Args:
         heat: maps of B images, (B, L, H, W).
-        masks: part labels of these images, (B, h, w).
+        masks: part labels of these images, (B, h, w); None: nothing is known, and none is found.
+        layers: L numbers of layers.
         control: maps of the same images, (B, L, H, W); None: a uniform map.
 
     Returns:
-        L truths: whether the mean difference over the images exceeds two of its standard errors.
-        Images in which either map is 0 everywhere are left out.
+        Those whose mean difference over the images exceeds two of its standard errors. Images in
+        which either map is 0 everywhere are left out.
     """
+    if masks is None:
+        return []
     own = heat_share(heat, masks)
     other = own.area[:, None] if control is None else heat_share(control, masks).person
     differences = (own.person - other).numpy()  # (B, L)
     mean = np.nanmean(differences, 0)
-    counted = (~np.isnan(differences)).sum(0)
-    return [bool(above) for above in mean > 2 * np.nanstd(differences, 0) / np.sqrt(counted)]
+    error = np.nanstd(differences, 0) / np.sqrt((~np.isnan(differences)).sum(0))
+    return [layer for layer, above in zip(layers, mean > 2 * error, strict=True) if above]
 
 
 def _mean_and_error(shares: np.ndarray) -> list[str]:

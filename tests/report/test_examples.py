@@ -112,6 +112,14 @@ def test_layers_above_a_uniform_map_and_a_control():
     on[:, 0], off[:, 1] = 1, 1
     on[0] = off[0] = 1  # one image of four does not tell
     heat = torch.stack([on, off, blank], dim=1)[:, :2]
-    assert layers_above(heat, masks) == [True, False]
-    assert layers_above(heat, masks, heat) == [False, False]
-    assert layers_above(heat, masks, heat.flip(1)) == [True, False]
+    assert layers_above(heat, masks, (11, 12)) == [11]
+    assert layers_above(heat, masks, (11, 12), heat) == []
+    assert layers_above(heat, masks, (11, 12), heat.flip(1)) == [11]
+
+
+def test_without_masks_nothing_is_scored():
+    heat = torch.ones(4, 2, 2, 2)
+    table = heat_scores({"trained": heat}, None, (11, 12))
+    assert list(table.index) == ["no true masks in this data set"]
+    assert list(table.columns) == ["layer 11 (%)", "layer 12 (%)"]
+    assert layers_above(heat, None, (11, 12)) == []
