@@ -50,8 +50,10 @@ def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
         evidence_bars(bars[-1], values, [f"{row}" for row in range(1, len(values) + 1)])
         margin = style.number(values.sum(), "{:+.3f}")
         bars[-1].set_title(f"{name}, AP {100 * case.ap:.0f} %: margin {margin}", fontsize=10)
-    ends = [panel.get_xlim() for panel in bars]
+    values = np.concatenate([np.asarray(case.rows, dtype=float) for case in cases.values()])
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    room = 0.2 * max(high - low, 1e-9)  # for the numbers behind the bars
     for panel in bars:  # one scale for all of them
-        panel.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
+        panel.set_xlim(low - (room if low < 0 else 0), high + room)
     bars[-1].set_xlabel("a row's part of the margin (cosine)")
     return figure
