@@ -11,7 +11,13 @@ from reidlab.data import ReIDDataset
 from reidlab.explain import SimilarityTarget, gradcam
 from reidlab.judging import test_transform
 from reidlab.judging.settings import Judging
-from reidlab.report.examples import cross_camera_pairs, heat_scores, image_batch, true_masks
+from reidlab.report.examples import (
+    cross_camera_pairs,
+    heat_scores,
+    image_batch,
+    layers_above,
+    true_masks,
+)
 
 
 def heat_on_person(
@@ -28,8 +34,9 @@ def heat_on_person(
         seed: Which queries.
 
     Returns:
-        As `reidlab.report.examples.heat_scores`, of the last three layers; None where the data set
-        has no masks.
+        As `reidlab.report.examples.heat_scores`, of the last three layers, and a line "clearly
+        above all": whether the first of the networks lies above each control by two standard
+        errors. None where the data set has no masks.
 
     Raises:
         ValueError: no networks, or a count below 1.
@@ -38,12 +45,17 @@ def heat_on_person(
     masks = true_masks(pairs.path)
     if masks is None:
         return None
-    first, second = (image_batch(paths, transform) for paths in (pairs.path, pairs.path_2))
+    images, others = (image_batch(paths, transform) for paths in (pairs.path, pairs.path_2))
     heats, layers = {}, []
     for name, network in networks.items():
         network.cpu().eval()
         depth = network.backbone.depth  # type: ignore[union-attr]
         layers = [*range(max(1, depth - 2), depth + 1)]  # type: ignore[operator, arg-type]
-        target = SimilarityTarget(network.embed(second).detach())  # type: ignore[operator]
-        heats[name] = gradcam(network, first, target, layers=layers)
-    return heat_scores(heats, masks, layers)
+        target = SimilarityTarget(network.embed(others).detach())  # type: ignore[operator]
+        heats[name] = gradcam(network, images, target, layers=layers)
+    table = heat_scores(heats, masks, layers)
+    first, *controls = heats.values()
+    above = [{*layers_above(first, masks, layers, control)} for control in (None, *controls)]
+    clear = set.intersection(*above)
+    table.loc["clearly above all"] = ["yes" if layer in clear else "no" for layer in layers]
+    return table

@@ -6,7 +6,7 @@ import torch
 
 from reidlab import recipes
 from reidlab.data import mask_path, open_dataset, read_image
-from reidlab.explain import SimilarityTarget, gradcam
+from reidlab.explain import SimilarityTarget, gradcam, heat_share
 from reidlab.judging import test_transform as transform_of
 from reidlab.models import create_model
 from reidlab.report.examples import cross_camera_pairs, heat_scores, true_masks
@@ -36,7 +36,7 @@ def networks(recipe):
 
 def test_it_is_the_scores_of_the_last_layers(ds, recipe, networks):
     table = heat_on_person(networks, ds, recipe, count=3, seed=1)
-    assert list(table.index) == ["a", "b", "uniform map"]
+    assert list(table.index) == ["a", "b", "uniform map", "clearly above all"]
     pairs = cross_camera_pairs(ds, 3, 1)
     x, y = (
         torch.stack([transform_of(recipe)(read_image(path)) for path in paths])
@@ -47,7 +47,16 @@ def test_it_is_the_scores_of_the_last_layers(ds, recipe, networks):
         with torch.no_grad():
             target = SimilarityTarget(network.eval().embed(y))
         heats[name] = gradcam(network, x, target, layers=(1, 2))
-    pd.testing.assert_frame_equal(table, heat_scores(heats, true_masks(pairs.path), (1, 2)))
+    masks = true_masks(pairs.path)
+    pd.testing.assert_frame_equal(table[:3], heat_scores(heats, masks, (1, 2)))
+    person = {name: heat_share(heat, masks).person for name, heat in heats.items()}
+    person["uniform map"] = heat_share(heats["a"], masks).area[:, None].expand(-1, 2)
+    for layer in (0, 1):
+        clear = True
+        for control in ("b", "uniform map"):
+            gap = (person["a"] - person[control])[:, layer]
+            clear &= bool(gap.mean() > 2 * gap.std(correction=0) / len(gap) ** 0.5)
+        assert table.iloc[3, layer] == ("yes" if clear else "no")
 
 
 def test_without_masks_there_is_nothing_to_score(tmp_path, recipe, networks):
