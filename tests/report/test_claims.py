@@ -90,7 +90,10 @@ def test_a_missing_file_names_its_place(tmp_path):
         load_claims(tmp_path / "none.yml")
 
 
-@pytest.mark.parametrize("path", sorted(BOOK.glob("*.yml")), ids=lambda path: path.stem)
+CLAIMS = sorted(path for path in BOOK.glob("*.yml") if "discrepancies" not in path.stem)
+
+
+@pytest.mark.parametrize("path", CLAIMS, ids=lambda path: path.stem)
 def test_the_books_own_claims_load(path):
     claims = load_claims(path)
     assert claims

@@ -313,6 +313,19 @@ def test_forest_takes_names_from_the_index_and_intervals_may_be_absent():
     assert not figure.legends
 
 
+def test_forest_shows_published_numbers_without_one_of_ours():
+    table = pd.DataFrame(
+        {"value": [1.0, np.nan], "low": [0.5, np.nan], "high": [1.5, np.nan], "paper": [2, [3, 4]]},
+        index=["ours", "theirs"],
+    )
+    figure = figures.forest(table, label="x", no_difference=None)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["1.0"]
+    diamonds = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "D"]
+    assert diamonds == [[2], [3, 4]]
+    assert figure.get_supxlabel() == "bars: 95 % interval over seeds"
+
+
 def test_forest_has_panels_and_groups_in_the_order_of_the_table():
     table = pd.DataFrame(
         [(p, g, n, 1.0) for p in ("official", "standard") for g in "ba" for n in ("CE", "TL")],

@@ -45,12 +45,13 @@ def forest(
     it or where there is none, as of a single run.
 
     Args:
-        table: one row for each mark. `value`; `low` and `high`, the ends of its interval, NaN or
-            absent for a single run; the name of its line in `name`, or else in the index. Also, if
-            wanted: `panel`, the title of the panel it stands in, each with a scale of its own;
-            `group`, its colour, such as a way of training: marks of one name lie below one
-            another; `paper`, the published number, or a list of them; `runs`, a list of the
-            values behind the mean. Lines, panels and groups keep the order of the table.
+        table: one row for each mark. `value`, NaN where there are published numbers alone; `low`
+            and `high`, the ends of its interval, NaN or absent for a single run; the name of its
+            line in `name`, or else in the index. Also, if wanted: `panel`, the title of the panel
+            it stands in, each with a scale of its own; `group`, its colour, such as a way of
+            training: marks of one name lie below one another; `paper`, the published number, or a
+            list of them; `runs`, a list of the values behind the mean. Lines, panels and groups
+            keep the order of the table.
         label: of the axis, with the unit.
         over: what varies in the intervals: "seeds", "people", "seeds and people".
         no_difference: where neither side is ahead: 0, or 1 for ratios, 50 for a choice of two in
@@ -81,10 +82,11 @@ def forest(
             group = groups.index(row["group"])
             place = lines.index(row["name"]) + (group + 0.5) / len(groups) - 0.5
             _forest_line(panel, place, row, group, no_difference)
-            panel.text(
-                1.02, place, style.number(row["value"], form), va="center", fontsize=10,
-                transform=panel.get_yaxis_transform(),
-            )  # fmt: skip
+            if row["value"] == row["value"]:
+                panel.text(
+                    1.02, place, style.number(row["value"], form), va="center", fontsize=10,
+                    transform=panel.get_yaxis_transform(),
+                )  # fmt: skip
         if no_difference is not None:
             panel.axvline(no_difference, color=style.INK, lw=1.2, zorder=1)
         panel.set(xlabel=label, title=str(title))
@@ -143,7 +145,7 @@ def _forest_words(
         handles.append(Line2D([], [], **_PAPER, label="the paper"))
     if handles:
         figure.legend(handles=handles, loc="outside upper left", ncols=4, handletextpad=0.3)
-    bars, bare = table.high.notna().any(), table.high.isna().any()
+    bars, bare = table.high.notna().any(), (table.high.isna() & table.value.notna()).any()
     words = [f"bars: 95 % interval over {over}"] if bars else []
     if no_difference is not None and bars:
         words.append(f"hollow: it holds {no_difference:g}" + (", or one run" if bare else ""))

@@ -1,0 +1,61 @@
+"""How much of a network's heat lies on the person, with controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from torch import nn
+
+from reidlab.data import ReIDDataset
+from reidlab.explain import SimilarityTarget, gradcam
+from reidlab.judging import test_transform
+from reidlab.judging.settings import Judging
+from reidlab.report.examples import (
+    cross_camera_pairs,
+    heat_scores,
+    image_batch,
+    layers_above,
+    true_masks,
+)
+
+
+def heat_on_person(
+    networks: Mapping[str, nn.Module], ds: ReIDDataset, recipe: Judging, *, count: int, seed: int
+) -> pd.DataFrame | None:
+    """Score Grad-CAM of the similarity to another picture of the same person, in the last layers.
+
+    Args:
+        networks: who looks -> a model of one kind, moved to the CPU and left in evaluation mode:
+            the trained one, and as a control the same with random weights.
+        ds: The data set; its queries are looked at.
+        recipe: Gives image size and normalisation.
+        count: Pairs of pictures at most, see `reidlab.report.examples.cross_camera_pairs`.
+        seed: Which queries.
+
+    Returns:
+        As `reidlab.report.examples.heat_scores`, of the last three layers, and a line "clearly
+        above all": whether the first of the networks lies above each control by two standard
+        errors. None where the data set has no masks.
+
+    Raises:
+        ValueError: no networks, or a count below 1.
+    """
+    pairs, transform = cross_camera_pairs(ds, count, seed), test_transform(recipe)
+    masks = true_masks(pairs.path)
+    if masks is None:
+        return None
+    images, others = (image_batch(paths, transform) for paths in (pairs.path, pairs.path_2))
+    heats, layers = {}, []
+    for name, network in networks.items():
+        network.cpu().eval()
+        depth = network.backbone.depth  # type: ignore[union-attr]
+        layers = [*range(max(1, depth - 2), depth + 1)]  # type: ignore[operator, arg-type]
+        target = SimilarityTarget(network.embed(others).detach())  # type: ignore[operator]
+        heats[name] = gradcam(network, images, target, layers=layers)
+    table = heat_scores(heats, masks, layers)
+    first, *controls = heats.values()
+    above = [{*layers_above(first, masks, layers, control)} for control in (None, *controls)]
+    clear = set.intersection(*above)
+    table.loc["clearly above all"] = ["yes" if layer in clear else "no" for layer in layers]
+    return table
