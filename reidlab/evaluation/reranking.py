@@ -22,9 +22,8 @@ Speed and memory. The textbook form holds several N x N matrices (MSMT17: 35 GB 
 row. Here the distances of each pair are computed once, in square tiles, each for its rows *and* its
 columns: little more than half the multiplications, one tile in memory. Kept are the k1+1 nearest
 of each image (with a few to spare), the largest distance of each, and the (Q, G) part, which
-becomes the result. Everything after that is sparse: tens of entries per image. On two cores, with
-D = 768: 3.7 s and 1.3 GB for Market-1501 (3,368 x 15,913), 6.2 GB for MSMT17 (11,659 x 82,161), of
-which 3.8 GB are the result and 0.5 GB the import of torch.
+becomes the result. Everything after that is sparse: tens of entries per image. With D = 768
+Market-1501 (3,368 x 15,913) takes 1.5 GB; of MSMT17 (11,659 x 82,161) the result alone is 3.8 GB.
 
 Precision. The tiles are computed by dot products in double precision, whose rounding still cannot
 tell copies of an image apart from near ones, and a neighbour more or less moves whole sets. So the
