@@ -200,13 +200,13 @@ def present(
     return [name for name in listed if name in existing]
 
 
-def check_disjoint(folder: Path, lists: Mapping[str, Collection[str]]) -> None:
+def check_disjoint(where: Path, lists: Mapping[str, Collection[str]]) -> None:
     """Raise if an image stands in two lists of which each is a part of the set."""
     for (one, names), (other, others) in combinations(lists.items(), 2):
         both = sorted(set(names) & set(others))
         if both:
             raise DatasetError(
-                f"{one} and {other} in {folder} both name {len(both)} images, e.g. {both[0]}: an "
+                f"{one} and {other} in {where} both name {len(both)} images, e.g. {both[0]}: an "
                 "image belongs to one of them. Take the published lists"
             )
 

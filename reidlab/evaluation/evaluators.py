@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from reidlab.evaluation.checks import Labels, cameras, integer_labels, one_of, whole_number
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
@@ -195,10 +193,10 @@ class FixedGallery(QueryScores):
         before = count_before(distances, special, start)
         self.put(Matches.of(before, special, rows), start)
         first = self.first_match[start : start + rows]
-        if self.labels.protocol.cmc_over_people and first.any():
-            pids = self.labels.q_pids[start : start + rows]
-            ranks = _ranks_among_people(_on_cpu(distances), special, pids, self.labels.gallery)
-            np.copyto(first, ranks, where=first > 0)
+        if self.labels.protocol.cmc_over_people:
+            for row in np.flatnonzero(first).tolist():
+                own = _of_row(special, row)
+                first[row] = _rank_among_people(distances[row], own, self.labels.gallery)
 
 
 class DrawnGalleries:
@@ -215,7 +213,7 @@ class DrawnGalleries:
     def add(self, distances: Block, start: int) -> None:
         """As `FixedGallery.add`."""
         for rows, trial in zip(self.galleries, self.trials, strict=True):
-            trial.add(columns_of(distances, rows), start)
+            trial.add(np.take(distances, rows, axis=1), start)
 
     def result(self) -> TrialsResult:
         """As `QueryScores.result`: the mean over the trials."""
@@ -231,18 +229,17 @@ class DrawnForEachQuery:
 
     def add(self, distances: Block, start: int) -> None:
         """As `FixedGallery.add`."""
-        block = _on_cpu(distances)
-        no_nan(block, start)
-        special = self.labels.special(start, start + len(block))
-        ranks = np.zeros((len(self.scores), len(block)), np.int64)  # 0: no match
+        no_nan(distances, start)
+        special = self.labels.special(start, start + len(distances))
+        ranks = np.zeros((len(self.scores), len(distances)), np.int64)  # 0: no match
 
         def one(row: int) -> None:
-            ranks[:, row] = self._draw(block[row], start + row, _of_row(special, row))
+            ranks[:, row] = self._draw(distances[row], start + row, _of_row(special, row))
 
-        on_threads(one, len(block))
+        on_threads(one, len(distances))
         for scores, of_trial in zip(self.scores, ranks, strict=True):
             rows = np.flatnonzero(of_trial)
-            scores.put(Matches(rows, of_trial[rows], len(block)), start)
+            scores.put(Matches(rows, of_trial[rows], len(distances)), start)
 
     def _draw(self, row: NDArray[np.floating], query: int, special: Special) -> IntArray:
         """Rank of the one match in each trial, 0 without any: (trials,)."""
@@ -269,33 +266,12 @@ def _of_row(special: Special, row: int) -> Special:
     return Special(special.rows[part], special.indices[part], special.excluded[part])
 
 
-def _ranks_among_people(
-    block: NDArray[np.floating], special: Special, pids: IntArray, gallery: Gallery
-) -> IntArray:
-    """Rank of the first match in the list that keeps only the first image of each person: (rows,).
-
-    block: (rows, G); pids: (rows,) of its queries. Rows without a match get any number.
-    """
-    place = np.empty(len(gallery.pids), np.int64)
-    place[gallery.by_pid] = np.arange(len(place))
-    seen = np.take(block, gallery.by_pid, axis=1)  # the images of a person side by side
-    hidden = special.excluded
-    seen[special.rows[hidden], place[special.indices[hidden]]] = np.inf
-    people, starts = np.unique(gallery.pids[gallery.by_pid], return_index=True)
-    nearest = np.minimum.reduceat(seen, starts, axis=1)  # (rows, P)
-    own = np.minimum(np.searchsorted(people, pids), len(people) - 1)
-    match = nearest[np.arange(len(block)), own][:, None]
-    ranks = (nearest < match).sum(1) + 1
-    for row in np.flatnonzero((nearest == match).sum(1) > 1):  # then the gallery's order decides
-        ranks[row] = _rank_among_people(block[row], _of_row(special, int(row)), gallery)
-    return ranks
-
-
 def _rank_among_people(row: NDArray[np.floating], special: Special, gallery: Gallery) -> int:
-    """The same for one query, image by image."""
+    """Rank of the first match in the list that keeps only the first image of each person.
+
+    row: (G,) distances of a query that has a match; special: what is special to it.
+    """
     matches = special.indices[~special.excluded]
-    if len(matches) == 0:
-        return 0
     match = matches[row[matches].argmin()]  # of equal ones the first: they rise
     ahead = (row < row[match]) | ((row == row[match]) & (np.arange(len(row)) < match))
     ahead[special.indices[special.excluded]] = False
@@ -334,14 +310,3 @@ def _galleries(labels: Labelled, trials: Trials | None, shots: int) -> list[IntA
 
 def _number(trials: int | np.integer | None) -> int:
     return TRIALS if trials is None else whole_number("trials", trials, 1)
-
-
-def columns_of(block: Block, columns: IntArray) -> Block:
-    """Some columns of a block, wherever it lies."""
-    if isinstance(block, Tensor):
-        return block[:, torch.from_numpy(columns).to(block.device)]
-    return np.take(block, columns, axis=1)
-
-
-def _on_cpu(block: Block) -> NDArray[np.floating]:
-    return block.cpu().numpy() if isinstance(block, Tensor) else block

@@ -18,10 +18,11 @@ Neighbor Search Using Hierarchical Navigable Small World Graphs", TPAMI 2020. Bo
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
@@ -31,7 +32,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from reidlab.evaluation import index_file
 from reidlab.evaluation.checks import (
     METRICS,
     Labels,
@@ -45,28 +45,31 @@ from reidlab.evaluation.checks import (
 )
 from reidlab.evaluation.protocols import IntArray
 from reidlab.evaluation.retrieval import RankedList, labelled_queries
+from reidlab.files import atomic
 
 Kind = Literal["exact", "ivf-pq", "hnsw"]
 Distances: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = Tensor | NDArray[Any]  # (N, D), sliced and indexed in the same way
 
-# The options of each kind, and those that `tune` may change on a built index.
+# The options of each kind, those that `tune` may change, and what FAISS calls the index.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "exact": (),
     "ivf-pq": ("lists", "code_bytes", "probes"),
     "hnsw": ("neighbours", "ef_construction", "ef_search"),
 }
 TUNABLE = ("probes", "ef_search")
+FACTORY = {"exact": "Flat", "ivf-pq": "IVF{lists},PQ{code_bytes}", "hnsw": "HNSW{neighbours}"}
 SAVED = ("kind", "metric", "dims", "options", "seed")  # what a file says of its index
+NAME = b"reidlab-index "  # a file begins with it, its version and a digest
+VERSION = b"2"
 
 BLOCK_ELEMENTS = 2**22  # numbers prepared at once: 32 MB in double precision
 CODEWORDS = 256  # of each byte of a code
 MIN_TRAINING = 39  # images per centre below which FAISS calls k-means badly trained
 MAX_TRAINING = 64  # images per centre drawn for training: more cost time and move little
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
-FEW = 4  # queries below which an exact search compares vectors one by one
 WIDER = 4  # times k: found by codes before the gallery's own vectors decide
-SETTING = threading.Lock()  # FAISS has one setting for all threads, see `_products`
+SETTING = threading.Lock()  # FAISS has one setting for all threads, see `_candidates`
 
 
 class SearchIndex:
@@ -243,57 +246,59 @@ class SearchIndex:
             pending, fetch = short, WIDER * fetch
         return result
 
-    @property
-    def num_bytes(self) -> int:
-        """What `save` writes, in bytes; in memory the index takes about as much.
-
-        It is counted by writing to nowhere: seconds for an index of gigabytes.
-        """
-        pieces: list[int] = []
-        self._write_payload(lambda piece: pieces.append(len(piece)))
-        return index_file.PREFIX.size + len(index_file.encode(self._header())) + sum(pieces)
-
     def save(self, path: str | Path) -> None:
-        """Write the index to one file, beside and then renamed: never half of it."""
-        index_file.write(Path(path), self._header(), self._write_payload)
+        """Write the index to one file, beside and then renamed: never half of it.
+
+        Two lines, the digest and what the index is (JSON), and then FAISS's own bytes.
+        """
+        faiss = _faiss()
+        said = {name: getattr(self, name) for name in SAVED} | {"faiss": faiss.__version__}
+        header, payload = json.dumps(said).encode() + b"\n", faiss.serialize_index(self._index)
+        with atomic(Path(path)) as beside, beside.open("wb") as file:
+            file.write(NAME + VERSION + b" " + _digest(header, payload) + b"\n" + header)
+            file.write(payload)
 
     @classmethod
     def load(cls, path: str | Path) -> SearchIndex:
         """The index that `save` wrote; it finds what that one found.
 
-        Nothing is unpickled, and FAISS reads the file only after its digest was found right.
+        Nothing is unpickled. FAISS can be brought down by a damaged file, so it reads one only
+        after its digest was found right. That finds damage, not malice.
 
         Raises:
             ImportError: FAISS is not installed.
             ValueError: a foreign file, one of another version, cut short, or changed.
         """
         faiss = _faiss()
-        with index_file.opened(Path(path)) as (header, file):
-            try:
-                index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
-            except RuntimeError as error:
-                raise ValueError(
-                    f"{path} was written with FAISS {header['faiss']} and FAISS "
-                    f"{faiss.__version__} cannot read it; install that version or build the index "
-                    "anew"
-                ) from error
-        kind, metric, dims, options, seed = (header[name] for name in SAVED)
-        return cls(kind, metric, dims, options, seed, index)
-
-    def _header(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "metric": self.metric,
-            "dims": self.dims,
-            "images": len(self),
-            "options": self.options,
-            "seed": self.seed,
-            "faiss": _faiss().__version__,
-        }
-
-    def _write_payload(self, sink: Callable[[bytes], None]) -> None:
-        faiss = _faiss()
-        faiss.write_index(self._index, faiss.PyCallbackIOWriter(sink))
+        with Path(path).open("rb") as file:
+            first = file.readline(100)
+            header, payload = file.readline(2**16), np.fromfile(file, np.uint8)
+        if not first.startswith(NAME):
+            raise ValueError(
+                f"{path} is no index saved by reidlab (it begins with {first[:16]!r}); build one "
+                "with build_index() and write it with .save(). A file of faiss.write_index() does "
+                "not say which metric and options it was built with"
+            )
+        version, _, digest = first.removeprefix(NAME).strip().partition(b" ")
+        if version != VERSION:
+            raise ValueError(
+                f"{path} has version {version.decode('ascii', 'replace')} of the index file, this "
+                f"reidlab reads version {VERSION.decode()}; build the index anew and save it"
+            )
+        if digest != _digest(header, payload):
+            raise ValueError(
+                f"{path} is not what was saved (its SHA-256 differs): cut short, damaged, or "
+                "changed since. Copy or build it again"
+            )
+        said = json.loads(header)
+        try:
+            index = faiss.deserialize_index(payload)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path} was written with FAISS {said['faiss']} and FAISS {faiss.__version__} "
+                "cannot read it; install that version or build the index anew"
+            ) from error
+        return cls(**{name: said[name] for name in SAVED}, index=index)
 
     def _apply(self) -> None:
         """Hand the tunable options to FAISS."""
@@ -329,13 +334,20 @@ class SearchIndex:
 
     def _candidates(self, queries: Distances, fetch: int) -> tuple[Distances, IntArray]:
         """FAISS's scores and indices, (Q, fetch) each."""
-        # Inner products of some queries are several times faster as a product of matrices. Squared
-        # distances would cancel: two copies of one image came out some thousandths apart.
-        with _products(self.metric == "cosine" and len(queries) >= FEW):
-            scores, found = self._index.search(queries, fetch)
-            lost = np.flatnonzero((found < 0).any(axis=1))
-            if self.kind == "hnsw" and len(lost) > 0:
-                scores[lost], found[lost] = self._flat().search(queries[lost], fetch)
+        # Where FAISS multiplies matrices squared distances cancel: two copies of one image came out
+        # some thousandths apart. From which sizes on it does is one setting of the process.
+        settings = _faiss().cvar
+        with SETTING:
+            before = settings.distance_compute_blas_threshold
+            if self.metric == "euclidean":
+                settings.distance_compute_blas_threshold = 2**31 - 1
+            try:
+                scores, found = self._index.search(queries, fetch)
+                lost = np.flatnonzero((found < 0).any(axis=1))
+                if self.kind == "hnsw" and len(lost) > 0:
+                    scores[lost], found[lost] = self._flat().search(queries[lost], fetch)
+            finally:
+                settings.distance_compute_blas_threshold = before
         return scores, found
 
     def _check_dims(self, name: str, dims: int) -> None:
@@ -480,39 +492,25 @@ def _faiss() -> ModuleType:
     return module
 
 
-@contextmanager
-def _products(wanted: bool) -> Iterator[None]:
-    """Let FAISS's exact search multiply matrices, or compare vectors one by one.
-
-    From which sizes on it multiplies differs between its versions, so it is told.
-    """
-    settings = _faiss().cvar  # FAISS has it for the whole process: put back what was there
-    with SETTING:
-        before = settings.distance_compute_blas_threshold
-        settings.distance_compute_blas_threshold = 1 if wanted else 2**31 - 1
-        try:
-            yield
-        finally:
-            settings.distance_compute_blas_threshold = before
-
-
 def _new_index(
     faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int], seed: int
 ) -> Any:
     """FAISS's own index, empty and not trained."""
     measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    flat = faiss.IndexFlat(dims, measure)
-    if kind == "exact":
-        return flat
+    index = faiss.index_factory(dims, FACTORY[kind].format(**options), measure)
     if kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dims, options["neighbours"], measure)
         index.hnsw.efConstruction = options["ef_construction"]
         index.hnsw.rng = faiss.RandomGenerator(seed)
-        return index
-    bits = CODEWORDS.bit_length() - 1
-    index = faiss.IndexIVFPQ(flat, dims, options["lists"], options["code_bytes"], bits, measure)
-    index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
+    if kind == "ivf-pq":
+        index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
     return index
+
+
+def _digest(header: bytes, payload: NDArray[np.uint8]) -> bytes:
+    """SHA-256 of what follows the first line of a file, in hexadecimal."""
+    digest = hashlib.sha256(header)
+    digest.update(payload.data)
+    return digest.hexdigest().encode()
 
 
 def _defaults(kind: Kind, images: int, dims: int) -> dict[str, int]:

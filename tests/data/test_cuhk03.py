@@ -114,7 +114,7 @@ class TestConfig:
                 "query_idx goes from 5 to 12, expected .* 11",
             ),
             ({"query_idx": np.zeros((0, 1))}, "query_idx holds nothing, expected whole numbers"),
-            ({"gallery_idx": config()["query_idx"]}, "2 images are in query and in gallery"),
+            ({"gallery_idx": config()["query_idx"]}, "query and gallery in .* both name 2 images"),
             ({"labels": config()["labels"][:5]}, "lists 11 files, 5 labels and 11 cameras"),
             ({"labels": np.ones((11, 1))}, "labels and names do not agree on who is who"),
             ({"camId": config()["camId"] - 1}, "camId of 11 images is not the view"),

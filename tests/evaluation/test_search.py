@@ -1,5 +1,6 @@
 """Search against NumPy's brute force; ties, protocols, damaged files, and what is missing."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 from reidlab.evaluation import (
     SearchIndex,
     build_index,
-    index_file,
     pairwise_distances,
     ranked_list,
     recall,
@@ -394,7 +394,6 @@ def test_save_and_load(built, queries, gallery, tmp_path, kind, metric):
     index.save(path)
     index.save(path)  # over an older one
     assert [file.name for file in path.parent.iterdir()] == ["gallery.index"]
-    assert path.stat().st_size == index.num_bytes
     loaded = SearchIndex.load(str(path))
     assert repr(loaded) == repr(index)
     assert (loaded.options, loaded.seed) == (index.options, index.seed)
@@ -402,7 +401,7 @@ def test_save_and_load(built, queries, gallery, tmp_path, kind, metric):
     loaded.add(gallery[:3])
     assert len(loaded) == len(index) + 3
     if kind == "ivf-pq":
-        assert index.num_bytes < 0.4 * gallery.nbytes
+        assert path.stat().st_size < 0.4 * gallery.nbytes
 
 
 @pytest.fixture
@@ -418,7 +417,7 @@ def test_every_changed_byte_is_seen(saved):
         changed = bytearray(content)
         changed[position] ^= 0x10
         saved.write_bytes(changed)
-        with pytest.raises(ValueError, match=r"no index|version|expected \d+: was|not what was"):
+        with pytest.raises(ValueError, match=r"no index|version|not what was"):
             SearchIndex.load(saved)
 
 
@@ -426,7 +425,7 @@ def test_every_cut_is_seen(saved):
     content = saved.read_bytes()
     for length in range(len(content)):
         saved.write_bytes(content[:length])
-        with pytest.raises(ValueError, match=r"no index saved|expected \d+: was a copy of it"):
+        with pytest.raises(ValueError, match=r"no index|version|not what was"):
             SearchIndex.load(saved)
 
 
@@ -436,7 +435,7 @@ def test_damage_is_found_before_faiss_reads(saved, monkeypatch):
     def reads(*_):
         raise AssertionError("FAISS was given a damaged file")
 
-    monkeypatch.setattr(faiss, "read_index", reads)
+    monkeypatch.setattr(faiss, "deserialize_index", reads)
     saved.write_bytes(saved.read_bytes()[:-1] + b"!")
     with pytest.raises(ValueError, match=r"SHA-256 differs.*Copy or build it again"):
         SearchIndex.load(saved)
@@ -449,34 +448,36 @@ def test_other_files(saved, tmp_path):
     faiss.write_index(faiss.IndexFlatL2(4), str(foreign))
     with pytest.raises(ValueError, match=r"foreign is no index saved by reidlab.*IxF2.*\.save\(\)"):
         SearchIndex.load(foreign)
-    saved.write_bytes(saved.read_bytes().replace(b"reidlab-index 1\n", b"reidlab-index 2\n"))
-    with pytest.raises(ValueError, match=r"version 2 .*reads version 1; build the index anew"):
+    rest = saved.read_bytes().split(b"\n", 1)[1]
+    saved.write_bytes(b"reidlab-index 1\n" + rest)  # the layout before this one
+    with pytest.raises(ValueError, match=r"version 1 .*reads version 2; build the index anew"):
         SearchIndex.load(saved)
-    header = {"faiss": "99.0"}
-    index_file.write(saved, header, lambda sink: sink(b"of a later FAISS"))
+    later = json.dumps({"faiss": "99.0"}).encode() + b"\nof a later FAISS"
+    digest = hashlib.sha256(later).hexdigest().encode()
+    saved.write_bytes(b"reidlab-index 2 " + digest + b"\n" + later)
     with pytest.raises(ValueError, match=r"written with FAISS 99\.0 and FAISS .* cannot read it"):
         SearchIndex.load(saved)
     with pytest.raises(FileNotFoundError):
         SearchIndex.load(tmp_path / "none")
 
 
-def test_a_failed_save_leaves_the_older_file(saved):
-    def fails(sink):
-        sink(b"half")
+def test_a_failed_save_leaves_the_older_file(saved, monkeypatch):
+    def fails(*_):
         raise OSError("no space left")
 
     content = saved.read_bytes()
+    monkeypatch.setattr("os.fsync", fails)
     with pytest.raises(OSError, match="no space"):
-        index_file.write(saved, {}, fails)
+        build_index(np.eye(4)).save(saved)
     assert saved.read_bytes() == content
     assert list(saved.parent.iterdir()) == [saved]
 
 
 def test_the_header_is_plain_json(saved):
-    with index_file.opened(saved) as (header, file):
-        assert json.loads(json.dumps(header)) == header
-        assert (header["kind"], header["images"], header["dims"]) == ("exact", 3, 5)
-        assert file.read(4) == b"IxFI"  # FAISS's own format follows
+    _, header, payload = saved.read_bytes().split(b"\n", 2)
+    assert json.loads(header)["kind"] == "exact"
+    assert json.loads(header)["dims"] == 5
+    assert payload[:4] == b"IxFI"  # FAISS's own format follows
 
 
 # --- errors ---------------------------------------------------------------------------------------
