@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from workflow.locks import forget_dead_snakemake
-from workflow.run_notebook import library_files
+from workflow.run_notebook import page_inputs
 
 if workflow.is_main_process:
     ALIVE = forget_dead_snakemake()  # held as long as this Snakemake lives
@@ -21,7 +21,8 @@ PYTHON = sys.executable
 PROFILE = config["profile"]
 NOTEBOOKS = config["notebooks"]
 COURSES = yaml.safe_load(Path("reidlab/experiments/course.yaml").read_text())
-LIBRARY = [str(p) for p in library_files(Path("."))]
+INPUTS = [str(p) for p in page_inputs(Path("."))]
+LIBRARY = [path for path in INPUTS if path.startswith("reidlab/")]
 PAGES = [
     str(p)
     for p in sorted(Path("book").rglob("*"))
@@ -91,10 +92,9 @@ rule data:
 
 rule notebook:
     input:
-        runner="workflow/run_notebook.py",
         notebook="notebooks/{stem}.ipynb",
         data=lambda wildcards: data_of(wildcards.stem),
-        library=LIBRARY,
+        read=INPUTS,
     output:
         executed=f"_build/executed/{PROFILE}/{{stem}}.ipynb",
         record=f"runs/book/{PROFILE}/{{stem}}/{{stem}}.json",
@@ -103,7 +103,7 @@ rule notebook:
         run_dir=f"runs/book/{PROFILE}/{{stem}}",
     threads: lambda wildcards: NOTEBOOKS[wildcards.stem]["threads"]
     shell:
-        "OMP_NUM_THREADS={threads} {PYTHON:q} {input.runner} {input.notebook} {output.executed}"
+        "OMP_NUM_THREADS={threads} {PYTHON:q} workflow/run_notebook.py {input.notebook} {output.executed}"
         " {params.given:q} --run-dir {params.run_dir}"
 
 

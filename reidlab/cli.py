@@ -20,6 +20,8 @@ from reidlab.settings import parse_settings
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
+    from reidlab.experiments import Experiment
+    from reidlab.record import Record
 
 app = typer.Typer(
     help="Person re-identification with transformers.",
@@ -29,7 +31,9 @@ app = typer.Typer(
 data = typer.Typer(help="Look at a data set on disk.", no_args_is_help=True)
 record = typer.Typer(help="Look at the records that runs leave behind.", no_args_is_help=True)
 app.add_typer(data, name="data")
+experiments = typer.Typer(help="What papers compare: run it, look at it.", no_args_is_help=True)
 app.add_typer(record, name="record")
+app.add_typer(experiments, name="experiment")
 
 Name = Annotated[str, typer.Argument(help="Layout, such as market1501; see `data list`.")]
 Root = Annotated[Path, typer.Argument(help="Folder of the data set.")]
@@ -38,6 +42,14 @@ Options = Annotated[
     typer.Option("--option", help="key=value, as open_dataset takes it; may be given repeatedly."),
 ]
 Backbone = Annotated[str, typer.Option(help="A ViT of timm, with a tag for timm's weights.")]
+Which = Annotated[
+    str, typer.Argument(help="An experiment, see `list`; or a paper, whose recipe is run then.")
+]
+Seeds = Annotated[int | None, typer.Option(help="How many runs of a cell; they are 0, 1, ...")]
+Dataset = Annotated[str, typer.Option(help="Of a paper's recipe: layout, such as market1501.")]
+Varied = Annotated[str, typer.Option("--set", help='Of it: settings, as "lr=1e-4,3e-4 epochs=5".')]
+Profile = Annotated[str, typer.Option(help="smoke, laptop or paper.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of your copy of the data.")]
 RecordFile = Annotated[Path, typer.Argument(help="A record.json, or the run folder it is in.")]
 
 
@@ -154,9 +166,9 @@ def compare(
     Exit status: 0; 1 if a record or the claims cannot be read; 3 if the two sides were not measured
     on the same images by the same protocol, so that their difference says nothing of the methods.
     """
-    from reidlab.report import find_records, read_record, side_by_side
+    from reidlab.report import records_at, side_by_side
 
-    sides = [[read_record(path) for path in find_records(where)] for where in (a, b)]
+    sides = [records_at(where) for where in (a, b)]
     found = side_by_side(*sides, level=level)
     typer.echo(found)
     for name, side in zip("AB", sides, strict=True):
@@ -165,7 +177,7 @@ def compare(
         raise typer.Exit(3)
 
 
-def _published(side: list[dict[str, Any]], claims: str | None) -> str:
+def _published(side: list[Record], claims: str | None) -> str:
     """What the claims of a paper say of the runs of one side."""
     from reidlab.files import project_root
     from reidlab.report import load_claims, published_intervals
@@ -350,3 +362,83 @@ def pretrain(
         whole = pretraining.small_config() if small else pretraining.PretrainConfig()
         config = dataclasses.replace(whole, seed=seed, start=start)
     typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
+
+
+@_command(experiments, "list")
+def list_experiments() -> None:
+    """Print all experiments, each with its question and the number of published results."""
+    from reidlab.experiments import design, experiment, names
+
+    for name in names():
+        typer.echo(f"{name} ({len(experiment(name))} published)\n    {design(name).question}")
+
+
+@_command(experiments, "show")
+def show_experiment(
+    name: Which,
+    seeds: Seeds = None,
+    profile: Profile = "laptop",
+    dataset: Dataset = "market1501",
+    change: Varied = "",
+) -> None:
+    """Print what an experiment compares, and the table of the runs that are here."""
+    from reidlab.experiments.runner import Workspace
+
+    asked, workspace = _experiment(name, profile, seeds, dataset, change), Workspace(profile)
+    found = workspace.runs(asked)
+    typer.echo(asked.question)
+    for factor, levels in asked.factors.items():
+        typer.echo(f"{factor}: {', '.join(levels)}")
+    typer.echo(f"{len(found)} of {len(workspace.files(asked)) or 1} results in {workspace.folder}")
+    if len(found.records):
+        table = found.summary("rank1", "mAP", "mINP")
+        table.to_csv(workspace.results(asked) / "summary.csv", index=False)
+        typer.echo(table.round(2).to_string(index=False, na_rep="-"))
+        typer.echo("in percent; low, high: 95 % interval of the mean over the seeds")
+
+
+@_command(experiments, "run")
+def run_experiment(
+    name: Which,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A cell, or a run as CELL/seed0; may be repeated.")
+    ] = None,
+    seeds: Seeds = None,
+    data_root: DataRoot = None,
+    profile: Profile = "laptop",
+    dataset: Dataset = "market1501",
+    change: Varied = "",
+    option: Annotated[
+        list[str] | None, typer.Option(help="key=value that an experiment asks for.")
+    ] = None,
+) -> None:
+    """Train and measure what is missing of an experiment; an interrupted run goes on."""
+    from reidlab.experiments.runner import Workspace
+
+    options = parse_settings(option or [], "--option start=FILE")
+    workspace = Workspace(profile, data_root, options=options)
+    for path in workspace.run(_experiment(name, profile, seeds, dataset, change), only or []):
+        typer.echo(str(path))
+
+
+@_command(experiments, "publish")
+def publish_experiment(name: Which, seeds: Seeds = None, profile: Profile = "laptop") -> None:
+    """Write the results that are here into the book: book/results/PAPER/EXPERIMENT.jsonl."""
+    from reidlab.experiments import published
+    from reidlab.experiments.runner import Workspace
+
+    asked = _experiment(name, profile, seeds)
+    found = Workspace(profile).publish(asked, published(asked.name))
+    typer.echo(f"{len(found)} results -> {published(asked.name)}")
+
+
+def _experiment(
+    name: str, profile: str, seeds: int | None, dataset: str = "market1501", change: str = ""
+) -> Experiment:
+    """The experiment of a name, or of a paper's recipe with some settings varied."""
+    from reidlab.experiments import design, sweep
+
+    if "." not in name:
+        return sweep(name, profile, dataset, 3 if seeds is None else seeds, change)
+    asked = design(name)
+    return asked if seeds is None else dataclasses.replace(asked, seeds=seeds)

@@ -185,7 +185,7 @@ def _receive(sender: int, like: Tensor) -> Tensor:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def barrier() -> Iterator[None]:
     """What fails inside on one process ends all of them, instead of leaving the others waiting.
 
     It is also a barrier: no process leaves the block before all have come to its end. Inside, no
@@ -216,11 +216,11 @@ def together() -> Iterator[None]:
     raise ProcessError(f"{failed}. This process, {process_index()}, stops with it.")
 
 
-def together_through(batches: Iterable[T]) -> Iterator[T]:
+def synchronized(batches: Iterable[T]) -> Iterator[T]:
     """Iterate; a batch that one process cannot get ends the loop on all of them."""
     iterator, end = iter(batches), object()
     while True:
-        with together():
+        with barrier():
             batch: Any = next(iterator, end)
         if batch is end:
             return

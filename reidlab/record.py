@@ -177,7 +177,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
             f"there is no run record at {path}: the run that writes it has not finished"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is no JSON ({error}); delete it and run again.") from None
+        raise RecordError(f"{path} is not JSON ({error}): delete it and run again") from None
     check_schema(record, str(path))
     return dict(record)
 

@@ -221,10 +221,12 @@ def test_compare_over_other_images_is_loud(tmp_path):
 
 
 def test_compare_puts_the_published_interval_beside_the_runs(tmp_path):
-    claims = tmp_path / "name.yml"
+    from reidlab import recipes
+
+    claims = tmp_path / "vit_baseline.yml"
     common = "common: {dataset: toy, protocol: standard, table: t, how: h, status: s, counts: {}}"
     claims.write_text(f"{common}\nclaims: [{{id: top, text: x, metric: rank1, value: 50.5}}]\n")
-    paper = {"paper": "name", "profile": "paper"}
+    paper = {"paper": "vit_baseline", **recipes.get("vit_baseline", "paper").to_dict()}
     for seed, share in enumerate((0.49, 0.51)):
         record(tmp_path / f"a{seed}.json", seed=seed, experiment=paper, metrics={"rank1": share})
     record(tmp_path / "b.json", experiment=paper, metrics={"rank1": 0.7})
@@ -235,7 +237,7 @@ def test_compare_puts_the_published_interval_beside_the_runs(tmp_path):
     assert "top rank1 49.5 to 51.5 50.0 2 inside" in " ".join(first.split())
     assert "outside by +18.5 points" in second
     claims.write_text("claim: []")
-    assert "error: name.yml" in run(*given).stderr.replace(f"{tmp_path}/", "")
+    assert "error: vit_baseline.yml" in run(*given).stderr.replace(f"{tmp_path}/", "")
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_nan_is_no_metric(made, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "a run record is one JSON object, not list"),
         ('{"schema": 1}', "`seed` is missing"),
         (None, r"there is no run record at .*has not finished"),

@@ -5,7 +5,7 @@ to start until somebody calls `--unlock`. `forget_dead_snakemake` does that wher
 nobody runs any more. A training that outlives its Snakemake (an orphan here, a job in a cluster's
 queue) goes on; the next Snakemake's training of the same folder must wait for it:
 
-    python -m workflow.locks runs/sweep/.../seed0 -- python -m reidlab train ...
+    python -m workflow.locks runs/experiments/.../seed0 -- python -m reidlab experiment run ...
 """
 
 from __future__ import annotations

@@ -120,17 +120,23 @@ def _typed(parameter: Parameter, text: str) -> Any:
 
 
 def inputs_digest(notebook: Path, parameters: dict[str, Any]) -> str:
-    """sha256 over what decides a run: the notebook, the library, the weights, the parameters."""
+    """sha256 over what decides a run: the notebook, all that a page reads, the parameters."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-    for path in (notebook, *library_files()):
+    for path in (notebook, *page_inputs()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-def library_files(root: Path = ROOT) -> list[Path]:
-    """The files of ``reidlab`` that a notebook's result can depend on, sorted."""
-    kinds = ("*.py", "*.yaml", "*.safetensors", "*.mplstyle")
-    return sorted(p for kind in kinds for p in (root / "reidlab").rglob(kind))
+def page_inputs(root: Path = ROOT) -> list[Path]:
+    """The files that a notebook's result can depend on beside its own and its data, sorted.
+
+    Whole folders, so that nothing is forgotten when a file is added: the library, the claims and
+    results of the book, and this runner.
+    """
+    folders = ("reidlab", "book/claims", "book/results")
+    found = [path for name in folders for path in (root / name).rglob("*") if path.is_file()]
+    kept = [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
+    return sorted([*kept, root / "workflow" / Path(__file__).name])
 
 
 def prepare_run_dir(run_dir: Path, digest: str) -> None:

@@ -1,9 +1,11 @@
-# Many runs of one recipe: `snakemake sweep --config paper=... seeds=5`. See workflow/sweep.py.
-
-from workflow.sweep import Sweep, SweepError, settings_of
+# One job a run, here or in a cluster's queue:
+#   snakemake experiment --config experiment=la_transformer.table2 seeds=3
+#   snakemake sweep --config paper=vit_baseline seeds=3 set="lr=1e-4,3e-4"
+# What a run is, what it is kept by and where it lies says reidlab.experiments.runner.
 
 
 localrules:
+    experiment,
     sweep,
 
 
@@ -16,68 +18,105 @@ NEEDS = {
 }[PROFILE]
 
 
-def asked_sweep():
-    """The sweep of the configuration; looked at only when one is asked for."""
+def asked(name):
+    """An experiment by its name; "PAPER.sweep" is the one of the configuration."""
+    from dataclasses import replace
+
+    from reidlab import experiments
+
     try:
-        return Sweep.from_config(config)
-    except SweepError as error:
+        if name.endswith(".sweep"):
+            text = str(config["set"] or "")
+            paper = name.removesuffix(".sweep")
+            return experiments.sweep(paper, PROFILE, config["dataset"], config["seeds"], text)
+        return replace(experiments.design(name), seeds=int(config["seeds"]))
+    except ValueError as error:
         raise WorkflowError(str(error))
 
 
-def sweep_set(dataset):
-    """The synthetic set that stands in for a data set."""
-    for name, entry in COURSES.items():
-        if entry["layout"] == dataset:
-            return name
+def results(name):
+    """The files of an experiment's runs, or that of its table."""
+    from reidlab.experiments.runner import ROWS, Workspace
+
+    workspace, found = Workspace(PROFILE), asked(name)
+    if found.rows is not None:
+        return [str(workspace.results(found) / ROWS)]
+    return [str(path) for path in workspace.files(found)]
+
+
+def set_for(name):
+    """The synthetic set that an experiment is run on; none with a folder of one's own."""
+    data = asked(name).data
+    if data in COURSES:
+        return data
+    if config["data_root"] or not data:
+        return None
+    for each, entry in COURSES.items():
+        if entry["layout"] == data and (name.endswith(".sweep") or PROFILE == "smoke"):
+            return each
     layouts = ", ".join(sorted({entry["layout"] for entry in COURSES.values()}))
     raise WorkflowError(
-        f"dataset={dataset} needs data_root, the folder of your copy; without one a sweep runs on "
+        f"{name} on {data} needs data_root, the folder of your copy; without one a sweep runs on "
         f"synthetic data in the layouts {layouts}"
     )
 
 
-def sweep_root(dataset):
-    return config["data_root"] or data_folder(sweep_set(dataset))
+def data_for(name):
+    """What says that the data of an experiment are complete."""
+    return [data_folder(set_for(name)) + "/world.json"] if set_for(name) else []
+
+
+def arguments(name):
+    """How the command line names an experiment."""
+    paper = name.removesuffix(".sweep")
+    of_sweep = ["--dataset", config["dataset"], "--set", config["set"] or ""]
+    first = [paper, "--profile", PROFILE, "--seeds", config["seeds"]]
+    return [str(each) for each in first + (of_sweep if paper != name else [])]
+
+
+def root_of(name):
+    """The caller's data, or the synthetic set that a sweep takes in their place."""
+    if asked(name).data in COURSES:
+        return []
+    root = config["data_root"] or (data_folder(set_for(name)) if set_for(name) else "")
+    return ["--data-root", root] if root else []
 
 
 rule sweep:
     input:
-        lambda wildcards: [str(path) for path in asked_sweep().records()],
+        lambda wildcards: results(f"{config['paper']}.sweep"),
     params:
-        table=lambda wildcards: [
-            str(config[name]) for name in ("paper", "profile", "dataset")
-        ],
-        seeds=config["seeds"],
-        set=config["set"],
+        arguments=lambda wildcards: arguments(f"{config['paper']}.sweep"),
     shell:
-        "{PYTHON:q} -m workflow.sweep {params.table:q} --seeds {params.seeds} --set {params.set:q}"
+        "{PYTHON:q} -m reidlab experiment show {params.arguments:q}"
+
+
+rule experiment:
+    input:
+        lambda wildcards: results(config["experiment"]),
+    params:
+        arguments=lambda wildcards: arguments(config["experiment"]),
+    shell:
+        "{PYTHON:q} -m reidlab experiment show {params.arguments:q}"
 
 
 rule train:
-    # `update`: a finished record is not deleted before the job, for training then reads it back.
-    # The checkpoints beside it are no outputs, so a failed or killed run keeps them and goes on.
+    # `update`: a finished run is not deleted before the job, which then reads it back. What lies
+    # under runs/experiments/made is no output, so a failed or killed run keeps it and goes on.
     input:
-        lambda wildcards: (
-            []
-            if config["data_root"]
-            else data_folder(sweep_set(wildcards.dataset)) + "/world.json"
-        ),
+        lambda wildcards: data_for(wildcards.experiment),
     output:
-        update("runs/sweep/{paper}/{profile}/{dataset}/{variant}/seed{seed}/record.json"),
+        update("runs/experiments/{experiment}/{where}/{cell}/seed{seed}.json"),
     log:
-        "runs/sweep/{paper}/{profile}/{dataset}/{variant}/seed{seed}/train.log",
+        "runs/experiments/{experiment}/{where}/{cell}/seed{seed}.log",
     wildcard_constraints:
-        paper="[^/]+",
-        profile=PROFILE,
-        dataset="[^/]+",
-        variant="[^/]+",
+        experiment="[^/]+",
+        where=f"{PROFILE}-[^/]+",
+        cell="[^/]+",
         seed="[0-9]+",
     params:
-        out=lambda wildcards, output: Path(output[0]).parent,
-        root=lambda wildcards: sweep_root(wildcards.dataset),
-        settings=lambda wildcards: [
-            text for setting in settings_of(wildcards.variant) for text in ("--set", setting)
-        ],
+        arguments=lambda wildcards: arguments(wildcards.experiment) + root_of(wildcards.experiment),
+        busy=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
         # More than one GPU for a run: accelerate starts a process for each.
         module=lambda wildcards, resources: (
             ["accelerate.commands.launch", "--num_processes", str(resources.gpu), "-m"]
@@ -91,7 +130,25 @@ rule train:
         gpu=NEEDS["gpu"],
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
-        " {PYTHON:q} -m workflow.locks {params.out:q} --"
-        " {PYTHON:q} -m {params.module} reidlab train --paper {wildcards.paper}"
-        " --profile {wildcards.profile} --dataset {wildcards.dataset} --root {params.root:q}"
-        " --seed {wildcards.seed} --out {params.out:q} {params.settings:q} > {log:q} 2>&1"
+        " {PYTHON:q} -m workflow.locks {params.busy:q} --"
+        " {PYTHON:q} -m {params.module} reidlab experiment run {params.arguments:q}"
+        " --only {wildcards.cell:q}/seed{wildcards.seed} > {log:q} 2>&1"
+
+
+rule rows:
+    output:
+        update("runs/experiments/{experiment}/{where}/rows.jsonl"),
+    wildcard_constraints:
+        experiment="[^/]+",
+        where=f"{PROFILE}-[^/]+",
+    params:
+        arguments=lambda wildcards: arguments(wildcards.experiment),
+        root=["--data-root", config["data_root"]] if config["data_root"] else [],
+    threads: NEEDS["threads"]
+    resources:
+        runtime=NEEDS["runtime"],
+        mem_mb=NEEDS["mem_mb"],
+        gpu=NEEDS["gpu"],
+    shell:
+        "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
+        " {PYTHON:q} -m reidlab experiment run {params.arguments:q} {params.root:q}"

@@ -16,9 +16,10 @@ from pathlib import Path
 from reidlab.experiments import la_tf_pp, la_transformer, pretraining, vit_baseline
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
+from reidlab.experiments.sweep import sweep
 from reidlab.files import project_root
 
-__all__ = ["Cell", "Experiment", "Runs", "design", "experiment", "names", "published"]
+__all__ = ["Cell", "Experiment", "Runs", "design", "experiment", "names", "published", "sweep"]
 
 _ALL: dict[str, Experiment] = {
     each.name: each
@@ -53,7 +54,7 @@ def experiment(name: str) -> Runs:
     Raises:
         ValueError: There is no experiment of this name.
     """
-    return Runs.read(published(name), name, design(name).labels)
+    return Runs.read(published(name), design(name))
 
 
 def published(name: str) -> Path:

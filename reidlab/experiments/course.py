@@ -11,7 +11,8 @@ import yaml
 from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
 from reidlab.files import project_root
-from reidlab.models import WeightsError, create_backbone
+from reidlab.models import WeightsError
+from reidlab.models.pretrained import fetch_timm
 from reidlab.settings import parse_settings
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
@@ -99,7 +100,7 @@ def course_recipe(
         profile: smoke, laptop or paper.
         ds: What it will be trained on.
         settings: Changes, as "epochs=2 weights=None".
-        preset: As in `recipes.get`.
+        preset: "code" or "paper" where the two differ; None: the paper's default.
 
     Raises:
         WeightsError: The weights can't be had, and the set is the published one.
@@ -109,7 +110,7 @@ def course_recipe(
     if recipe.weights != "timm":
         return recipe
     try:
-        create_backbone(recipe.backbone, recipe.image_size, weights="timm")
+        fetch_timm(recipe.backbone)
     except WeightsError as error:
         if ds.published is not None and not ds.warnings:
             raise

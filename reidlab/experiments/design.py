@@ -43,7 +43,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The levels, joined: in names of files, and to choose cells on the command line."""
-        return "_".join(self.levels.values())
+        return "_".join(self.levels.values()) or "recipe"
 
 
 @dataclass(frozen=True)

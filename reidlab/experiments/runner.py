@@ -2,15 +2,14 @@
 
 Each result lies in a folder whose name is the digest of what it was made of: recipe, start weights,
 data, seed, or for what is measured on trained networks their weights. Two experiments that share a
-cell share its training. The folder says in `inputs.json` what it is.
+cell share its training. The result names what it was made of as well.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,11 +18,13 @@ from typing import Any
 from reidlab.data import ReIDDataset
 from reidlab.experiments.course import course_layouts, open_course
 from reidlab.experiments.design import Cell, Experiment
-from reidlab.files import alone, sha256, write_json
-from reidlab.record import describe_environment, git_commit
+from reidlab.experiments.runs import Runs
+from reidlab.files import alone, sha256, write_json, write_text
+from reidlab.processes import is_main_process
+from reidlab.record import Record, describe_environment, git_commit, read_record
 from reidlab.training import Recipe, build_model, fit, load_run
 
-WEIGHTS, INPUTS, VALUE = "model.safetensors", "inputs.json", "value.json"
+WEIGHTS, RESULT, ROWS = "model.safetensors", "result.json", "rows.jsonl"
 SHIPPED = Path(__file__).parents[1] / "weights" / "vit_tiny_synth.safetensors"
 
 
@@ -47,17 +48,22 @@ class Workspace:
         """A synthetic set of the course by its name, or the caller's copy of a layout.
 
         Raises:
-            ValueError: A layout without a folder, for which there is no synthetic stand-in.
+            ValueError: A layout without a folder; the profile smoke takes a synthetic one.
         """
         layout = course_layouts().get(data)
         if layout is not None:
             return open_course(self.profile, layout, world=data, **options)
+        if self.data_root is None and self.profile != "smoke":
+            raise ValueError(
+                f"this experiment is about {data}: --data-root FOLDER says where your copy is; "
+                f"data_scripts/ has a script that prepares one"
+            )
         return open_course(self.profile, data, self.data_root or "", **options)
 
     def place(self, inputs: Mapping[str, Any]) -> Path:
         """The folder of what is computed from these inputs."""
         text = json.dumps(inputs, sort_keys=True)
-        return self.folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.folder / "made" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def once(self, inputs: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
         """What `compute` returns for these inputs; read back if it was computed before.
@@ -67,16 +73,17 @@ class Workspace:
             compute: gives plain values; what it leaves in `place(inputs)` an interrupted attempt
                 finds again.
         """
-        if int(os.environ.get("RANK", 0)):  # the first process of a training keeps its result
-            return compute()
         folder = self.place(inputs)
+        if (kept := _kept(folder, inputs)) is not None:
+            return kept["value"]
+        if not is_main_process():  # of several of one training; the first one keeps the result
+            return compute()
         with alone(folder):
-            value, told = folder / VALUE, folder / INPUTS
-            if value.is_file() and json.loads(told.read_text()) == json.loads(json.dumps(inputs)):
-                return json.loads(value.read_text(encoding="utf-8"))
-            write_json(told, inputs)
-            write_json(value, compute())
-            return json.loads(value.read_text(encoding="utf-8"))
+            if (kept := _kept(folder, inputs)) is None:
+                write_json(folder / RESULT, {"inputs": inputs, "value": compute()})
+                kept = _kept(folder, inputs)
+        assert kept is not None
+        return kept["value"]
 
     def header(self, **facts: Any) -> dict[str, Any]:
         """The first line of a table: settings, and where and by which code it was made."""
@@ -106,11 +113,95 @@ class Workspace:
         """A run as one line of the results: its record, its levels, and what the steps found."""
         run = self.trained(experiment, cell, seed)
         after = {}
-        for step in experiment.after:
+        for step in experiment.after if is_main_process() else ():
             ds = self.open(experiment.data, **step.options) if step.options else run.ds
             inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
             after[step.name] = self.once(inputs, partial(step.find, run, ds))
         return {**run.record, "levels": dict(cell.levels), "after": after}
+
+    def results(self, experiment: Experiment) -> Path:
+        """The folder in which an experiment's runs are listed, CELL/seedN.json, or its rows."""
+        return self.folder / experiment.name / f"{self.profile}-{experiment.data or 'all'}"
+
+    def files(self, experiment: Experiment) -> dict[Path, tuple[Cell, int]]:
+        """The file of each run, seed by seed, so that all cells have as many."""
+        folder, cells = self.results(experiment), experiment.cells(self.profile)
+        return {
+            folder / name / f"seed{seed}.json": (cell, seed)
+            for seed in range(experiment.seeds)
+            for name, cell in cells.items()
+        }
+
+    def run(self, experiment: Experiment, only: Collection[str] = ()) -> Iterator[Path]:
+        """Make what is missing, run by run.
+
+        Args:
+            experiment: which.
+            only: names of cells, or of runs, as "rows_both_blockwise/seed0"; empty: all.
+
+        Raises:
+            ValueError: There is no such cell or run.
+        """
+        if experiment.rows is not None:
+            lines = "".join(f"{json.dumps(row)}\n" for row in experiment.rows(self))
+            yield write_text(self.results(experiment) / ROWS, lines)
+        files = self.files(experiment)
+        known = {path: {path.parent.name, f"{path.parent.name}/{path.stem}"} for path in files}
+        if unknown := set(only) - set().union(*known.values()):
+            cells = ", ".join(experiment.cells(self.profile))
+            raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
+        for path, (cell, seed) in files.items():
+            if not only or known[path] & set(only):
+                line = self.line(experiment, cell, seed)
+                if is_main_process():
+                    write_json(path, line)
+                yield path
+
+    def runs(self, experiment: Experiment) -> Runs:
+        """What is there of an experiment, as far as it was made by the recipes it has today."""
+        rows = self.results(experiment) / ROWS
+        if experiment.rows is not None:
+            return Runs.read(rows, experiment)
+        found = [
+            read_record(path)
+            for path, (cell, _) in self.files(experiment).items()
+            if path.is_file() and made_by(read_record(path), cell.recipe)
+        ]
+        return Runs(experiment.name, tuple(found), design=experiment)
+
+    def publish(self, experiment: Experiment, file: Path) -> Runs:
+        """Write what is there to a file of results.
+
+        Raises:
+            ValueError: Nothing is there.
+        """
+        found = self.runs(experiment)
+        if not len(found):
+            raise ValueError(
+                f"{self.results(experiment)} holds nothing of {experiment.name}: first "
+                f"python -m reidlab experiment run {experiment.name}"
+            )
+        header = [{"header": found.header}] if found.header else []
+        lines = [*header, *found.records, *found.lines]
+        write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
+        return found
+
+
+def _kept(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was computed from just these inputs; the name of the folder alone is not trusted."""
+    if not (folder / RESULT).is_file():
+        return None
+    kept: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return kept if kept.get("inputs") == json.loads(json.dumps(inputs)) else None
+
+
+def made_by(record: Record, recipe: Recipe) -> bool:
+    """Whether a run is of a recipe, but for settings without effect on the result."""
+    settings = [
+        {k: v for k, v in each.to_dict().items() if k not in Recipe.FREE}
+        for each in (Recipe.from_record(record["experiment"]), recipe)
+    ]
+    return settings[0] == json.loads(json.dumps(settings[1]))
 
 
 @dataclass

@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
+from reidlab.experiments.design import Experiment
 from reidlab.record import Record, RecordError, check_schema, flatten, is_share
+from reidlab.training import Recipe
 
 Choice = str | Sequence[str]  # a level of a factor, or several
 
@@ -26,19 +28,17 @@ class Runs:
             `after` the training (step -> result).
         header: of an experiment with a table: settings, data, environment, commit.
         lines: the rows of that table.
-        labels: levels in words.
+        design: what the experiment compares; None for runs without one.
     """
 
     name: str
     records: tuple[Record, ...] = ()
     header: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Mapping[str, Any], ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    design: Experiment | None = None
 
     @classmethod
-    def read(
-        cls, path: str | Path, name: str = "", labels: Mapping[str, str] | None = None
-    ) -> Runs:
+    def read(cls, path: str | Path, design: Experiment | None = None) -> Runs:
         """The runs or rows in a JSON Lines file; without the file there are none.
 
         Raises:
@@ -58,7 +58,8 @@ class Runs:
                 records.append(values)
             else:
                 lines.append(values)
-        return cls(name or path.stem, tuple(records), header, tuple(lines), labels or {})
+        name = design.name if design else path.stem
+        return cls(name, tuple(records), header, tuple(lines), design)
 
     def __len__(self) -> int:
         return len(self.records) or len(self.lines)
@@ -78,6 +79,12 @@ class Runs:
                 raise ValueError(f"{self.name}: {factor} is {choice!r}; expected one of {known}")
             kept = tuple(run for run in kept if run["levels"].get(factor) in wanted)
         return replace(self, records=kept)
+
+    def having(self, metric: str) -> Runs:
+        """The runs that have a number, see `measured`."""
+        return replace(
+            self, records=tuple(r for r in self.records if _number(r, metric) is not None)
+        )
 
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
@@ -107,6 +114,18 @@ class Runs:
             | {m: measured(run, m) for m in metrics or ["mAP"]}
             for run in self.records
         ]
+        return pd.DataFrame(rows)
+
+    def summary(self, *metrics: str) -> pd.DataFrame:
+        """One row a cell and metric: levels, runs, mean, spread, and the mean's interval."""
+        rows = []
+        for levels in {tuple(run["levels"].items()): None for run in self.records}:
+            cell = self.where(**dict(levels))
+            for name in metrics or ("mAP",):
+                found = over_seeds(cell.values(name))
+                numbers = {"mean": found.value, "spread": found.spread}
+                numbers |= {"low": found.low, "high": found.high}
+                rows.append({**dict(levels), "metric": name, "runs": len(cell), **numbers})
         return pd.DataFrame(rows)
 
     def table(
@@ -168,7 +187,7 @@ class Runs:
                 they are averaged over.
         """
         left, right = self.where(**a), self.where(**b)
-        if reasons := obstacles(left.records, right.records, {*a, *b}):
+        if reasons := self.obstacles(a, b, metric):
             raise ValueError(f"{self.name}: not comparable: {'; '.join(reasons)}")
         return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
 
@@ -240,6 +259,53 @@ class Runs:
         table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])
         return table.astype({"low": float, "high": float})
 
+    def obstacles(self, a: Levels, b: Levels, metric: str = "mAP") -> list[str]:
+        """Why b minus a would not be the difference of these levels; empty if nothing does.
+
+        Args:
+            a: levels of the first side.
+            b: levels of the second.
+            metric: seconds depend on the machine, too.
+        """
+        sides = [self.where(**each).records for each in (a, b)]
+        both = (*sides[0], *sides[1])
+        found = differing(map(judgement, both)) + differing(map(self._rest, both))
+        if metric.startswith("seconds"):
+            machine = ("device", "cores", "processes")
+            found += differing({k: run["environment"].get(k) for k in machine} for run in both)
+            found += differing({k: run["experiment"].get(k) for k in Recipe.FREE} for run in both)
+        left_open = [
+            [
+                (run["seed"], *(v for k, v in run["levels"].items() if k not in {*a, *b}))
+                for run in side
+            ]
+            for side in sides
+        ]
+        cells = {row[1:] for side in left_open for row in side}
+        for name, side in zip("ab", left_open, strict=True):
+            if not side:
+                found.append(f"no runs of side {name}")
+            for seed in sorted({row[0] for row in side}):
+                there = [row[1:] for row in side if row[0] == seed]
+                if len(there) > len(set(there)):
+                    found.append(f"side {name} holds seed {seed} more than once")
+                elif len(there) < len(cells):
+                    found.append(f"side {name}, seed {seed}: {len(there)} of {len(cells)} cells")
+        return found
+
+    def _rest(self, run: Record) -> dict[str, Any]:
+        """The settings of a run that no factor of the experiment turns."""
+        if self.design is None or self.design.start is None:
+            return {}
+        levels = [level for factor in self.design.factors.values() for level in factor.values()]
+        turned = {name for changes in levels for name in changes}
+        settings = flatten(Recipe.from_record(run["experiment"]).to_dict())
+        return {
+            name: value
+            for name, value in settings.items()
+            if not any(f"{name}.".startswith(f"{each}.") for each in (*turned, *Recipe.FREE))
+        }
+
     def by_seed(self, metric: str = "mAP") -> list[float]:
         """A number for each seed: the mean over its runs."""
         seeds: dict[int, list[float]] = {}
@@ -253,7 +319,7 @@ class Runs:
         return [run["history"] for run in self.records]
 
     def _label(self, level: str) -> str:
-        return self.labels.get(level, level)
+        return (self.design.labels if self.design else {}).get(level, level)
 
 
 Levels = Mapping[str, Choice]
@@ -271,13 +337,18 @@ def measured(run: Record, metric: str) -> float:
     Raises:
         ValueError: The run has no such number.
     """
-    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
-    value = flat.get(metric, flat.get(f"experiment.{metric}"))
-    if not isinstance(value, int | float):
+    value = _number(run, metric)
+    if value is None:
         raise ValueError(
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
         )
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
+
+
+def _number(run: Record, metric: str) -> float | None:
+    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
+    value = flat.get(metric, flat.get(f"experiment.{metric}"))
+    return value if isinstance(value, int | float) else None
 
 
 def judgement(run: Record) -> dict[str, Any]:
@@ -291,43 +362,26 @@ def judgement(run: Record) -> dict[str, Any]:
     }
 
 
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Different values, which need not be hashable, in the order of their text."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return sorted(found, key=str)
+
+
 def differing(kinds: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What differs between mappings of the same names, in words: "name: one / other"."""
-    found: dict[str, list[Any]] = {}
-    for kind in kinds:
-        for name, value in kind.items():
-            if value not in found.setdefault(name, []):
-                found[name].append(value)
-    return [f"{name}: {joined(values)}" for name, values in found.items() if values[1:]]
+    """What differs between mappings, in words: "name: one / other"."""
+    rows = list(kinds)
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: distinct(row.get(name, "absent") for row in rows) for name in names}
+    return [f"{name}: {joined(found)}" for name, found in values.items() if found[1:]]
 
 
 def joined(values: Iterable[Any]) -> str:
     """Values beside each other, none longer than 60 characters."""
     return " / ".join(str(value)[:60] for value in values)
-
-
-def obstacles(a: Sequence[Record], b: Sequence[Record], named: set[str]) -> list[str]:
-    """Why the difference of two sides would not be one of the factors named; empty if it is."""
-    if not a or not b:
-        return [f"no runs of side {'a' if not a else 'b'}"]
-    found = differing(map(judgement, (*a, *b)))
-    rest = [
-        sorted(
-            (run["seed"], *(v for k, v in run["levels"].items() if k not in named)) for run in side
-        )
-        for side in (a, b)
-    ]
-    cells = [{row[1:] for row in side} for side in rest]
-    if cells[0] != cells[1]:
-        found.append(f"averaged over other cells: {joined(sorted(map(str, cells)))}")
-    for name, side in zip("ab", rest, strict=True):
-        counts = {seed: [row for row in side if row[0] == seed] for seed, *_ in side}
-        for seed, rows in counts.items():
-            if len(rows) != len({*rows}):
-                found.append(f"side {name} holds seed {seed} more than once")
-            elif {row[1:] for row in rows} != cells[0] | cells[1]:
-                found.append(f"side {name}, seed {seed}: {len(rows)} of the cells only")
-    return found
 
 
 def _text(values: Sequence[float], digits: int) -> str:

@@ -15,12 +15,12 @@ from reidlab.evaluation import RankResult
 from reidlab.judging.protocol import judge
 from reidlab.judging.settings import Judging
 from reidlab.processes import (
+    barrier,
     broadcast,
     collect,
     own_batches,
     process_count,
     process_index,
-    together,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def embed(
     if shared and process_count() > 1:
         own = frame.iloc[own_batches(len(frame), recipe.embed_batch_size)]
         part = torch.empty(0)
-        with together():  # a process without rows waits for the others here
+        with barrier():  # a process without rows waits for the others here
             if len(own) > 0:
                 part = embed(model, own, recipe, flip_test=flip_test, **description)
         return collect(part)
@@ -145,7 +145,7 @@ def timed_evaluation(
     )
     embedded = time.perf_counter()
     result: Any = None
-    with together() if shared else nullcontext():
+    with barrier() if shared else nullcontext():
         if not shared or process_index() == 0:
             match = getattr(model, "match", None)
             result = judge(ds, q_emb, g_emb, match=match, ap=recipe.ap, metric=recipe.metric)

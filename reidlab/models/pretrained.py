@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import timm
 from huggingface_hub import constants as hub
+from timm.models import load_state_dict_from_hf
 from torch import Tensor
 
 from reidlab.models.backbones import BACKBONES, name_the_tags
@@ -26,6 +27,7 @@ from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
 from reidlab.models.weights_file import WeightsError, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
+HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
 SYNTH_FILE = "vit_tiny_synth.safetensors"
 # Of an ImageNet file, or of another pooling: other classes, other task
 CLASSIFIERS = ("head.", "head_dist.", "fc.", "pre_logits.", "fc_norm.", "attn_pool.")
@@ -115,16 +117,37 @@ def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:
     try:  # with the file's own number of classes: with another timm would accept missing keys
         model = timm.create_model(name, pretrained=True, num_classes=config.num_classes)
     except Exception as error:  # of the hub, of its network library, or of torch
-        reason = (str(error).strip().splitlines() or [""])[0]
-        raise WeightsError(
-            f"weights='timm': the weights of {name} could not be loaded "
-            f"({type(error).__name__}: {reason}). {_how_to_fetch(config)}"
-        ) from error
+        raise _not_loaded(name, error) from error
     grid = None
     if isinstance(backbone, TokenBackbone):
         rows, columns = model.patch_embed.grid_size
         grid = (rows, columns)
     return Source(model.state_dict(), grid, None, f"timm's {name}")
+
+
+def fetch_timm(name: str) -> None:
+    """Bring a checkpoint of timm into the hub's cache, unless it is there; no network is built.
+
+    Raises:
+        WeightsError: If it is not there and cannot be had.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        return  # whoever loads it says what is wrong
+    try:
+        load_state_dict_from_hf(config.hf_hub_id, config.hf_hub_filename or HF_WEIGHTS)
+    except Exception as error:  # of the hub, of its network library, or of torch
+        raise _not_loaded(name, error) from error
+
+
+def _not_loaded(name: str, error: Exception) -> WeightsError:
+    reason = (str(error).strip().splitlines() or [""])[0]
+    config = timm.get_pretrained_cfg(name)
+    assert config is not None  # the tag was checked when the backbone was built
+    return WeightsError(
+        f"weights='timm': the weights of {name} could not be loaded "
+        f"({type(error).__name__}: {reason}). {_how_to_fetch(config)}"
+    )
 
 
 def _how_to_fetch(config: timm.models.PretrainedCfg) -> str:

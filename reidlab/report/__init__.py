@@ -13,9 +13,8 @@ from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import Finding, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
-from reidlab.report.records import compare, results_table
-from reidlab.report.seeds import seeds_table
-from reidlab.report.sides import SideBySide, find_records, side_by_side
+from reidlab.report.records import records_at, results_table
+from reidlab.report.sides import SideBySide, side_by_side
 
 __all__ = [
     "Claim",
@@ -28,9 +27,7 @@ __all__ = [
     "SideBySide",
     "check",
     "check_schema",
-    "compare",
     "discrepancies",
-    "find_records",
     "finding",
     "load_claims",
     "metrics_table",
@@ -38,10 +35,10 @@ __all__ = [
     "page_start",
     "published_intervals",
     "read_record",
+    "records_at",
     "results_table",
     "run_record_box",
     "seed_difference",
-    "seeds_table",
     "side_by_side",
     "summary",
     "trials",

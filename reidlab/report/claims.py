@@ -1,25 +1,31 @@
 """What a paper claims, as data, and what our own runs say about it.
 
-`book/claims/<paper>.yml` lists the claims; `verdicts` puts our records beside the numbers, and
+`book/claims/<paper>.yml` lists the claims, and tables of claims, whose rows and columns name levels
+of an experiment's factors; `verdicts` puts our records beside the numbers, and
 `reidlab.report.differences.trials` beside the differences. A claim that no run of ours can test
 keeps its reason, and the page prints it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 import yaml
 
+from reidlab import recipes
+from reidlab.experiments import design
 from reidlab.files import project_root
 from reidlab.record import Record, flatten
+from reidlab.training import Recipe
+from reidlab.training.recipe import model_of_size
 
 METRICS = ("rank1", "rank5", "rank10", "mAP", "mINP")
+SHOWN = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 COSTS = {  # where a record has what a run cost
     "parameters": "experiment.parameters",
     "embedding_bytes": "experiment.embedding_bytes",
@@ -28,10 +34,10 @@ COSTS = {  # where a record has what a run cost
 }
 KINDS = ("value", "difference", "statement")
 DIRECTIONS = ("higher", "lower")
-SELECTABLE = ("experiment", "data", "environment")  # parts of a record that can choose a run
 ROUNDING = 1e-9  # of a mean of percentages; the ends of an interval belong to it
+JUDGED = ("profile", "preset", "ap", *Recipe.FREE)  # looked at apart, or without effect
 
-Settings = Mapping[str, Any]  # dotted fields of a record and their values
+Levels = Mapping[str, str]  # factor -> level, of the experiment that the file names
 
 
 class ClaimError(ValueError):
@@ -62,10 +68,10 @@ class Claim:
         interval: what the paper itself publishes around its value, (low, high) in percent; it then
             takes the place of the tolerance.
         ap: the average precision it is counted by, as a record names it.
-        settings: what else the claim's model is recognised by: dotted fields of a record, such as
-            `experiment.switches.heads`, and their values.
-        sides: of a difference: `a` and `b`, each as `settings`.
-        over: of a difference that is an average over rows of a table: each row, as `settings`.
+        experiment: whose factors `levels` and `sides` name; empty where there are none.
+        levels: of a number, those of the run that tests it.
+        changes: what else its recipe has in place of the paper's, as `Recipe.replace` takes it.
+        sides: of a difference: levels `a` and `b`; what neither names is averaged over.
         direction: "higher" or "lower", how b lies to a where the paper prints no number.
         recomputed: what the paper's own table gives where its text prints another value.
     """
@@ -85,9 +91,10 @@ class Claim:
     tolerance: float = 1.0
     interval: tuple[float, float] | None = None
     ap: str = "mean_precision"
-    settings: Settings = field(default_factory=dict, hash=False)
-    sides: Mapping[str, Settings] = field(default_factory=dict, hash=False)
-    over: Sequence[Settings] = field(default=(), hash=False)
+    experiment: str = ""
+    levels: Levels = field(default_factory=dict, hash=False)
+    changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    sides: Mapping[str, Levels] = field(default_factory=dict, hash=False)
     direction: str = ""
     recomputed: float | None = None
 
@@ -133,14 +140,41 @@ def load_claims(paper: str | Path) -> list[Claim]:
     counts = content.get("counts") or {}
     claims = []
     for i, entry in enumerate(content["claims"], start=1):
-        merged = {**common, **entry}
-        if merged.get("dataset") in counts:
-            merged["counts"] = counts[merged["dataset"]]
-        claims.append(_claim(merged, f"{path.name}, claim {i}"))
+        for part in _cells(entry) if "rows" in entry else [entry]:
+            merged = {**common, **part}
+            if merged.get("dataset") in counts:
+                merged["counts"] = counts[merged["dataset"]]
+            claims.append(_claim(merged, f"{path.name}, claim {i}"))
     repeated = sorted({c.id for c in claims if sum(d.id == c.id for d in claims) > 1})
     if repeated:
         raise ClaimError(f"{path.name}: the id {repeated[0]!r} stands more than once")
     return claims
+
+
+def _cells(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The claims of a table, row by row.
+
+    Rows and columns are mappings by name, columns may be left out. A cell has what its table, row
+    and column say, their levels put together; of a list of numbers of its row the one of its
+    column. Its id is "TABLE-ROW-COLUMN", as far as they have names. In its text and table {name}
+    stands for an entry of `words`, and {metric} for the metric.
+    """
+    columns = table.get("columns", {"": {}})
+    own = {name: value for name, value in table.items() if name not in ("rows", "columns")}
+    for row_name, row in table["rows"].items():
+        for i, (column_name, column) in enumerate(columns.items()):
+            cell = {**own, **row, **column}
+            if "columns" in table:
+                cell |= {k: row[k][i] for k in ("value", "recomputed") if k in row}
+            for name in ("levels", "words"):
+                if both := [part[name] for part in (own, row, column) if name in part]:
+                    cell[name] = {k: v for part in both for k, v in part.items()}
+            words = {
+                "metric": SHOWN.get(cell.get("metric", ""), cell.get("metric")),
+                **cell.pop("words", {}),
+            }
+            cell |= {k: cell[k].format(**words) for k in ("text", "table") if k in cell}
+            yield cell | {"id": "-".join(filter(None, (own.get("id"), row_name, column_name)))}
 
 
 def _claim(entry: Mapping[str, Any], where: str) -> Claim:
@@ -156,7 +190,7 @@ def _claim(entry: Mapping[str, Any], where: str) -> Claim:
         _check_number(entry, where)
     elif kind == "difference":
         _check_difference(entry, where)
-    _check_settings(entry.get("settings", {}), f"{where}: settings")
+    _check_levels(entry, where)
     interval = {"interval": tuple(entry["interval"])} if "interval" in entry else {}
     return Claim(**{**entry, "kind": kind, **interval})
 
@@ -167,12 +201,12 @@ def _names(kind: str) -> tuple[set[str], set[str]]:
         "id", "text", "dataset", "table", "protocol", "how", "status", "variant", "counts"
     }  # fmt: skip
     # what stands under `common` for the numbers of a file stands there for its other claims, too
-    allowed = {"tolerance", "ap", "settings"}
+    allowed = {"tolerance", "ap", "experiment"}
     if kind == "statement":
         return needed, allowed
     if kind == "value":
-        return needed | {"metric", "value"}, allowed | {"interval"}
-    return needed | {"metric", "sides"}, allowed | {"value", "direction", "over", "recomputed"}
+        return needed | {"metric", "value"}, allowed | {"interval", "levels", "changes"}
+    return needed | {"metric", "sides"}, allowed | {"value", "direction", "recomputed"}
 
 
 def _check_number(entry: Mapping[str, Any], where: str) -> None:
@@ -194,24 +228,15 @@ def _check_number(entry: Mapping[str, Any], where: str) -> None:
 
 
 def _check_difference(entry: Mapping[str, Any], where: str) -> None:
-    metric, sides, over = entry["metric"], entry["sides"], entry.get("over", [])
+    metric, sides = entry["metric"], entry["sides"]
     if metric not in (*METRICS, *COSTS):
         names = ", ".join((*METRICS, *COSTS))
         raise ClaimError(f"{where}: metric {metric!r} is not one of {names}")
     if not isinstance(sides, Mapping) or set(sides) != {"a", "b"}:
         raise ClaimError(f"{where}: sides {sides!r:.60} are not a mapping with a and b")
     for name, side in sides.items():
-        _check_settings(side, f"{where}: side {name}")
         if not side:
             raise ClaimError(f"{where}: side {name} is empty, so that every run would be of it")
-    if not isinstance(over, list):
-        raise ClaimError(f"{where}: over {over!r:.60} is not a list of the rows of a table")
-    for i, row in enumerate(over, start=1):
-        _check_settings(row, f"{where}: row {i} of over")
-        if not row or set(row) & {*sides["a"], *sides["b"]}:
-            raise ClaimError(
-                f"{where}: row {i} of over is {dict(row)}, expected fields that no side names"
-            )
     if ("value" in entry) == ("direction" in entry):
         raise ClaimError(f"{where}: expected either a value or a direction of the difference")
     if "value" in entry and (not _is_number(entry["value"]) or entry["value"] == 0):
@@ -224,15 +249,20 @@ def _check_difference(entry: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _check_settings(settings: object, where: str) -> None:
-    if not isinstance(settings, Mapping):
-        raise ClaimError(f"{where}: {settings!r:.60} is not a mapping of fields of a record")
-    for name in settings:
-        if not isinstance(name, str) or name.partition(".")[0] not in SELECTABLE or "." not in name:
-            raise ClaimError(
-                f"{where}: {name!r} is no dotted field of a record such as "
-                f"experiment.switches.heads; it begins with {', '.join(SELECTABLE)}"
-            )
+def _check_levels(entry: Mapping[str, Any], where: str) -> None:
+    """Whether the levels of a claim are those of its experiment."""
+    sides = entry.get("sides", {"levels": entry.get("levels", {})})
+    try:
+        factors = design(entry["experiment"]).factors if "experiment" in entry else {}
+    except ValueError as error:
+        raise ClaimError(f"{where}: {error}") from None
+    for name, levels in sides.items():
+        if not isinstance(levels, Mapping):
+            raise ClaimError(f"{where}: {name} {levels!r:.60} is not a mapping of factors")
+        for factor, level in levels.items():
+            if level not in factors.get(factor, {}):
+                known = "; ".join(f"{k}: {', '.join(v)}" for k, v in factors.items()) or "none"
+                raise ClaimError(f"{where}: {name} has {factor}: {level}; there are {known}")
 
 
 def _is_number(value: object) -> bool:
@@ -282,7 +312,7 @@ def published_intervals(claims: Iterable[Claim], records: Iterable[Record]) -> p
 
     Returns:
         Rows of (id, metric, published (%), ours (%), runs, verdict), one for each claim that is a
-        number; a claim's `settings` are among what a run must have. The verdict is "inside",
+        number. The verdict is "inside",
         "outside by ... points" or "not comparable: " with the first reason; empty, with these
         columns, where no claim is about the data set.
     """
@@ -321,11 +351,16 @@ def _published(claim: Claim, runs: list[Record]) -> dict[str, Any]:
 def obstacle(claim: Claim, run: Record) -> str:
     """Why a run does not test a claim; empty if it does.
 
-    It must be of the claim's model with the claim's settings and of the profile `paper`, on the
-    claim's data set with the published counts, and judged by its protocol, where the run says by
-    which.
+    It must be on the claim's data set with the published counts, judged by its protocol, where the
+    run says by which, and of the recipe of the paper's own size, with the levels of the claim:
+    backbone, weights, epochs, image size and all that a result depends on.
     """
-    reason = _other_images(claim, run) or _other_model(claim, run) or _other_rule(claim, run)
+    reason = (
+        _other_images(claim, run)
+        or _other_model(claim, run)
+        or _other_rule(claim, run)
+        or _other_recipe(claim, run)
+    )
     if not reason and claim.metric not in run["metrics"]:
         return f"the run has no {claim.metric}"
     return reason
@@ -334,31 +369,6 @@ def obstacle(claim: Claim, run: Record) -> str:
 def other_scale(claim: Claim, run: Record) -> str:
     """What keeps a run from the scale of the paper, be its model as it may; empty if nothing."""
     return _other_images(claim, run) or _other_rule(claim, run)
-
-
-def unlike(run: Record, settings: Settings) -> str:
-    """The first of some settings that a run does not have, in words; empty if it has them all.
-
-    Args:
-        run: a record.
-        settings: dotted fields and values; floats agree to nine digits. A field that the record
-            does not have agrees with nothing, not even with null.
-    """
-    found = flatten({part: run[part] for part in SELECTABLE})
-    for name, wanted in settings.items():
-        if name not in found:
-            return f"{name} not recorded, the claim's is {wanted}"
-        if not _equal(found[name], wanted):
-            return f"{name} {found[name]}, the claim's is {wanted}"
-    return ""
-
-
-def _equal(a: object, b: object) -> bool:
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, int | float) and isinstance(b, int | float):
-        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
-    return a == b
 
 
 def _other_images(claim: Claim, run: Record) -> str:
@@ -375,7 +385,7 @@ def _other_model(claim: Claim, run: Record) -> str:
     experiment = run["experiment"]
     if claim.variant not in (experiment.get("variant"), experiment.get("paper")):
         return f"model {experiment.get('variant')}, the claim's is {claim.variant}"
-    return unlike(run, claim.settings)
+    return ""
 
 
 def _other_rule(claim: Claim, run: Record) -> str:
@@ -388,6 +398,35 @@ def _other_rule(claim: Claim, run: Record) -> str:
     if metrics.get("ap", claim.ap) != claim.ap:
         return f"average precision {metrics['ap']}, the claim's is {claim.ap}"
     return ""
+
+
+def _other_recipe(claim: Claim, run: Record) -> str:
+    """The first setting in which a run is not of the recipe that the paper's claim is about."""
+    preset = run["experiment"].get("preset")
+    try:
+        if claim.experiment:
+            paper = design(claim.experiment).cell(claim.levels, "paper", preset).recipe
+        else:
+            paper = recipes.get(claim.variant, "paper", preset)
+        paper = paper.replace(**claim.changes)
+        own = Recipe.from_record(run["experiment"]).to_dict()
+    except ValueError as error:  # a preset, a paper or settings that there are not
+        return str(error)
+    wanted = flatten(paper.to_dict() | {"switches": _switches(paper)})
+    found = flatten(own | {"switches": run["experiment"].get("switches", {})})
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        ours, theirs = found.get(name, "absent"), wanted.get(name, "absent")
+        if ours != theirs and name not in JUDGED:
+            return f"{name} {ours}, the claim's is {theirs}"
+    return ""
+
+
+def _switches(recipe: Recipe) -> dict[str, Any]:
+    """All switches of a recipe's network, the preset's too, as a record has them."""
+    with torch.device("meta"):  # no memory for weights
+        model = model_of_size(recipe.replace(weights=None), num_classes=2, num_cameras=0)
+    switches: Any = getattr(model, "switches", None)
+    return {} if switches is None else asdict(switches)
 
 
 def _inside(claim: Claim, percent: float) -> bool:

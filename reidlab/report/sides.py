@@ -6,17 +6,14 @@ images by the same rule. So this is looked at first, and what differs is said be
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from reidlab.evaluation import over_seeds, seed_difference
-from reidlab.experiments.runs import differing, judgement
-from reidlab.record import Record, RecordError, flatten, is_share
+from reidlab.experiments.runs import differing, distinct, joined, judgement
+from reidlab.record import Record, flatten, is_share
 from reidlab.training import Recipe
 
 _PARTS = ("experiment", "data", "environment", "commit")
@@ -96,58 +93,23 @@ def side_by_side(a: Iterable[Record], b: Iterable[Record], *, level: float = 0.9
     )
 
 
-def find_records(where: str | Path) -> list[Path]:
-    """Record files of one side.
-
-    Args:
-        where: a file; a folder (its record.json, else every record.json below it, else its *.json);
-            or a pattern such as "book/results/vit_baseline/*laptop*.json".
-
-    Raises:
-        RecordError: nothing is there.
-    """
-    path = Path(where)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        own = path / "record.json"
-        found = [own] if own.is_file() else sorted(path.rglob("record.json"))
-        found = found or sorted(path.glob("*.json"))
-    else:
-        parts = [find_records(each) for each in sorted(glob.glob(str(where), recursive=True))]
-        found = [file for part in parts for file in part]
-    if not found:
-        raise RecordError(
-            f"there is no run record at {where}; expected a record, a folder with records below "
-            'it, or a pattern in quotes, as "runs/*/record.json"'
-        )
-    return found
-
-
 def _cautions(name: str, side: Sequence[Record]) -> list[str]:
-    found = []
     settings = [flatten(run["experiment"]) for run in side]
-    for key in dict.fromkeys(key for each in settings for key in each if key not in Recipe.FREE):
-        values = _distinct(each.get(key, "absent") for each in settings)
-        if len(values) > 1:
-            found.append(f"side {name} mixes runs of different {key}: {_joined(values)}")
+    decisive = [{k: v for k, v in each.items() if k not in Recipe.FREE} for each in settings]
+    mixed = [f"side {name} mixes runs of different {text}" for text in differing(decisive)]
     seeds = [run["seed"] for run in side]
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if twice and not found:
-        found.append(
-            f"side {name} holds seed {_joined(twice)} more than once, which narrows the interval "
-            "without a reason"
-        )
-    return found
+    again = f"side {name} holds seed {joined(twice)} more than once, which narrows the interval "
+    return mixed or ([again + "without a reason"] if twice else [])
 
 
 def _settings(a: Sequence[Record], b: Sequence[Record]) -> pd.DataFrame:
     rows = []
     sides = [[flatten({part: run[part] for part in _PARTS}) for run in side] for side in (a, b)]
     for key in dict.fromkeys(key for side in sides for run in side for key in run):
-        left, right = (_distinct(run.get(key, "absent") for run in side) for side in sides)
+        left, right = (distinct(run.get(key, "absent") for run in side) for side in sides)
         if left != right:
-            rows.append({"name": key, "A": _joined(left), "B": _joined(right)})
+            rows.append({"name": key, "A": joined(left), "B": joined(right)})
     return pd.DataFrame(rows, columns=["name", "A", "B"])
 
 
@@ -170,28 +132,12 @@ def _results(a: Sequence[Record], b: Sequence[Record], level: float) -> pd.DataF
 
 def _numbers(run: Record) -> dict[str, float]:
     """Metrics as percent, then what the run cost."""
-    metrics = {
-        name: 100 * value if is_share(name) else value
-        for name, value in flatten(run["metrics"]).items()
-    }
     costs = flatten({name: run[name] for name in _COSTS})
     return {
-        name: float(value)
-        for name, value in (metrics | costs).items()
+        name: float(100 * value if name not in costs and is_share(name) else value)
+        for name, value in (flatten(run["metrics"]) | costs).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return sorted(found, key=str)
-
-
-def _joined(values: Iterable[Any]) -> str:
-    return " / ".join(str(value)[:60] for value in values)
 
 
 def _title(name: str, side: Sequence[Record]) -> str:

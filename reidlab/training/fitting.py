@@ -24,7 +24,7 @@ from reidlab.judging import (
     timed_evaluation,
 )
 from reidlab.losses import Identity
-from reidlab.processes import largest, together
+from reidlab.processes import barrier, largest
 from reidlab.record import (
     RecordError,
     RunRecord,
@@ -130,7 +130,7 @@ def fit(
     configuration = run.configuration
     accelerator = make_accelerator(recipe, run.out, tracker)
     check_processes(recipe, accelerator)
-    with together():
+    with barrier():
         if not resume and accelerator.is_main_process:
             (run.out / RECORD).unlink(missing_ok=True)
             delete_checkpoints(run.out / CHECKPOINTS)
@@ -149,7 +149,7 @@ def fit(
         session.progress.line(f"{ds.name} has no test part, so nothing was tested")
     state = session.state
     state.peak_memory_mb = largest(max(state.peak_memory_mb, peak_memory_mb(accelerator.device)))
-    with together():
+    with barrier():
         if accelerator.is_main_process:
             record = _record(run, state, metrics, seconds, accelerator)
             save_weights(run.out / WEIGHTS, model)

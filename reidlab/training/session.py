@@ -22,7 +22,7 @@ from accelerate.utils import (  # type: ignore[import-untyped]
 from torch import nn
 
 from reidlab.models import TokenBackbone
-from reidlab.processes import shared_batch_norm, together, together_through
+from reidlab.processes import barrier, shared_batch_norm, synchronized
 from reidlab.record import git_commit, now, peak_memory_mb, reset_peak_memory
 from reidlab.seed import epoch_seed, seed_everything
 from reidlab.training import loop
@@ -130,7 +130,7 @@ class Session:
         forward pass on; `accelerator.sync_gradients` is True at the last one of a group and of the
         epoch.
         """
-        through = together_through(self.loader)
+        through = synchronized(self.loader)
         for batch in self.progress.steps(through, len(self.loader), f"epoch {epoch}"):
             with self.accelerator.accumulate(self.model):
                 yield batch
@@ -167,11 +167,11 @@ class Session:
                 self.loader.set_epoch(epoch)  # other people, another order, other augmentation
                 with shared_batch_norm(own) if recipe.gather else contextlib.nullcontext():
                     row = loop.train_epoch(self, epoch)
-                with together():
+                with barrier():
                     check_weights(own, row)
                 self.state.history.append(row)
                 self.after_epoch(self.state, own if self.average is None else self.average.model)
-                with together():
+                with barrier():
                     if accelerator.is_main_process:
                         accelerator.log(scalars(row), step=epoch)
                         self._save(own, optimizer)

@@ -94,11 +94,11 @@ def no_hub(monkeypatch):
     """A hub that cannot be reached, and how often it was asked."""
     asked = []
 
-    def unreachable(name, image_size, weights):
+    def unreachable(name):
         asked.append(name)
         raise WeightsError("the hub cannot be reached")
 
-    monkeypatch.setattr(course, "create_backbone", unreachable)
+    monkeypatch.setattr(course, "fetch_timm", unreachable)
     return asked
 
 
@@ -129,9 +129,10 @@ def test_the_published_set_is_never_trained_from_random_weights(no_hub, capsys):
 
 
 def test_weights_that_can_be_had(monkeypatch, capsys):
-    monkeypatch.setattr(course, "create_backbone", lambda *_, **__: None)
-    recipe = course.course_recipe("la_tf_pp", "paper", data())
-    assert recipe == recipes.get("la_tf_pp", "paper")
+    monkeypatch.setattr(course, "fetch_timm", lambda name: None)
+    recipe = course.course_recipe("la_tf_pp", "paper", data(), preset="paper")
+    assert recipe == recipes.get("la_tf_pp", "paper", "paper")
+    assert recipe != course.course_recipe("la_tf_pp", "paper", data(), preset="code")
     assert capsys.readouterr().out == ""
 
 

@@ -1,4 +1,4 @@
-"""The experiment of chapter 04: its worlds, the forced choice, and what a prediction is worth."""
+"""Table 2 by a list typed here; the knobs: worlds, forced choice, what a prediction is worth."""
 
 import dataclasses
 
@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from reidlab.report.course import course_world
 
+from reidlab import recipes
 from reidlab.evaluation import rank
-from workflow import knobs_la
+from reidlab.experiments import design
+from reidlab.experiments import la_transformer as knobs
+from reidlab.experiments.course import course_world
 
 
 def test_a_world_differs_from_the_training_set_in_its_seed_and_one_knob():
     trained = course_world("smoke", "alike-market1501")
-    worlds = knobs_la.knob_worlds("smoke", people=10)
-    assert len(worlds) == sum(map(len, knobs_la.KNOBS.values()))
+    worlds = knobs.knob_worlds("smoke", people=10)
+    assert len(worlds) == sum(map(len, knobs.KNOBS.values()))
     for name, world in worlds.items():
         knob, _, value = name.partition("=")
         assert str(getattr(world, knob)) == value
@@ -26,8 +28,8 @@ def test_a_world_differs_from_the_training_set_in_its_seed_and_one_knob():
 
 
 def test_every_prediction_is_about_worlds_that_are_measured():
-    for _, knob, larger, smaller in knobs_la.PREDICTIONS:
-        assert {larger, smaller} <= set(knobs_la.KNOBS[knob])
+    for _, knob, larger, smaller in knobs.PREDICTIONS:
+        assert {larger, smaller} <= set(knobs.KNOBS[knob])
 
 
 def choice_by_loops(emb, pids, camids):
@@ -50,7 +52,7 @@ def test_the_forced_choice_is_what_loops_over_pairs_say():
     rng = np.random.default_rng(3)
     pids, camids = rng.integers(1, 7, 40), rng.integers(0, 3, 40)
     emb = torch.from_numpy(rng.normal(size=(40, 5)))
-    found = knobs_la.forced_choice(emb, pids, camids)
+    found = knobs.forced_choice(emb, pids, camids)
     np.testing.assert_allclose(found, choice_by_loops(emb, pids, camids))
     assert 0.2 < np.nanmean(found) < 0.8
 
@@ -58,20 +60,20 @@ def test_the_forced_choice_is_what_loops_over_pairs_say():
 def test_a_tie_is_half_a_success_and_one_camera_is_no_choice():
     pids, camids = np.array([1, 1, 2]), np.array([0, 1, 1])
     same = torch.ones(3, 2)
-    np.testing.assert_equal(knobs_la.forced_choice(same, pids, camids), [0.5, np.nan, np.nan])
+    np.testing.assert_equal(knobs.forced_choice(same, pids, camids), [0.5, np.nan, np.nan])
 
 
 def test_judged_asks_each_image_for_its_person_in_other_cameras():
     rng = np.random.default_rng(5)
     frame = pd.DataFrame({"pid": np.repeat([1, 2, 3, 4], 6), "camid": np.tile([0, 1, 2], 8)})
     emb = torch.from_numpy(rng.normal(size=(24, 4)))
-    found = knobs_la.judged({"rows": emb}, frame, doubles=False)
+    found = knobs.judged({"rows": emb}, frame, doubles=False)
     unit = torch.nn.functional.normalize(emb)
     ids = [frame.pid.to_numpy()] * 2 + [frame.camid.to_numpy()] * 2
     expected = rank((1 - unit @ unit.T).numpy(), *ids).ap
     np.testing.assert_allclose(found["rows ap"], expected)
     assert list(found) == ["pid", "rows ap"]
-    assert "rows choice" in knobs_la.judged({"rows": emb}, frame, doubles=True)
+    assert "rows choice" in knobs.judged({"rows": emb}, frame, doubles=True)
 
 
 def runs_with(gains, measured="ap", people=12):
@@ -92,7 +94,7 @@ def runs_with(gains, measured="ap", people=12):
 
 
 def test_the_table_holds_differences_over_people_and_by_seed():
-    rows = knobs_la.table({"palette=3": runs_with((0.1, 0.3)), "differ=": runs_with((0.0, 0.0))})
+    rows = knobs.gains_table({"palette=3": runs_with((0.1, 0.3)), "differ=": runs_with((0.0, 0.0))})
     first = rows[0]
     assert (first["knob"], first["value"], first["comparison"]) == ("palette", "3", "two networks")
     assert first["difference"] == pytest.approx(0.2)
@@ -105,18 +107,18 @@ def test_the_table_holds_differences_over_people_and_by_seed():
 def test_pairs_of_doubles_are_drawn_as_one():
     runs = [pd.concat([a, b.drop(columns="pid")], axis=1) for a, b in
             zip(runs_with((0.1,)), runs_with((0.2,), "choice"), strict=True)]  # fmt: skip
-    drawn = {row["measure"]: row["drawn"] for row in knobs_la.table({"differ=shoes": runs})}
+    drawn = {row["measure"]: row["drawn"] for row in knobs.gains_table({"differ=shoes": runs})}
     assert drawn == {"ap": 12, "choice": 6}
 
 
 def test_a_prediction_is_the_gain_here_minus_the_gain_there():
     gains = {"palette": (0.3, 0.1), "detail": (0.1, 0.3), "occlusion": (0.1, 0.1)}
     found = {}
-    for _, knob, larger, smaller in knobs_la.PREDICTIONS:
+    for _, knob, larger, smaller in knobs.PREDICTIONS:
         measured = "choice" if knob == "differ" else "ap"
         for value, gain in zip((larger, smaller), gains.get(knob, (0.2, 0.1)), strict=True):
             found[f"{knob}={value}"] = runs_with((gain, gain), measured)
-    rows = [r for r in knobs_la.judge_predictions(found) if r["comparison"] == "two networks"]
+    rows = [r for r in knobs.judge_predictions(found) if r["comparison"] == "two networks"]
     assert [row["contrast"] for row in rows] == pytest.approx([0.2, -0.2, 0.0, 0.1, 0.1])
     expected = ["holds", "contradicted", "not decided", "holds", "holds"]
     assert [row["verdict"] for row in rows] == expected
@@ -133,4 +135,40 @@ def test_a_prediction_is_the_gain_here_minus_the_gain_there():
     ],
 )
 def test_a_verdict_needs_an_interval_without_zero_and_the_test(low, high, p, word):
-    assert knobs_la.verdict(low, high, p) == word
+    assert knobs.verdict(low, high, p) == word
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+def test_table_2_has_its_twelve_cells(profile):
+    start = recipes.get("la_transformer", profile)
+    expected = {
+        (heads, tokens, blocks): start.replace(
+            switches={"heads": heads, "retrieval": retrieval, "local_weight": weight},
+            unfreezing=unfreezing,
+        )
+        for heads, retrieval in (("one", "mean"), ("rows", "gelt"))
+        for tokens, weight in (("global", 0.0), ("local", 1.0), ("both", 8 / 9))
+        for blocks, unfreezing in (("blockwise", "code"), ("at-once", None))
+    }
+    cells = design("la_transformer.table2").cells(profile)
+    assert {tuple(cell.levels.values()): cell.recipe for cell in cells.values()} == expected
+    assert next(iter(cells)) == "one_global_blockwise"
+    assert design("la_transformer.table2").data == "alike-market1501"
+
+
+def test_the_corners_are_cells_of_table_2_with_the_epochs_of_la_tf_pp():
+    cells = design("la_transformer.table2").cells()
+    found = design("la_transformer.corners").cells()
+    assert sorted(found) == [
+        "one_global_at-once", "one_global_blockwise", "rows_both_at-once", "rows_both_blockwise",
+    ]  # fmt: skip
+    for name, cell in found.items():
+        assert cell.recipe == cells[name].recipe.replace(epochs=8)
+    assert design("la_transformer.corners").data == "pku-reid"
+
+
+def test_the_predictions_are_those_that_were_made_before_the_first_run():
+    assert [p[1:] for p in design("la_transformer.knobs").predictions] == [
+        ("palette", 3, 32), ("detail", 2.0, 0.5), ("occlusion", 0.0, 0.9),
+        ("differ", "shoes", "logo"), ("differ", "shoes", "bag"),
+    ]  # fmt: skip

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reidlab import recipes
+from reidlab.experiments import design
 from reidlab.report.claims import (
     ClaimError,
     load_claims,
     obstacle,
     published_intervals,
-    unlike,
     verdicts,
 )
 
@@ -47,7 +48,7 @@ def test_a_laptop_run_does_not_answer_a_paper(claims_file, record):
 
 def test_verdicts(claims_file, record):
     claims = load_claims(claims_file)
-    record["experiment"]["profile"] = "paper"
+    paper_run(record)
     table = verdicts(claims, [record, record])
     assert table.loc[0, ["ours (%)", "runs", "verdict"]].tolist() == [25.0, 2, "reproduced"]
     record["metrics"]["mAP"] = 0.2
@@ -73,9 +74,9 @@ def test_verdicts(claims_file, record):
         ("value: 25.5", "value: true", "value True is not a percentage"),
         ("metric: mAP", "metric: parameters", "metric 'parameters' is not one of rank1, rank5"),
         ("value: 25.5", "kind: statement", r"unknown \['metric'\]"),
-        ("value: 25.5", "value: 25.5, settings: [lr]", r"settings: \['lr'\] is not a mapping"),
-        ("value: 25.5", "value: 25.5, settings: {lr: 1}", "settings: 'lr' is no dotted field"),
-        ("value: 25.5", "value: 25.5, settings: {seed.a: 1}", "'seed.a' is no dotted field"),
+        ("value: 25.5", "value: 25.5, levels: [lr]", r"levels \['lr'\] is not a mapping"),
+        ("value: 25.5", "value: 25.5, levels: {heads: one}", "levels has heads: one; there are no"),
+        ("value: 25.5", "value: 25.5, settings: {a: 1}", r"unknown \['settings'\]"),
     ],
 )
 def test_wrong_files_are_refused(claims_file, old, new, message):
@@ -101,7 +102,9 @@ def test_the_books_own_claims_load(path):
 
 
 def paper_run(record, **metrics):
-    record["experiment"]["profile"] = "paper"
+    """A record of the paper's own recipe."""
+    recipe = recipes.get("vit_baseline", "paper").to_dict()
+    record["experiment"] = {"paper": "vit_baseline", "variant": "vit_baseline", **recipe}
     record["metrics"] |= metrics
     return record
 
@@ -176,38 +179,90 @@ def test_a_claim_about_other_data_is_not_listed(claims_file, record):
     assert row["verdict"] == "not comparable: the run has no mAP"
 
 
-def test_a_claim_is_of_its_settings(claims_file, record):
-    wanted = "{experiment.switches.heads: one, experiment.unfreezing: null}"
-    claims_file.write_text(GOOD.replace("value: 25.5", f"value: 25.5, settings: {wanted}"))
-    claim = load_claims(claims_file)[0]
-    run = paper_run(record)
-    assert obstacle(claim, run) == "experiment.switches.heads not recorded, the claim's is one"
-    run["experiment"]["switches"] = {"heads": "rows"}
-    assert obstacle(claim, run) == "experiment.switches.heads rows, the claim's is one"
-    run["experiment"]["switches"] = {"heads": "one"}
-    assert obstacle(claim, run) == "experiment.unfreezing not recorded, the claim's is None"
-    assert verdicts([claim], [run])["verdict"][0] == "not yet"
-    run["experiment"]["unfreezing"] = None
-    assert verdicts([claim], [run])["verdict"][0] == "reproduced"
-
-
 @pytest.mark.parametrize(
-    ("recorded", "wanted", "same"),
+    ("changed", "reason"),
     [
-        (8 / 9, 0.8888888888888888, True),
-        (0.1 + 0.2, 0.3, True),
-        (1, 1.0, True),
-        (0.889, 8 / 9, False),
-        (True, 1, False),
-        (0, None, False),
-        (None, None, True),
-        ("code", "code", True),
-        ([192, 96], [192, 96], True),
+        ({"epochs": 60}, "epochs 60, the claim's is 120"),
+        ({"epochs": 1, "weights": None}, "recipe: warmup_epochs is 5; expected at most epochs"),
+        ({"weights": None}, "weights None, the claim's is timm"),
+        (
+            {"backbone": "vit_tiny_patch16_224"},
+            "backbone vit_tiny_patch16_224, the claim's is vit_b",
+        ),
+        ({"image_size": [64, 32]}, "image_size [64, 32], the claim's is [256, 128]"),
+        ({"losses": {"identity": {}}}, "losses.triplet.weight absent, the claim's is 1.0"),
+        ({"workers": 0, "embed_batch_size": 8}, ""),  # no result depends on them
     ],
 )
-def test_how_a_setting_agrees(record, recorded, wanted, same):
-    record["experiment"]["lr"] = recorded
-    assert (unlike(record, {"experiment.lr": wanted}) == "") is same
+def test_a_run_that_tests_a_claim_is_of_the_papers_recipe(claims_file, record, changed, reason):
+    claim = load_claims(claims_file)[0]
+    run = paper_run(record)
+    run["experiment"] |= changed
+    assert obstacle(claim, run).startswith(reason)
+    assert (obstacle(claim, run) == "") == (reason == "")
+    assert verdicts([claim], [run])["runs"][0] == (reason == "")
+
+
+def test_a_claim_about_other_images_says_their_size(record):
+    veri = {claim.id: claim for claim in load_claims(BOOK / "vit_baseline.yml")}["veri776-map"]
+    run = paper_run(record)
+    run["data"] |= {"name": "veri776", **veri.counts}
+    assert obstacle(veri, run) == "image_size [256, 128], the claim's is [256, 256]"
+    run["experiment"]["image_size"] = [256, 256]
+    assert obstacle(veri, run) == ""
+
+
+@pytest.mark.parametrize("heads", ["one", "rows"])
+def test_a_claim_is_of_its_levels(record, heads):
+    """The whole LA-Transformer as the program runs it, by whatever way its recipe says so."""
+    claim = {claim.id: claim for claim in load_claims(BOOK / "la_transformer.yml")}[
+        "table2-la-both-blockwise-rank1"
+    ]
+    recipe = recipes.get("la_transformer", "paper").to_dict()
+    switches = {
+        "local_weight": 8 / 9, "stripes": None, "heads": heads, "activation": "none",
+        "retrieval": "rows", "bottleneck": 256, "dropout": 0.5,
+    }  # fmt: skip
+    record["experiment"] = {
+        "paper": "la_transformer", "variant": "la_transformer", **recipe,
+        "switches": switches, "changed_switches": {},
+    }  # fmt: skip
+    record["data"] |= {"name": "market1501", **claim.counts, "protocol": "la-official"}
+    record["metrics"] |= {"ap": "top10", "rank1": 0.98}
+    if heads == "rows":
+        assert verdicts([claim], [record])["verdict"][0] == "reproduced"
+        record["experiment"]["unfreezing"] = None
+        assert obstacle(claim, record) == "unfreezing None, the claim's is code"
+    else:
+        assert obstacle(claim, record) == "switches.heads one, the claim's is rows"
+
+
+TABLE = """
+common: {dataset: market1501, protocol: standard, how: run it, status: not yet, counts: {},
+         experiment: la_transformer.table2}
+claims:
+  - id: t
+    text: "{what} by {metric}"
+    table: "row {number}"
+    columns: {rank1: {metric: rank1}, late: {metric: mAP, levels: {blocks: at-once}}}
+    rows:
+      x: {value: [1, 2], levels: {heads: one}, words: {what: one, number: 4}}
+      y: {value: [3, 4], words: {what: many, number: 5}, table: own}
+  - rows: {alone: {kind: statement, text: said, table: "Figure 1"}}
+"""
+
+
+def test_a_table_of_claims(tmp_path):
+    path = tmp_path / "la_transformer.yml"
+    path.write_text(TABLE)
+    found = {claim.id: claim for claim in load_claims(path)}
+    assert list(found) == ["t-x-rank1", "t-x-late", "t-y-rank1", "t-y-late", "alone"]
+    assert [claim.value for claim in found.values()] == [1, 2, 3, 4, None]
+    late = found["t-x-late"]
+    assert (late.text, late.table, late.metric) == ("one by mAP", "row 4", "mAP")
+    assert late.levels == {"heads": "one", "blocks": "at-once"}
+    assert (found["t-y-rank1"].levels, found["t-y-rank1"].table) == ({}, "own")
+    assert found["t-y-rank1"].text == "many by Rank-1"
 
 
 def test_rank5_is_a_metric(claims_file, record):
@@ -256,7 +311,6 @@ LOSSES = {
     "cels-tl": (96.4, 96.4, 92.1),
 }
 MODELS = {"la-tf": (92.9, 96.4, 91.5), "la-tf-pp": (92.9, 100.0, 93.2)}
-LOCAL_WEIGHT = {"global": 0.0, "local": 1.0, "both": 8 / 9}
 
 
 @pytest.fixture(scope="module")
@@ -274,18 +328,10 @@ def test_table_2_of_la_transformer(la, cell):
     model, tokens, tuning, metric = cell
     claim = la["-".join(("table2", *cell)).lower()]
     assert (claim.metric, claim.value, claim.kind) == (metric, CELLS[cell], "value")
+    heads = {"vit": "one", "la": "rows"}[model]
+    assert claim.levels == {"heads": heads, "tokens": tokens, "blocks": tuning}
     program = (model, tokens) == ("la", "both")
-    assert claim.settings == {
-        "experiment.model": "la_transformer",
-        "experiment.switches.heads": "one" if model == "vit" else "rows",
-        "experiment.switches.retrieval": "mean"
-        if model == "vit"
-        else "rows"
-        if program
-        else "gelt",
-        "experiment.switches.local_weight": pytest.approx(LOCAL_WEIGHT[tokens], abs=1e-15),
-        "experiment.unfreezing": "code" if tuning == "blockwise" else None,
-    }
+    assert claim.changes == ({"switches.retrieval": "rows"} if program else {})
     assert (claim.dataset, claim.ap) == ("market1501", "top10")
     assert claim.protocol.startswith("la-official:")
     assert claim.counts == {
@@ -308,6 +354,13 @@ def test_the_five_runs_and_table_3_of_la_transformer(la):
     cuhk03 = la["table3-cuhk03-map"]
     assert list(cuhk03.counts.values()) == [13131, 965, 965]
     assert cuhk03.protocol.startswith("not published:")
+
+
+def levels_of(model, tokens, blocks):
+    """The levels of a side; what is empty is averaged over."""
+    heads = {"la": "rows", "vit": "one", "": ""}[model]
+    levels = {"heads": heads, "tokens": tokens, "blocks": blocks}
+    return {factor: level for factor, level in levels.items() if level}
 
 
 def mean_gain(metric, ahead, behind):
@@ -337,12 +390,8 @@ def test_the_averages_of_section_4_3(la, name, printed, ahead, behind):
         claim = la[f"{name}-{metric.lower()}"]
         assert (claim.metric, claim.value) == (metric, value)
         assert claim.recomputed == pytest.approx(mean_gain(metric, ahead, behind), abs=0.0051)
-        cells = [
-            cell
-            for *cell, own in CELLS
-            if own == metric and all(w in ("", c) for w, c in zip(ahead, cell, strict=True))
-        ]
-        assert len(claim.over) == len({str(row) for row in claim.over}) == len(cells)
+        for side, wanted in (("b", ahead), ("a", behind)):
+            assert claim.sides[side] == levels_of(*wanted)
 
 
 @pytest.mark.parametrize(
@@ -358,13 +407,8 @@ def test_differences_within_table_2(la, name, ahead, behind):
     for metric in ("rank1", "mAP"):
         claim = la[f"table2-{name}-{metric.lower()}"]
         assert claim.value == pytest.approx(CELLS[*ahead, metric] - CELLS[*behind, metric])
-        for side, (model, tokens, tuning) in (("b", ahead), ("a", behind)):
-            settings = claim.sides[side]
-            assert settings["experiment.switches.heads"] == {"la": "rows", "vit": "one"}[model]
-            weight = settings["experiment.switches.local_weight"]
-            assert weight == pytest.approx(LOCAL_WEIGHT[tokens])
-            unfreezing = settings["experiment.unfreezing"]
-            assert unfreezing == {"blockwise": "code", "at-once": None}[tuning]
+        for side, wanted in (("b", ahead), ("a", behind)):
+            assert claim.sides[side] == levels_of(*wanted)
 
 
 def test_the_tables_of_la_tf_pp(plus):
@@ -372,9 +416,10 @@ def test_the_tables_of_la_tf_pp(plus):
         for metric, value in zip(("rank1", "rank5", "mAP"), values, strict=True):
             claim = plus[f"table1-{name}-{metric.lower()}"]
             assert (claim.metric, claim.value, claim.variant) == (metric, value, "la_transformer")
-            smoothing, triplet = 0.1 * ("cels" in name), 1.0 * ("tl" in name)
-            assert claim.settings["experiment.label_smoothing"] == smoothing
-            assert claim.settings["experiment.triplet_weight"] == triplet
+            assert claim.levels == {"model": "la-tf", "loss": name, "batches": "shuffled"}
+            losses = design(claim.experiment).cell(claim.levels, "paper", "code").recipe.to_dict()
+            assert losses["losses"]["identity"]["label_smoothing"] == 0.1 * ("cels" in name)
+            assert ("triplet" in losses["losses"]) == ("tl" in name)
     for name, values in MODELS.items():
         for metric, value in zip(("rank1", "rank5", "mAP"), values, strict=True):
             claim = plus[f"table2-{name}-{metric.lower()}"]

@@ -5,18 +5,23 @@ import copy
 import pytest
 from scipy import stats
 
+from reidlab.experiments import Runs, design
 from reidlab.report.claims import ClaimError, load_claims
 from reidlab.report.differences import trials
 
 GOOD = """
 common: {dataset: market1501, protocol: "la-official: all", table: "Table 2", how: run it,
-         status: not yet, ap: top10}
+         status: not yet, ap: top10, experiment: la_transformer.table2}
 counts: {market1501: {query_images: 8}}
 claims:
   - {id: heads, text: more, metric: rank1, value: 1.5,
-     sides: {a: {experiment.heads: one}, b: {experiment.heads: rows}}}
+     sides: {a: {heads: one}, b: {heads: rows}}}
 """
 A, B = (0.50, 0.52, 0.51), (0.60, 0.63, 0.61)
+TABLE2 = design("la_transformer.table2")
+ONE, ROWS = (
+    {"heads": heads, "tokens": "both", "blocks": "blockwise"} for heads in ("one", "rows")
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -27,17 +32,15 @@ def claims_file(tmp_path):
 
 
 @pytest.fixture
-def runs(record):
-    """Three seeds with one head, three with a head per row."""
+def cell(record):
+    """Seeds of one cell of an experiment, with these shares at rank 1."""
 
-    def make(heads, values, **experiment):
+    def make(levels, values, experiment=TABLE2, **costs):
         made = []
         for seed, value in enumerate(values):
-            run = copy.deepcopy(record)
-            run["seed"] = seed
-            run["experiment"] = {
-                "model": "la", "profile": "laptop", "heads": heads, "parameters": 100, **experiment
-            }  # fmt: skip
+            run = copy.deepcopy(record) | {"seed": seed, "levels": levels, "after": {}}
+            run["experiment"] = experiment.cell(levels).recipe.to_dict()
+            run["experiment"] |= {"parameters": 100, "variant": "la_transformer", **costs}
             run["data"]["protocol"] = "la-official"
             run["metrics"] = {"rank1": value, "mAP": value / 2, "ap": "top10"}
             run["environment"] |= {"processes": 1}
@@ -47,8 +50,15 @@ def runs(record):
     return make
 
 
+@pytest.fixture
+def runs(cell):
+    """Three seeds with one head, three with a head per row."""
+    return lambda a, b: cell(ONE, a) + cell(ROWS, b)
+
+
 def only(claims_file, records, **options):
-    table = trials(load_claims(claims_file), records, **options)
+    runs = Runs("la_transformer.table2", tuple(records), design=TABLE2)
+    table = trials(load_claims(claims_file), runs, **options)
     assert len(table) == 1
     return table.iloc[0]
 
@@ -60,41 +70,13 @@ def change(claims_file, old, new):
 
 @pytest.mark.parametrize("level", [0.95, 0.5])
 def test_the_difference_is_of_the_means_with_welchs_interval(claims_file, runs, level):
-    row = only(claims_file, runs("one", A) + runs("rows", B), level=level)
+    row = only(claims_file, runs(A, B), level=level)
     test = stats.ttest_ind([100 * x for x in B], [100 * x for x in A], equal_var=False)
     interval = test.confidence_interval(level)
     assert row["ours"] == pytest.approx(100 * (sum(B) - sum(A)) / 3, abs=0.0051)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=0.0051)
     assert (row["paper"], row["runs a"], row["runs b"]) == (1.5, 3, 3)
     assert row["verdict"] == "same direction"
-    value = 100 * (sum(B) - sum(A)) / 3
-    assert row["found"] == f"{value:+.1f} ({interval.low:+.1f} to {interval.high:+.1f})"
-
-
-def test_without_an_interval_the_text_says_so(claims_file, runs):
-    row = only(claims_file, runs("one", (0.5, 0.5)) + runs("rows", (0.75, 0.75)))
-    assert (row["found"], row["smallest"]) == ("+25.0 (no interval)", None)
-
-
-def test_the_columns(claims_file, runs):
-    names = [
-        "id",
-        "claim",
-        "metric",
-        "paper",
-        "ours",
-        "low",
-        "high",
-        "runs_a",
-        "runs_b",
-        "verdict",
-        "scale",
-        "smallest",
-        "found",
-    ]
-    expected = [name.replace("_", " ") for name in names]
-    assert list(trials(load_claims(claims_file), []).columns) == expected
-    assert list(trials([], []).columns) == expected
 
 
 @pytest.mark.parametrize(
@@ -107,13 +89,14 @@ def test_the_columns(claims_file, runs):
         ("1.5", (0.5, 0.6, 0.7), (0.55, 0.65, 0.75), "no clear difference"),
         ("1.5", A[:1], B, "no clear difference"),  # one run has no interval
         ("1.5", (0.5, 0.5), (0.5, 0.5), "no clear difference"),
+        ("1.5", (0.5, 0.5), (0.6, 0.6), "no clear difference"),  # nothing varies
         ("1.5", A, (), "no runs"),
         ("1.5", (), B, "no runs"),
     ],
 )
 def test_verdicts(claims_file, runs, value, a, b, verdict):
     change(claims_file, "value: 1.5", f"value: {value}")
-    row = only(claims_file, runs("one", a) + runs("rows", b))
+    row = only(claims_file, runs(a, b))
     assert row["verdict"] == verdict
     assert (row["runs a"], row["runs b"]) == (len(a), len(b))
     if verdict == "no runs":
@@ -124,163 +107,104 @@ def test_verdicts(claims_file, runs, value, a, b, verdict):
 @pytest.mark.parametrize(
     ("part", "values", "reason"),
     [
-        (
-            "data",
-            {"fingerprint": "cd" * 32},
-            "fingerprint of the images: abababababab / cdcdcdcdcd",
-        ),
+        ("data", {"fingerprint": "cd" * 32}, "fingerprint of the images: abababababab / cdcdcdcd"),
         ("data", {"protocol": "standard"}, "protocol: la-official / standard"),
-        ("metrics", {"ap": "mean_precision"}, "average precision: top10 / mean_precision"),
-        ("experiment", {"epochs": 30}, "epochs: absent / 30"),
-        ("experiment", {"switches": {"dropout": 0.5}}, "switches.dropout: absent / 0.5"),
+        ("metrics", {"ap": "mean_precision"}, "average precision: mean_precision / top10"),
+        ("experiment", {"epochs": 30}, "epochs: 12 / 30"),
+        ("experiment", {"gather": False}, "gather: False / True"),
     ],
 )
 def test_sides_that_were_not_made_alike_say_nothing(claims_file, runs, part, values, reason):
-    a, b = runs("one", A), runs("rows", B)
-    for run in b:
+    records = runs(A, B)
+    for run in records[3:]:
         run[part] |= values
-    row = only(claims_file, a + b)
+    row = only(claims_file, records)
     assert row["verdict"].startswith(f"not comparable: {reason}")
     assert [row["ours"], row["low"], row["high"]] == [None] * 3
 
 
-def test_settings_that_follow_from_others_are_no_difference(claims_file, runs):
-    a, b = runs("one", A), runs("rows", B)
-    for run in b:
-        run["experiment"] |= {
-            "parameters": 200, "embedding_bytes": 9, "paper": "x", "variant": "x",
-            "changed_switches": {"heads": "rows"}, "workers": 7, "gather": True,
-        }  # fmt: skip
-    assert only(claims_file, a + b)["verdict"] == "same direction"
-    b[0]["experiment"]["gather"] = False  # runs without this setting gathered
-    assert only(claims_file, a + b)["verdict"] == "not comparable: gather: True / False"
-
-
-def test_a_side_is_one_thing(claims_file, runs):
-    change(claims_file, "b: {experiment.heads: rows}", "b: {experiment.heads: rows, "
-           "experiment.triplet_on: logits}")  # fmt: skip
-    a = runs("one", A, triplet_on="features")
-    b = runs("rows", B, triplet_on="logits")
-    assert only(claims_file, a + b)["verdict"] == "same direction"
-    a[0]["experiment"]["triplet_on"] = "logits"
-    row = only(claims_file, a + b)
-    assert row["verdict"] == "not comparable: side a mixes triplet_on: logits / features"
+def test_what_no_result_depends_on_is_no_difference(claims_file, runs):
+    records = runs(A, B)
+    for run in records[3:]:
+        run["experiment"] |= {"parameters": 200, "embedding_bytes": 9, "workers": 7}
+    assert only(claims_file, records)["verdict"] == "same direction"
 
 
 def test_a_seed_counts_once(claims_file, runs):
-    a, b = runs("one", A), runs("rows", B)
-    row = only(claims_file, a + b + b[1:2])
+    records = runs(A, B)
+    row = only(claims_file, [*records, records[4]])
     assert row["verdict"] == "not comparable: side b holds seed 1 more than once"
 
 
+def test_an_average_takes_the_same_cells_on_both_sides(claims_file, cell, runs):
+    alone = cell(ROWS | {"tokens": "local"}, B)
+    row = only(claims_file, [*runs(A, B), *alone])
+    assert row["verdict"].startswith("not comparable: side a, seed 0: 1 of 2 cells")
+    both = [*alone, *cell(ONE | {"tokens": "local"}, (0.40, 0.42, 0.41))]
+    row = only(claims_file, [*runs(A, B), *both])
+    assert row["ours"] == pytest.approx(100 * ((0.6133 - 0.51) + (0.6133 - 0.41)) / 2, abs=0.01)
+    assert (row["runs a"], row["runs b"]) == (6, 6)
+
+
 def test_a_run_without_the_metric_is_no_run(claims_file, runs):
-    a, b = runs("one", A), runs("rows", B)
-    del b[0]["metrics"]["rank1"]
-    assert only(claims_file, a + b)["runs b"] == 2
+    records = runs(A, B)
+    del records[3]["metrics"]["rank1"]
+    assert only(claims_file, records)["runs b"] == 2
+
+
+def test_sizes_have_no_chance_in_them(claims_file, cell):
+    change(claims_file, "metric: rank1, value: 1.5", "metric: parameters, direction: lower")
+    for size, verdict in (
+        (60, "same direction"), (140, "opposite direction"), (100, "no difference")
+    ):  # fmt: skip
+        row = only(claims_file, cell(ONE, A[:1]) + cell(ROWS, B[:1], parameters=size))
+        assert (row["ours"], row["paper"], row["verdict"]) == (size - 100, "lower", verdict)
+
+
+def test_seconds_are_compared_on_one_machine(claims_file, runs):
+    change(claims_file, "metric: rank1, value: 1.5", "metric: train_seconds, direction: lower")
+    records = runs(A, B)
+    for i, run in enumerate(records):
+        run["seconds"] = {"train": (60.0, 61.0, 62.0, 30.0, 31.0, 32.0)[i]}
+    assert only(claims_file, records)["verdict"] == "same direction"
+    records[4]["environment"]["device"] = "GPU"
+    assert only(claims_file, records)["verdict"] == "not comparable: device: CPU / GPU"
+    records[4]["environment"]["device"] = "CPU"
+    records[4]["experiment"]["workers"] = 4  # no result depends on it, but seconds do
+    assert only(claims_file, records)["verdict"] == "not comparable: workers: 2 / 4"
 
 
 def test_the_scale_is_said(claims_file, runs):
-    a, b = runs("one", A), runs("rows", B)
-    row = only(claims_file, a + b)
-    assert row["scale"] == "another: profile laptop, only `paper` is the paper's own recipe"
-    for run in a + b:
+    assert only(claims_file, runs(A, B))["scale"].startswith("another: profile laptop")
+    records = runs(A, B)
+    for run in records:
         run["experiment"]["profile"] = "paper"
-    assert only(claims_file, a + b)["scale"] == "the paper's"
-    for run in a + b:
+    assert only(claims_file, records)["scale"] == "the paper's"
+    for run in records:
         run["data"]["query_images"] = 9
-    row = only(claims_file, a + b)
-    assert row["scale"] == "another: query_images 9, published 8: other images"
-    assert row["verdict"] == "same direction"
-
-
-OVER = "over: [{experiment.tokens: local}, {experiment.tokens: global}],"
-
-
-def test_an_average_over_rows_of_a_table_is_one_value_a_seed(claims_file, runs):
-    change(claims_file, "value: 1.5,", f"value: 1.5, {OVER}")
-    shift = 0.2  # between the rows; no part of the spread over seeds
-    a = runs("one", A, tokens="local") + runs("one", [x + shift for x in A], tokens="global")
-    b = runs("rows", B, tokens="local") + runs("rows", [x + shift for x in B], tokens="global")
-    others = runs("rows", (0.9,), tokens="both")  # a row that the average does not have
-    row = only(claims_file, a + b + others)
-    test = stats.ttest_ind([100 * x for x in B], [100 * x for x in A], equal_var=False)
-    interval = test.confidence_interval(0.95)
-    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=0.0051)
-    assert (row["runs a"], row["runs b"], row["verdict"]) == (6, 6, "same direction")
-    row = only(claims_file, a + b[:-1])
-    assert row["verdict"] == (
-        "not comparable: side b, seed 2: 1 of 2 rows of the table, "
-        "without {'experiment.tokens': 'global'}"
-    )
-    row = only(claims_file, a + b + b[:1])
-    assert row["verdict"] == "not comparable: side b holds seed 0 more than once"
-
-
-def cost(claims_file, metric):
-    change(claims_file, "metric: rank1, value: 1.5", f"metric: {metric}, direction: lower")
-
-
-def test_sizes_need_one_run(claims_file, runs):
-    cost(claims_file, "parameters")
-    a, b = runs("one", A[:1]), runs("rows", B[:1])
-    row = only(claims_file, a + b)
-    assert row[["paper", "ours", "low", "high"]].tolist() == ["lower", 0, 0, 0]
-    assert row["verdict"] == "no difference"
-    b[0]["experiment"]["parameters"] = 90
-    row = only(claims_file, a + b)
-    assert row[["ours", "low", "high", "verdict"]].tolist() == [-10, -10, -10, "same direction"]
-    b[0]["experiment"]["parameters"] = 110
-    assert only(claims_file, a + b)["verdict"] == "opposite direction"
-    del b[0]["experiment"]["parameters"]
-    assert only(claims_file, a + b)["verdict"] == "no runs"
-
-
-@pytest.mark.parametrize(
-    ("metric", "part"), [("train_seconds", "train"), ("embed_seconds", "embed")]
-)
-def test_seconds_compare_on_one_machine(claims_file, runs, metric, part):
-    cost(claims_file, metric)
-    a, b = runs("one", A), runs("rows", B)
-    for i, run in enumerate(a + b):
-        run["seconds"] = {part: 100.0 - 10 * i}
-    row = only(claims_file, a + b)
-    assert (row["ours"], row["verdict"]) == (-30, "same direction")
-    b[0]["environment"]["device"] = "GPU"
-    assert only(claims_file, a + b)["verdict"] == "not comparable: device: CPU / GPU"
-    b[0]["environment"]["device"] = "CPU"
-    b[0]["experiment"]["workers"] = 4  # no result depends on it, but seconds do
-    assert only(claims_file, a + b)["verdict"] == "not comparable: workers: absent / 4"
+    assert only(claims_file, records)["scale"].startswith("another: query_images 9, published 8")
 
 
 def test_claims_without_sides_are_passed_over(claims_file, runs):
     change(claims_file, "claims:", "claims:\n  - {id: own, text: x, metric: mAP, value: 5}")
-    assert only(claims_file, runs("one", A) + runs("rows", B))["id"] == "heads"
+    assert only(claims_file, runs(A, B))["id"] == "heads"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("metric: rank1", "metric: joy", "metric 'joy' is not one of rank1, .*embed_seconds"),
-        (
-            "b: {experiment.heads: rows}",
-            "c: {experiment.heads: rows}",
-            "not a mapping with a and b",
-        ),
-        ("b: {experiment.heads: rows}", "b: {}", "side b is empty"),
-        ("b: {experiment.heads: rows}", "b: {heads: rows}", "side b: 'heads' is no dotted field"),
+        ("b: {heads: rows}", "c: {heads: rows}", "not a mapping with a and b"),
+        ("b: {heads: rows}", "b: {}", "side b is empty"),
+        ("b: {heads: rows}", "b: {heads: two}", "b has heads: two; there are heads: one, rows; to"),
+        ("b: {heads: rows}", "b: {legs: rows}", "b has legs: rows; there are heads: one, rows; to"),
+        ("b: {heads: rows}", "b: [heads]", r"b \['heads'\] is not a mapping of factors"),
+        ("la_transformer.table2", "la_transformer.table9", "there is no experiment"),
         ("value: 1.5", "value: 0", "value 0 is no difference"),
         ("value: 1.5", "value: much", "value 'much' is no difference"),
         ("value: 1.5", "value: 1.5, direction: lower", "either a value or a direction"),
         ("value: 1.5", "table: t", "either a value or a direction"),
         ("value: 1.5", "direction: down", "direction 'down' is not one of higher, lower"),
-        ("value: 1.5", "value: 1.5, over: {a: 1}", "is not a list of the rows of a table"),
-        ("value: 1.5", "value: 1.5, over: [lr]", "row 1 of over: 'lr' is not a mapping"),
-        ("value: 1.5", "value: 1.5, over: [{}]", r"row 1 of over is \{\}, expected fields"),
-        (
-            "value: 1.5",
-            "value: 1.5, over: [{experiment.heads: one}]",
-            "expected fields that no side names",
-        ),
         ("value: 1.5", "value: 1.5, interval: [1, 2]", r"unknown \['interval'\]"),
         ("value: 1.5", "value: 1.5, kind: value", r"unknown \['sides'\]"),
         ("value: 1.5", "value: 1.5, kind: statement", r"unknown \['metric', 'sides', 'value'\]"),
@@ -292,23 +216,17 @@ def test_wrong_differences_are_refused(claims_file, old, new, message):
         load_claims(claims_file)
 
 
-# --- the book's own claims find the runs that chapter 04 and 05 make ------------------------------
-
-TOKENS = {"global": 0.0, "local": 1.0, "both": 8 / 9}
+# --- the book's own claims find the published runs ------------------------------------------------
 
 
-def test_table_2_whole_answers_every_difference_of_la_transformer(runs):
+def test_table_2_whole_answers_every_difference_of_la_transformer(cell):
     records = []
-    for heads, retrieval in (("one", "mean"), ("rows", "gelt")):
-        for i, weight in enumerate(TOKENS.values()):
-            for unfreezing in ("code", None):
-                switches = {"heads": heads, "retrieval": retrieval, "local_weight": weight}
-                better = 0.1 * (heads == "rows") + 0.05 * (unfreezing == "code") + 0.01 * i
-                records += runs(
-                    "-", [x + better for x in A], model="la_transformer",
-                    switches=switches, unfreezing=unfreezing,
-                )  # fmt: skip
-    table = trials(load_claims("la_transformer"), records).set_index("id")
+    for levels in (each.levels for each in TABLE2.cells().values()):
+        better = 0.1 * (levels["heads"] == "rows") + 0.05 * (levels["blocks"] == "blockwise")
+        better += {"global": 0, "local": 0.01, "both": 0.02}[levels["tokens"]]
+        records += cell(levels, [x + better for x in A])
+    runs = Runs("x", tuple(records), design=TABLE2)
+    table = trials(load_claims("la_transformer"), runs).set_index("id")
     assert len(table) == 16
     expected = {
         "la-over-vit": (10.0, 18),
@@ -328,27 +246,26 @@ def test_table_2_whole_answers_every_difference_of_la_transformer(runs):
             assert (row["runs a"], row["runs b"]) == (count, count)
 
 
-def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(runs):
-    own = {"sampler": "shuffle", "triplet_on": "logits"}
-    records = []
-    for smoothing in (0.0, 0.1):
-        for weight in (0.0, 1.0):
-            records += runs(
-                "-", A, model="la_transformer", switches={"heads": "rows", "retrieval": "rows"},
-                label_smoothing=smoothing, triplet_weight=weight, embedding_bytes=48, **own,
-            )  # fmt: skip
-    for how in (own, {"sampler": "identity", "triplet_on": "features"}):
-        records += runs(
-            "-", B, model="la_tf_pp", switches={"heads": "one", "retrieval": "rows"},
-            label_smoothing=0.1, triplet_weight=1.0, embedding_bytes=48, **how,
-        )  # fmt: skip
+def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
+    losses, records = design("la_tf_pp.losses"), []
+    for each in losses.cells().values():
+        values = B if each.levels["model"] == "la-tf-pp" else A
+        records += cell(each.levels, values, losses, embedding_bytes=48)
     for run in records:
         run["metrics"]["rank5"] = run["metrics"]["rank1"]
         run["seconds"] = {"train": 5.0, "embed": 1.0}
-    table = trials(load_claims("la_tf_pp"), records).set_index("id")
+    table = trials(load_claims("la_tf_pp"), Runs("x", tuple(records), design=losses))
+    table = table.set_index("id")
     assert len(table) == 14
     assert list(table["runs a"]) == list(table["runs b"]) == [3] * 14
     assert not any(verdict.startswith("not comparable") for verdict in table["verdict"])
     assert table.loc["gain-map", "verdict"] == "same direction"
     assert table.loc["smoothing-map", "verdict"] == "no clear difference"
     assert table.loc["less-storage", "verdict"] == "no difference"
+
+
+def test_the_difference_as_text(claims_file, runs):
+    found = only(claims_file, runs((0.5, 0.5, 0.6), (0.7, 0.7, 0.8)))
+    test = stats.ttest_ind([70, 70, 80], [50, 50, 60], equal_var=False).confidence_interval()
+    assert found["found"] == f"+20.0 ({test.low:+.1f} to {test.high:+.1f})"
+    assert only(claims_file, runs((0.5, 0.5), (0.6, 0.6)))["found"] == "+10.0 (no interval)"

@@ -4,15 +4,8 @@ import json
 
 import pytest
 
-from reidlab.record import RunRecord
-from reidlab.report.records import (
-    RecordError,
-    check_schema,
-    compare,
-    flatten,
-    read_record,
-    results_table,
-)
+from reidlab.record import RecordError, RunRecord, check_schema, flatten, is_share, read_record
+from reidlab.report import results_table
 
 
 def save(folder, name, record):
@@ -35,7 +28,7 @@ def test_table_has_one_row_a_run(tmp_path, record):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(RecordError, match="no run record in"):
+    with pytest.raises(RecordError, match="there is no run record at"):
         results_table([tmp_path])
 
 
@@ -83,17 +76,17 @@ def test_flatten():
     assert flatten({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
 
 
-def test_compare_finds_all_that_differs_and_nothing_else(record):
-    other = json.loads(json.dumps(record))
-    assert set(compare(record, other)["kind"]) == {"metric"}
-    other["experiment"]["recipe"]["lr"] = 0.01
-    other["experiment"]["note"] = "new"
-    other["seed"] = 3
-    other["metrics"] = {"rank1": 0.625, "mINP": 0.1}
-    table = compare(record, other).set_index("name")
-    assert list(table.index) == ["recipe.lr", "note", "seed", "rank1"]
-    assert table.loc["note", "a"] == "absent"
-    assert table.loc["rank1", ["a", "b", "difference"]].tolist() == [50.0, 62.5, 12.5]
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("mAP", True), ("rank1", True), ("rank20", True), ("cmc5", True), ("mINP", True),
+        ("class_mAP", True), ("class_mAP_low", True), ("rows_rank1", True), ("accuracy", True),
+        ("by_retrieval.rows.mAP", True), ("validation.accuracy", True),
+        ("num_queries", False), ("parameters", False), ("seconds", False), ("ranking", False),
+    ],
+)  # fmt: skip
+def test_what_is_shown_in_percent(name, share):
+    assert is_share(name) is share
 
 
 def test_a_record_of_the_training_package_follows_the_schema(tmp_path):

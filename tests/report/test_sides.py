@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from reidlab.report import find_records, side_by_side
-from reidlab.report.records import RecordError
+from reidlab.record import RecordError
+from reidlab.report import records_at, side_by_side
 
 
 def changed(record, seed=0, **parts):
@@ -15,6 +15,14 @@ def changed(record, seed=0, **parts):
     for part, entries in parts.items():
         other[part] |= entries
     return other
+
+
+def test_one_unit_for_every_kind_of_share(record):
+    metrics = {"class_mAP": 0.5, "class_mAP_low": 0.4, "rows.rank1": 0.25, "num_queries": 3}
+    record["metrics"] |= metrics
+    other = changed(record, metrics={"class_mAP": 0.6, "num_queries": 4})
+    row = side_by_side([record], [other]).results.set_index("name")["A"]
+    assert row[list(metrics)].tolist() == pytest.approx([50, 40, 25, 3])
 
 
 def test_one_against_one(record):
@@ -72,19 +80,30 @@ def test_an_empty_side(record):
 
 
 def test_records_are_found_by_file_folder_and_pattern(tmp_path, record):
-    for name in ("s/seed0/record.json", "s/seed1/record.json", "s/notes.json", "more/x.json"):
+    for i, name in enumerate(
+        ("s/seed0/record.json", "s/seed1/record.json", "s/n.json", "m/x.json")
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(json.dumps(record))
+        (tmp_path / name).write_text(json.dumps(record | {"seed": i}))
 
-    def names(where):
-        return [path.relative_to(tmp_path).as_posix() for path in find_records(where)]
+    def seeds(where):
+        return [found["seed"] for found in records_at(where)]
 
-    both = ["s/seed0/record.json", "s/seed1/record.json"]
-    assert names(tmp_path / "s/notes.json") == ["s/notes.json"]
-    assert names(tmp_path / "s/seed1") == ["s/seed1/record.json"]
-    assert names(tmp_path / "s") == both  # and not the notes
-    assert names(tmp_path / "more") == ["more/x.json"]
-    assert names(str(tmp_path / "s/seed*")) == names(str(tmp_path / "**/record.json")) == both
-    for nothing in ("gone", "s/*/gone.json"):
+    assert seeds(tmp_path / "s/n.json") == [2]
+    assert seeds(tmp_path / "s/seed1") == [1]
+    assert seeds(tmp_path / "s") == [0, 1]  # and not what lies beside them
+    assert seeds(tmp_path / "m") == [3]
+    assert seeds(str(tmp_path / "s/seed*")) == seeds(str(tmp_path / "**/record.json")) == [0, 1]
+    for nothing in ("gone", "s/*/gone.json", "gone.jsonl"):
         with pytest.raises(RecordError, match="there is no run record at"):
-            find_records(tmp_path / nothing)
+            records_at(tmp_path / nothing)
+
+
+def test_records_of_an_experiment_by_their_levels(tmp_path, record):
+    path = tmp_path / "table.jsonl"
+    lines = [record | {"seed": i, "levels": {"heads": h}, "after": {}} for i, h in enumerate("aab")]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [found["seed"] for found in records_at(path)] == [0, 1, 2]
+    assert [found["seed"] for found in records_at(f"{path}:heads=b")] == [2]
+    with pytest.raises(ValueError, match="heads is 'c'; expected one of a, b"):
+        records_at(f"{path}:heads=c")

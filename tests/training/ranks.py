@@ -16,7 +16,7 @@ from torch import nn
 
 from reidlab.data import open_dataset
 from reidlab.losses import identity
-from reidlab.processes import broadcast, collect, largest, process_index, together
+from reidlab.processes import barrier, broadcast, collect, largest, process_index
 from reidlab.training import (
     Recipe,
     build_model,
@@ -127,7 +127,7 @@ def collected(sizes, tail):
 
 def one_fails(failing):
     _connect()
-    with together():
+    with barrier():
         if dist.get_rank() in failing:
             raise OSError("no space left on device")
     return "went on"

@@ -17,7 +17,7 @@ from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
 from reidlab.data.loader import EpochBatches
-from reidlab.processes import own_batches, together_through
+from reidlab.processes import own_batches, synchronized
 from reidlab.training import (
     CheckpointError,
     ProcessError,
@@ -321,7 +321,7 @@ def test_one_process_needs_none_of_it():
     assert gather(rows) is rows
     with shared_batch_norm(nn.Sequential(norm)):
         assert not norm._forward_pre_hooks
-    assert list(together_through([1, 2])) == [1, 2]
+    assert list(synchronized([1, 2])) == [1, 2]
 
 
 @pytest.mark.parametrize(("sizes", "tail"), [((3, 0), (4,)), ((0, 2), (2, 3)), ((2, 5), (1,))])

@@ -62,8 +62,8 @@ class Pictures:
         label = torch.from_numpy(picks // k)
         camid = torch.tensor([self.keys[pick][1] for pick in picks])
         infrared = camid >= config.cameras
-        worn = self.attributes[label]
-        worn[infrared, FIRST_COLOUR:] = -1
+        attributes = self.attributes[label]
+        attributes[infrared, FIRST_COLOUR:] = -1
         batch = {
             "image": torch.from_numpy(self.images[picks]).permute(0, 3, 1, 2).float() / 255.0,
             "label": label,
@@ -71,8 +71,8 @@ class Pictures:
             "modality": infrared.long(),
             "view": torch.full_like(label, -1),
             "masks": torch.from_numpy(self.masks[picks]),
-            "attributes": worn,
-            "garments": garments(worn),
+            "attributes": attributes,
+            "garments": garments(attributes),
         }
         return {k: torch.cat([x, x]) for k, x in batch.items()} if twice else batch
 

@@ -1,0 +1,55 @@
+"""The published runs are those of the designs, and some of their numbers, typed here."""
+
+import pytest
+
+from reidlab.experiments import design, experiment, names, published
+from reidlab.experiments.runner import made_by
+
+COUNTS = {
+    "la_transformer.table2": 36, "la_transformer.corners": 12, "la_transformer.knobs": 46,
+    "la_tf_pp.losses": 21, "la_tf_pp.ranking": 120, "vit_baseline.pku_reid": 4,
+    "vit_baseline.untrained": 1, "pretraining.ablation": 108, "pretraining.zero_shot": 5,
+}  # fmt: skip
+
+
+def test_every_experiment_is_published_whole():
+    assert {name: len(experiment(name)) for name in names()} == COUNTS
+    folder = published("x.y").parents[1]
+    files = {
+        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.jsonl")
+    }
+    assert files - {name.replace(".", "/") for name in COUNTS} == {"protocol_audit/pku_reid"}
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if design(name).start is not None])
+def test_a_published_run_is_of_the_recipe_of_its_cell(name):
+    asked, runs = design(name), experiment(name)
+    for run in runs.records:
+        assert made_by(run, asked.cell(run["levels"]).recipe), (run["levels"], run["seed"])
+    wanted = {(cell, seed) for cell in asked.cells() for seed in range(3)}
+    found = [("_".join(run["levels"].values()), run["seed"]) for run in runs.records]
+    assert len(found) == len(set(found))
+    missing = {("random", 1), ("random", 2)} if name == "vit_baseline.pku_reid" else set()
+    assert wanted - set(found) == missing
+
+
+def test_numbers_that_pages_quote():
+    table2, losses = experiment("la_transformer.table2"), experiment("la_tf_pp.losses")
+    both = {"heads": "one", "tokens": "both", "blocks": "at-once"}
+    (run,) = (run for run in table2.where(**both).records if run["seed"] == 0)
+    assert run["metrics"]["mAP"] == 0.7673923843521323
+    assert run["after"]["by_retrieval"]["rows"]["mAP"] == 0.7650249539029972
+    plus = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
+    (run,) = (run for run in losses.where(**plus).records if run["seed"] == 0)
+    assert run["metrics"]["mAP"] == 0.520584172191869
+    (run,) = (r for r in losses.judged("official").where(**plus).records if r["seed"] == 0)
+    assert run["metrics"]["mAP"] == 0.878435559739769
+    assert run["data"]["protocol"] == "la-official"
+    assert run["seconds"]["embed"] == 1.524927040998591
+    plain = experiment("la_tf_pp.ranking").rows(model="la-tf", seed=0, rule="standard")
+    assert plain.set_index("addition").loc["plain", "mAP"] == 0.592898217718438
+    arm = experiment("pretraining.ablation").rows(arm="start", set="real", view="class")
+    assert arm["mAP"].tolist() == [0.10894824103014354]
+    held = experiment("la_transformer.knobs").rows(table="predictions", verdict="holds")
+    assert held["contrast"].tolist() == [pytest.approx(0.017822, abs=1e-6)]
+    assert experiment("vit_baseline.untrained").values("mAP") == [8.525325106925502]

@@ -1,0 +1,278 @@
+"""Runs are keyed by what went in: nothing is computed twice, nothing stale or planted is served."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reidlab import recipes
+from reidlab.cli import app
+from reidlab.experiments import Experiment, Runs, runner, sweep
+from reidlab.experiments.design import Step
+from reidlab.experiments.runner import Workspace, made_by, start_weights
+from reidlab.models import TokenBackbone
+from reidlab.synth import World, write_dataset
+from reidlab.training import fit
+from reidlab.training.checkpoint import save_weights
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    world = World(seed=5, identities=8, cameras=2, images_per_camera=2, resolution=(32, 16))
+    return write_dataset("market1501", tmp_path_factory.mktemp("people"), world)
+
+
+def start(profile, preset=None):
+    return recipes.get("vit_baseline", "smoke").replace(image_size=(32, 16), depth=1)
+
+
+def counted(calls):
+    return Step("images", lambda run, ds: calls.append(run) or {"images": len(ds.query)})
+
+
+@pytest.fixture
+def toy():
+    return Experiment(
+        name="toy.epochs",
+        question="?",
+        data="market1501",
+        start=start,
+        factors={"epochs": {"one": {"epochs": 1}, "two": {"epochs": 2}}},
+        seeds=1,
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path, people):
+    return Workspace("smoke", people, tmp_path / "runs")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The folders in which something was trained, in order."""
+    folders = []
+
+    def spy(*arguments, out, **options):
+        folders.append(out)
+        return fit(*arguments, out=out, **options)
+
+    monkeypatch.setattr(runner, "fit", spy)
+    return folders
+
+
+def test_a_run_is_made_once_and_shared_by_experiments(workspace, toy, trained):
+    calls = []
+    toy = replace(toy, after=(counted(calls),))
+    paths = list(workspace.run(toy))
+    assert [p.relative_to(workspace.folder).as_posix() for p in paths] == [
+        "toy.epochs/smoke-market1501/one/seed0.json", "toy.epochs/smoke-market1501/two/seed0.json",
+    ]  # fmt: skip
+    line = json.loads(paths[0].read_text())
+    assert (line["levels"], line["seed"]) == ({"epochs": "one"}, 0)
+    assert line["after"] == {"images": {"images": len(workspace.open("market1501").query)}}
+    assert (len(trained), len(calls)) == (2, 2)
+    again = list(workspace.run(replace(toy, name="toy.others")))
+    assert (len(trained), len(calls)) == (2, 2), "the same cells of another experiment"
+    assert json.loads(again[0].read_text()) == line
+    list(workspace.run(replace(toy, seeds=2), only=["one"]))
+    assert len(trained) == 3
+    runs = workspace.runs(toy)
+    assert isinstance(runs, Runs)
+    assert runs.table(rows="epochs")["runs"].tolist() == ["1", "1"]
+
+
+def test_only_some_of_the_runs(workspace, toy, trained):
+    assert [p.stem for p in workspace.run(replace(toy, seeds=2), only=["two/seed1"])] == ["seed1"]
+    assert len(trained) == 1
+    with pytest.raises(ValueError, match=r"toy\.epochs has no 'three'; it has one, two"):
+        list(workspace.run(toy, only=["three"]))
+
+
+def test_other_data_other_weights_or_another_seed_is_another_run(workspace, toy, tmp_path, trained):
+    one = toy.cells("smoke")["one"]
+    folders = {workspace.trained(toy, one, seed).folder for seed in (0, 1)}
+    for name in ("a", "b"):  # two files of one name in two folders
+        save_weights(tmp_path / name / "w.safetensors", TokenBackbone(image_size=(32, 16)))
+        recipe = one.recipe.replace(weights=str(tmp_path / name / "w.safetensors"), depth=None)
+        folders.add(workspace.trained(toy, replace(one, recipe=recipe), 0).folder)
+    assert len(folders) == len(trained) == 4
+    other = World(seed=6, identities=8, cameras=2, images_per_camera=2, resolution=(32, 16))
+    elsewhere = replace(workspace, data_root=write_dataset("market1501", tmp_path / "q", other))
+    folders.add(elsewhere.trained(toy, one, 0).folder)
+    workers = replace(one, recipe=one.recipe.replace(workers=1))
+    folders.add(workspace.trained(toy, workers, 0).folder)
+    assert len(folders) == 5, "no result depends on the workers"
+
+
+def test_what_was_planted_or_made_of_something_else_is_not_served(workspace):
+    inputs = {"world": "abc", "networks": ["1", "2"]}
+    made = []
+
+    def compute():
+        made.append(1)
+        return {"value": len(made)}
+
+    folder = workspace.place(inputs)
+    folder.mkdir(parents=True)
+    (folder / runner.RESULT).write_text(json.dumps({"value": {"value": 9}}))
+    assert workspace.once(inputs, compute) == {"value": 1}
+    assert workspace.once(inputs, compute) == {"value": 1}
+    kept = json.loads((folder / runner.RESULT).read_text())
+    kept["inputs"]["networks"] = ["1", "3"]
+    (folder / runner.RESULT).write_text(json.dumps(kept))
+    assert workspace.once(inputs, compute) == {"value": 2}
+    assert workspace.place(inputs) != workspace.place({**inputs, "world": "abd"})
+
+
+def test_a_failed_attempt_leaves_no_result(workspace):
+    with pytest.raises(ZeroDivisionError):
+        workspace.once({"a": 1}, lambda: 1 / 0)
+    assert workspace.once({"a": 1}, lambda: 5) == 5
+
+
+def test_a_line_of_another_recipe_is_not_published(workspace, toy, tmp_path):
+    list(workspace.run(toy))
+    file = tmp_path / "book" / "epochs.jsonl"
+    assert len(workspace.publish(toy, file)) == 2
+    assert [run["levels"]["epochs"] for run in Runs.read(file).records] == ["one", "two"]
+    changed = replace(toy, factors={"epochs": {"one": {"epochs": 1}, "two": {"epochs": 3}}})
+    assert len(workspace.publish(changed, file)) == 1
+    with pytest.raises(ValueError, match=r"holds nothing of toy\.none: first .* experiment run"):
+        workspace.publish(replace(toy, name="toy.none"), file)
+    line = Runs.read(file).records[0]
+    assert made_by(line, toy.cells()["one"].recipe)
+    assert not made_by(line, toy.cells()["two"].recipe)
+
+
+def test_a_table_of_rows(workspace, tmp_path):
+    def rows(given):
+        yield given.header(settings={"k": 1})
+        yield {"k": 1, "mAP": 0.5}
+
+    table = Experiment(name="toy.rows", question="?", rows=rows)
+    (path,) = workspace.run(table)
+    assert path.name == "rows.jsonl"
+    found = workspace.publish(table, tmp_path / "rows.jsonl")
+    assert (found.header["settings"], found.header["profile"]) == ({"k": 1}, "smoke")
+    assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
+
+
+def test_two_processes_make_one_result(tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+from reidlab.experiments.runner import Workspace
+def compute():
+    with open(sys.argv[1], "a") as file:
+        file.write("made ")
+    time.sleep(1.0)
+    return 7
+assert Workspace("smoke", folder=Path(sys.argv[2])).once({"x": 1}, compute) == 7
+"""
+    given = [sys.executable, "-c", code, str(tmp_path / "made"), str(tmp_path / "runs")]
+    both = [subprocess.Popen(given, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (tmp_path / "made").read_text() == "made "
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = """
+import sys, time
+from pathlib import Path
+from reidlab.files import alone
+with alone(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+    given = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(given, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "in\n"
+        process.kill()
+    began = time.monotonic()
+    assert Workspace("smoke", folder=tmp_path).once({}, lambda: 1) == 1
+    assert time.monotonic() - began < 5
+
+
+def test_real_data_have_to_be_named(tmp_path):
+    with pytest.raises(ValueError, match="about pku-reid: --data-root FOLDER says where"):
+        Workspace("laptop", folder=tmp_path).open("pku-reid")
+
+
+def test_what_a_training_starts_from():
+    synth = recipes.get("vit_baseline", "laptop")
+    assert len(start_weights(synth)) == 64
+    assert start_weights(synth.replace(weights=None)) is None
+    assert start_weights(recipes.get("vit_baseline", "paper")).startswith("timm vit_base_patch16")
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_an_experiment():
+    found = sweep("vit_baseline", "smoke", "market1501", 2, "lr=1e-4,3e-4 depth=1")
+    assert list(found.cells("smoke")) == ["lr=1e-4_depth=1", "lr=3e-4_depth=1"]
+    recipe = found.cells("smoke")["lr=3e-4_depth=1"].recipe
+    assert recipe == recipes.get("vit_baseline", "smoke").replace(lr=3e-4, depth=1)
+    plain = sweep("la_tf_pp", "laptop", "market1501")
+    assert {name: cell.recipe for name, cell in plain.cells().items()} == {
+        "recipe": recipes.get("la_tf_pp")
+    }
+    folder = Path("runs/experiments/la_tf_pp.sweep/laptop-market1501/recipe")
+    assert list(Workspace().files(plain)) == [folder / f"seed{k}.json" for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paper": "nobody"}, "paper=nobody: there is no recipe of this name.*vit_baseline"),
+        ({"seeds": 0}, "seeds=0: expected how many"),
+        ({"seeds": "many"}, "seeds=many: expected how many, a whole number from 1"),
+        ({"seeds": 2.5}, r"seeds=2\.5"),
+        ({"seeds": -1}, "seeds=-1"),
+        ({"changes": "lr"}, "cannot read 'lr'"),
+        ({"changes": "lr=1 lr=2"}, "each setting once"),
+        ({"changes": "lr="}, "cannot read 'lr='"),
+        ({"changes": "weights=../x.pth"}, "without brackets or slashes"),
+        ({"changes": "image_size=[64,32]"}, "without brackets or slashes"),
+        ({"changes": "learning=1"}, "set=learning=1: a recipe has no setting 'learning'"),
+        ({"changes": "epochs=1,0.5"}, r"set=epochs=0\.5: recipe: epochs is 0\.5"),
+    ],
+)
+def test_what_cannot_be_swept(change, message):
+    given = {"paper": "vit_baseline", "profile": "smoke", "data": "market1501", "seeds": 3}
+    with pytest.raises(ValueError, match=message):
+        sweep(**{**given, **change})
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["experiment", *map(str, arguments)])
+
+
+def test_list_and_show():
+    assert "la_transformer.table2 (36 published)" in run("list").output
+    shown = run("show", "la_transformer.corners").output
+    assert "heads: one, rows" in shown
+    assert "of 12 results" in shown
+    assert "there is no experiment 'a.b'" in run("show", "a.b").stderr
+
+
+def test_run_show_and_publish(people, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("vit_baseline", "--profile", "smoke", "--seeds", 1, "--set", "depth=1 epochs=1,2")
+    done = run("run", *given, "--data-root", people, "--only", "depth=1_epochs=1")
+    assert done.exit_code == 0, done.output
+    assert done.output.split()[-1].endswith("smoke-market1501/depth=1_epochs=1/seed0.json")
+    shown = run("show", *given)
+    assert "1 of 2 results in runs/experiments" in shown.output
+    table = tmp_path / "runs/experiments/vit_baseline.sweep/smoke-market1501/summary.csv"
+    assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
+    assert run("run", *given, "--only", "nothing").exit_code == 1
+    assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.losses").stderr

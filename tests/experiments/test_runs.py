@@ -1,0 +1,218 @@
+"""Runs: chosen, put into tables, compared; with numbers by hand and scipy as the oracle."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reidlab.experiments import Experiment, Runs
+from reidlab.experiments.runs import differing, judgement
+from reidlab.record import RecordError
+from reidlab.training import Recipe
+
+SHARES = {
+    ("one", "x"): (0.50, 0.52, 0.54), ("rows", "x"): (0.60, 0.61, 0.65),
+    ("one", "y"): (0.30, 0.34, 0.32), ("rows", "y"): (0.50, 0.50, 0.53),
+}  # fmt: skip
+DESIGN = Experiment(
+    name="toy.grid",
+    question="?",
+    start=lambda profile, preset: Recipe(),
+    factors={
+        "heads": {"one": {"epochs": 1}, "rows": {"epochs": 2}},
+        "people": {"x": {}, "y": {"lr": 0.1}},
+    },
+    labels={"one": "one head", "heads": "classifiers"},
+)
+
+
+def record(heads, people, seed, share):
+    levels = {"heads": heads, "people": people}
+    return {
+        "schema": 1, "experiment": DESIGN.cell(levels).recipe.to_dict() | {"parameters": 7},
+        "seed": seed, "commit": None, "dirty": None, "data": {"name": "toy", "fingerprint": "0"},
+        "environment": {"device": "CPU"}, "metrics": {"mAP": share, "num_queries": 4},
+        "seconds": {"train": 2.0 + seed}, "images_per_second": 1.0, "peak_memory_mb": 1.0,
+        "started": "2026-01-01", "finished": "2026-01-01", "history": [{"epoch": 1}],
+        "levels": levels,
+        "after": {
+            "views": {"first": {"mAP": share / 2}},
+            "other": {"metrics": {"mAP": 1 - share}, "data": {"name": "toy", "fingerprint": "1"}},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def runs():
+    found = [
+        record(*cell, seed, share)
+        for cell, shares in SHARES.items()
+        for seed, share in enumerate(shares)
+    ]
+    return Runs("toy.grid", tuple(found), design=DESIGN)
+
+
+def test_the_cells_of_a_design_are_the_product_of_its_factors_or_those_listed():
+    assert list(DESIGN.cells()) == ["one_x", "one_y", "rows_x", "rows_y"]
+    assert DESIGN.cells()["rows_y"].recipe == Recipe(epochs=2, lr=0.1)
+
+
+def test_runs_are_chosen_by_level(runs):
+    assert len(runs.where(heads="rows")) == 6
+    assert len(runs.where(heads="rows", people=["x", "y"])) == 6
+    assert runs.values(heads="one", people="x") == pytest.approx([50, 52, 54])
+    with pytest.raises(ValueError, match="heads is 'two'; expected one of one, rows"):
+        runs.where(heads="two")
+    assert runs.frame("mAP").iloc[0].to_dict() == {
+        "heads": "one", "people": "x", "seed": 0, "mAP": pytest.approx(50)
+    }  # fmt: skip
+    assert runs.where(heads="one").histories == [[{"epoch": 1}]] * 6
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("mAP", 50), ("views.first.mAP", 25), ("seconds.train", 2), ("parameters", 7),
+     ("num_queries", 4), ("experiment.parameters", 7)],
+)  # fmt: skip
+def test_a_number_by_its_dotted_name(runs, metric, value):
+    assert runs.values(metric)[0] == pytest.approx(value)
+
+
+def test_a_number_that_is_not_there(runs):
+    with pytest.raises(ValueError, match="no number 'joy'; its metrics: mAP, num_queries"):
+        runs.values("joy")
+    assert len(runs.having("joy")) == 0
+
+
+def test_the_same_runs_under_another_evaluation(runs):
+    other = runs.judged("other")
+    assert other.values()[0] == pytest.approx(50)
+    assert other.values()[1] == pytest.approx(48)
+    assert other.records[0]["data"]["fingerprint"] == "1"
+    with pytest.raises(ValueError, match="no evaluation 'official'; the runs have views, other"):
+        runs.judged("official")
+
+
+def test_a_table_by_hand(runs):
+    table = runs.table(rows="heads", columns="people")
+    assert table.index.names == ["classifiers"]
+    assert [row[0] for row in table.index] == ["one head", "rows"]
+    assert table["x"].tolist() == ["52.0 ± 2.0", "62.0 ± 2.6"]
+    assert table["y"].tolist() == ["32.0 ± 2.0", "51.0 ± 1.7"]
+    assert table["runs"].tolist() == ["3", "3"]
+    averaged = runs.table(rows="heads", metric=["mAP", "parameters"], digits=0)
+    assert averaged["mAP"].tolist() == ["42 ± 2", "56 ± 2"]  # of the seeds' means over people
+    one = Runs("toy", runs.records[:1], design=DESIGN).table(rows=["heads", "people"])
+    assert one["mAP"].tolist() == ["50.0"]
+    assert len(Runs("toy").table(rows="heads")) == 0
+
+
+def test_an_empty_cell_of_a_table(runs):
+    kept = [run for run in runs.records if {*run["levels"].values()} != {"rows", "y"}]
+    some = Runs("toy", tuple(kept), design=DESIGN)
+    table = some.table(rows="heads", columns="people")
+    assert table["y"].tolist() == ["32.0 ± 2.0", ""]
+
+
+def test_the_summary_has_students_interval(runs):
+    row = runs.summary().iloc[0]
+    half = 4.3027 * 2 / math.sqrt(3)  # t of 2 degrees at 97.5 %, from a table
+    assert row[["heads", "people", "metric", "runs"]].tolist() == ["one", "x", "mAP", 3]
+    assert row["mean"] == pytest.approx(52)
+    assert (row["low"], row["high"]) == pytest.approx((52 - half, 52 + half), abs=1e-3)
+
+
+def test_a_difference_is_welchs(runs):
+    found = runs.difference("heads", "one", "rows", people="x")
+    a, b = ([100 * x for x in SHARES[heads, "x"]] for heads in ("one", "rows"))
+    interval = stats.ttest_ind(b, a, equal_var=False).confidence_interval()
+    assert found.value == pytest.approx(10)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.clear
+
+
+def test_several_differences_in_one_table(runs):
+    one, rows = {"heads": "one", "people": "x"}, {"heads": "rows", "people": "x"}
+    table = runs.differences({"rows over one": (one, rows), "alone": (rows, one)})
+    assert list(table.index) == ["rows over one", "alone"]
+    assert table.value.tolist() == pytest.approx([10.0, -10.0])
+    found, first = runs.compare(one, rows), table.loc["rows over one"]
+    assert (first.low, first.high, first.smallest) == (found.low, found.high, found.smallest)
+    assert first.found == found.text()
+    single = Runs("toy.grid", tuple(r for r in runs.records if r["seed"] == 0), design=DESIGN)
+    lone = single.differences({"rows over one": (one, rows)}).iloc[0]
+    assert math.isnan(lone.low)
+    assert math.isnan(lone.smallest)
+    assert "without an interval" in lone.found
+
+
+def test_means_have_students_interval_and_the_runs_behind_them(runs):
+    row = runs.means({"one head": {"heads": "one", "people": "x"}}).loc["one head"]
+    values = [50.0, 52.0, 54.0]
+    low, high = stats.t.interval(0.95, 2, loc=52.0, scale=stats.sem(values))
+    assert (row.value, row.low, row.high) == pytest.approx((52.0, low, high))
+    assert row.runs == pytest.approx(values)
+    single = Runs("toy.grid", tuple(r for r in runs.records if r["seed"] == 0), design=DESIGN)
+    lone = single.means({"one head": {"heads": "one", "people": "x"}}).iloc[0]
+    assert lone.value == pytest.approx(50)
+    assert math.isnan(lone.low)
+
+
+def test_what_is_left_open_is_averaged_over_seed_by_seed(runs):
+    found = runs.difference("heads", "one", "rows")
+    means = [
+        [50 * (p + q) for p, q in zip(SHARES[heads, "x"], SHARES[heads, "y"], strict=True)]
+        for heads in ("one", "rows")
+    ]
+    interval = stats.ttest_ind(means[1], means[0], equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    sides = {"heads": "one", "people": "x"}, {"heads": "rows", "people": "y"}
+    assert runs.compare(*sides).value == pytest.approx(-1)
+
+
+def test_what_speaks_against_a_comparison(runs):
+    records = list(runs.records)
+    records[3] = records[3] | {"data": {"name": "toy", "fingerprint": "9"}}
+    mixed = Runs("toy", tuple(records), design=DESIGN)
+    with pytest.raises(ValueError, match="not comparable: fingerprint of the images: 0 / 9"):
+        mixed.difference("heads", "one", "rows", people="x")
+    records = [*runs.records[:-1]]
+    with pytest.raises(ValueError, match="side b, seed 2: 1 of 2 cells"):
+        Runs("toy", tuple(records), design=DESIGN).difference("heads", "one", "rows")
+    records[0] = records[0] | {"experiment": records[0]["experiment"] | {"momentum": 0.5}}
+    with pytest.raises(ValueError, match=r"momentum: 0\.5 / 0\.9"):
+        Runs("toy", tuple(records), design=DESIGN).difference("heads", "one", "rows", people="x")
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("data", {"name": "msmt17"}, "data set: msmt17 / toy"),
+        ("data", {"fingerprint": "5"}, "fingerprint of the images: 0 / 5"),
+        ("data", {"protocol": "sysu"}, "protocol: not recorded / sysu"),
+        ("metrics", {"ap": "trapezoid"}, "average precision: not recorded / trapezoid"),
+    ],
+)
+def test_what_makes_runs_not_comparable(runs, part, change, said):
+    one = runs.records[0]
+    assert differing(map(judgement, [one, one | {"seed": 5, "environment": {}}])) == []
+    assert differing(map(judgement, [one, one | {part: one[part] | change}])) == [said]
+
+
+def test_lines_are_records_a_header_or_rows(tmp_path, runs):
+    path = tmp_path / "grid.jsonl"
+    lines = [{"header": {"k1": 4}}, {"k": 1, "v": None}, {"k": 2, "v": 3}, runs.records[0]]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = Runs.read(path)
+    assert (found.name, found.header, len(found.records)) == ("grid", {"k1": 4}, 1)
+    pd.testing.assert_frame_equal(found.rows(k=2), pd.DataFrame([{"k": 2, "v": 3}]))
+    assert list(found.rows(k=1)) == ["k"]
+    assert len(Runs.read(tmp_path / "none.jsonl")) == 0
+    path.write_text('{"metrics": {}}\n')
+    with pytest.raises(RecordError, match="line 1 is not a run record: `schema` is missing"):
+        Runs.read(path)
+    path.write_text("{\n")
+    with pytest.raises(RecordError, match="line 1, is no JSON"):
+        Runs.read(path)
