@@ -236,6 +236,29 @@ class Runs:
         table = pd.DataFrame(rows, index=list(found), columns=columns)
         return table.astype(dict.fromkeys(columns[:-1], float))
 
+    def means(
+        self, cells: Mapping[str, Levels], metric: str = "mAP", *, level: float = 0.95
+    ) -> pd.DataFrame:
+        """Means over the seeds with Student's interval, ready for `reidlab.report.figures.forest`.
+
+        Args:
+            cells: what is shown, in words -> its levels.
+            metric: see `measured`.
+            level: of the intervals.
+
+        Returns:
+            One row for each, its name in the index: `value`, `low`, `high`, NaN where there is
+            none, and `runs`, the values of the seeds.
+
+        Raises:
+            ValueError: A cell has no runs.
+        """
+        runs = [self.where(**cell).by_seed(metric) for cell in cells.values()]
+        found = [over_seeds(values, level=level) for values in runs]
+        rows = [(f.value, f.low, f.high, values) for f, values in zip(found, runs, strict=True)]
+        table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])
+        return table.astype({"low": float, "high": float})
+
     def obstacles(self, a: Levels, b: Levels, metric: str = "mAP") -> list[str]:
         """Why b minus a would not be the difference of these levels; empty if nothing does.
 
@@ -282,29 +305,6 @@ class Runs:
             for name, value in settings.items()
             if not any(f"{name}.".startswith(f"{each}.") for each in (*turned, *Recipe.FREE))
         }
-
-    def means(
-        self, cells: Mapping[str, Levels], metric: str = "mAP", *, level: float = 0.95
-    ) -> pd.DataFrame:
-        """Means over the seeds with Student's interval, ready for `reidlab.report.figures.forest`.
-
-        Args:
-            cells: what is shown, in words -> its levels.
-            metric: see `measured`.
-            level: of the intervals.
-
-        Returns:
-            One row for each, its name in the index: `value`, `low`, `high`, NaN where there is
-            none, and `runs`, the values of the seeds.
-
-        Raises:
-            ValueError: A cell has no runs.
-        """
-        runs = [self.where(**cell).by_seed(metric) for cell in cells.values()]
-        found = [over_seeds(values, level=level) for values in runs]
-        rows = [(f.value, f.low, f.high, values) for f, values in zip(found, runs, strict=True)]
-        table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])
-        return table.astype({"low": float, "high": float})
 
     def by_seed(self, metric: str = "mAP") -> list[float]:
         """A number for each seed: the mean over its runs."""

@@ -17,8 +17,8 @@ from reidlab.experiments import Runs
 from reidlab.report.claims import COSTS, Claim, other_scale
 
 COLUMNS = (
-    "id", "claim", "metric", "paper", "ours", "low", "high", "runs a", "runs b", "verdict", "scale",
-    "smallest", "found",
+    "id", "claim", "metric", "paper", "ours", "low", "high", "smallest", "runs a", "runs b",
+    "verdict", "scale", "found",
 )  # fmt: skip
 SIZES = ("parameters", "embedding_bytes")  # no chance in them: one run shows all there is
 
@@ -36,15 +36,14 @@ def trials(claims: Iterable[Claim], runs: Runs, *, level: float = 0.95) -> pd.Da
         level: of Welch's interval over the seeds.
 
     Returns:
-        Rows of (id, claim, metric, paper, ours, low, high, runs a, runs b, verdict, scale,
-        smallest, found), one for each difference. `paper`, `ours` and the interval are b minus a,
-        in percentage points or in the unit of the cost; `paper` is a word where the paper prints
-        no number. The verdict is
+        Rows of (id, claim, metric, paper, ours, low, high, smallest, runs a, runs b, verdict,
+        scale, found), one for each difference. `paper`, `ours` and the interval are b minus a, in
+        percentage points or in the unit of the cost; `paper` is a word where the paper prints no
+        number; `smallest` is what such runs could have told from none. The verdict is
         "same direction" or "opposite direction" where the interval leaves out zero, "no clear
         difference" where it holds it or there is none, "no difference" where two sizes are equal,
         "no runs", or "not comparable: " with the reasons. `scale` is "the paper's", or "another: "
-        with the first reason; empty without runs. `smallest` is the difference that such runs tell
-        from none in 80 % of cases, and `found` the difference with its interval, as text.
+        with the first reason; empty without runs. `found` is the difference with its interval.
     """
     rows = [_trial(claim, runs, level) for claim in claims if claim.kind == "difference"]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -148,6 +148,18 @@ def test_several_differences_in_one_table(runs):
     assert "without an interval" in lone.found
 
 
+def test_means_have_students_interval_and_the_runs_behind_them(runs):
+    row = runs.means({"one head": {"heads": "one", "people": "x"}}).loc["one head"]
+    values = [50.0, 52.0, 54.0]
+    low, high = stats.t.interval(0.95, 2, loc=52.0, scale=stats.sem(values))
+    assert (row.value, row.low, row.high) == pytest.approx((52.0, low, high))
+    assert row.runs == pytest.approx(values)
+    single = Runs("toy.grid", tuple(r for r in runs.records if r["seed"] == 0), design=DESIGN)
+    lone = single.means({"one head": {"heads": "one", "people": "x"}}).iloc[0]
+    assert lone.value == pytest.approx(50)
+    assert math.isnan(lone.low)
+
+
 def test_what_is_left_open_is_averaged_over_seed_by_seed(runs):
     found = runs.difference("heads", "one", "rows")
     means = [
