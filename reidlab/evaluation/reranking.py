@@ -25,10 +25,10 @@ of each image (with a few to spare), the largest distance of each, and the (Q, G
 becomes the result. Everything after that is sparse: tens of entries per image. With D = 768
 Market-1501 (3,368 x 15,913) takes 1.5 GB; of MSMT17 (11,659 x 82,161) the result alone is 3.8 GB.
 
-Precision. The tiles are computed by dot products in double precision, whose rounding still cannot
-tell copies of an image apart from near ones, and a neighbour more or less moves whole sets. So the
-candidates are measured anew by their differences (copies then tie exactly), and where the rounding
-bound of a dot product leaves open whether they suffice, the whole row is.
+Precision. The tiles are float32, which cannot tell near-ties apart, and a neighbour more or less
+moves whole sets. So each row is certified: if the rounding bound of a dot product leaves open who
+belongs to the nearest, the candidates are measured anew in double precision by their differences
+(copies of an image then tie exactly), and if even the candidates may not suffice, the whole row is.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ Sparse: TypeAlias = Any  # scipy.sparse.csr_array; scipy is optional and untyped
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-TILE = 4096  # side of a tile of distances: 128 MB
-SPARE = 8  # candidates beyond the neighbours needed, so that few rows are measured as a whole
+TILE = 4096  # side of a tile of distances: 64 MB in float32
+UNDERFLOW = 1e-30  # what numbers too small for float32 may add to a squared distance
+SPARE = 8  # candidates beyond the neighbours needed, to certify most rows without a second look
 PAIR_ELEMENTS = 2**18  # numbers of one chunk of pairs: small enough to stay in the cache
 LIST_ENTRIES = 2**17  # entries of the inverted lists that are merged at once, for the same reason
 
@@ -69,7 +70,7 @@ def rerank(
 
     Needs scipy. Time grows with (Q + G)^2 D. Memory is the result, two tiles and a few copies of
     the embeddings; nothing else of size Q x G, and nothing of (Q + G)^2, is held. On a CUDA device
-    the distances are computed there, the sets on the CPU.
+    the distances are computed there (in double precision), the sets on the CPU.
 
     Args:
         q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device.
@@ -104,9 +105,9 @@ def rerank(
 
     centred, scale = _centred(points)
     result = torch.empty((queries, images - queries), dtype=torch.float32)
-    longest = max(full, averaged)
-    found = _candidates(centred, min(longest + SPARE, images), block or TILE, result)
-    nearest = _nearest(found, points.cpu().numpy(), scale, longest)
+    count = min(max(full, averaged) + SPARE, images)
+    found = _candidates(centred, count, block or TILE, result)
+    nearest = _certified(found, points.cpu().numpy(), scale, (short, averaged, full))
 
     reciprocal = _reciprocal(sparse, nearest[:, :full])
     members = _expanded(reciprocal, _reciprocal(sparse, nearest[:, :short]))
@@ -159,12 +160,23 @@ def _centred(points: Tensor) -> tuple[Tensor, float]:
     Neither shift nor scale changes d. After the shift |a|^2 + mean |b|^2 is the mean of a row of
     squared distances, so the largest one is never smaller: what rounding does to |a| |b| stays
     small beside the number that d is divided by, however far from zero the embeddings lie.
+
+    Single precision, except where "single" may mean less: TF32 on CUDA, bfloat16 on some CPUs.
     """
     exact = points.to(torch.float64, copy=True)
     exact -= exact[0].clone()  # equal embeddings become zeros, not the rounding of their mean
     exact -= exact.mean(0)
     scale = float(exact.square().sum(1).max().sqrt()) or 1.0
-    return exact / scale, scale
+    exact /= scale
+    single = points.device.type == "cpu" and _full_single_precision()
+    return (exact.float() if single else exact), scale
+
+
+def _full_single_precision() -> bool:
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # the newer settings, per backend, are in use and say something else
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,14 +184,19 @@ class _Candidates:
     """What one pass over all distances leaves, in units of the centred points.
 
     Args:
-        indices: (N, K) the images that look nearest.
-        outside: (N,) a number that the squared distance of no other image is below.
+        indices: (N, K) the images that look nearest, nearest first.
+        squared: (N, K) their squared distances, with the rounding of the pass.
         largest: (N,) largest squared distance of each row; 1 where all are 0.
+        lengths: (N,) lengths of the points.
+        rounding: half the spacing of numbers at 1 in the precision of the pass, times the terms of
+            a dot product and a few for what is added to it.
     """
 
     indices: IntArray
-    outside: FloatArray
+    squared: FloatArray
     largest: FloatArray
+    lengths: FloatArray
+    rounding: float
 
 
 def _candidates(centred: Tensor, count: int, side: int, result: Tensor) -> _Candidates:
@@ -206,19 +223,12 @@ def _candidates(centred: Tensor, count: int, side: int, result: Tensor) -> _Cand
             seen = max(columns.start, queries)
             part = tile[: queries - rows.start, seen - columns.start :]
             result[rows, seen - queries : columns.stop - queries] = part.cpu()
-    # A dot product of D terms, added in any order, is off by at most D u |a| |b|, u half the
-    # spacing of numbers at 1. With the norms, and the rounding of the points themselves, a squared
-    # distance is off by at most e (|a| + |b|)^2, e = (D + 8) u. Who is no candidate looks no nearer
-    # than the last one. Its length is at most |a| + its distance, so its error is at most
-    # e (2 |a| + distance)^2 <= e (8 |a|^2 + 2 distance^2).
-    e = (centred.shape[1] + 8) * torch.finfo(centred.dtype).eps / 2
-    outside = (squared[:, -1] - 8 * e * centred.square().sum(1)) / (1 + 2 * e)
-    if count == images:
-        outside[:] = torch.inf  # all images are candidates
     return _Candidates(
         indices.cpu().numpy(),
-        outside.cpu().numpy(),
-        torch.where(largest > 0, largest, 1.0).cpu().numpy(),
+        squared.double().cpu().numpy(),
+        torch.where(largest > 0, largest, 1.0).double().cpu().numpy(),
+        centred.double().square().sum(1).sqrt().cpu().numpy(),
+        (centred.shape[1] + 8) * torch.finfo(centred.dtype).eps / 2,
     )
 
 
@@ -229,7 +239,7 @@ def _tiles(centred: Tensor, side: int) -> Iterator[tuple[slice, slice, Tensor, T
     what is done with it.
     """
     images = len(centred)
-    norms = centred.square().sum(1)
+    norms = centred.double().square().sum(1).to(centred.dtype)
     room = centred.new_empty((2, side * side))
     slices = [slice(i, min(i + side, images)) for i in range(0, images, side)]
     for i, rows in enumerate(slices):
@@ -241,19 +251,48 @@ def _tiles(centred: Tensor, side: int) -> Iterator[tuple[slice, slice, Tensor, T
             yield rows, columns, tile, room[1, : height * width].view(width, height)
 
 
-def _nearest(
-    found: _Candidates, points: NDArray[np.floating], scale: float, count: int
+def _certified(
+    found: _Candidates, points: NDArray[np.floating], scale: float, lengths: tuple[int, ...]
 ) -> IntArray:
-    """The nearest images of each, by distance, then by index: (N, count)."""
-    candidates = found.indices
-    pairs = np.repeat(np.arange(len(points)), candidates.shape[1]), candidates.ravel()
+    """The nearest images of each; for each b in lengths the first b are exactly the right set.
+
+    Order within such a set is of no use to the definition, and not kept.
+    """
+    longest = max(lengths)
+    lower, upper, outside = _bounds(found)
+    settled = np.ones(len(points), bool)
+    for length in lengths:
+        others = np.minimum(lower[:, length:].min(axis=1, initial=np.inf), outside)
+        settled &= upper[:, :length].max(axis=1) < others
+
+    nearest = found.indices[:, :longest].copy()
+    rows = np.flatnonzero(~settled)
+    candidates = found.indices[rows]
+    pairs = np.repeat(rows, candidates.shape[1]), candidates.ravel()
     squared = _squared_distances(points, *pairs).reshape(candidates.shape)
-    order = np.lexsort((candidates, squared))[:, :count]
-    nearest = np.take_along_axis(candidates, order, axis=1)
+    order = np.lexsort((candidates, squared))[:, :longest]  # by distance, then by index
+    nearest[rows] = np.take_along_axis(candidates, order, axis=1)
     last = np.take_along_axis(squared, order[:, -1:], axis=1)[:, 0] / scale**2
-    rows = np.flatnonzero(last >= found.outside)
-    nearest[rows] = _nearest_of_all(points, rows, count)
+    rows = rows[last >= outside[rows]]
+    nearest[rows] = _nearest_of_all(points, rows, longest)
     return nearest
+
+
+def _bounds(found: _Candidates) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Between which numbers the true squared distances lie: (N, K), (N, K), and (N,) for the rest.
+
+    A dot product of D terms, added in any order, is off by at most D u |a| |b|, u half the spacing
+    of numbers at 1. With the norms, and the rounding of the points themselves, a squared distance
+    is off by at most e (|a| + |b|)^2, e = (D + 8) u.
+    """
+    e, lengths = found.rounding, found.lengths
+    error = e * (lengths[:, None] + lengths[found.indices]) ** 2 + UNDERFLOW
+    # Who is no candidate looks no nearer than the last one. Its length is at most |a| + its
+    # distance, so its error is at most e (2 |a| + distance)^2 <= e (8 |a|^2 + 2 distance^2).
+    outside = (found.squared[:, -1] - 8 * e * lengths**2 - UNDERFLOW) / (1 + 2 * e)
+    if found.indices.shape[1] == len(found.indices):
+        outside[:] = np.inf  # all images are candidates
+    return found.squared - error, found.squared + error, outside
 
 
 def _nearest_of_all(points: NDArray[np.floating], rows: IntArray, count: int) -> IntArray:

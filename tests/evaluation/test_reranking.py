@@ -245,6 +245,19 @@ def test_cosine_is_euclidean_on_the_unit_sphere():
     assert not np.allclose(rerank(q_emb, g_emb, metric="cosine"), rerank(q_emb, g_emb), atol=1e-3)
 
 
+@pytest.mark.parametrize("setting", ["high", "medium"])
+def test_double_precision_where_single_may_mean_less(setting):
+    points = torch.from_numpy(np.concatenate(people(5, 40, 8)))
+    assert reranking._centred(points)[0].dtype == torch.float32
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(setting)
+    try:
+        assert reranking._centred(points)[0].dtype == torch.float64
+        assert_equals_the_definition(points[:5].numpy(), points[5:].numpy())
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_the_textbook_form_of_the_benchmark_agrees():
     path = Path(__file__).parents[2] / "benchmarks" / "dense_reranking.py"
     spec = importlib.util.spec_from_file_location("dense_reranking", path)
