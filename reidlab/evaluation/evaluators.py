@@ -193,10 +193,10 @@ class FixedGallery(QueryScores):
         before = count_before(distances, special, start)
         self.put(Matches.of(before, special, rows), start)
         first = self.first_match[start : start + rows]
-        if self.labels.protocol.cmc_over_people:
-            for row in np.flatnonzero(first).tolist():
-                own = _of_row(special, row)
-                first[row] = _rank_among_people(distances[row], own, self.labels.gallery)
+        if self.labels.protocol.cmc_over_people and first.any():
+            pids = self.labels.q_pids[start : start + rows]
+            ranks = _ranks_among_people(distances, special, pids, self.labels.gallery)
+            np.copyto(first, ranks, where=first > 0)
 
 
 class DrawnGalleries:
@@ -266,12 +266,33 @@ def _of_row(special: Special, row: int) -> Special:
     return Special(special.rows[part], special.indices[part], special.excluded[part])
 
 
-def _rank_among_people(row: NDArray[np.floating], special: Special, gallery: Gallery) -> int:
-    """Rank of the first match in the list that keeps only the first image of each person.
+def _ranks_among_people(
+    block: NDArray[np.floating], special: Special, pids: IntArray, gallery: Gallery
+) -> IntArray:
+    """Rank of the first match in the list that keeps only the first image of each person: (rows,).
 
-    row: (G,) distances of a query that has a match; special: what is special to it.
+    block: (rows, G); pids: (rows,) of its queries. Rows without a match get any number.
     """
+    place = np.empty(len(gallery.pids), np.int64)
+    place[gallery.by_pid] = np.arange(len(place))
+    seen = np.take(block, gallery.by_pid, axis=1)  # the images of a person side by side
+    hidden = special.excluded
+    seen[special.rows[hidden], place[special.indices[hidden]]] = np.inf
+    people, starts = np.unique(gallery.pids[gallery.by_pid], return_index=True)
+    nearest = np.minimum.reduceat(seen, starts, axis=1)  # (rows, P)
+    own = np.minimum(np.searchsorted(people, pids), len(people) - 1)
+    match = nearest[np.arange(len(block)), own][:, None]
+    ranks = (nearest < match).sum(1) + 1
+    for row in np.flatnonzero((nearest == match).sum(1) > 1):  # then the gallery's order decides
+        ranks[row] = _rank_among_people(block[row], _of_row(special, int(row)), gallery)
+    return ranks
+
+
+def _rank_among_people(row: NDArray[np.floating], special: Special, gallery: Gallery) -> int:
+    """The same for one query, image by image."""
     matches = special.indices[~special.excluded]
+    if len(matches) == 0:
+        return 0
     match = matches[row[matches].argmin()]  # of equal ones the first: they rise
     ahead = (row < row[match]) | ((row == row[match]) & (np.arange(len(row)) < match))
     ahead[special.indices[special.excluded]] = False
