@@ -139,8 +139,10 @@ def few_queries(q_emb: Matrix) -> Tensor:
     return embeddings("q_emb", rows[None] if rows.ndim == 1 else rows)
 
 
-def distance_matrix(values: Matrix) -> NDArray[np.floating]:
+def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
     """Distances as a (Q, G) float32 or float64 array, no copy where it is one already.
+
+    A tensor on a GPU stays there.
 
     Raises:
         TypeError: half precision: its ties change the AP.
@@ -149,17 +151,22 @@ def distance_matrix(values: Matrix) -> NDArray[np.floating]:
     if isinstance(values, Tensor):
         if values.dtype == torch.bfloat16:  # NumPy has no such type to complain about below
             raise TypeError(_half_message("bfloat16"))
-        values = values.detach().cpu().numpy()
-    array = as_array("distances", values)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype == np.float16:
-        raise TypeError(_half_message("float16"))
+        values = values.detach()
+        array = values if values.device.type == "cuda" else values.cpu().numpy()
+    else:
+        array = as_array("distances", values)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    name = str(array.dtype).removeprefix("torch.")
+    if name == "float16":
+        raise TypeError(_half_message(name))
     if array.ndim != 2:
-        raise ValueError(f"distances has shape {array.shape}, expected (queries, gallery)")
+        raise ValueError(f"distances has shape {tuple(array.shape)}, expected (queries, gallery)")
     _some_rows("distances (query side)", array.shape[0])
     _some_rows("distances (gallery side)", array.shape[1])
-    if array.dtype in (np.float32, np.float64):
+    if name in ("float32", "float64"):
         return array
+    if isinstance(array, Tensor):
+        return array.double()
     if array.dtype.kind not in "iub":
         raise TypeError(f"distances holds {array.dtype}, expected float32 or float64")
     return array.astype(np.float64)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from reidlab.evaluation.checks import Labels, cameras, integer_labels, one_of, whole_number
 from reidlab.evaluation.draws import one_of_each_person, sysu_gallery
@@ -195,7 +197,7 @@ class FixedGallery(QueryScores):
         first = self.first_match[start : start + rows]
         if self.labels.protocol.cmc_over_people and first.any():
             pids = self.labels.q_pids[start : start + rows]
-            ranks = _ranks_among_people(distances, special, pids, self.labels.gallery)
+            ranks = _ranks_among_people(_on_cpu(distances), special, pids, self.labels.gallery)
             np.copyto(first, ranks, where=first > 0)
 
 
@@ -213,7 +215,7 @@ class DrawnGalleries:
     def add(self, distances: Block, start: int) -> None:
         """As `FixedGallery.add`."""
         for rows, trial in zip(self.galleries, self.trials, strict=True):
-            trial.add(np.take(distances, rows, axis=1), start)
+            trial.add(columns_of(distances, rows), start)
 
     def result(self) -> TrialsResult:
         """As `QueryScores.result`: the mean over the trials."""
@@ -229,17 +231,18 @@ class DrawnForEachQuery:
 
     def add(self, distances: Block, start: int) -> None:
         """As `FixedGallery.add`."""
-        no_nan(distances, start)
-        special = self.labels.special(start, start + len(distances))
-        ranks = np.zeros((len(self.scores), len(distances)), np.int64)  # 0: no match
+        block = _on_cpu(distances)
+        no_nan(block, start)
+        special = self.labels.special(start, start + len(block))
+        ranks = np.zeros((len(self.scores), len(block)), np.int64)  # 0: no match
 
         def one(row: int) -> None:
-            ranks[:, row] = self._draw(distances[row], start + row, _of_row(special, row))
+            ranks[:, row] = self._draw(block[row], start + row, _of_row(special, row))
 
-        on_threads(one, len(distances))
+        on_threads(one, len(block))
         for scores, of_trial in zip(self.scores, ranks, strict=True):
             rows = np.flatnonzero(of_trial)
-            scores.put(Matches(rows, of_trial[rows], len(distances)), start)
+            scores.put(Matches(rows, of_trial[rows], len(block)), start)
 
     def _draw(self, row: NDArray[np.floating], query: int, special: Special) -> IntArray:
         """Rank of the one match in each trial, 0 without any: (trials,)."""
@@ -331,3 +334,14 @@ def _galleries(labels: Labelled, trials: Trials | None, shots: int) -> list[IntA
 
 def _number(trials: int | np.integer | None) -> int:
     return TRIALS if trials is None else whole_number("trials", trials, 1)
+
+
+def columns_of(block: Block, columns: IntArray) -> Block:
+    """Some columns of a block, wherever it lies."""
+    if isinstance(block, Tensor):
+        return block[:, torch.from_numpy(columns).to(block.device)]
+    return np.take(block, columns, axis=1)
+
+
+def _on_cpu(block: Block) -> NDArray[np.floating]:
+    return block.cpu().numpy() if isinstance(block, Tensor) else block

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
-from reidlab.evaluation.evaluators import Labelled, Trials, make_evaluator
+from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
 from reidlab.evaluation.protocols import APVariant, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
@@ -120,7 +120,7 @@ def rank_blocks(  # takes what `rank` takes
     start = 0
     for each in blocks:
         block = distance_matrix(each)
-        evaluator.add(block if labels.complete else block[:, labels.kept], start)
+        evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
         start += len(block)
     if start != shape[0]:
         raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")

@@ -101,7 +101,7 @@ def evaluate(  # takes what `rank` takes
 
     Args:
         q_emb: (Q, D) query embeddings of any floating precision; NumPy or torch, any device. On a
-            GPU the distances are computed there.
+            GPU the distances are computed and ranked there.
         g_emb: (G, D) gallery embeddings.
         q_pids, g_pids, q_camids, g_camids, protocol, ap, over, max_rank, trials, shots: as in
             `rank`.
@@ -131,7 +131,9 @@ def evaluate(  # takes what `rank` takes
         gallery = gallery[torch.from_numpy(labels.kept).to(gallery.device)]
     compared = Compared(gallery, metric)
     for start in range(0, len(queries), block):
-        evaluator.add(compared.distances(queries[start : start + block]).cpu().numpy(), start)
+        distances = compared.distances(queries[start : start + block])
+        on_gpu = distances.device.type == "cuda"
+        evaluator.add(distances if on_gpu else distances.cpu().numpy(), start)
     return evaluator.result()
 
 

@@ -200,18 +200,19 @@ def test_la_official_matches_beyond_the_tenth_count_for_rank_k_only():
 
 @settings(max_examples=200, deadline=None)
 @given(retrievals())
-def test_positions_by_loops(case):
+def test_on_a_device_positions_are_the_same(case):
     distances = case[0]
     rng = np.random.default_rng(0)
     chosen = rng.random(distances.shape) < 0.4
     rows, indices = np.nonzero(chosen)
     special = Special(rows, indices, np.zeros(len(rows), bool))
-    found = count_before(distances, special)
+    on_cpu = count_before(distances, special)
+    np.testing.assert_array_equal(count_before(torch.from_numpy(distances), special), on_cpu)
     by_loops = [
         sum((row[j], j) < (row[g], g) for j in range(len(row)))
         for row, g in zip(distances[rows], indices, strict=True)
     ]
-    np.testing.assert_array_equal(found, by_loops)
+    np.testing.assert_array_equal(on_cpu, by_loops)
 
 
 @pytest.mark.parametrize("spread", [0.001, 0.03, 0.3, 3.0])
@@ -232,8 +233,8 @@ def test_positions_do_not_depend_on_what_is_sorted(spread):
         np.testing.assert_array_equal(found, by_sorting[rows, indices])
 
 
-def test_nan_is_refused():
-    block = np.array([[0.1, 0.2], [0.3, float("nan")]])
+def test_nan_on_a_device_is_refused():
+    block = torch.tensor([[0.1, 0.2], [0.3, float("nan")]])
     special = Special(np.array([0, 1]), np.array([0, 0]), np.zeros(2, bool))
     with pytest.raises(ValueError, match=r"query 8 hold NaN \(1 of 2\)"):
         count_before(block, special, start=7)
