@@ -87,7 +87,7 @@ def patch_grid(image: Picture, patch: int) -> BookFigure:
     height, width = picture.shape[:2]
     figure = style.figure(aspect=1.6, filled=0.4)
     axes = figure.subplots()
-    axes.imshow(picture)
+    axes.imshow(picture, extent=(0, width, height, 0))
     axes.hlines(range(0, height + 1, patch), 0, width, color=style.ACCENT, lw=0.8)
     axes.vlines(range(0, width + 1, patch), 0, height, color=style.ACCENT, lw=0.8)
     axes.set_axis_off()
