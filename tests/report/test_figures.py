@@ -484,55 +484,6 @@ def test_line_chart_draws_means_in_the_range_of_seeds():
         figures.line_chart(table.drop(columns=["panel", "seed"]), x="k1", label="gain")
 
 
-SETTINGS = pd.DataFrame(
-    [
-        ("palette", 16, 1.0, 0.5, 2.0),
-        ("palette", 4, 0.0, -1.0, 1.5),
-        ("detail", "shoes", -2.0, -3.0, -1.0),
-        ("detail", "logo", 3.0, None, None),
-    ],
-    columns=["knob", "value", "difference", "low", "high"],
-)
-
-
-def test_knob_curves_have_a_panel_each_and_hollow_marks_around_zero():
-    figure = figures.knob_curves(SETTINGS, over="people")
-    palette, detail = figure.axes
-    assert [axes.get_xlabel() for axes in (palette, detail)] == ["palette", "detail"]
-    assert palette.get_xticks().tolist() == [4, 16]  # at scale and in order
-    assert [text.get_text() for text in detail.get_xticklabels()] == ["shoes", "logo"]
-    marks = [bar.lines[0] for axes in (palette, detail) for bar in axes.containers]
-    assert [mark.get_ydata()[0] for mark in marks] == [0.0, 1.0, -2.0, 3.0]
-    hollow = [mark.get_markerfacecolor() == "none" for mark in marks]
-    assert hollow == [True, False, False, True]  # one run tells nothing either
-    bars = palette.containers[0].lines[2][0].get_segments()[0]
-    assert bars.tolist() == [[4, -1.0], [4, 1.5]]
-    assert not detail.containers[1].lines[2]
-    assert list(palette.lines[0].get_ydata()) == [0, 0]
-    assert "interval over people" in figure.get_supxlabel()
-
-
-def test_knob_curves_wrap_after_three():
-    table = pd.concat([SETTINGS[:1].assign(knob=name) for name in "abcd"])
-    axes = figures.knob_curves(table, over="seeds").axes
-    assert [panel.get_xlabel() for panel in axes] == ["a", "b", "c", "d", "", ""]
-    assert [panel.axison for panel in axes] == [True] * 4 + [False] * 2
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (SETTINGS[:0], "has 0 rows"),
-        (SETTINGS.drop(columns="low"), "lacks low"),
-        (SETTINGS.assign(value=1), "knob palette, value 1 has two rows"),
-        (SETTINGS.assign(difference=5), r"palette = 16: 5.0 is not inside .* \[0.5, 2.0\]"),
-    ],
-)
-def test_knob_curves_refuse(table, message):
-    with pytest.raises(ValueError, match=message):
-        figures.knob_curves(table, over="seeds")
-
-
 def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
     before = dict(mpl.rcParams)
     mask = np.ones((32, 16), np.uint8)
@@ -549,7 +500,6 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         figures.two_measures(NETWORKS, x="standard", y="official"),
         figures.line_chart(NETWORKS.assign(name="a", value=1.0), x="standard", label="mAP"),
         figures.networks.la_transformer(),
-        figures.knob_curves(SETTINGS, over="seeds"),
     ]
     for figure in made:
         assert len(style.png(figure)) < style.PNG_LIMIT

@@ -1,7 +1,7 @@
 """The figures of the book: data in, a matplotlib figure out. Drawn networks are in `networks`."""
 
 from reidlab.report.figures import networks
-from reidlab.report.figures.curves import knob_curves, line_chart, training_curve, two_curves
+from reidlab.report.figures.curves import line_chart, training_curve, two_curves
 from reidlab.report.figures.evidence import row_evidences
 from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
 from reidlab.report.figures.pictures import (
@@ -20,7 +20,6 @@ __all__ = [
     "forest",
     "heat_overlay",
     "heat_table",
-    "knob_curves",
     "line_chart",
     "networks",
     "part_overlay",

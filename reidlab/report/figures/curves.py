@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from reidlab.report import style
-from reidlab.report.figures.checks import check_colours, check_intervals, check_table
+from reidlab.report.figures.checks import check_colours, check_table
 from reidlab.report.style import BookFigure
 
 
@@ -181,68 +181,3 @@ def _judged(name: str, history: Sequence[Any], where: str) -> list[dict[int, Map
             "people aside"
         )
     return judged
-
-
-@style.styled
-def knob_curves(
-    table: pd.DataFrame,
-    *,
-    over: Literal["seeds", "people", "queries"],
-    label: str = "mAP, rows − global (points)",
-) -> BookFigure:
-    """Draw a difference of two models against one knob of the world after another.
-
-    A filled mark has an interval without zero, a hollow one shows no clear difference.
-
-    Args:
-        table: one row for each setting, with `knob`, the panel; `value`, its place on it: at scale
-            where all values of a knob are numbers, else one after another; `difference`; `low`
-            and `high`, the ends of its interval, NaN for one run.
-        over: what varies in the interval.
-        label: of the vertical axis, shared by all panels.
-
-    Raises:
-        ValueError: if the table is empty, lacks a column, has a setting twice, or a difference
-            lies outside its interval.
-    """
-    check_table(table, ["knob", "value"], ["difference", "low", "high"])
-    table = check_intervals(table, ["knob", "value"], "difference")
-    knobs = [*dict.fromkeys(table.knob)]
-    across = min(3, len(knobs))
-    down = -(-len(knobs) // across)
-    figure = style.figure(rows=down, aspect=2.4)
-    panels = figure.subplots(down, across, sharey=True, squeeze=False)
-    for panel in panels.flat[len(knobs) :]:
-        panel.set_axis_off()
-    for panel, knob in zip(panels.flat, knobs, strict=False):  # the last line may have room left
-        _knob_panel(panel, table[table.knob == knob])
-        panel.set_xlabel(str(knob))
-    for panel in panels[:, 0]:
-        panel.set_ylabel(label)
-    figure.supxlabel(
-        f"bars: interval over {over}; hollow: the interval holds zero",
-        fontsize=9,
-        ha="right",
-        x=0.99,
-    )
-    return figure
-
-
-def _knob_panel(panel: Axes, rows: pd.DataFrame) -> None:
-    numbers = pd.api.types.is_numeric_dtype(rows.value.infer_objects())
-    rows = rows.sort_values("value") if numbers else rows
-    places = rows.value.to_numpy(float) if numbers else np.arange(len(rows))
-    panel.axhline(0, color=style.INK, lw=1.4)
-    panel.plot(places, rows.difference, color=style.ACCENT, linestyle="-", lw=1)
-    columns = (rows.difference, rows.low, rows.high)
-    for place, middle, low, high in zip(places, *columns, strict=True):
-        clear = low > 0 or high < 0  # False for one run, which has no interval
-        panel.errorbar(
-            place, middle, yerr=None if np.isnan(high - low) else [[middle - low], [high - middle]],
-            fmt="o", color=style.ACCENT, markerfacecolor=None if clear else "none", markersize=7,
-            elinewidth=1.6, capsize=3,
-        )  # fmt: skip
-    names = [f"{value:g}" if numbers else str(value) for value in rows.value]
-    panel.set_xticks(places, names)
-    panel.margins(x=0.12)
-    panel.grid(axis="x", visible=False)
