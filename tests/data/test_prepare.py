@@ -126,7 +126,7 @@ class TestUnpack:
 
     def test_what_a_killed_run_left_is_replaced(self, tmp_path):
         (tmp_path / "out" / "query").mkdir(parents=True)
-        (tmp_path / "out" / "query" / ".0003_c1s1_000451_03.77.part.jpg").write_bytes(b"ha")
+        (tmp_path / "out" / "query" / ".0003_c1s1_000451_03.1000000000.part.jpg").write_bytes(b"ha")
         p.unpack(RECIPE, [pack(tmp_path / "m.zip", MEMBERS)], tmp_path / "out")
         assert files(tmp_path / "out") == UNPACKED
 
