@@ -48,6 +48,8 @@ class Loss(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "name" in cls.__dict__:
+            if cls.name == "accuracy":
+                raise TypeError("a loss can't be called accuracy: the log has that name already")
             LOSSES[cls.name] = cls
 
     def __post_init__(self) -> None:

@@ -40,14 +40,15 @@ def train_epoch(session: Session, epoch: int) -> dict[str, Any]:
         optimizer.zero_grad()
         session.update_average()
 
-        losses["accuracy"] = (out.vote().argmax(1) == batch["label"]).float().mean()
+        if len(out.logits):  # a network without classifiers has nobody to name
+            losses["accuracy"] = (out.vote().argmax(1) == batch["label"]).float().mean()
         for name, each in losses.items():
             sums[name] = sums.get(name, 0.0) + each.detach()
         images += len(batch["image"]) * accelerator.num_processes
         session.progress.note(f"loss {value:.3f}")
     means = torch.stack(list(sums.values())) / steps
     numbers = dict(zip(sums, accelerator.reduce(means, "mean").tolist(), strict=True))
-    accuracy = numbers.pop("accuracy")
+    accuracy = numbers.pop("accuracy", None)
     return {
         "epoch": epoch,
         "loss": session.objective.total(numbers),

@@ -254,10 +254,10 @@ def epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
         if name in row.get("validation", {})
     )
     parts = f" ({losses})" if len(row["losses"]) > 1 else ""
+    accuracy = "" if row["accuracy"] is None else f"accuracy {row['accuracy']:.3f}  "
     return (
-        f"epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f}{parts}  "
-        f"accuracy {row['accuracy']:.3f}  lr {row['lr']:.2e}  "
-        f"{row['images'] / row['seconds']:.0f} images/s{validated}"
+        f"epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f}{parts}  {accuracy}"
+        f"lr {row['lr']:.2e}  {row['images'] / row['seconds']:.0f} images/s{validated}"
     )
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from reidlab.losses import Identity
+from reidlab.losses import Identity, Loss, Triplet
 from reidlab.models import Outputs
-from reidlab.training import Objective, Session, train_epoch
+from reidlab.training import Objective, Session, fit, train_epoch
 from reidlab.training.session import epoch_line, make_accelerator
 
 IMAGES = torch.randn(12, 3, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -141,3 +141,28 @@ def test_the_line_of_an_epoch(recipe):
     assert epoch_line(judged, recipe) == (
         "epoch 2/3  loss 1.500  accuracy 0.250  lr 1.00e-04  15 images/s  validation accuracy 0.750"
     )
+
+
+def test_a_network_without_classifiers_is_trained_by_its_features(ds, recipe, tmp_path):
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64 * 32 * 3, 4)
+
+        def forward(self, images, camids=None):
+            return Outputs((), (self.embed(images),))
+
+        def embed(self, images, camids=None):
+            return self.layer(images.flatten(1))
+
+    own = recipe.replace(losses=(Triplet(margin=0.3),), epochs=2)
+    record = fit(Features(), ds, own, out=tmp_path)
+    assert [row["accuracy"] for row in record.history] == [None, None]
+    assert set(record.history[0]["losses"]) == {"triplet"}
+    assert "accuracy" not in epoch_line(record.history[0], own)
+    assert 0 < record.metrics["mAP"] <= 1
+
+
+def test_no_loss_takes_the_name_of_the_accuracy():
+    with pytest.raises(TypeError, match="a loss can't be called accuracy"):
+        type("Accuracy", (Loss,), {"name": "accuracy"})
