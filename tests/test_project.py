@@ -73,7 +73,8 @@ def test_lock_satisfies_pyproject():
 
 def test_imports_without_the_optional_packages():
     """As on a bare GPU machine: None in sys.modules makes a package look not installed."""
-    parts = ["training", "data", "models", "losses", "evaluation", "recipes", "synth", "explain"]
+    parts = ["training", "judging", "data", "models", "losses", "evaluation", "recipes", "synth"]
+    parts += ["explain", "experiments"]
     imports = ["import reidlab", *(f"import reidlab.{part}" for part in [*parts, "cli"])]
     block = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r}))"
     code = "\n".join([block, *imports])
