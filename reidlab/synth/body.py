@@ -108,7 +108,7 @@ class _Builder:
     forward: Array
     slots: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(
+    def __call__(  # each is one number of the shape that is added
         self,
         part: int,
         material: Value,
