@@ -129,8 +129,8 @@ def fit(
     run = _Run(model, ds, recipe, seed, Path(out), learn, validation)
     configuration = run.configuration
     accelerator = make_accelerator(recipe, run.out, tracker)
-    check_processes(recipe, accelerator)
-    with barrier():
+    with barrier():  # whoever leaves while another still connects would break its connection
+        check_processes(recipe, accelerator)
         if not resume and accelerator.is_main_process:
             (run.out / RECORD).unlink(missing_ok=True)
             delete_checkpoints(run.out / CHECKPOINTS)
