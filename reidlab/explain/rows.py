@@ -120,13 +120,13 @@ class RowVote(NamedTuple):
     Attributes:
         confidence: Probability that the row's classifier gives to the true person, (B, R).
         right: Whether that person is its first choice, (B, R).
-        together: Whether the sum of all rows' probabilities has the person first, (B,): the
+        ensemble: Whether the sum of all rows' probabilities has the person first, (B,): the
             ensemble of equations 8 and 9 of LA-Transformer.
     """
 
     confidence: Tensor
     right: Tensor
-    together: Tensor
+    ensemble: Tensor
 
 
 def row_vote(logits: Sequence[Tensor], labels: Tensor) -> RowVote:
@@ -161,5 +161,5 @@ def row_vote(logits: Sequence[Tensor], labels: Tensor) -> RowVote:
     return RowVote(
         confidence=confidence,
         right=votes.argmax(-1) == truth[:, None],
-        together=votes.sum(1).argmax(-1) == truth,
+        ensemble=votes.sum(1).argmax(-1) == truth,
     )

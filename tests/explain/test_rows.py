@@ -100,14 +100,14 @@ def test_vote_on_paper():
     expected = torch.tensor([[0.6, 0.1], [0.4, 0.9]])
     torch.testing.assert_close(vote.confidence, expected)
     assert vote.right.tolist() == [[True, False], [False, True]]
-    assert vote.together.tolist() == [False, True]  # 0.7 against 1.1; 1.3 against 0.4501
+    assert vote.ensemble.tolist() == [False, True]  # 0.7 against 1.1; 1.3 against 0.4501
 
 
 def test_votes_are_added_not_multiplied():
     certain = torch.tensor([[0.98, 0.01, 0.01]]).log()
     against = torch.tensor([[0.001, 0.5, 0.499]]).log()
     vote = row_vote((certain, against), torch.tensor([0]))
-    assert vote.together.tolist() == [True]  # 0.981 against 0.51; the product has 0.001 and 0.005
+    assert vote.ensemble.tolist() == [True]  # 0.981 against 0.51; the product has 0.001 and 0.005
 
 
 def test_vote_of_logits_that_are_no_logarithms_of_shares():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageOps
 
 from reidlab.data import build_transform, read_image
+from reidlab.judging import test_transform as look_of
 from reidlab.training import build_model, embed
 
 
@@ -98,3 +99,20 @@ def test_the_mode_of_the_model_comes_back(ds, recipe, training):
         embed(maps, ds.query, recipe, flip_test=True)
     assert maps.training is training
     assert embed(maps, ds.query, recipe).shape == (4, 8, 4, 192)
+
+
+@pytest.mark.parametrize("retrieval", ["rows", "gelt", "mean"])
+def test_another_description_is_asked_of_the_model(ds, recipe, retrieval):
+    """Image by image, and mirrored by hand; 0.3 is the weight of no preset."""
+    recipe = recipe.replace(model="la_transformer")
+    model, frame = build_model(recipe, ds).eval(), ds.gallery.head(9)
+    asked = {"retrieval": retrieval, "local_weight": 0.3}
+    look = look_of(recipe)
+    pictures = [look(read_image(path))[None] for path in frame["path"]]
+    with torch.inference_mode():
+        plain = torch.cat([model.embed(x, **asked) for x in pictures])
+        turned = torch.cat([model.embed(x.flip(-1), **asked) for x in pictures])
+    assert not torch.allclose(plain, turned, atol=1e-3)
+    torch.testing.assert_close(embed(model, frame, recipe, **asked), plain, rtol=0, atol=1e-5)
+    both = embed(model, frame, recipe, flip_test=True, **asked)
+    torch.testing.assert_close(both, (plain + turned) / 2, rtol=0, atol=1e-5)

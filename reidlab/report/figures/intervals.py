@@ -284,8 +284,8 @@ def row_accuracy(votes: RowVote, parts: Tensor | NDArray[Any] | None = None) -> 
         values, range(rows), xerr=np.abs(ends.T - values), fmt="o", color=style.QUERY,
         markersize=6, elinewidth=1.8, capsize=3,
     )  # fmt: skip
-    together = 100 * np.asarray(votes.together, dtype=float).mean()
-    panels[0].axvline(together, color=style.ACCENT, linestyle="--", label="vote of all rows")
+    ensemble = 100 * np.asarray(votes.ensemble, dtype=float).mean()
+    panels[0].axvline(ensemble, color=style.ACCENT, linestyle="--", label="vote of all rows")
     panels[0].set(xlabel="right (%)", ylabel="row of patches", ylim=(rows - 0.5, -0.5))
     # Every row has a bar, not every one a number: they would touch.
     panels[0].set_yticks(range(0, rows, 1 + rows // 10), range(1, rows + 1, 1 + rows // 10))
