@@ -3,7 +3,8 @@
 Loading is strict. A key the backbone does not know, a key the file lacks or a tensor of another
 size is an error that names it; half-loaded backbones train quietly to half the accuracy.
 Two differences are bridged, because they are what fine-tuning is about: the position embedding is
-resized to the backbone's grid, and ImageNet's classifier is left out.
+resized to the backbone's grid, and what another task added is left out, such as ImageNet's
+classifier. In a whole model, or what a training program saved, the backbone is found by its names.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ from reidlab.models.weights_file import WeightsError, compare_state, read_weight
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
 SYNTH_FILE = "vit_tiny_synth.safetensors"
-# Of an ImageNet file, or of another pooling: other classes, other task
-CLASSIFIERS = ("head.", "head_dist.", "fc.", "pre_logits.", "fc_norm.", "attn_pool.")
+# Of another task, or of another pooling: other classes; the decoder of MAE, the masks of DINOv2
+OTHER_TASKS = (
+    *("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "fc_norm.", "attn_pool."),
+    *("decoder_", "mask_token"),
+)
 NPZ_POSITIONS = "Transformer/posembed_input/pos_embedding"  # (1, 1 + h*w, D), Google's name
 
 
@@ -51,8 +55,9 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
         weights: "synth" (shipped, ViT-Tiny/16 trained on synthetic people), "timm" (pre-trained,
             from the Hugging Face hub or its local cache; the backbone's name must say which
             checkpoint), a path, or None (leave the random weights). A `.safetensors` or `.pth`
-            file has timm's key names, or is a model of ours, of which the backbone is taken; an
-            `.npz` file is one of Google's ViTs, which timm reads.
+            file has timm's key names below any others, see `pick_weights`: of a whole model, or
+            of what a program saved, the backbone is taken; an `.npz` file is one of Google's ViTs,
+            which timm reads.
 
     Raises:
         WeightsError: If the file is missing, damaged or does not fit; nothing is loaded then.
@@ -66,8 +71,9 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
     elif Path(weights).suffix == ".npz":
         source = _from_npz(backbone, Path(weights))
     else:
-        source = _from_file(Path(weights))
-    _copy(backbone, source._replace(state=_backbone_part(source.state)))
+        source = _from_file(backbone, Path(weights))
+    kept = {key: value for key, value in source.state.items() if not key.startswith(OTHER_TASKS)}
+    _copy(backbone, source._replace(state=kept))
 
 
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
@@ -95,7 +101,7 @@ def _from_synth(backbone: TokenBackbone | ConvBackbone) -> Source:
             "'timm' or a path."
         )
     with as_file(resource) as path:
-        return _from_file(path)
+        return _from_file(backbone, path)
 
 
 def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:
@@ -189,10 +195,11 @@ def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
     return Source(vit.state_dict(), (side, side), None, path.name)
 
 
-def _from_file(path: Path) -> Source:
-    state, metadata, name = read_weights(path)
-    prefix = metadata.get("prefix_positions")
-    return Source(state, _grid_of(metadata), None if prefix is None else int(prefix), name)
+def _from_file(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
+    read = read_weights(path, knows=backbone.state_dict().__contains__)
+    prefix = read.metadata.get("prefix_positions")
+    grid = _grid_of(read.metadata)
+    return Source(read.state, grid, None if prefix is None else int(prefix), read.source)
 
 
 def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
@@ -201,14 +208,6 @@ def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
     height, width = (int(side) for side in metadata["image_size"].split(","))
     patch = int(metadata["patch_size"])
     return patch_grid((height, width), patch, int(metadata.get("stride", patch)))
-
-
-def _backbone_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone of a whole model of ours, or a ViT without its ImageNet classifier."""
-    prefix = "backbone."
-    if any(key.startswith(prefix) for key in state):
-        return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    return {key: value for key, value in state.items() if not key.startswith(CLASSIFIERS)}
 
 
 def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
