@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -47,7 +48,11 @@ class Source(NamedTuple):
     name: str
 
 
-def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | None) -> None:
+def load_weights(
+    backbone: TokenBackbone | ConvBackbone,
+    weights: str | Path | None,
+    grid: tuple[int, int] | None = None,
+) -> None:
     """Fill a backbone in place.
 
     Args:
@@ -58,9 +63,16 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
             file has timm's key names below any others, see `pick_weights`: of a whole model, or
             of what a program saved, the backbone is taken; an `.npz` file is one of Google's ViTs,
             which timm reads.
+        grid: Rows and columns of patches that the file's positions were learned on, for a file that
+            does not say: most say nothing, and 64 positions are 8 x 8 of square images or 16 x 4 of
+            tall ones. None: as the file says; else the backbone's own if the number is the same, or
+            a square.
 
     Raises:
         WeightsError: If the file is missing, damaged or does not fit; nothing is loaded then.
+
+    Warns:
+        UserWarning: If positions are taken for a square that is not that of the backbone's name.
     """
     if weights is None:
         return
@@ -73,7 +85,7 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
     else:
         source = _from_file(backbone, Path(weights))
     kept = {key: value for key, value in source.state.items() if not key.startswith(OTHER_TASKS)}
-    _copy(backbone, source._replace(state=kept))
+    _copy(backbone, source._replace(state=kept, grid=_agreed(backbone, source, grid)))
 
 
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
@@ -210,12 +222,40 @@ def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
     return patch_grid((height, width), patch, int(metadata.get("stride", patch)))
 
 
+def _agreed(
+    backbone: TokenBackbone | ConvBackbone, source: Source, asked: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The grid of a file, as it says or as the caller does."""
+    if asked is None:
+        return source.grid
+    if source.grid not in (None, tuple(asked)):
+        raise WeightsError(
+            f"{source.name} says its grid is {_by(source.grid)}, and grid={_by(asked)} was passed. "
+            "Leave grid out."
+        )
+    positions = source.state.get("pos_embed")
+    if positions is None or positions.ndim < 2 or not isinstance(backbone, TokenBackbone):
+        raise WeightsError(
+            f"{source.name} holds no learned positions of patches, and grid={_by(asked)} was "
+            "passed. Leave grid out."
+        )
+    patches = positions.shape[1] - backbone.prefix_positions
+    if patches != asked[0] * asked[1]:
+        raise WeightsError(
+            f"{source.name} holds positions for {patches} patches, and grid={_by(asked)} has "
+            f"{asked[0] * asked[1]}. Pass rows and columns of the images it was trained on."
+        )
+    return asked[0], asked[1]
+
+
 def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
     own, name = backbone.state_dict(), source.name
     state = {k: v for k, v in source.state.items() if not _beyond_depth(k, backbone.depth)}
     state = {key: value for key, value in own.items() if _may_be_missing(key)} | state
-    if isinstance(backbone, TokenBackbone) and "pos_embed" in own and own.keys() == state.keys():
-        state["pos_embed"] = _fitted_positions(backbone, source)
+    learned, wanted = state.get("pos_embed"), own.get("pos_embed")
+    fits = learned is not None and wanted is not None and learned.shape[::2] == wanted.shape[::2]
+    if fits:
+        state["pos_embed"] = own["pos_embed"]  # of the right size, once all else fits
     if difference := compare_state(own, state):
         kind = (
             f"timm's names of a ViT with {backbone.depth} blocks"
@@ -224,8 +264,11 @@ def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
         )
         raise WeightsError(
             f"{name} does not fit {backbone.name}: {difference}. Expected {kind}; where sizes "
-            "differ, is it another size of network, or another number of cameras?"
+            "differ, is it another size of network or of patches, or another number of cameras or "
+            "channels?"
         )
+    if fits and isinstance(backbone, TokenBackbone):
+        state["pos_embed"] = _fitted_positions(backbone, source)
     backbone.load_state_dict(state)
 
 
@@ -238,10 +281,10 @@ def _fitted_positions(backbone: TokenBackbone, source: Source) -> Tensor:
             f"{backbone.name} has {prefix} there; is it of another kind of ViT?"
         )
     patches = positions.shape[1] - prefix
-    grid = source.grid or _guess_grid(patches, backbone.grid, source.name)
+    grid = source.grid or _guess_grid(patches, backbone, source.name)
     if patches != grid[0] * grid[1]:
         raise WeightsError(
-            f"{source.name} says its grid is {grid[0]}x{grid[1]} but holds positions for {patches} "
+            f"{source.name} says its grid is {_by(grid)} but holds positions for {patches} "
             "patches; the file is damaged."
         )
     return resize_pos_embed(positions, grid, backbone.grid, prefix=prefix)
@@ -259,17 +302,30 @@ def _beyond_depth(key: str, depth: int) -> bool:
     return bool(block and int(block[1]) >= depth) or bool(stage and int(stage[1]) > depth)
 
 
-def _guess_grid(patches: int, own: tuple[int, int], source: str) -> tuple[int, int]:
-    """Grid of a file that does not say: square, as ImageNet's are, else the backbone's own."""
-    side = math.isqrt(patches)
+def _guess_grid(patches: int, backbone: TokenBackbone, source: str) -> tuple[int, int]:
+    """Grid of a file that does not say: the backbone's own, else square, as ImageNet's are."""
+    own, side = backbone.grid, math.isqrt(patches)
     square, same = side * side == patches, patches == own[0] * own[1]
-    if square and not (same and own[0] != own[1]):
-        return side, side
-    if same and not square:
+    holds = f"{source} holds positions for {patches} patches"
+    if same and (own[0] == own[1] or not square):
         return own
+    if square and not same:
+        if (side, side) != backbone.usual_grid:
+            warnings.warn(
+                f"{holds} and does not say on which grid; {side}x{side} is taken, of square "
+                "images. If it was trained on tall ones, pass its rows and columns as grid "
+                "(weights_grid in a recipe).",
+                stacklevel=2,
+            )
+        return side, side
     found = "neither a square nor" if not same else f"a {side}x{side} square or"
     raise WeightsError(
-        f"{source} holds positions for {patches} patches, which is {found} the "
-        f"{own[0]}x{own[1]} grid of this backbone. Save it as .safetensors with metadata "
-        "image_size='H,W' and patch_size='P', so that the positions can be resized."
+        f"{holds}, which is {found} the {_by(own)} grid of this backbone. Pass the rows and "
+        "columns that it was trained on as grid (weights_grid in a recipe), so that the positions "
+        "can be resized; or save it as .safetensors with metadata image_size='H,W' and "
+        "patch_size='P'."
     )
+
+
+def _by(grid: tuple[int, int] | None) -> str:
+    return "x".join(map(str, grid or ()))
