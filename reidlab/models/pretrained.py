@@ -13,7 +13,6 @@ import math
 import re
 import warnings
 import zipfile
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +87,11 @@ def load_weights(
     _copy(backbone, source._replace(state=kept, grid=_agreed(backbone, source, grid)))
 
 
+def shipped_weights() -> Path:
+    """The file that weights="synth" means."""
+    return Path(__file__).parents[1] / "weights" / SYNTH_FILE
+
+
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
     """What a weights file must say about itself, so that its positions can be read again."""
     return {
@@ -105,15 +109,14 @@ def _from_synth(backbone: TokenBackbone | ConvBackbone) -> Source:
             f"weights='synth' exist for {SYNTH_BACKBONE} only, the backbone is {backbone.name}. "
             "Pass weights='timm', a path, or None."
         )
-    resource = files("reidlab") / "weights" / SYNTH_FILE
-    if not resource.is_file():
+    path = shipped_weights()
+    if not path.is_file():
         raise WeightsError(
             f"weights='synth': the file reidlab/weights/{SYNTH_FILE} is not in this installation. "
             "Get a complete copy of the repository, or pass weights=None (random weights), "
             "'timm' or a path."
         )
-    with as_file(resource) as path:
-        return _from_file(backbone, path)
+    return _from_file(backbone, path)
 
 
 def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:

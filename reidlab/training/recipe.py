@@ -21,6 +21,7 @@ from reidlab.files import sha256
 from reidlab.judging.validation import held_out
 from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
+from reidlab.models.pretrained import shipped_weights
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
 
@@ -266,8 +267,8 @@ class Recipe:
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of a weights file of one's own; None for weights that their name tells."""
-        path = Path(self.weights or "")
+        """Of the file that a training starts from, the shipped one or one's own; else None."""
+        path = shipped_weights() if self.weights == "synth" else Path(self.weights or "")
         return sha256(path) if path.is_file() else None
 
 
