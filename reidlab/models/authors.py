@@ -56,7 +56,8 @@ def load_authors_checkpoint(
             return False
 
     if isinstance(checkpoint, str | Path):
-        read = read_weights(Path(checkpoint), "Expected the authors' checkpoint.", knows)
+        path = Path(checkpoint).expanduser()
+        read = read_weights(path, "Expected the authors' checkpoint.", knows)
     else:
         read = pick_weights(checkpoint, "the state dict", knows)
     state, name = read.state, read.source

@@ -25,7 +25,7 @@ from torch import Tensor
 from reidlab.models.backbones import BACKBONES, name_the_tags
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
-from reidlab.models.weights_file import WeightsError, compare_state, read_weights
+from reidlab.models.weights_file import WeightsError, check_kind, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
@@ -80,9 +80,9 @@ def load_weights(
     elif weights == "timm":
         source = _from_timm(backbone)
     elif Path(weights).suffix == ".npz":
-        source = _from_npz(backbone, Path(weights))
+        source = _from_npz(backbone, Path(weights).expanduser())
     else:
-        source = _from_file(backbone, Path(weights))
+        source = _from_file(backbone, Path(weights).expanduser())
     kept = {key: value for key, value in source.state.items() if not key.startswith(OTHER_TASKS)}
     _copy(backbone, source._replace(state=kept, grid=_agreed(backbone, source, grid)))
 
@@ -195,6 +195,7 @@ def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
             ".pth."
         )
     try:
+        check_kind(path)
         with np.load(path, allow_pickle=False) as archive:
             side = math.isqrt(archive[NPZ_POSITIONS].shape[1] - 1)
         size = side * backbone.patch_size  # the file's own, so that timm resizes no positions
@@ -202,9 +203,13 @@ def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
             backbone.name, num_classes=0, img_size=size, depth=backbone.depth
         )
         vit.load_pretrained(str(path))
+    except WeightsError:
+        raise
     except (ValueError, KeyError, RuntimeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        unread = isinstance(error, OSError) or zipfile.is_zipfile(path)
+        reason = error if unread else "it is no archive of NumPy"
         raise WeightsError(
-            f"{path.name} is not {backbone.name} as Google publishes it ({error}). Expected an "
+            f"{path.name} is not {backbone.name} as Google publishes it ({reason}). Expected an "
             ".npz file of that size of ViT, whole."
         ) from error
     return Source(vit.state_dict(), (side, side), None, path.name)

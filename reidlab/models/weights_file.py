@@ -55,6 +55,7 @@ NO_WEIGHTS = {  # first bytes of files that are often saved in place of weights 
 MARKS_AND_SPACE = b"\xef\xbb\xbf \t\r\n"  # that a text may begin with
 TAR = slice(257, 262), b"ustar"  # where a tar says so
 PICKLE, ZIP = b"\x80", b"PK"  # first bytes of a bare pickle, and of what torch.save writes
+DEEPEST = 16  # mappings within each other; a file can hold one that holds itself
 LONGEST_HEADER = 100_000_000  # bytes, of safetensors
 
 
@@ -114,7 +115,8 @@ class StateDifference(NamedTuple):
     Attributes:
         unknown: Names of the one found that the model does not have.
         missing: Names of the model that it lacks.
-        sizes: "NAME (3, 4) instead of (5, 4)" for each tensor of another size.
+        sizes: "NAME (3, 4) instead of (5, 4)" for each tensor of another size, and "NAME int8
+            instead of float32" for whole numbers in place of weights.
     """
 
     unknown: list[str]
@@ -138,11 +140,13 @@ def compare_state(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Sta
         own: The model's.
         found: What is to be loaded into it, after renaming.
     """
-    sizes = [
-        f"{key} {tuple(found[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in found and found[key].shape != own[key].shape
-    ]
+    sizes = []
+    for key in (key for key in own if key in found):
+        wanted, there = own[key], found[key]
+        if there.shape != wanted.shape:
+            sizes.append(f"{key} {tuple(there.shape)} instead of {tuple(wanted.shape)}")
+        elif wanted.is_floating_point() and not there.is_floating_point():
+            sizes.append(f"{key} {there.dtype} instead of {wanted.dtype}")
     return StateDifference(
         sorted(found.keys() - own.keys()), sorted(own.keys() - found.keys()), sizes
     )
@@ -211,9 +215,10 @@ def pick_weights(held: Mapping[str, Any], name: str, knows: Knows | None = None)
     """
     places = dict(_mappings(held))
     if not places:
+        kinds = [f"{key} ({type(value).__name__})" for key, value in held.items()]
         raise WeightsError(
             f"{name} holds no state dict; expected names with one tensor each, alone or below a "
-            f"name such as 'state_dict'. It holds {_some([str(key) for key in held])}."
+            f"name such as 'state_dict'. It holds {_some(kinds)}."
         )
     scores = {place: len(state) for place, state in places.items()}
     if knows is not None:
@@ -225,22 +230,17 @@ def pick_weights(held: Mapping[str, Any], name: str, knows: Knows | None = None)
     rivals = left = [place for place, score in scores.items() if score == best]
     for preferred in PREFERRED:
         left = [place for place in left if preferred.search(place)] or left
-    if len(left) > 1:
+    if len(left) > 1 and not _alike([places[place] for place in left]):
         raise WeightsError(
             f"{name} holds {len(left)} networks: {_some([f'{place}*' for place in left])}. Save "
             "the one you mean alone, as names with one tensor each, and pass that file."
         )
-    (place,) = left
+    place = min(left, key=len)
     if place and is_main_process():
         others = _some([f"{each}*" for each in rivals if each != place])
         told = f", not {others}" if len(rivals) > 1 else ""
         print(f"{name}: the weights are taken from {place}*{told}", flush=True)
-    for key, value in places[place].items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise WeightsError(
-                f"{name}: {place}{key} has values that are no numbers. The file is damaged, or of "
-                "a run that diverged."
-            )
+    _check_values(places[place], f"{name}: {place}")
     return WeightsFile(places[place], {}, name, place)
 
 
@@ -250,8 +250,31 @@ def _mappings(held: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, d
     if own:
         yield place, own
     for key, value in held.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and place.count(".") < DEEPEST:
             yield from _mappings(value, f"{place}{key}.")
+
+
+def _alike(states: list[dict[str, Tensor]]) -> bool:
+    """Whether all are one network, saved several times."""
+    first, *others = states
+    return all(
+        other.keys() == first.keys() and all(torch.equal(other[key], first[key]) for key in first)
+        for other in others
+    )
+
+
+def _check_values(state: Mapping[str, Tensor], where: str) -> None:
+    for key, value in state.items():
+        if value.is_meta or value.is_quantized or value.layout != torch.strided:
+            raise WeightsError(
+                f"{where}{key} is no plain tensor ({value.dtype}, {value.layout}, on "
+                f"{value.device}). Save the weights as they are in memory, dense and not quantized."
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise WeightsError(
+                f"{where}{key} has values that are no numbers. The file is damaged, or of a run "
+                "that diverged."
+            )
 
 
 def _below(places: Mapping[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
@@ -360,7 +383,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _damaged(path: Path, reason: str) -> WeightsError:
-    first_line = (reason.strip().splitlines() or ["nothing in it"])[0]
+    first_line = (reason.strip().splitlines() or ["nothing in it"])[0].split(". ")[0]
     return WeightsError(
         f"{path.name} cannot be read ({path.stat().st_size} bytes; {first_line}). Expected a whole "
         ".safetensors file, or one that torch.save wrote; compare its size with the original's and "

@@ -268,7 +268,8 @@ class Recipe:
     @property
     def weights_sha256(self) -> str | None:
         """Of the file that a training starts from, the shipped one or one's own; else None."""
-        path = shipped_weights() if self.weights == "synth" else Path(self.weights or "")
+        own = Path(self.weights or "").expanduser()
+        path = shipped_weights() if self.weights == "synth" else own
         return sha256(path) if path.is_file() else None
 
 

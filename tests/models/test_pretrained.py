@@ -474,6 +474,28 @@ def test_a_file_of_google_of_another_size(tmp_path):
             load_weights(tiny(depth=1), tmp_path / f"{name}.npz")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", r"Ti.npz is a pointer of git LFS"),
+        (b"<!DOCTYPE html>", r"Ti.npz is a web page"),
+        (b"hello", r"as Google publishes it \(it is no archive of NumPy\)"),
+    ],
+)
+def test_something_else_under_the_name_of_a_file_of_google(tmp_path, content, message):
+    (tmp_path / "Ti.npz").write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(depth=1), tmp_path / "Ti.npz")
+
+
+def test_a_file_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(tiny(seed=3).state_dict(), tmp_path / "vit.pth")
+    backbone = tiny()
+    load_weights(backbone, "~/vit.pth")
+    assert torch.equal(backbone.cls_token, tiny(seed=3).cls_token)
+
+
 def test_no_file_of_google(tmp_path):
     with pytest.raises(WeightsError, match=r"nothing.npz'.*expected there one of Google's"):
         load_weights(tiny(depth=1), tmp_path / "nothing.npz")

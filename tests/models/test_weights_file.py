@@ -173,6 +173,11 @@ def test_two_networks_to_choose_from():
             pick_weights({"a": NET, "b": OLD}, "net.pth", knows)
 
 
+def test_one_network_that_was_saved_twice():
+    held = {"best_model": {**NET}, "model": NET}
+    assert pick_weights(held, "net.pth", NAMES.__contains__).place == "model."
+
+
 def test_a_file_without_any_of_the_names_is_read_as_it_is():
     read = pick_weights({"epoch": 3, "model": STATE}, "net.pth", NAMES.__contains__)
     assert read.place == "model."
@@ -277,6 +282,43 @@ def test_something_else_under_the_name(tmp_path, suffix, content, message):
 def test_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="holds no state dict; expected names with one tensor"):
+        read_weights(tmp_path / "net.pth")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.to("meta"),
+        lambda x: x.to_sparse(),
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    ],
+)
+def test_tensors_of_another_kind(tmp_path, change):
+    torch.save({**STATE, "a.weight": change(STATE["a.weight"])}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=r"net.pth: a.weight is no plain tensor \(torch\."):
+        read_weights(tmp_path / "net.pth")
+
+
+def test_whole_numbers_in_place_of_weights():
+    found = {**STATE, "a.bias": torch.zeros(20, dtype=torch.int8)}
+    assert compare_state(STATE, found).sizes == ["a.bias torch.int8 instead of torch.float32"]
+    count = {"n": torch.tensor(3)}
+    assert not compare_state(count, {"n": torch.tensor(3.0)})  # of batches, counted as it pleases
+
+
+def test_a_mapping_that_holds_itself(tmp_path):
+    held = {"net": STATE}
+    held["again"] = held
+    torch.save(held, tmp_path / "net.pth")
+    read = read_weights(tmp_path / "net.pth")
+    assert read.place == "net."
+    assert_same(read.state)
+
+
+def test_arrays_in_place_of_tensors(tmp_path):
+    torch.save({key: value.numpy() for key, value in STATE.items()}, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=r"holds no state dict.*It holds a.weight \(ndarray\)"):
         read_weights(tmp_path / "net.pth")
 
 

@@ -231,6 +231,13 @@ def test_a_record_without_a_grid_is_as_it_always_was():
     assert Recipe.from_record(Recipe().to_dict()) == Recipe()
 
 
+def test_the_sum_of_a_file_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "vit.pth").write_bytes(b"one")
+    sums = [Recipe(weights=w).weights_sha256 for w in ("~/vit.pth", str(tmp_path / "vit.pth"))]
+    assert sums[0] == sums[1] is not None
+
+
 def test_build_model_draws_its_weights_by_the_seed(ds, recipe):
     one, same, other = (build_model(recipe, ds, seed=seed) for seed in (1, 1, 2))
     weights = [m.neck.classifier.weight for m in (one, same, other)]
