@@ -49,7 +49,7 @@ from reidlab.data.cuhk03 import MATS
 from reidlab.data.cuhk03_store import BOXES, stored_images, stored_test_sets
 from reidlab.data.matlab import open_matlab73
 from reidlab.data.prepare import PrepareError, Recipe, put, run
-from reidlab.files import atomic
+from reidlab.files import atomic, same_place
 
 CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
 MARKET = ("bounding_box_train", "query", "bounding_box_test")
@@ -73,14 +73,15 @@ def convert(source: Path, out: Path) -> tuple[Path, int]:
         PrepareError: an image in `out` that differs.
     """
     mat = next((source / place for place in MATS if (source / place).is_file()), None)
-    if mat is None or (source != out and (source / "testsets.csv").is_file()):
+    elsewhere = not same_place(source, out)
+    if mat is None or (elsewhere and (source / "testsets.csv").is_file()):
         return source, 0
     with open_matlab73(mat, *BOXES, "testsets"):
         written = 0  # all of it is there, so the first image may be written
     for boxes in BOXES:
         images = tqdm(stored_images(mat, boxes), desc=boxes, unit=" images", disable=None)
         written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in images)
-    for config in sorted(source.rglob("*.mat")) if source != out else []:
+    for config in sorted(source.rglob("*.mat")) if elsewhere else []:
         if re.fullmatch(CONFIG, config.name):
             with config.open("rb") as stream:
                 written += put(stream, config.stat().st_size, out / config.name, config)

@@ -42,6 +42,10 @@ Options = Annotated[
     typer.Option("--option", help="key=value, as open_dataset takes it; may be given repeatedly."),
 ]
 Backbone = Annotated[str, typer.Option(help="A ViT of timm, with a tag for timm's weights.")]
+Grid = Annotated[
+    tuple[int, int] | None,
+    typer.Option(help="Rows and columns of patches of a file that does not say its grid."),
+]
 Which = Annotated[
     str, typer.Argument(help="An experiment, see `list`; or a paper, whose recipe is run then.")
 ]
@@ -266,6 +270,7 @@ def zero_shot(
     image_size: Annotated[
         tuple[int, int], typer.Option(help="Height and width the images are resized to.")
     ] = (192, 96),
+    weights_grid: Grid = None,
     training_people: Annotated[
         bool, typer.Option(help="Judge on the training people: for choices between weights.")
     ] = False,
@@ -276,11 +281,13 @@ def zero_shot(
     from reidlab.judging.zero_shot import of_training_people, zero_shot_record
     from reidlab.models import TokenBackbone, load_weights
 
-    recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights, backbone=backbone)
+    recipe = recipes.get("vit_baseline", "laptop").replace(
+        weights=weights, weights_grid=weights_grid, backbone=backbone
+    )
     vit = TokenBackbone(recipe.backbone, image_size)
     if "." in backbone:  # a checkpoint of timm: images as it was trained on them
         recipe = recipe.replace(normalization=normalization_for(backbone))
-    load_weights(vit, weights)
+    load_weights(vit, weights, weights_grid)
     ds = open_dataset(name, root)
     ds = of_training_people(ds) if training_people else ds
     found = zero_shot_record(vit, ds, recipe)
@@ -300,11 +307,18 @@ def export_weights(
     weights: Annotated[str, typer.Option(help='"synth" or a file, such as a run\'s.')] = "synth",
     backbone: Backbone = "vit_tiny_patch16_224",
     image_size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (224, 224),
+    weights_grid: Grid = None,
 ) -> None:
     """Write weights as timm's model of that name takes them, positions resized to the images."""
     from reidlab.models import export_timm
 
-    export_timm(out, weights=weights, backbone=backbone, image_size=image_size)
+    export_timm(
+        out,
+        weights=weights,
+        weights_grid=weights_grid,
+        backbone=backbone,
+        image_size=image_size,
+    )
     typer.echo(
         f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "
         f"checkpoint_path={str(out)!r})"

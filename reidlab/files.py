@@ -72,6 +72,14 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def same_place(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file or folder, by whatever links and spellings."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # one of them is not there yet
+        return Path(one).resolve() == Path(other).resolve()
+
+
 def project_root(start: Path | None = None) -> Path:
     """Return the nearest folder above `start` (the working directory) that holds `_toc.yml`.
 

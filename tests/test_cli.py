@@ -376,6 +376,28 @@ def test_weights_are_written_for_timm(tmp_path):
     assert vit.pos_embed.shape == (1, 1 + 4 * 2, 192)
 
 
+def test_weights_of_a_file_that_does_not_say_its_grid(tmp_path):
+    import torch
+
+    from reidlab.models.vit import TokenBackbone, resize_pos_embed
+
+    torch.manual_seed(0)
+    tall = TokenBackbone(image_size=(256, 64))  # 16 x 4 patches
+    torch.save({"module." + k: v for k, v in tall.state_dict().items()}, tmp_path / "tall.pth")
+    out = tmp_path / "vit.safetensors"
+    given = ("weights", out, "--weights", tmp_path / "tall.pth", "--image-size", 64, 32)
+    result = run(*given, "--weights-grid", 16, 4)
+    assert result.exit_code == 0, result.output
+    assert "tall.pth: the weights are taken from module.*" in result.output
+    expected = resize_pos_embed(tall.pos_embed, (16, 4), (4, 2))
+    from safetensors.torch import load_file
+
+    assert torch.equal(load_file(out)["pos_embed"], expected)
+    wrong = run(*given, "--weights-grid", 16, 5)
+    assert wrong.exit_code == 1
+    assert "grid=16x5 has 80" in wrong.output
+
+
 def test_weights_that_are_not_there(tmp_path):
     result = run("weights", tmp_path / "vit.safetensors", "--weights", tmp_path / "no.safetensors")
     assert result.exit_code == 1

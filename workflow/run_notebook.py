@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNEL_CWD = ROOT / "notebooks"
+KERNEL_CWD = (ROOT / "notebooks").resolve()
 KERNEL = "python3"
 PATH_PARAMETERS = ("data_root", "out")
 """Parameters that name folders: made relative to the kernel's folder, whoever the caller is."""
@@ -186,11 +186,22 @@ def check_kernel() -> None:
         ) from None
     command = spec.argv[0]
     # A bare "python" is replaced by the running interpreter when the kernel starts.
-    if os.path.dirname(command) and Path(command).parent.resolve() != Path(sys.prefix) / "bin":
+    if os.path.dirname(command) and not _is_here(Path(command)):
         raise NotebookError(
             f"the kernel {KERNEL!r} at {spec.resource_dir} starts {command}, not {sys.executable}. "
             f"Remove it (jupyter kernelspec remove {KERNEL}) or unset JUPYTER_PATH."
         )
+
+
+def _is_here(python: Path) -> bool:
+    """Whether an interpreter is of this environment: by its folder, whatever it is called.
+
+    What the interpreter itself leads to would say nothing, environments share it.
+    """
+    own = (Path(sys.executable).parent, Path(sys.prefix) / "bin")
+    return python.exists() and any(
+        folder.is_dir() and folder.samefile(python.parent) for folder in own
+    )
 
 
 def check_whole(notebook: Path) -> None:

@@ -34,7 +34,7 @@ from typing import IO, Any, NamedTuple, cast
 from tqdm import tqdm
 
 from reidlab.data import DatasetError, DatasetWarning, open_dataset
-from reidlab.files import atomic, sweep
+from reidlab.files import atomic, same_place, sweep
 
 CHUNK = 1 << 20  # bytes read at once, so that no member is held whole in memory
 SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
@@ -168,7 +168,7 @@ def prepare(recipe: Recipe, sources: Sequence[Path], out: Path) -> tuple[Path, i
         root, converted = recipe.convert(root, out)
         written += converted
     if folders and files:
-        if root.resolve() != out.resolve():
+        if not same_place(root, out):
             raise PrepareError(
                 f"nothing is added to {root}, which is yours and only checked. To add the files of "
                 f"{files[0].name} to it, pass that alone, and --out {root}"

@@ -10,7 +10,7 @@ import yaml
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset, open_dataset
-from reidlab.files import project_root
+from reidlab.files import project_root, same_place
 from reidlab.models import WeightsError
 from reidlab.models.pretrained import fetch_timm
 from reidlab.settings import parse_settings
@@ -73,7 +73,7 @@ def open_course(
         beside = project_root() / folder
         folder = beside if not folder.exists() and beside.exists() else folder
         for name, entry in _courses().items():
-            if entry["layout"] == dataset and folder.resolve() == course_folder(profile, name):
+            if entry["layout"] == dataset and same_place(folder, course_folder(profile, name)):
                 _write(profile, name)
         return open_dataset(dataset, folder, **options)
     sets = {entry["layout"]: name for name, entry in reversed(_courses().items())}

@@ -25,7 +25,6 @@ from reidlab.record import Record, describe_environment, git_commit, read_record
 from reidlab.training import Recipe, build_model, fit, load_run
 
 WEIGHTS, RESULT, ROWS = "model.safetensors", "result.json", "rows.jsonl"
-SHIPPED = Path(__file__).parents[1] / "weights" / "vit_tiny_synth.safetensors"
 
 
 @dataclass
@@ -227,7 +226,4 @@ class Trained:
 
 def start_weights(recipe: Recipe) -> str | None:
     """What a training starts from, by content where it is a file; of the hub's weights the name."""
-    if recipe.weights == "timm":
-        return f"timm {recipe.backbone}"
-    file = SHIPPED if recipe.weights == "synth" else recipe.weights
-    return None if file is None else sha256(file)
+    return f"timm {recipe.backbone}" if recipe.weights == "timm" else recipe.weights_sha256

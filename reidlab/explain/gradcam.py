@@ -19,6 +19,7 @@ depend is hot if it looks like one on which it does.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -26,6 +27,9 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+PRECISIONS = (torch.float32, torch.float64)  # NumPy has no bfloat16, and half is too coarse
+WRAPPERS = ("_orig_mod", "module")  # where torch.compile, DataParallel and averages keep a model
 
 
 class Target(Protocol):
@@ -41,15 +45,29 @@ class IdentityTarget:
     Args:
         labels: Training label of each image, (B,); None: the identity the model finds most likely,
             the only choice for a person it was not trained on.
+
+    Raises:
+        ValueError: If the labels are no whole numbers.
     """
 
     def __init__(self, labels: Tensor | Sequence[int] | None = None) -> None:
         copied = labels if labels is None or isinstance(labels, Tensor) else torch.tensor([*labels])
+        if copied is not None and (copied.is_floating_point() or copied.is_complex()):
+            raise ValueError(
+                f"IdentityTarget has labels of {copied.dtype}; expected whole numbers, the labels "
+                "of the training."
+            )
         self.labels = None if copied is None else copied.long()
 
     def scores(self, model: Any, images: Tensor, camids: Tensor | None) -> Tensor:
         """Logit of each image's identity, (B,)."""
-        logits = torch.stack(model(images, camids).logits).mean(0)  # (B, C)
+        heads = model(images, camids).logits
+        if not len(heads):
+            raise ValueError(
+                f"{type(model).__name__} has no classifier, so it has no identity to explain; use "
+                "SimilarityTarget."
+            )
+        logits = torch.stack(tuple(heads)).mean(0)  # (B, C)
         labels = logits.argmax(1) if self.labels is None else _usable(self.labels, logits)
         if labels.shape != (len(images),):
             raise ValueError(
@@ -70,14 +88,27 @@ class SimilarityTarget:
 
     Args:
         reference: Embeddings to compare with, (B, D), or one for all images, (D,).
+
+    Raises:
+        ValueError: If it has values that are no numbers.
     """
 
     def __init__(self, reference: Tensor) -> None:
+        if not reference.isfinite().all():
+            raise ValueError(
+                "SimilarityTarget has a reference with values that are no numbers; embed an image "
+                "again, by weights that have none."
+            )
         self.reference = reference.detach()
 
     def scores(self, model: Any, images: Tensor, camids: Tensor | None) -> Tensor:
         """Similarity of each image with its reference, (B,)."""
         embeddings = model.embed(images, camids)  # (B, D)
+        if embeddings.ndim != 2:
+            raise ValueError(
+                f"{type(model).__name__} describes an image by {tuple(embeddings.shape[1:])} and "
+                "not by one vector; use IdentityTarget."
+            )
         reference = _usable(self.reference, embeddings).to(embeddings.dtype)
         if reference.shape not in (embeddings.shape, embeddings.shape[1:]):
             raise ValueError(
@@ -98,8 +129,9 @@ def gradcam(
     """Heat maps of a batch; the model is left exactly as it was.
 
     Args:
-        model: Has `backbone` (a `TokenBackbone`), `forward` and `embed`.
-        images: Normalised images, (B, 3, H, W).
+        model: Has `backbone` (a `TokenBackbone`), `forward` and `embed`; in float32 or float64.
+            One that torch.compile or DistributedDataParallel wrapped will do, too.
+        images: Normalised images, (B, 3, H, W), of the model's precision.
         target: `IdentityTarget` or `SimilarityTarget`.
         layers: 1-based layers, in the order wanted.
         camids: Cameras, for a model with a camera embedding, (B,).
@@ -109,26 +141,105 @@ def gradcam(
         without any positive evidence is 0 everywhere.
 
     Raises:
-        ValueError: If a layer does not exist or the target does not fit the batch.
+        ValueError: If a layer does not exist, or model, images and target do not fit each other.
         ImportError: If the package grad-cam is not installed.
     """
+    model = _unwrapped(model)
+    _check_model(model)
+    _check_images(model, images, camids)
+    if not hasattr(target, "scores"):
+        raise ValueError(
+            f"target is {target!r}; expected IdentityTarget(labels) or SimilarityTarget(reference)."
+        )
     backbone: Any = model.backbone
-    for layer in layers:
-        if not 1 <= layer <= len(backbone.blocks):
-            raise ValueError(
-                f"layer {layer} does not exist: this model has layers 1 to {len(backbone.blocks)}."
-            )
-    order = sorted(set(layers))  # GradCAM stores gradients in reverse order of the forward pass
+    chosen = _indices(layers, len(backbone.blocks))
+    order = sorted(set(chosen))  # GradCAM stores gradients in reverse order of the forward pass
     taps = [backbone.blocks[layer - 1].norm1 for layer in order]
     with torch.inference_mode(False), torch.enable_grad(), _left_as_it_was(model):
-        leaf = images.detach().clone().requires_grad_()  # gradients flow even if all is frozen
+        # a leaf, so that gradients flow even if all is frozen
+        leaf = _usable(images.detach(), next(model.parameters(), images)).requires_grad_()
         cam = _layer_cam(_Score(model, target, camids), taps, backbone)
         try:
-            heat = cam(leaf, targets=[_unchanged] * len(leaf))
+            # what was compiled would not see the hooks
+            with torch.compiler.set_stance("force_eager"):
+                heat = cam(leaf, targets=[_unchanged] * len(leaf))
         finally:
             cam.activations_and_grads.release()  # its hooks; `with` would swallow an IndexError
     maps = torch.from_numpy(heat).float()  # (B, number of different layers, H, W)
-    return maps[:, [order.index(layer) for layer in layers]]
+    return maps[:, [order.index(layer) for layer in chosen]]
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network that others wrapped."""
+    for name in WRAPPERS:
+        inner = model._modules.get(name)
+        if inner is not None and "backbone" not in model._modules:
+            return _unwrapped(inner)
+    return model
+
+
+def _check_model(model: nn.Module) -> None:
+    backbone = getattr(model, "backbone", None)
+    if not hasattr(backbone, "blocks"):
+        kind = "no backbone" if backbone is None else f"a {type(backbone).__name__} as backbone"
+        raise ValueError(
+            f"{type(model).__name__} has {kind}; expected a model of create_model that reads the "
+            "tokens of a ViT, whose blocks are the layers here. For maps of a ResNet use "
+            "pytorch_grad_cam.GradCAM itself, with a stage as its target layer."
+        )
+    precisions = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if wrong := sorted(map(str, precisions.difference(PRECISIONS))):
+        raise ValueError(
+            f"{type(model).__name__} has weights in {', '.join(wrong)}; expected torch.float32. "
+            "Pass model.float() and images.float()."
+        )
+    if any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers())):
+        raise ValueError(
+            f"{type(model).__name__} was built under torch.inference_mode(), so it has no "
+            "gradients; build or load it outside, and call gradcam wherever you like."
+        )
+
+
+def _check_images(model: nn.Module, images: Tensor, camids: Tensor | None) -> None:
+    if not isinstance(images, Tensor) or images.ndim != 4 or not len(images):
+        shape = f"of shape {tuple(getattr(images, 'shape', ()))}"
+        raise ValueError(
+            f"images are a {type(images).__name__} {shape}; expected a tensor (B, 3, H, W) of one "
+            "image at least. A single image is images[None]."
+        )
+    precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), images.dtype)
+    if images.dtype not in PRECISIONS or images.dtype != precision:
+        raise ValueError(
+            f"images are in {images.dtype} and the model is in {precision}; expected normalised "
+            f"images in the precision of the model: images.to({precision})."
+        )
+    finite = images.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise ValueError(
+            f"image {int(finite.int().argmin())} of {len(images)} has pixels that are no numbers; "
+            "normalise it again, a deviation of 0 divides by nothing."
+        )
+    if camids is not None and tuple(getattr(camids, "shape", ())) != (len(images),):
+        raise ValueError(
+            f"camids are {camids!r}; expected a tensor ({len(images)},), the camera of each image."
+        )
+
+
+def _indices(layers: Sequence[int], depth: int) -> list[int]:
+    """The layers as whole numbers that exist."""
+    there = f"this model has layers 1 to {depth}"
+    try:
+        chosen = [operator.index(layer) for layer in layers]
+    except TypeError:
+        raise ValueError(
+            f"layers is {layers!r}; expected numbers, as ({depth},): {there}."
+        ) from None
+    if not chosen:
+        raise ValueError(f"layers is empty; expected one at least: {there}.")
+    for layer in chosen:
+        if not 1 <= layer <= depth:
+            raise ValueError(f"layer {layer} does not exist: {there}.")
+    return chosen
 
 
 class _Score(nn.Module):
@@ -140,7 +251,13 @@ class _Score(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         camids = None if self.camids is None else _usable(self.camids, images)
-        return self.target.scores(self.model, images, camids)  # (B,)
+        scores = self.target.scores(self.model, images, camids)  # (B,)
+        if not scores.isfinite().all():
+            raise ValueError(
+                f"the scores are {scores.tolist()}, which are not all numbers, so nothing can be "
+                "explained: do the weights hold NaN, as after a run that diverged?"
+            )
+        return scores
 
 
 def _usable(tensor: Tensor, like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reidlab.explain.scores import check_parts
+from reidlab.explain.scores import part_labels
 from reidlab.synth import PARTS
 
 
@@ -31,7 +31,8 @@ def row_similarity(a: Tensor, b: Tensor, rows: int) -> Tensor:
         adds its own cosine divided by R. An embedding of zeros has no direction and gets zeros.
 
     Raises:
-        ValueError: If shapes differ, or R does not divide the length of an embedding.
+        ValueError: If shapes differ, R does not divide the length of an embedding, or a value is no
+            number.
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(
@@ -43,6 +44,11 @@ def row_similarity(a: Tensor, b: Tensor, rows: int) -> Tensor:
             f"rows is {rows}, which does not divide the {a.shape[1]} numbers of an embedding; "
             "expected the rows of the patch grid, model.backbone.grid[0], and the embedding that "
             "keeps its rows apart, not their mean."
+        )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError(
+            "embeddings have values that are no numbers; embed the images again, by weights that "
+            "have none."
         )
     # Doubles: a margin is a small difference of sums over ten thousand products.
     x, y = a.double(), b.double()
@@ -102,10 +108,10 @@ def row_parts(masks: Tensor, rows: int) -> Tensor:
             f"masks have shape {tuple(masks.shape)} and rows is {rows}; expected (B, h, w) and a "
             "number of 1 or more."
         )
-    check_parts(masks)
+    parts = part_labels(masks)
     height = masks.shape[1]
     labels = torch.arange(len(PARTS), device=masks.device)
-    lines = (masks[..., None] == labels).double().mean(2)  # (B, h, 8): shares in a line of pixels
+    lines = (parts[..., None] == labels).double().mean(2)  # (B, h, 8): shares in a line of pixels
     # Row r covers the lines from r * h / R to (r + 1) * h / R. Everything times R: whole numbers.
     top = rows * torch.arange(height, device=masks.device)  # (h,)
     begin = height * torch.arange(rows, device=masks.device)[:, None]  # (R, 1)
@@ -137,7 +143,8 @@ def row_vote(logits: Sequence[Tensor], labels: Tensor) -> RowVote:
         labels: The true person of each image, a label of the training, (B,).
 
     Raises:
-        ValueError: If there are no logits, their shapes differ, or the labels do not fit them.
+        ValueError: If there are no logits, their shapes differ, the labels do not fit them, or a
+            logit is no number.
     """
     shapes = sorted({tuple(head.shape) for head in logits})
     if len(shapes) != 1 or len(shapes[0]) != 2:
@@ -149,6 +156,11 @@ def row_vote(logits: Sequence[Tensor], labels: Tensor) -> RowVote:
     if labels.shape != (images,):
         raise ValueError(
             f"labels have shape {tuple(labels.shape)}; expected ({images},), one for each image."
+        )
+    if labels.is_floating_point() or not all(head.isfinite().all() for head in logits):
+        raise ValueError(
+            f"labels are {labels.dtype} and logits {logits[0].dtype}; expected whole numbers, and "
+            "logits without NaN and infinity: did the training diverge?"
         )
     if images and not 0 <= int(labels.min()) <= int(labels.max()) < people:
         raise ValueError(

@@ -35,17 +35,25 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
         masks: Part labels 0..7, (B, h, w); brought to H x W by the nearest pixel.
 
     Raises:
-        ValueError: If shapes do not fit, a label is none of the parts, or heat is negative.
+        ValueError: If shapes do not fit, a label is none of the parts, or heat is negative or no
+            number.
     """
-    if heat.ndim != 4 or masks.ndim != 3 or len(heat) != len(masks):
+    if (
+        heat.ndim != 4
+        or masks.ndim != 3
+        or len(heat) != len(masks)
+        or 0 in (*heat.shape[-2:], *masks.shape[-2:])
+    ):
         raise ValueError(
             f"heat has shape {tuple(heat.shape)} and masks {tuple(masks.shape)}; expected "
-            "(B, L, H, W) and (B, h, w)."
+            "(B, L, H, W) and (B, h, w), of one pixel at least."
         )
+    if not heat.isfinite().all():
+        raise ValueError("heat has values that are no numbers; expected maps from 0 to 1.")
     if heat.numel() and float(heat.min()) < 0:
         raise ValueError(f"heat has the value {float(heat.min()):g}; expected none below 0.")
-    check_parts(masks)
-    labels = F.interpolate(masks[:, None].float(), heat.shape[-2:], mode="nearest-exact")[:, 0]
+    known = part_labels(masks)[:, None].to(heat.device, torch.float32)
+    labels = F.interpolate(known, heat.shape[-2:], mode="nearest-exact")[:, 0]
     onehot = F.one_hot(labels.long(), len(PARTS)).double()  # (B, H, W, 8)
     parts = torch.einsum("blhw,bhwp->blp", heat.double(), onehot)
     parts = parts / parts.sum(-1, keepdim=True)  # 0 / 0 is NaN: a blank map has no share
@@ -54,10 +62,21 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
     return HeatShare(parts[..., person].sum(-1).float(), parts.float(), area.float())
 
 
-def check_parts(masks: Tensor) -> None:
-    """Raise a ValueError if a label is none of `PARTS`."""
-    if masks.numel() and not 0 <= int(masks.min()) <= int(masks.max()) < len(PARTS):
+def part_labels(masks: Tensor) -> Tensor:
+    """Masks as int64, whatever type they were read as.
+
+    Raises:
+        ValueError: If a label is none of `PARTS`.
+    """
+    labels = masks.long()
+    if masks.is_floating_point() and not labels.to(masks.dtype).equal(masks):
         raise ValueError(
-            f"masks have labels {int(masks.min())} to {int(masks.max())}; expected 0 to "
+            "masks have values that are no whole numbers; expected labels of parts. Were they "
+            "resized by blending? Take the nearest pixel."
+        )
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < len(PARTS):
+        raise ValueError(
+            f"masks have labels {int(labels.min())} to {int(labels.max())}; expected 0 to "
             f"{len(PARTS) - 1}. Is it an image and not a mask?"
         )
+    return labels

@@ -2,7 +2,8 @@
 
 A file must hold every weight the model has and none it has not: what is missing, unknown or of
 another size is an error that names it. How a paper's authors name the weights stands in the
-declaration at the end of its file.
+declaration at the end of its file. What a training program wrapped around them (`module.`,
+`state_dict`) is taken off first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reidlab.models.registry import get_model, list_models
-from reidlab.models.weights_file import WeightsError, compare_state, read_weights
+from reidlab.models.weights_file import WeightsError, compare_state, pick_weights, read_weights
 
 
 def load_authors_checkpoint(
@@ -46,11 +47,20 @@ def load_authors_checkpoint(
             f"{type(model).__name__} has no authors' checkpoint; expected a model of {names}. "
             "Weights of a backbone load with create_model(..., weights=path)."
         )
-    authors = layouts[type(model)]
+    authors, own = layouts[type(model)], model.state_dict()
+
+    def knows(key: str) -> bool:
+        try:
+            return authors.rename(key) in {None, *own}
+        except KeyError:
+            return False
+
     if isinstance(checkpoint, str | Path):
-        state, _, name = read_weights(Path(checkpoint), "Expected the authors' checkpoint.")
+        path = Path(checkpoint).expanduser()
+        read = read_weights(path, "Expected the authors' checkpoint.", knows)
     else:
-        state, name = dict(checkpoint), "the state dict"
+        read = pick_weights(checkpoint, "the state dict", knows)
+    state, name = read.state, read.source
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
     # as torch fills a network, in which one parameter may have two names: a module before its parts
@@ -69,7 +79,7 @@ def load_authors_checkpoint(
                 stacklevel=2,
             )
         renamed[ours] = state[key]
-    difference = compare_state(model.state_dict(), renamed)
+    difference = compare_state(own, renamed)
     difference.unknown.extend(unknown)
     if difference:
         backbone: Any = model.backbone

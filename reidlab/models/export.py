@@ -15,6 +15,7 @@ def export_timm(
     path: str | Path,
     *,
     weights: str | Path = "synth",
+    weights_grid: tuple[int, int] | None = None,
     backbone: str = SYNTH_BACKBONE,
     image_size: tuple[int, int] = (224, 224),
 ) -> Path:
@@ -27,6 +28,7 @@ def export_timm(
     Args:
         path: The `.safetensors` file to write.
         weights: As in `load_weights`; of a whole model of ours the backbone is written.
+        weights_grid: The `grid` of `load_weights`.
         backbone: timm's name, with a tag or without.
         image_size: Height and width of the images, pixels; the positions are resized to them.
 
@@ -41,7 +43,7 @@ def export_timm(
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} is to be a .safetensors file; timm tells a format by its suffix.")
     vit = TokenBackbone(backbone, image_size)
-    load_weights(vit, weights)
+    load_weights(vit, weights, weights_grid)
     with atomic(path) as beside:
         save_file(vit.state_dict(), beside, metadata={"format": "pt", **grid_metadata(vit)})
     return path

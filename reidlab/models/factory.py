@@ -21,6 +21,7 @@ def create_model(  # the one door to every network: what can be chosen of one st
     backbone: str = "vit_tiny_patch16_224",
     image_size: tuple[int, int] = (192, 96),
     weights: str | Path | None = "synth",
+    weights_grid: tuple[int, int] | None = None,
     stride: int | None = None,
     num_cameras: int = 0,
     preset: str | None = None,
@@ -37,6 +38,7 @@ def create_model(  # the one door to every network: what can be chosen of one st
         image_size: Height and width of the images, pixels.
         weights: "synth" (shipped, ViT-Tiny/16 only), "timm" (pre-trained), a path, or None
             (random).
+        weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         stride: Pixels between patches; None: the patch size.
         num_cameras: Rows of the camera embedding; 0: none.
         preset: "paper" or "code", for the models whose paper and code differ; None: their "code".
@@ -63,6 +65,7 @@ def create_model(  # the one door to every network: what can be chosen of one st
         backbone,
         image_size,
         weights=weights,
+        weights_grid=weights_grid,
         stride=stride,
         num_cameras=num_cameras,
         depth=depth,
@@ -76,6 +79,7 @@ def create_backbone(
     image_size: tuple[int, int],
     *,
     weights: str | Path | None = None,
+    weights_grid: tuple[int, int] | None = None,
     stride: int | None = None,
     num_cameras: int = 0,
     depth: int | None = None,
@@ -89,6 +93,7 @@ def create_backbone(
             of the papers.
         image_size: Height and width of the images, pixels.
         weights: As in `load_weights`.
+        weights_grid: The `grid` of `load_weights`.
         stride: Pixels between patches, or between the positions of a ResNet's last map; None: the
             backbone's own.
         num_cameras: Rows of the camera embedding, for tokens only.
@@ -102,7 +107,7 @@ def create_backbone(
     backbone = _kind(name)(
         name, image_size, stride=stride, num_cameras=num_cameras, depth=depth, drop_path=drop_path
     )
-    load_weights(backbone, weights)
+    load_weights(backbone, weights, weights_grid)
     return backbone
 
 

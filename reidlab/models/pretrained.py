@@ -3,15 +3,16 @@
 Loading is strict. A key the backbone does not know, a key the file lacks or a tensor of another
 size is an error that names it; half-loaded backbones train quietly to half the accuracy.
 Two differences are bridged, because they are what fine-tuning is about: the position embedding is
-resized to the backbone's grid, and ImageNet's classifier is left out.
+resized to the backbone's grid, and what another task added is left out, such as ImageNet's
+classifier. In a whole model, or what a training program saved, the backbone is found by its names.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +25,16 @@ from torch import Tensor
 from reidlab.models.backbones import BACKBONES, name_the_tags
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
-from reidlab.models.weights_file import WeightsError, compare_state, read_weights
+from reidlab.models.weights_file import WeightsError, check_kind, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
 SYNTH_FILE = "vit_tiny_synth.safetensors"
-# Of an ImageNet file, or of another pooling: other classes, other task
-CLASSIFIERS = ("head.", "head_dist.", "fc.", "pre_logits.", "fc_norm.", "attn_pool.")
+# Of another task, or of another pooling: other classes; the decoder of MAE, the masks of DINOv2
+OTHER_TASKS = (
+    *("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "fc_norm.", "attn_pool."),
+    *("decoder_", "mask_token"),
+)
 NPZ_POSITIONS = "Transformer/posembed_input/pos_embedding"  # (1, 1 + h*w, D), Google's name
 
 
@@ -43,7 +47,11 @@ class Source(NamedTuple):
     name: str
 
 
-def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | None) -> None:
+def load_weights(
+    backbone: TokenBackbone | ConvBackbone,
+    weights: str | Path | None,
+    grid: tuple[int, int] | None = None,
+) -> None:
     """Fill a backbone in place.
 
     Args:
@@ -51,11 +59,19 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
         weights: "synth" (shipped, ViT-Tiny/16 trained on synthetic people), "timm" (pre-trained,
             from the Hugging Face hub or its local cache; the backbone's name must say which
             checkpoint), a path, or None (leave the random weights). A `.safetensors` or `.pth`
-            file has timm's key names, or is a model of ours, of which the backbone is taken; an
-            `.npz` file is one of Google's ViTs, which timm reads.
+            file has timm's key names below any others, see `pick_weights`: of a whole model, or
+            of what a program saved, the backbone is taken; an `.npz` file is one of Google's ViTs,
+            which timm reads.
+        grid: Rows and columns of patches that the file's positions were learned on, for a file that
+            does not say: most say nothing, and 64 positions are 8 x 8 of square images or 16 x 4 of
+            tall ones. None: as the file says; else the backbone's own if the number is the same, or
+            a square.
 
     Raises:
         WeightsError: If the file is missing, damaged or does not fit; nothing is loaded then.
+
+    Warns:
+        UserWarning: If positions are taken for a square that is not that of the backbone's name.
     """
     if weights is None:
         return
@@ -64,10 +80,16 @@ def load_weights(backbone: TokenBackbone | ConvBackbone, weights: str | Path | N
     elif weights == "timm":
         source = _from_timm(backbone)
     elif Path(weights).suffix == ".npz":
-        source = _from_npz(backbone, Path(weights))
+        source = _from_npz(backbone, Path(weights).expanduser())
     else:
-        source = _from_file(Path(weights))
-    _copy(backbone, source._replace(state=_backbone_part(source.state)))
+        source = _from_file(backbone, Path(weights).expanduser())
+    kept = {key: value for key, value in source.state.items() if not key.startswith(OTHER_TASKS)}
+    _copy(backbone, source._replace(state=kept, grid=_agreed(backbone, source, grid)))
+
+
+def shipped_weights() -> Path:
+    """The file that weights="synth" means."""
+    return Path(__file__).parents[1] / "weights" / SYNTH_FILE
 
 
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
@@ -87,15 +109,14 @@ def _from_synth(backbone: TokenBackbone | ConvBackbone) -> Source:
             f"weights='synth' exist for {SYNTH_BACKBONE} only, the backbone is {backbone.name}. "
             "Pass weights='timm', a path, or None."
         )
-    resource = files("reidlab") / "weights" / SYNTH_FILE
-    if not resource.is_file():
+    path = shipped_weights()
+    if not path.is_file():
         raise WeightsError(
             f"weights='synth': the file reidlab/weights/{SYNTH_FILE} is not in this installation. "
             "Get a complete copy of the repository, or pass weights=None (random weights), "
             "'timm' or a path."
         )
-    with as_file(resource) as path:
-        return _from_file(path)
+    return _from_file(backbone, path)
 
 
 def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:
@@ -174,6 +195,7 @@ def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
             ".pth."
         )
     try:
+        check_kind(path)
         with np.load(path, allow_pickle=False) as archive:
             side = math.isqrt(archive[NPZ_POSITIONS].shape[1] - 1)
         size = side * backbone.patch_size  # the file's own, so that timm resizes no positions
@@ -181,18 +203,23 @@ def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
             backbone.name, num_classes=0, img_size=size, depth=backbone.depth
         )
         vit.load_pretrained(str(path))
+    except WeightsError:
+        raise
     except (ValueError, KeyError, RuntimeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        unread = isinstance(error, OSError) or zipfile.is_zipfile(path)
+        reason = error if unread else "it is no archive of NumPy"
         raise WeightsError(
-            f"{path.name} is not {backbone.name} as Google publishes it ({error}). Expected an "
+            f"{path.name} is not {backbone.name} as Google publishes it ({reason}). Expected an "
             ".npz file of that size of ViT, whole."
         ) from error
     return Source(vit.state_dict(), (side, side), None, path.name)
 
 
-def _from_file(path: Path) -> Source:
-    state, metadata, name = read_weights(path)
-    prefix = metadata.get("prefix_positions")
-    return Source(state, _grid_of(metadata), None if prefix is None else int(prefix), name)
+def _from_file(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
+    read = read_weights(path, knows=backbone.state_dict().__contains__)
+    prefix = read.metadata.get("prefix_positions")
+    grid = _grid_of(read.metadata)
+    return Source(read.state, grid, None if prefix is None else int(prefix), read.source)
 
 
 def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
@@ -203,20 +230,40 @@ def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
     return patch_grid((height, width), patch, int(metadata.get("stride", patch)))
 
 
-def _backbone_part(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone of a whole model of ours, or a ViT without its ImageNet classifier."""
-    prefix = "backbone."
-    if any(key.startswith(prefix) for key in state):
-        return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    return {key: value for key, value in state.items() if not key.startswith(CLASSIFIERS)}
+def _agreed(
+    backbone: TokenBackbone | ConvBackbone, source: Source, asked: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The grid of a file, as it says or as the caller does."""
+    if asked is None:
+        return source.grid
+    if source.grid not in (None, tuple(asked)):
+        raise WeightsError(
+            f"{source.name} says its grid is {_by(source.grid)}, and grid={_by(asked)} was passed. "
+            "Leave grid out."
+        )
+    positions = source.state.get("pos_embed")
+    if positions is None or positions.ndim < 2 or not isinstance(backbone, TokenBackbone):
+        raise WeightsError(
+            f"{source.name} holds no learned positions of patches, and grid={_by(asked)} was "
+            "passed. Leave grid out."
+        )
+    patches = positions.shape[1] - backbone.prefix_positions
+    if patches != asked[0] * asked[1]:
+        raise WeightsError(
+            f"{source.name} holds positions for {patches} patches, and grid={_by(asked)} has "
+            f"{asked[0] * asked[1]}. Pass rows and columns of the images it was trained on."
+        )
+    return asked[0], asked[1]
 
 
 def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
     own, name = backbone.state_dict(), source.name
     state = {k: v for k, v in source.state.items() if not _beyond_depth(k, backbone.depth)}
     state = {key: value for key, value in own.items() if _may_be_missing(key)} | state
-    if isinstance(backbone, TokenBackbone) and "pos_embed" in own and own.keys() == state.keys():
-        state["pos_embed"] = _fitted_positions(backbone, source)
+    learned, wanted = state.get("pos_embed"), own.get("pos_embed")
+    fits = learned is not None and wanted is not None and learned.shape[::2] == wanted.shape[::2]
+    if fits:
+        state["pos_embed"] = own["pos_embed"]  # of the right size, once all else fits
     if difference := compare_state(own, state):
         kind = (
             f"timm's names of a ViT with {backbone.depth} blocks"
@@ -225,8 +272,11 @@ def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
         )
         raise WeightsError(
             f"{name} does not fit {backbone.name}: {difference}. Expected {kind}; where sizes "
-            "differ, is it another size of network, or another number of cameras?"
+            "differ, is it another size of network or of patches, or another number of cameras or "
+            "channels?"
         )
+    if fits and isinstance(backbone, TokenBackbone):
+        state["pos_embed"] = _fitted_positions(backbone, source)
     backbone.load_state_dict(state)
 
 
@@ -239,10 +289,10 @@ def _fitted_positions(backbone: TokenBackbone, source: Source) -> Tensor:
             f"{backbone.name} has {prefix} there; is it of another kind of ViT?"
         )
     patches = positions.shape[1] - prefix
-    grid = source.grid or _guess_grid(patches, backbone.grid, source.name)
+    grid = source.grid or _guess_grid(patches, backbone, source.name)
     if patches != grid[0] * grid[1]:
         raise WeightsError(
-            f"{source.name} says its grid is {grid[0]}x{grid[1]} but holds positions for {patches} "
+            f"{source.name} says its grid is {_by(grid)} but holds positions for {patches} "
             "patches; the file is damaged."
         )
     return resize_pos_embed(positions, grid, backbone.grid, prefix=prefix)
@@ -260,17 +310,30 @@ def _beyond_depth(key: str, depth: int) -> bool:
     return bool(block and int(block[1]) >= depth) or bool(stage and int(stage[1]) > depth)
 
 
-def _guess_grid(patches: int, own: tuple[int, int], source: str) -> tuple[int, int]:
-    """Grid of a file that does not say: square, as ImageNet's are, else the backbone's own."""
-    side = math.isqrt(patches)
+def _guess_grid(patches: int, backbone: TokenBackbone, source: str) -> tuple[int, int]:
+    """Grid of a file that does not say: the backbone's own, else square, as ImageNet's are."""
+    own, side = backbone.grid, math.isqrt(patches)
     square, same = side * side == patches, patches == own[0] * own[1]
-    if square and not (same and own[0] != own[1]):
-        return side, side
-    if same and not square:
+    holds = f"{source} holds positions for {patches} patches"
+    if same and (own[0] == own[1] or not square):
         return own
+    if square and not same:
+        if (side, side) != backbone.usual_grid:
+            warnings.warn(
+                f"{holds} and does not say on which grid; {side}x{side} is taken, of square "
+                "images. If it was trained on tall ones, pass its rows and columns as grid "
+                "(weights_grid in a recipe).",
+                stacklevel=2,
+            )
+        return side, side
     found = "neither a square nor" if not same else f"a {side}x{side} square or"
     raise WeightsError(
-        f"{source} holds positions for {patches} patches, which is {found} the "
-        f"{own[0]}x{own[1]} grid of this backbone. Save it as .safetensors with metadata "
-        "image_size='H,W' and patch_size='P', so that the positions can be resized."
+        f"{holds}, which is {found} the {_by(own)} grid of this backbone. Pass the rows and "
+        "columns that it was trained on as grid (weights_grid in a recipe), so that the positions "
+        "can be resized; or save it as .safetensors with metadata image_size='H,W' and "
+        "patch_size='P'."
     )
+
+
+def _by(grid: tuple[int, int] | None) -> str:
+    return "x".join(map(str, grid or ()))

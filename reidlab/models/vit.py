@@ -102,7 +102,7 @@ class TokenBackbone(nn.Module):
         super().__init__()
         self.name = name
         self.image_size = (int(image_size[0]), int(image_size[1]))
-        self.patch_size = _patch_size(name)
+        self.patch_size, self.usual_grid = _patches(name)
         self.stride = self.patch_size if stride is None else int(stride)
         self.grid = patch_grid(self.image_size, self.patch_size, self.stride)
         vit = _timm_vit(name, self.grid, self.patch_size, depth, drop_path)
@@ -110,7 +110,7 @@ class TokenBackbone(nn.Module):
         self.patch_embed = vit.patch_embed
         self.patch_embed.proj.stride = (self.stride, self.stride)
         self.patch_embed.img_size = self.image_size  # timm would compute the grid without overlap
-        assert vit.cls_token is not None  # see _patch_size
+        assert vit.cls_token is not None  # see _patches
         self.cls_token: nn.Parameter = vit.cls_token  # (1, 1, D)
         self.reg_token: nn.Parameter | None = vit.reg_token  # (1, P - 1, D)
         self.pos_embed: Any = vit.pos_embed  # (1, prefix_positions + h*w, D), or None: rotary
@@ -243,8 +243,11 @@ def resize_pos_embed(
 
 
 @lru_cache
-def _patch_size(name: str) -> int:
-    """Patch size of a timm ViT that we can run, read from a model that costs no memory."""
+def _patches(name: str) -> tuple[int, tuple[int, int]]:
+    """Patch size, and grid at the usual image size, of a timm ViT that we can run.
+
+    They are read from a model that costs no memory.
+    """
     if not timm.is_model(name):
         raise ValueError(
             f"timm has no model {name!r}; expected a plain ViT such as 'vit_tiny_patch16_224' or "
@@ -271,7 +274,8 @@ def _patch_size(name: str) -> int:
                 "of one grid. Take for example 'vit_base_patch16_224', "
                 "'vit_base_patch14_reg4_dinov2' or 'vit_base_patch16_dinov3'."
             )
-    return int(model.patch_embed.patch_size[0])
+    rows, columns = model.patch_embed.grid_size
+    return int(model.patch_embed.patch_size[0]), (rows, columns)
 
 
 def _timm_vit(

@@ -36,7 +36,8 @@ def records_at(where: str | Path) -> list[Record]:
         return [read_record(path)]
     if path.is_dir():
         own = path / "record.json"
-        found = [own] if own.is_file() else sorted(path.rglob("record.json"))
+        below = glob.glob(f"{glob.escape(str(path))}/**/record.json", recursive=True)  # into links
+        found = [own] if own.is_file() else sorted(map(Path, below))
         found = found or sorted(path.glob("*.json"))
     else:
         found = [Path(each) for each in sorted(glob.glob(str(where), recursive=True))]

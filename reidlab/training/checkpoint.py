@@ -129,8 +129,8 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
     for side in (there, here):
         if "recipe" in side:
             side["recipe"] = Recipe.from_record(side["recipe"]).to_dict()
-    if "weights_sha256" in here:
-        there.setdefault("weights_sha256", here["weights_sha256"])  # older runs do not say
+    if there.get("weights_sha256") is None and "weights_sha256" in here:
+        there["weights_sha256"] = here["weights_sha256"]  # older runs do not say, or not of "synth"
     differences = [
         f"{name} is {before!r} there and {after!r} now"
         for name, before, after in values_that_differ(there, here)

@@ -300,9 +300,8 @@ def _finished(run: _Run, configuration: dict[str, Any]) -> RunRecord:
         "seed": record.seed,
         "data": record.data.get("fingerprint"),
         "classes": record.data.get("train_identities"),
+        "weights_sha256": record.experiment.get("weights_sha256"),
     }
-    if "weights_sha256" in record.experiment:
-        found["weights_sha256"] = record.experiment["weights_sha256"]
     check_same(found, configuration, run.out)
     load_into(run.model, _trained(run.out), run.out)
     return record

@@ -21,12 +21,14 @@ from reidlab.files import sha256
 from reidlab.judging.validation import held_out
 from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
+from reidlab.models.pretrained import shipped_weights
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
 
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1, 100_000)]
 Size = Annotated[tuple[int, int], Words("height and width in pixels, such as (192, 96)")]
+Grid = Annotated[tuple[int, int], Words("rows and columns of patches, such as (16, 8)")]
 Switches = Annotated[Mapping, Words("switches by name, such as {'local_weight': 1.0}")]
 
 
@@ -45,6 +47,7 @@ class Recipe:
         stride: Pixels between patches; None: the patch size.
         depth: Keep the first `depth` blocks; None: all.
         weights: "synth", "timm", a path or None, see `create_model`.
+        weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         drop_path: Stochastic depth of the last block.
         camera_embedding: Whether the backbone learns a vector per camera.
         epochs: Passes of the sampler.
@@ -124,6 +127,7 @@ class Recipe:
     stride: Annotated[int, Range(1, 1024)] | None = None
     depth: Annotated[int, Range(1, 1024)] | None = None
     weights: str | None = "synth"
+    weights_grid: Grid | None = None
     drop_path: Annotated[float, Range(0, 0.99)] = 0.0
     camera_embedding: bool = False
     epochs: Count = 10
@@ -167,8 +171,9 @@ class Recipe:
     ap: Literal["mean_precision", "trapezoid", "top10"] = "mean_precision"
 
     def __post_init__(self) -> None:
-        if isinstance(self.image_size, list):  # JSON has no tuples
-            object.__setattr__(self, "image_size", tuple(self.image_size))
+        for name in ("image_size", "weights_grid"):
+            if isinstance(getattr(self, name), list):  # JSON has no tuples
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if isinstance(self.weights, Path):
             object.__setattr__(self, "weights", str(self.weights))
         object.__setattr__(self, "losses", losses_from(self.losses))
@@ -236,6 +241,10 @@ class Recipe:
         }
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
+        if self.weights_grid is None:
+            del values["weights_grid"]  # younger than many records, whose digests stay
+        else:
+            values["weights_grid"] = list(self.weights_grid)
         return values
 
     @classmethod
@@ -258,8 +267,9 @@ class Recipe:
 
     @property
     def weights_sha256(self) -> str | None:
-        """Of a weights file of one's own; None for weights that their name tells."""
-        path = Path(self.weights or "")
+        """Of the file that a training starts from, the shipped one or one's own; else None."""
+        own = Path(self.weights or "").expanduser()
+        path = shipped_weights() if self.weights == "synth" else own
         return sha256(path) if path.is_file() else None
 
 
@@ -302,6 +312,7 @@ def model_of_size(recipe: Recipe, num_classes: int, num_cameras: int) -> nn.Modu
         backbone=recipe.backbone,
         image_size=recipe.image_size,
         weights=recipe.weights,
+        weights_grid=recipe.weights_grid,
         stride=recipe.stride,
         num_cameras=num_cameras,
         preset=recipe.preset,

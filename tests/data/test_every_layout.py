@@ -52,6 +52,29 @@ class TestEverySet:
         assert ds.num_classes == len(labels)
         assert ds.card == CARDS[name]
 
+    def test_links_change_nothing(self, name, tmp_path):
+        """A home that is a link, a root, a folder in it, and images as git-annex keeps them."""
+        root = build(name, tmp_path / "disk" / "set")
+        plain = open_dataset(name, root)
+        (tmp_path / "home").symlink_to("disk")
+        (tmp_path / "set").symlink_to(root)
+        linked = [tmp_path / "home" / root.relative_to(tmp_path / "disk"), tmp_path / "set"]
+        shutil.copytree(root, tmp_path / "kept")
+        for part in sorted(path for path in (tmp_path / "kept").iterdir() if path.is_dir())[:1]:
+            part.rename(tmp_path / "moved")
+            part.symlink_to(tmp_path / "moved")
+            linked.append(tmp_path / "kept")
+        shutil.copytree(root, tmp_path / "annex")
+        for number, path in enumerate(sorted((tmp_path / "annex").rglob("*.[jp][pn]g"))):
+            path.rename(tmp_path / str(number))
+            path.symlink_to(tmp_path / str(number))
+        for other in (*linked, tmp_path / "annex"):
+            ds = open_dataset(name, other)
+            assert ds.fingerprint() == plain.fingerprint()
+            for split in ("train", "query", "gallery"):
+                columns = ["pid", "camid", "modality", "view"]
+                assert getattr(ds, split)[columns].equals(getattr(plain, split)[columns])
+
     def test_only_market_has_distractors(self, name, tmp_path):
         ds = open_dataset(name, build(name, tmp_path))
         flags = [frame[["junk", "distractor"]] for frame in (ds.train, ds.query, ds.gallery)]

@@ -37,6 +37,18 @@ def test_a_folder_is_seen_from_here_or_from_the_project(project):
         assert course.open_course("laptop", data_root=root).fingerprint() == written.fingerprint()
 
 
+@pytest.mark.parametrize("linked", ["data", "data/smoke", "data/smoke/plaza-market1501"])
+def test_a_set_whose_folder_is_a_link_is_written_on_first_use(project, tmp_path_factory, linked):
+    disk = tmp_path_factory.mktemp("disk")
+    (project / linked).parent.mkdir(parents=True, exist_ok=True)
+    (project / linked).symlink_to(disk)
+    home = tmp_path_factory.mktemp("home") / "link"
+    home.symlink_to(project)
+    found = course.open_course("smoke", data_root=home / "data/smoke/plaza-market1501")
+    assert list(disk.rglob("world.json"))
+    assert found.fingerprint() == course.open_course("smoke").fingerprint()
+
+
 def test_a_real_set_without_a_folder_is_refused(project):
     with pytest.raises(ValueError, match=r"'msmt17' needs data_root.*layouts 'market1501'"):
         course.open_course("laptop", "msmt17")

@@ -15,9 +15,11 @@ from reidlab.cli import app
 from reidlab.experiments import Experiment, Runs, runner, sweep
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
+from reidlab.files import sha256
 from reidlab.models import TokenBackbone
+from reidlab.models.pretrained import shipped_weights
 from reidlab.synth import World, write_dataset
-from reidlab.training import fit
+from reidlab.training import Recipe, fit
 from reidlab.training.checkpoint import save_weights
 
 
@@ -104,9 +106,26 @@ def test_other_data_other_weights_or_another_seed_is_another_run(workspace, toy,
     other = World(seed=6, identities=8, cameras=2, images_per_camera=2, resolution=(32, 16))
     elsewhere = replace(workspace, data_root=write_dataset("market1501", tmp_path / "q", other))
     folders.add(elsewhere.trained(toy, one, 0).folder)
-    workers = replace(one, recipe=one.recipe.replace(workers=1))
-    folders.add(workspace.trained(toy, workers, 0).folder)
-    assert len(folders) == 5, "no result depends on the workers"
+    assert len(folders) == 5
+
+
+FREE = {"workers": 1, "embed_batch_size": 3, "gradient_checkpointing": True}
+
+
+def test_every_free_setting_is_tried_below():
+    assert FREE.keys() == set(Recipe.FREE)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_free_setting_is_no_part_of_what_made_a_run(workspace, toy, trained, name):
+    one = toy.cells("smoke")["one"]
+    free = replace(one, recipe=one.recipe.replace(**{name: FREE[name]}))
+    assert getattr(free.recipe, name) != getattr(one.recipe, name)
+    made = [workspace.trained(toy, cell, 0) for cell in (one, free)]
+    assert made[0].folder == made[1].folder
+    assert len(trained) == 1
+    assert made_by(made[0].record, free.recipe)
+    assert not made_by(made[0].record, free.recipe.replace(lr=1e-5))
 
 
 def test_what_was_planted_or_made_of_something_else_is_not_served(workspace):
@@ -205,7 +224,7 @@ def test_real_data_have_to_be_named(tmp_path):
 
 def test_what_a_training_starts_from():
     synth = recipes.get("vit_baseline", "laptop")
-    assert len(start_weights(synth)) == 64
+    assert start_weights(synth) == sha256(shipped_weights()) == synth.weights_sha256
     assert start_weights(synth.replace(weights=None)) is None
     assert start_weights(recipes.get("vit_baseline", "paper")).startswith("timm vit_base_patch16")
 

@@ -1,13 +1,16 @@
+import copy
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from reidlab.explain import IdentityTarget, SimilarityTarget, gradcam
-from reidlab.models import Outputs, create_model
+from reidlab.models import ConvBackbone, Outputs, create_model
 
 SIZE = (96, 48)  # 6 x 3 patches: neither square nor 14 x 14
 
@@ -187,6 +190,158 @@ def test_bad_arguments(model, images, target, layers, message):
     with pytest.raises(ValueError, match=message):
         gradcam(model, images, target, layers=layers)
     assert not any(m._forward_hooks for m in model.modules())
+
+
+PAIR = IdentityTarget([0, 1])
+
+
+@pytest.mark.parametrize(
+    "layers", [(), [], torch.tensor([]), "blocks.1", ("norm1",), 2, None, (1.5,), (-1,), (True, 0)]
+)
+def test_layers_that_are_none(model, images, layers):
+    with pytest.raises(ValueError, match=r"this model has layers 1 to 3\.$"):
+        gradcam(model, images, PAIR, layers=layers)
+
+
+@pytest.mark.parametrize("layers", [range(1, 3), [np.int64(1), np.int64(2)], torch.tensor([1, 2])])
+def test_layers_of_other_types(model, images, layers):
+    expected = gradcam(model, images, PAIR, layers=(1, 2))
+    assert torch.equal(gradcam(model, images, PAIR, layers=layers), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_of_half_precision(model, images, dtype):
+    half = copy.deepcopy(model).to(dtype)
+    with pytest.raises(ValueError, match=rf"has weights in {dtype}; .*model.float\(\)"):
+        gradcam(half, images.to(dtype), PAIR, layers=(1,))
+    half = copy.deepcopy(model)
+    half.backbone.blocks[1].to(dtype)
+    with pytest.raises(ValueError, match=rf"has weights in {dtype}"):
+        gradcam(half, images, PAIR, layers=(1,))
+
+
+def at(images, value):
+    images = images.clone()
+    images[1, 0, 3, 3] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.bfloat16(), r"images are in torch.bfloat16 and the model is in torch.float32"),
+        (lambda x: x.half(), r"images are in torch.float16 .*images.to\(torch.float32\)"),
+        (lambda x: x.double(), r"images are in torch.float64"),
+        (lambda x: x.byte(), r"images are in torch.uint8"),
+        (lambda x: at(x, float("nan")), "image 1 of 2 has pixels that are no numbers"),
+        (lambda x: at(x, float("-inf")), "image 1 of 2 has pixels that are no numbers"),
+        (lambda x: x[:0], r"of shape \(0, 3, 96, 48\); .* of one image at least"),
+        (lambda x: x[0], r"of shape \(3, 96, 48\); .*images\[None\]"),
+        (lambda x: x.numpy(), "images are a ndarray"),
+        (lambda x: x[:, :1], r"images have shape \(2, 1, 96, 48\)"),
+        (lambda x: x[..., :32], r"images have shape \(2, 3, 96, 32\)"),
+    ],
+)
+def test_images_that_do_not_fit(model, images, change, message):
+    with pytest.raises(ValueError, match=message):
+        gradcam(model, change(images), PAIR, layers=(1,))
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_double_precision(model, images):
+    heat = gradcam(copy.deepcopy(model).double(), images.double(), PAIR, layers=(2,))
+    expected = gradcam(model, images, PAIR, layers=(2,))
+    torch.testing.assert_close(heat, expected, rtol=0, atol=1e-4)
+
+
+def compiled_within(model):
+    model = copy.deepcopy(model)
+    model.backbone = torch.compile(model.backbone, backend="eager")
+    return model
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        AveragedModel,
+        lambda m: torch.compile(m, backend="eager"),
+        lambda m: nn.DataParallel(torch.compile(m, backend="eager")),
+        lambda m: torch.compile(nn.DataParallel(m), backend="eager"),
+        compiled_within,
+    ],
+)
+def test_a_wrapped_model(model, images, wrap):
+    expected = gradcam(model, images, PAIR, layers=(1, 3))
+    wrapped = wrap(model).train()
+    torch.testing.assert_close(gradcam(wrapped, images, PAIR, layers=(1, 3)), expected)
+    assert wrapped.training
+    assert all(module.training for module in wrapped.modules())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: nn.Linear(2, 3), "Linear has no backbone; expected a model of create_model"),
+        (lambda: SimpleModel(ConvBackbone("resnet50", SIZE, depth=1)), "has a ConvBackbone as"),
+    ],
+)
+def test_a_model_without_the_blocks_of_a_vit(images, build, message):
+    with pytest.raises(ValueError, match=message):
+        gradcam(build(), images, PAIR, layers=(1,))
+
+
+class SimpleModel(nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+
+def test_a_model_built_without_gradients(images):
+    with torch.inference_mode():
+        model = create_model("vit_baseline", num_classes=5, image_size=SIZE, weights=None, depth=1)
+    with pytest.raises(ValueError, match=r"was built under torch.inference_mode\(\)"):
+        gradcam(model, images, PAIR, layers=(1,))
+
+
+def test_weights_that_are_no_numbers(model, images):
+    with torch.no_grad():
+        model.backbone.blocks[0].mlp.fc1.bias[0] = float("nan")
+    with pytest.raises(ValueError, match=r"the scores are \[nan, nan\], which are not all numbers"):
+        gradcam(model, images, PAIR, layers=(1,))
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_target_that_is_none(model, images):
+    with pytest.raises(ValueError, match="target is 3; expected IdentityTarget"):
+        gradcam(model, images, 3, layers=(1,))
+    with pytest.raises(ValueError, match=r"labels of torch.float32; expected whole numbers"):
+        IdentityTarget([0.5])
+    with pytest.raises(ValueError, match="reference with values that are no numbers"):
+        SimilarityTarget(torch.full((192,), float("nan")))
+
+
+def test_models_without_identities_or_vectors(model, images, monkeypatch):
+    monkeypatch.setattr(type(model), "forward", lambda *_: Outputs(logits=(), features=()))
+    with pytest.raises(ValueError, match=r"has no classifier.*SimilarityTarget"):
+        gradcam(model, images, PAIR, layers=(1,))
+    monkeypatch.setattr(
+        type(model), "embed", lambda self, x, c: self.backbone(x, c).patches.unflatten(1, (6, 3))
+    )
+    with pytest.raises(ValueError, match=r"describes an image by \(6, 3, 192\)"):
+        gradcam(model, images, SimilarityTarget(torch.ones(192)), layers=(1,))
+
+
+@pytest.mark.parametrize("camids", [torch.tensor([0]), torch.tensor(0), [0, 1]])
+def test_cameras_of_another_number(model, images, camids):
+    with pytest.raises(ValueError, match=r"expected a tensor \(2,\), the camera of each image"):
+        gradcam(model, images, PAIR, layers=(1,), camids=camids)
+
+
+def test_gradient_checkpointing_changes_nothing(model, images):
+    expected = gradcam(model, images, PAIR, layers=(1, 3))
+    model.backbone.gradient_checkpointing = True
+    assert torch.equal(gradcam(model, images, PAIR, layers=(1, 3)), expected)
 
 
 def test_package_missing(model, images, monkeypatch):

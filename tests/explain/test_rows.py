@@ -128,6 +128,8 @@ def test_vote_of_logits_that_are_no_logarithms_of_shares():
         (torch.ones(12), torch.ones(12), 4, r"expected twice the same \(B, R \* D\)"),
         (torch.ones(2, 12), torch.ones(2, 12), 5, "rows is 5, which does not divide the 12"),
         (torch.ones(2, 12), torch.ones(2, 12), 0, r"the patch grid, model.backbone.grid\[0\]"),
+        (torch.full((1, 4), torch.nan), torch.ones(1, 4), 2, "values that are no numbers"),
+        (torch.ones(1, 4), torch.full((1, 4), torch.inf), 2, "values that are no numbers"),
     ],
 )
 def test_similarity_refuses(a, b, rows, message):
@@ -157,6 +159,7 @@ def test_evidence_refuses(query, match, others):
         (torch.zeros(1, 4, 4), 0, "a number of 1 or more"),
         (torch.full((1, 4, 4), 255), 2, "labels 255 to 255; expected 0 to 7"),
         (torch.full((1, 4, 4), -1), 2, "labels -1 to -1"),
+        (torch.full((1, 4, 4), 0.5), 2, "masks have values that are no whole numbers"),
     ],
 )
 def test_parts_refuse(masks, rows, message):
@@ -173,6 +176,8 @@ def test_parts_refuse(masks, rows, message):
         ((torch.ones(2, 3),), [0], r"expected \(2,\), one for each image"),
         ((torch.ones(1, 3),), [3], "labels are 3 to 3; the classifiers know 0 to 2"),
         ((torch.ones(1, 3),), [-1], "labels are -1 to -1"),
+        ((torch.ones(1, 3),), [0.5], "expected whole numbers"),
+        ((torch.full((1, 3), torch.nan),), [0], "logits without NaN and infinity"),
     ],
 )
 def test_vote_refuses(logits, labels, message):

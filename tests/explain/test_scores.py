@@ -53,12 +53,33 @@ def test_a_blank_map_has_no_share():
 
 
 @pytest.mark.parametrize(
+    "dtype", [torch.uint8, torch.uint16, torch.int32, torch.float32, torch.bool]
+)
+def test_masks_of_any_type(dtype):
+    masks = torch.tensor([[[1, 0]]]).to(dtype)
+    assert heat_share(torch.tensor([[[[3.0, 1.0]]]]), masks).person.item() == pytest.approx(0.75)
+
+
+def test_nobody_in_the_image_and_no_image():
+    share = heat_share(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2))
+    assert (share.person.item(), share.area.item()) == (0, 0)
+    assert heat_share(torch.ones(0, 2, 4, 4), torch.zeros(0, 2, 2)).parts.shape == (0, 2, 8)
+
+
+@pytest.mark.parametrize(
     ("heat", "masks", "message"),
     [
         (torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
         (torch.zeros(2, 1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
         (-torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2), "expected none below 0"),
         (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 255), "labels 255 to 255"),
+        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), -1), "labels -1 to -1"),
+        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 0.5), "no whole numbers.*nearest pixel"),
+        (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), torch.nan), "masks have values that are no"),
+        (torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1, 2, 2), "heat has values that are no"),
+        (torch.full((1, 1, 2, 2), torch.inf), torch.zeros(1, 2, 2), "heat has values that are no"),
+        (torch.ones(1, 1, 2, 2), torch.zeros(1, 0, 0), "of one pixel at least"),
+        (torch.ones(1, 1, 0, 2), torch.zeros(1, 2, 2), "of one pixel at least"),
     ],
 )
 def test_bad_arguments(heat, masks, message):

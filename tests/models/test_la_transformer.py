@@ -234,6 +234,24 @@ def test_a_file_loads_as_the_state_dict_does(tmp_path, suffix):
             assert any(v.shape == value.shape and v.equal(value) for v in loaded.values()), key
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {f"model.{k}": v for k, v in s.items()},
+        lambda s: {"model_state_dict": {f"_orig_mod.{k}": v for k, v in s.items()}, "epoch": 3},
+        lambda s: s | {"epoch": 3},
+    ],
+)
+def test_a_file_of_theirs_that_was_wrapped(tmp_path, wrap):
+    state = authors_state(**TINY)
+    expected = load_authors_checkpoint(tiny(), state).state_dict()
+    torch.save(wrap(state), tmp_path / "net.pth")
+    for given in (tmp_path / "net.pth", wrap(state)):
+        found = load_authors_checkpoint(tiny(), given).state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in found.items())
+
+
 def without(state, key):
     return {name: value for name, value in state.items() if name != key}
 

@@ -73,6 +73,39 @@ def test_backbone_of_a_whole_model_of_ours(tmp_path):
     assert torch.equal(backbone.sie_embed, trained.sie_embed)
 
 
+@pytest.mark.parametrize("kind", ["resnet", "vit"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {"net": {f"module._orig_mod.{k}": v for k, v in s.items()}, "epoch": 3},
+        lambda s: {"state_dict": {f"module.encoder_{n}.{k}": v + (n == "k") for n in "kq"
+                                  for k, v in s.items()}},
+        lambda s: {"student": {k: v + 1 for k, v in s.items()}, "teacher": s},
+        lambda s: {f"base.{k}": v for k, v in s.items()} | {"classifier.weight": torch.zeros(9, 4)},
+        lambda s: s | {"classifier.weight": torch.zeros(9, 4), "epoch": 3},
+        lambda s: {"model": s | {"decoder_embed.bias": torch.ones(2), "mask_token": torch.ones(2)}},
+    ],
+)  # fmt: skip
+def test_a_backbone_in_what_other_programs_saved(tmp_path, kind, wrap):
+    def build(seed):
+        torch.manual_seed(seed)
+        return tiny(seed=seed) if kind == "vit" else ConvBackbone("resnet50", (64, 32), depth=1)
+
+    trained, backbone = build(3).state_dict(), build(4)
+    torch.save(wrap(trained), tmp_path / "net.pth")
+    load_weights(backbone, tmp_path / "net.pth")
+    assert all(torch.equal(value, trained[key]) for key, value in backbone.state_dict().items())
+
+
+def test_an_error_says_where_in_the_file(tmp_path, imagenet_like):
+    del imagenet_like["norm.weight"]
+    torch.save({"model": {f"module.{k}": v for k, v in imagenet_like.items()}}, tmp_path / "v.pth")
+    message = r"v\.pth \(model\.module\.\*\) does not fit .* missing keys norm.weight"
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(), tmp_path / "v.pth")
+
+
 def test_camera_table_may_be_new(tmp_path, imagenet_like):
     torch.save(imagenet_like, tmp_path / "vit.pth")
     backbone = tiny(num_cameras=2)
@@ -94,7 +127,6 @@ def test_a_shorter_backbone_takes_the_first_blocks(tmp_path, imagenet_like):
         (lambda s: s.pop("blocks.1.norm1.bias"), "missing keys blocks.1.norm1.bias"),
         (lambda s: s.update(surprise=torch.zeros(1)), "unknown keys surprise"),
         (lambda s: s.update(cls_token=torch.zeros(1, 1, 7)), r"cls_token \(1, 1, 7\) instead of"),
-        (lambda s: s.update(epoch=3), "holds no state dict"),
     ],
 )
 def test_a_file_that_does_not_fit(tmp_path, imagenet_like, change, message):
@@ -286,6 +318,100 @@ def test_a_square_number_of_patches_that_is_also_our_grid(tmp_path):
         load_weights(tiny((128, 32)), path)
 
 
+def positions_of(grid, **options):
+    """A backbone whose images have that grid, and a file of it that does not say so."""
+    return tiny((16 * grid[0], 16 * grid[1]), seed=3, **options)
+
+
+@pytest.mark.parametrize("grid", [(16, 4), (18, 8), (9, 4), (24, 6)])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_square_number_of_tall_positions(tmp_path, grid, suffix):
+    tall, path = positions_of(grid), tmp_path / f"tall{suffix}"
+    state = tall.state_dict()
+    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
+    side = round((grid[0] * grid[1]) ** 0.5)
+    for options, taken in (({}, (side, side)), ({"grid": grid}, grid)):
+        backbone = tiny()
+        if options:
+            load_weights(backbone, path, **options)
+        else:
+            with pytest.warns(UserWarning, match=rf"does not say on .* {side}x{side} is taken"):
+                load_weights(backbone, path)
+        expected = resize_pos_embed(tall.pos_embed, taken, (4, 2))
+        assert torch.equal(backbone.pos_embed, expected)
+    kept = positions_of(grid)  # as an own grid of the same number it could be either
+    with pytest.raises(WeightsError, match=r"a \d+x\d+ square or .*Pass the rows and columns"):
+        load_weights(kept, path)
+    load_weights(kept, path, grid=grid)
+    assert torch.equal(kept.pos_embed, tall.pos_embed)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("grid", [(14, 14), (4, 2), (8, 4)])
+def test_no_warning_where_there_is_one_choice(tmp_path, grid):
+    """The grid of the backbone's name, its own, and one that is passed."""
+    torch.save(positions_of(grid).state_dict(), tmp_path / "vit.pth")
+    load_weights(tiny(), tmp_path / "vit.pth", grid=grid if grid == (8, 4) else None)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ((16, 5), r"holds positions for 64 patches, and grid=16x5 has 80\. Pass rows and col"),
+        ((4, 4), r"and grid=4x4 has 16"),
+    ],
+)
+def test_a_grid_of_another_number(tmp_path, grid, message):
+    torch.save(positions_of((16, 4)).state_dict(), tmp_path / "vit.pth")
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(), tmp_path / "vit.pth", grid=grid)
+
+
+def test_a_grid_that_has_no_place(tmp_path):
+    saved, path = tiny((96, 64)), tmp_path / "saved.safetensors"
+    save_file(saved.state_dict(), path, metadata=grid_metadata(saved))
+    with pytest.raises(WeightsError, match=r"says its grid is 6x4, and grid=8x3 was passed"):
+        load_weights(tiny(), path, grid=(8, 3))
+    load_weights(tiny(), path, grid=(6, 4))
+    resnet = ConvBackbone("resnet50", (64, 32), depth=1)
+    torch.save(resnet.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="holds no learned positions"):
+        load_weights(resnet, tmp_path / "net.pth", grid=(4, 2))
+
+
+def test_positions_of_patches_that_overlap(tmp_path):
+    """TransReID's stride of 12: 21 x 10 at 256 x 128, which no file says."""
+    trained = tiny((256, 128), seed=3, stride=12)
+    assert trained.grid == (21, 10)
+    torch.save(trained.state_dict(), tmp_path / "vit.pth")
+    with pytest.raises(WeightsError, match=r"for 210 patches, which is neither a square nor"):
+        load_weights(tiny(), tmp_path / "vit.pth")
+    backbone = tiny()
+    load_weights(backbone, tmp_path / "vit.pth", grid=(21, 10))
+    assert torch.equal(backbone.pos_embed, resize_pos_embed(trained.pos_embed, (21, 10), (4, 2)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.update(dist_token=torch.zeros(1, 1, 192)), "unknown keys dist_token"),
+        (lambda s: s.update(reg_token=torch.zeros(1, 4, 192)), "unknown keys reg_token"),
+        (lambda s: s.update({"patch_embed.proj.weight": torch.zeros(192, 1, 16, 16)}), "channels"),
+        (lambda s: s.update({"patch_embed.proj.weight": torch.zeros(192, 3, 8, 8)}), "of patches"),
+        (lambda s: s.update(pos_embed=torch.zeros(65, 192)), r"pos_embed \(65, 192\) instead"),
+        (lambda s: s.update(pos_embed=torch.zeros(1, 65, 384)), r"pos_embed \(1, 65, 384\) inst"),
+        (lambda s: s.update(pos_embed=torch.zeros(1, 64, 192)), "for 63 patches, which is neither"),
+    ],
+)
+def test_what_else_keeps_positions_from_fitting(tmp_path, change, message):
+    state = positions_of((8, 8)).state_dict()
+    change(state)
+    torch.save(state, tmp_path / "vit.pth")
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(), tmp_path / "vit.pth")
+
+
 def google_archive(vit):
     """The arrays of a timm ViT under Google's names: kernels (in, out), heads apart."""
     dim, heads = vit.embed_dim, vit.blocks[0].attn.num_heads
@@ -346,6 +472,28 @@ def test_a_file_of_google_of_another_size(tmp_path):
         message = rf"{name}.npz is not vit_tiny_patch16_224 as Google publishes it \("
         with pytest.raises(WeightsError, match=message):
             load_weights(tiny(depth=1), tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", r"Ti.npz is a pointer of git LFS"),
+        (b"<!DOCTYPE html>", r"Ti.npz is a web page"),
+        (b"hello", r"as Google publishes it \(it is no archive of NumPy\)"),
+    ],
+)
+def test_something_else_under_the_name_of_a_file_of_google(tmp_path, content, message):
+    (tmp_path / "Ti.npz").write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tiny(depth=1), tmp_path / "Ti.npz")
+
+
+def test_a_file_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(tiny(seed=3).state_dict(), tmp_path / "vit.pth")
+    backbone = tiny()
+    load_weights(backbone, "~/vit.pth")
+    assert torch.equal(backbone.cls_token, tiny(seed=3).cls_token)
 
 
 def test_no_file_of_google(tmp_path):

@@ -79,6 +79,67 @@ def test_folders_are_relative_to_the_caller(tmp_path, monkeypatch):
     assert (rn.KERNEL_CWD / value).resolve() == (tmp_path / "here").resolve()
 
 
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Install a kernel that starts the interpreter given, in front of all others."""
+
+    def install(command) -> None:
+        folder = tmp_path / "jupyter" / "kernels" / "python3"
+        folder.mkdir(parents=True, exist_ok=True)
+        argv = [str(command), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.delenv("JUPYTER_PREFER_ENV_PATH", raising=False)
+    return install
+
+
+def test_a_kernel_of_this_environment_by_another_name(tmp_path, kernel, monkeypatch):
+    """A home, a project or an environment that a link leads to."""
+    bin_ = Path(sys.executable).parent
+    (tmp_path / "bin").symlink_to(bin_)
+    (tmp_path / "venv").symlink_to(bin_.parent)
+    names = (tmp_path / "bin", tmp_path / "venv" / "bin", tmp_path / "bin" / ".." / "bin", bin_)
+    for name in names:
+        kernel(name / Path(sys.executable).name)
+        rn.check_kernel()
+    kernel("python")  # replaced by the running interpreter when it starts
+    rn.check_kernel()
+    kernel(sys.executable)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))  # and so may ours be spelt
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "bin" / "python3"))
+    rn.check_kernel()
+
+
+def test_a_kernel_of_another_environment(tmp_path, kernel):
+    """It may well lead to the same interpreter: environments share it."""
+    other = tmp_path / "other" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    kernel(other)
+    with pytest.raises(rn.NotebookError, match=rf"starts {other}, not {sys.executable}"):
+        rn.check_kernel()
+    other.symlink_to(Path(sys.executable).resolve())
+    with pytest.raises(rn.NotebookError, match=rf"starts {other}, not {sys.executable}"):
+        rn.check_kernel()
+
+
+def test_folders_below_a_link(tmp_path, monkeypatch):
+    source = write(tmp_path / "a.ipynb", "print(1)")
+    (tmp_path / "disk" / "data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    for text in (str(tmp_path / "link" / "data"), str(tmp_path / "disk" / "data")):
+        value = rn.resolve(source, {"data_root": text})["data_root"]
+        assert (rn.KERNEL_CWD / value).samefile(tmp_path / "disk" / "data")
+
+
+def test_the_inputs_of_a_page_are_the_same_below_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(rn.ROOT)
+    assert [p.relative_to(tmp_path / "link") for p in rn.page_inputs(tmp_path / "link")] == [
+        p.relative_to(rn.ROOT) for p in rn.page_inputs(rn.ROOT)
+    ]
+
+
 def test_no_parameters_cell_is_an_error(tmp_path):
     source = write(tmp_path / "a.ipynb", "print(1)", parameters=None)
     with pytest.raises(rn.NotebookError, match="no cell tagged 'parameters'"):

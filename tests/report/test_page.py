@@ -119,6 +119,8 @@ def test_project_root_climbs_to_the_table_of_contents(tmp_path):
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     assert project_root(deep) == tmp_path
+    (tmp_path / "link").symlink_to(deep)
+    assert project_root(tmp_path / "link") == tmp_path
 
 
 def test_only_the_drawing_modules_import_matplotlib():

@@ -27,6 +27,13 @@ def test_table_has_one_row_a_run(tmp_path, record):
     assert list(table["commit"]) == ["0123456", "0123456+"]
 
 
+def test_runs_below_a_link_are_found(tmp_path, record):
+    save(tmp_path, "disk/one/record.json", record)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "moved").symlink_to(tmp_path / "disk")
+    assert len(results_table([tmp_path / "runs"])) == 1
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(RecordError, match="there is no run record at"):
         results_table([tmp_path])

@@ -9,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from reidlab.models import pretrained
 from reidlab.training import CheckpointError, RunRecord, build_model, fit, load_run, session
+from reidlab.training import recipe as recipe_module
 
 
 @pytest.fixture
@@ -198,9 +200,40 @@ def test_weight_files_of_one_name_are_told_by_their_content(
     assert load_run(out, ds)[1] == record
 
 
-def test_weights_that_their_name_tells_have_no_sum(ds, tiny, tmp_path):
-    record = fit(build_model(tiny, ds), ds, tiny.replace(weights="synth"), out=tmp_path)
-    assert record.experiment["weights_sha256"] is None
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_notices_other_shipped_weights(ds, tiny, tmp_path, monkeypatch, stopped_in, finished):
+    synth, out = tiny.replace(weights="synth"), tmp_path / "run"
+    if finished:
+        record = fit(build_model(synth, ds), ds, synth, out=out)
+        shipped = record.experiment["weights_sha256"]
+        assert shipped == hashlib.sha256(pretrained.shipped_weights().read_bytes()).hexdigest()
+    else:
+        with stopped_in(2):
+            fit(build_model(synth, ds), ds, synth, out=out)
+    model = build_model(synth, ds)
+    (tmp_path / "other").write_bytes(b"of a later version")
+    monkeypatch.setattr(recipe_module, "shipped_weights", lambda: tmp_path / "other")
+    with pytest.raises(CheckpointError, match=r"weights_sha256 is '.{64}' there and '.{64}' now"):
+        fit(model, ds, synth, out=out)
+
+
+def test_a_run_from_before_the_sum_of_the_shipped_weights_goes_on(ds, tiny, tmp_path, stopped_in):
+    synth = tiny.replace(weights="synth")
+    with stopped_in(2):
+        fit(build_model(synth, ds), ds, synth, out=tmp_path)
+    state = torch.load(state_of(tmp_path), weights_only=True)
+    state["configuration"]["weights_sha256"] = None  # as it was written then
+    torch.save(state, state_of(tmp_path))
+    fit(build_model(synth, ds), ds, synth, out=tmp_path)
+    record = RunRecord.load(tmp_path / "record.json")
+    record.experiment["weights_sha256"] = None
+    record.save(tmp_path / "record.json")
+    assert fit(build_model(synth, ds), ds, synth, out=tmp_path) == record
+
+
+@pytest.mark.parametrize("weights", [None, "timm"])
+def test_weights_that_are_no_file_have_no_sum(tiny, weights):
+    assert tiny.replace(weights=weights).weights_sha256 is None
 
 
 def test_the_file_may_go_while_the_run_goes_on(ds, tiny, begun, tmp_path, monkeypatch):

@@ -3,8 +3,10 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+import torch
 
 from reidlab.losses import Contrastive, Identity, Triplet
+from reidlab.models.vit import TokenBackbone, resize_pos_embed
 from reidlab.training import Recipe, RecipeError, build_model
 
 
@@ -33,6 +35,7 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"image_size": (192,)}, "image_size is .* expected height and width"),
         ({"image_size": 192}, "image_size is 192"),
+        ({"weights_grid": (16,)}, r"weights_grid is \(16,\); expected rows and columns of patches"),
         ({"warmup_epochs": 11}, r"warmup_epochs is 11; expected at most epochs \(10\)"),
         ({"clip_grad": 0}, "clip_grad is 0"),
         ({"erasing": 1.5}, "erasing is 1.5"),
@@ -101,7 +104,7 @@ CLOSED = {  # typed by hand
 
 def test_every_closed_set_is_in_the_list_above():
     """By the annotations: what is no number, no size, no mapping and no free text."""
-    free = {"model", "backbone", "weights", "switches", "image_size", "losses"}
+    free = {"model", "backbone", "weights", "switches", "image_size", "weights_grid", "losses"}
     hints = get_type_hints(Recipe, include_extras=False)
     del hints["FREE"]
     numbers = {name for name, hint in hints.items() if {int, float} & {hint, *get_args(hint)}}
@@ -208,6 +211,31 @@ def test_no_folder_in_a_record(tmp_path):
     recipe = Recipe(weights=tmp_path / "vit.pth")
     assert recipe.to_dict()["weights"] == "vit.pth"
     assert Path(recipe.weights).is_absolute()
+
+
+def test_the_grid_of_a_weights_file(ds, recipe, tmp_path):
+    torch.manual_seed(0)
+    saved = TokenBackbone(recipe.backbone, (256, 64), depth=recipe.depth)  # 16 x 4 patches
+    torch.save(saved.state_dict(), tmp_path / "vit.pth")
+    tall = recipe.replace(weights=str(tmp_path / "vit.pth"), weights_grid=[16, 4])
+    found = build_model(tall, ds).backbone
+    expected = resize_pos_embed(saved.pos_embed, (16, 4), found.grid)
+    assert torch.equal(found.pos_embed, expected)
+    written = json.loads(json.dumps(tall.to_dict()))
+    assert written["weights_grid"] == [16, 4]
+    assert Recipe.from_record(written).weights_grid == (16, 4)
+
+
+def test_a_record_without_a_grid_is_as_it_always_was():
+    assert "weights_grid" not in Recipe().to_dict()
+    assert Recipe.from_record(Recipe().to_dict()) == Recipe()
+
+
+def test_the_sum_of_a_file_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "vit.pth").write_bytes(b"one")
+    sums = [Recipe(weights=w).weights_sha256 for w in ("~/vit.pth", str(tmp_path / "vit.pth"))]
+    assert sums[0] == sums[1] is not None
 
 
 def test_build_model_draws_its_weights_by_the_seed(ds, recipe):

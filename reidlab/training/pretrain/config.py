@@ -99,7 +99,7 @@ class PretrainConfig:
             "small_size": list(self.small_size),
             "losses": {loss.name: loss.to_dict() for loss in self.losses},
         }
-        path = Path(self.start or "")
+        path = Path(self.start or "").expanduser()
         if path.is_file():
             values |= {"start": path.name, "start_sha256": sha256(path)}
         return values
