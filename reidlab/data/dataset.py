@@ -42,6 +42,8 @@ class Findings:
         foreign: names that are not of the layout and were left out.
         litter: files that are no images and were passed over.
         empty: folders of people that hold no image.
+        images: paths of all images of the layout that were seen, used or not.
+        notes: what a user may want to know and does no harm, a sentence each.
     """
 
     root: Path
@@ -50,10 +52,12 @@ class Findings:
     foreign: list[str] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def sentences(self) -> tuple[list[str], list[str]]:
         """(warnings, notes): also of the names that were left out."""
-        warnings, notes = list(self.warnings), []
+        warnings, notes = list(self.warnings), list(self.notes)
         foreign, litter = sorted(set(self.foreign)), sorted(set(self.litter))
         if foreign:
             warnings.append(
@@ -95,6 +99,8 @@ class ReIDDataset:
             layout, and files that are no images.
         lists: files that decide the split; their contents are in the fingerprint.
         card: what is known of the set; see `DatasetCard`.
+        spare: paths of the images of the layout that stand in no table, as what a trial does not
+            draw; `data check` decodes them, too.
     """
 
     name: str
@@ -110,6 +116,7 @@ class ReIDDataset:
     foreign: tuple[str, ...] = ()
     lists: tuple[Path, ...] = ()
     card: DatasetCard | None = None
+    spare: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -308,6 +315,7 @@ def finish(
         foreign=tuple(sorted({*found.foreign, *found.litter})),
         lists=tuple(lists),
         card=card,
+        spare=tuple(sorted(set(found.images).difference(*(t["path"] for t in tables.values())))),
     )
 
 

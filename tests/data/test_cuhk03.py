@@ -226,7 +226,6 @@ class TestJson:
             ('[{"train": []}]', "names no image in a part|no query"),
             ('[{"train": [["a/1_001_1_01.png", 0]]}]', "no train of the form"),
             ('[{"train": [["a/cat.png", 0, 0]]}]', "1 names that are not CUHK03's: cat.png"),
-            ('[{"train": [["a/1_001_1_01.png", 0, 1]]}]', "not the view of their name less one"),
         ],
     )
     def test_other_forms(self, text, message, tmp_path):
