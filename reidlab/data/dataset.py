@@ -18,6 +18,7 @@ from reidlab.data.synthetic import lost_files, with_modality, world_folder
 from reidlab.files import sha256
 
 SPLITS = ("train", "query", "gallery")
+MOST_CAMERAS = 1000  # a camera's number is its row in a table of a network: no serial number
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
 
 
@@ -125,9 +126,19 @@ class ReIDDataset:
 
     @property
     def num_cameras(self) -> int:
-        """Size of a table indexed by camid, over all splits that hold an image."""
+        """Size of a table indexed by camid, over all splits that hold an image.
+
+        Raises:
+            DatasetError: a camid that is no row of a table: negative, or a serial number.
+        """
         frames = [getattr(self, split) for split in SPLITS]
-        return max((int(frame["camid"].max()) + 1 for frame in frames if len(frame)), default=0)
+        camids = pd.concat([frame["camid"] for frame in frames])
+        if len(camids) and not 0 <= camids.min() <= camids.max() < MOST_CAMERAS:
+            raise DatasetError(
+                f"camids of {self.name} go from {camids.min()} to {camids.max()}, expected 0 to "
+                f"{MOST_CAMERAS - 1}: number the cameras from 0, as pandas.factorize does"
+            )
+        return int(camids.max()) + 1 if len(camids) else 0
 
     def describe(self) -> pd.DataFrame:
         """Images, people and cameras of each split, the published counts, and the difference.

@@ -48,8 +48,8 @@ def alike(text: str) -> str:
 
 
 def plain_path(text: str) -> str:
-    """A path of a list in one spelling: forward slashes, NFC, and no ./, // or a/../."""
-    path = posixpath.normpath(unicodedata.normalize("NFC", text.strip()).replace("\\", "/"))
+    """A path of a list in one spelling: forward slashes, and no ./, // or a/../ in it."""
+    path = posixpath.normpath(text.strip().replace("\\", "/"))
     return path[1:] if path.startswith("//") else path
 
 
@@ -70,18 +70,20 @@ def published_name(name: str, suffix: str) -> str:
 def on_disk(paths: Iterable[str]) -> dict[str, str]:
     """Path -> the path of what is there under that name, in another case or form of Unicode.
 
-    Where nothing is there, or several things, it is the path itself.
+    Where nothing is there, or several things, it is the path itself. Each folder is listed once.
     """
-    names: dict[str, list[str]] = {}
+    inside: dict[str, dict[str, list[str]]] = {}
 
     def spelt(path: str) -> str:
         folder, name = os.path.split(path)
-        if os.path.lexists(path) or not name:
+        if not name:
             return path
-        folder = spelt(folder)
-        if folder not in names:
-            names[folder] = os.listdir(folder) if os.path.isdir(folder) else []
-        there = [each for each in names[folder] if _key(each) == _key(name)]
+        folder = folder if folder in inside or os.path.isdir(folder) else spelt(folder)
+        if folder not in inside:
+            inside[folder] = defaultdict(list)
+            for each in os.listdir(folder) if os.path.isdir(folder) else ():
+                inside[folder][_key(each)].append(each)
+        there = inside[folder].get(_key(name), [])
         return os.path.join(folder, there[0]) if len(there) == 1 else path
 
     return {path: spelt(path) for path in paths}
@@ -115,4 +117,4 @@ def copies(paths: Iterable[str]) -> list[list[str]]:
 
 
 def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", name.casefold())
