@@ -29,6 +29,7 @@ from reidlab.data.dataset import SPLITS, Findings, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.lists import check_disjoint, image_name, once, read_text
 from reidlab.data.matlab import load_matlab5, whole_numbers
+from reidlab.data.spelling import plain_id
 
 CONFIG_VARIABLES = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
 TRIALS = range(20)
@@ -239,8 +240,10 @@ def _check_cameras(path: Path, rows: list[tuple[str, int]], found: Findings) -> 
 
 def _csv_test_set(path: Path, split: int) -> list[Person]:
     """Pair and person of the rows of one split; columns split (from 0), pair, person (from 1)."""
-    rows = list(csv.DictReader(read_text(path).splitlines()))
+    heading, *lines = list(csv.reader(read_text(path).splitlines())) or [[]]
+    columns = [plain_id(column).casefold() for column in heading]
     try:
+        rows = [dict(zip(columns, map(plain_id, line), strict=True)) for line in lines if line]
         people = [(int(r["pair"]), int(r["person"])) for r in rows if int(r["split"]) == split]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(

@@ -133,10 +133,11 @@ class ReIDDataset:
         """
         frames = [getattr(self, split) for split in SPLITS]
         camids = pd.concat([frame["camid"] for frame in frames])
-        if len(camids) and not 0 <= camids.min() <= camids.max() < MOST_CAMERAS:
+        most = max(MOST_CAMERAS, camids.nunique())
+        if len(camids) and not 0 <= camids.min() <= camids.max() < most:
             raise DatasetError(
                 f"camids of {self.name} go from {camids.min()} to {camids.max()}, expected 0 to "
-                f"{MOST_CAMERAS - 1}: number the cameras from 0, as pandas.factorize does"
+                f"{most - 1}: number the cameras from 0, as pandas.factorize does"
             )
         return int(camids.max()) + 1 if len(camids) else 0
 

@@ -5,6 +5,10 @@ whose images are query and gallery), or a table: a CSV file with the columns pat
 file), pid, camid and, if one likes, split (train, query, gallery or test), modality (visible or
 infrared) and view. In every set of the book 0 is a person like any other; only Market-1501 has
 distractors.
+
+A person has one number or name, however it is spelt: 1, 01, 1.0, +1 and 1e0 are one, see
+`reidlab.data.spelling`. A name in another case is another person, with a warning. Links to one file
+are one image, and so are paths in several spellings.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from reidlab.data.dataset import (
     table,
 )
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import absolute, existing_folder, leave_out, listing
+from reidlab.data.folders import absolute, existing_folder, is_litter, leave_out, listing
 from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.spelling import alike, on_disk, plain_id, plain_path, same_files
@@ -60,8 +64,9 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
 
     Returns:
         The set. People and cameras whose names are numbers keep their order, others are numbered
-        in the order of their names; columns `person` and `camera` hold the names. Cameras of
-        folders are counted from 0, whatever their names; `pid` of numbered people is the number.
+        in the order of their names; columns `person` and `camera` hold the names. `pid` of numbered
+        people is the number; cameras of folders are counted from 0, whatever their names, and so
+        are those of a table with a number from 1000.
     """
     path = absolute(root)
     is_table = os.path.isfile(path)
@@ -93,7 +98,11 @@ def _table_in(folder: Path) -> Path | None:
     """images.csv, or the only table; that of a synthetic set's attributes is none."""
     if (folder / TABLE).is_file():
         return folder / TABLE
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name != "attributes.csv"]
+    tables = [
+        folder / name
+        for name in listing(folder).other
+        if name.lower().endswith(".csv") and name != "attributes.csv" and not is_litter(name)
+    ]
     if len(tables) > 1:
         raise DatasetError(
             f"{folder} holds {len(tables)} tables ({some(path.name for path in tables)}): pass the "

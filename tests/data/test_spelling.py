@@ -172,6 +172,12 @@ class TestPaths:
 
 
 class TestTables:
+    def test_a_table_in_capitals_and_litter(self, tmp_path):
+        table(tmp_path, *of_two("1", "2", "pid"))
+        (tmp_path / "images.csv").rename(tmp_path / "LIST.CSV")
+        (tmp_path / "._LIST.CSV").write_bytes(b"\0")
+        assert open_dataset("folder", tmp_path).options["from"] == "LIST.CSV"
+
     @pytest.mark.parametrize(
         "heading", ["PATH,PID,CAMID,SPLIT", " Path , pid,\tCamId, Split",
                     '"path ","Pid",camid,split', "\u200bpath,PID,camid,split"],
@@ -202,6 +208,11 @@ class TestCameras:
         assert ds.query["camid"].tolist() == [1, 0]
         assert ds.query["camera"].tolist() == [str(first + 9), str(first)]
         assert ds.num_cameras == 2
+
+    def test_a_thousand_and_more_cameras(self, tmp_path):
+        touch(tmp_path, [f"1/{camera}/1.jpg" for camera in range(1, 1101)])
+        ds = open_dataset("folder", tmp_path, train_fraction=0)
+        assert ds.num_cameras == 1100
 
     @pytest.mark.parametrize("cameras", [("door", "yard"), ("1" * 30, "2" * 30), ("1.5", "2")])
     def test_names(self, cameras, tmp_path):
@@ -275,6 +286,36 @@ def _images(ds):
         for split in ("train", "query", "gallery")
         for path in getattr(ds, split)["path"]
     ]
+
+
+def test_three_digits_of_sysu_mm01(tmp_path):
+    clean = open_dataset("sysu-mm01", LAYOUTS["sysu-mm01"][0](tmp_path / "clean"))
+    root = LAYOUTS["sysu-mm01"][0](tmp_path / "set")
+    for folder in sorted(root.glob("cam*/0*")):
+        folder.rename(folder.with_name(folder.name[1:]))
+    ds = open_dataset("sysu-mm01", root)
+    for split in ("train", "query", "gallery"):
+        one, other = getattr(ds, split), getattr(clean, split)
+        assert one.drop(columns="path").equals(other.drop(columns="path"))
+    touch(root, ["cam1/0006/0001.jpg"])
+    with pytest.warns(DatasetWarning, match=r"1 people have two folders in .*cam1.*: 6"):
+        open_dataset("sysu-mm01", root)
+
+
+def test_zeros_of_regdb(tmp_path):
+    clean = open_dataset("regdb", LAYOUTS["regdb"][0](tmp_path / "clean"))
+    root = LAYOUTS["regdb"][0](tmp_path / "set")
+    (root / "Visible/7").rename(root / "Visible/0007")
+    for image in sorted((root / "Thermal/7").iterdir()):
+        image.rename(image.with_name(image.name.replace("_7.", "_007.")))
+    ds = open_dataset("regdb", root)
+    assert ds.warnings == clean.warnings
+    for one, other in ((ds.query, clean.query), (ds.gallery, clean.gallery)):
+        assert sorted(zip(one.pid, one.pair, strict=True)) == sorted(
+            zip(other.pid, other.pair, strict=True)
+        )
+    touch(root, [f"Visible/{10**30}/male_back_v_00001_{10**30}.bmp"])
+    assert f"Visible/{10**30}" in open_dataset("regdb", root).foreign
 
 
 @pytest.mark.parametrize("name", WITH_IMAGES)
