@@ -131,6 +131,8 @@ def check(name: Name, root: Root, option: Options = None) -> None:
                 typer.echo(f"note: {leak}")
     for foreign in ds.foreign:
         typer.echo(f"left out: {foreign}", err=True)
+    for note in ds.notes:
+        typer.echo(f"note: {note}")
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
     typer.echo(ds.describe().iloc[:, :5].to_string())
@@ -224,7 +226,9 @@ def train(  # each parameter is an option of the command
     seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value of the recipe, as epochs=5; may be repeated."),
+        typer.Option(
+            "--set", help="key=value of the recipe, as image_size=192x96; may be repeated."
+        ),
     ] = None,
     tracker: Annotated[
         str | None, typer.Option(help='"tensorboard" writes the curves to OUT/tensorboard, too.')

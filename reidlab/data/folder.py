@@ -43,6 +43,7 @@ TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
 OPTIONAL = ("split", "modality", "view")
 PARTS = {"train": ("train",), "query": ("query",), "gallery": ("gallery",), "test": SPLITS[1:]}
+COMBINATIONS = ({"train", "query", "gallery"}, {"train", "test"})
 MODALITIES = ("visible", "infrared")
 EXAMPLE = "0007/camera_1/0001.jpg"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
@@ -114,21 +115,25 @@ def _table_in(folder: Path) -> Path | None:
 def _from_folders(found: Findings) -> list[Row]:
     """A row for each image."""
     top = listing(found.root)
-    parts = [name for name in top.folders if name in PARTS]
+    parts = {name: name for name in top.folders if name in PARTS}
+    if not parts:  # in capitals only where they make a whole: somebody may be called so
+        spelt = {plain_id(name).casefold(): name for name in top.folders}
+        whole = next((combination for combination in COMBINATIONS if combination <= set(spelt)), ())
+        parts = {part: spelt[part] for part in PARTS if part in whole}
     if not parts:
         return _people(found.root, "", found)
-    if set(parts) not in ({"train", "test"}, {"train", "query", "gallery"}):
+    if set(parts) not in COMBINATIONS:
         raise DatasetError(
             f"{found.root} has {some(parts, 4)}, expected train with query and gallery, or train "
             "with test, or none of them and folders of people"
         )
-    others = [name for name in top.folders if name not in parts]
+    others = [name for name in top.folders if name not in parts.values()]
     leave_out(found, found.root, others + top.images, top.other)
-    rows = {part: _people(found.root / part, part, found) for part in parts}
-    for part in parts:
+    rows = {part: _people(found.root / name, part, found) for part, name in parts.items()}
+    for part, name in parts.items():
         if not rows[part]:
             raise DatasetError(
-                f"{found.root / part} holds no images, expected paths like {EXAMPLE} below it. Was "
+                f"{found.root / name} holds no images, expected paths like {EXAMPLE} below it. Was "
                 "the copying interrupted? Do it again"
             )
     return [row for part in parts for row in rows[part]]

@@ -85,6 +85,18 @@ class TestIds:
         assert repr(one) in str(ds.warnings)
         assert repr(other) in str(ds.warnings)
 
+    @pytest.mark.parametrize("parts", [("Train", "TEST"), ("TRAIN", "Query ", "Gallery")])
+    def test_parts_in_capitals(self, parts, tmp_path):
+        for person, part in enumerate(parts):
+            touch(tmp_path / part, [f"{min(person, 1)}/a/1.jpg", f"{min(person, 1)}/b/1.jpg"])
+        ds = open_dataset("folder", tmp_path)
+        assert (ds.train["pid"].tolist(), ds.query["pid"].tolist()) == ([0, 0], [1, 1])
+        assert ds.warnings == ds.notes == ()
+
+    def test_people_called_like_parts(self, tmp_path):
+        touch(tmp_path, ["Train/a/1.jpg", "Query/a/1.jpg"])
+        assert open_dataset("folder", tmp_path).train["person"].tolist() == ["Query"]
+
     @pytest.mark.parametrize("number", ["-1", "-1.0", "\N{MINUS SIGN}1", " -2", "-1e0"])
     def test_negative_numbers(self, number, tmp_path):
         for column in ("pid", "camid"):
