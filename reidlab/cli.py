@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -61,13 +63,16 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 def _command(group: typer.Typer, name: str | None = None) -> Callable[[F], F]:
-    """A command of a group, which ends with the library's own message, without a traceback."""
+    """A command of a group, which ends with the library's own message, without a traceback; what it
+    warns of is a sentence, too, without file and line."""
 
     def register(function: F) -> F:
         @functools.wraps(function)
         def speaking(*arguments: Any, **options: Any) -> None:
             try:
-                function(*arguments, **options)
+                with warnings.catch_warnings():
+                    warnings.showwarning = _say
+                    function(*arguments, **options)
             except (ReidlabError, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
                 typer.echo(f"error: {error}", err=True)
                 raise typer.Exit(1) from None
@@ -76,6 +81,14 @@ def _command(group: typer.Typer, name: str | None = None) -> Callable[[F], F]:
         return function
 
     return register
+
+
+def _say(message: Warning | str, *_where: Any, **_at: Any) -> None:
+    """Print a warning, once where several processes train together."""
+    from reidlab.processes import is_main_process
+
+    if is_main_process():
+        typer.echo(f"warning: {message}", err=True)
 
 
 @_command(data, "describe")
@@ -89,36 +102,50 @@ def describe(name: Name, root: Root, option: Options = None) -> None:
         typer.echo(f"{word}: {table[word].iloc[0]}")
     typer.echo(f"options: {', '.join(f'{k}={v}' for k, v in ds.options.items()) or 'none'}")
     typer.echo(f"fingerprint {ds.fingerprint()}")
-    for text in (*ds.warnings, *ds.notes):
-        typer.echo(f"warning: {text}", err=True)
 
 
 @_command(data, "check")
 def check(name: Name, root: Root, option: Options = None) -> None:
     """Open a data set and decode every image; exit status 1 if anything is not as published.
 
-    All foreign names are listed. Files that are no images (Thumbs.db) are no problem.
+    Images of the layout that the options do not use are decoded as well. All foreign names are
+    listed. Files that are no images (Thumbs.db) are no problem.
     """
     from reidlab.data import DatasetError, read_image
+    from reidlab.data.spelling import copies
 
-    ds = _open(name, root, option)
+    with warnings.catch_warnings(action="ignore"):  # they are the problems below
+        ds = _open(name, root, option)
     problems = list(ds.warnings)
-    paths = sorted({path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]})
+    used = {path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]}
+    paths = sorted(used.union(ds.spare))
     with typer.progressbar(paths, label="decoding") as progress:
         for path in progress:
             try:
                 read_image(path)
             except DatasetError as error:
                 problems.append(str(error))
+    tested = {*ds.query["path"], *ds.gallery["path"]}
+    for same in copies(filter(os.path.isfile, paths)):
+        if tested.intersection(same) and not used.intersection(same) <= tested:
+            leak = f"one picture is in training and in test: {', '.join(same)}"
+            if ds.name == "folder":
+                problems.append(leak)
+            else:  # as published, then: nobody's copying is to blame
+                typer.echo(f"note: {leak}")
     for foreign in ds.foreign:
         typer.echo(f"left out: {foreign}", err=True)
+    for note in ds.notes:
+        typer.echo(f"note: {note}")
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
     typer.echo(ds.describe().iloc[:, :5].to_string())
     if problems:
         raise typer.Exit(1)
     expected = "as published" if ds.published else "all whole (nothing is published to compare)"
+    chosen = ", ".join(f"{key}={value}" for key, value in ds.options.items()) or "none"
     typer.echo(f"{len(paths)} images of {name}: {expected}")
+    typer.echo(f"options: {chosen}; {len(ds.spare)} of the images are not used by these")
 
 
 @_command(data, "list")
@@ -130,14 +157,9 @@ def list_all() -> None:
 
 
 def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
-    """The data set; its warnings are left to the caller to print."""
-    import warnings
+    from reidlab.data import open_dataset
 
-    from reidlab.data import DatasetWarning, open_dataset
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DatasetWarning)
-        return open_dataset(name, root, **parse_settings(options or [], "--option trial=3"))
+    return open_dataset(name, root, **parse_settings(options or [], "--option trial=3"))
 
 
 @_command(record, "show")
@@ -208,7 +230,9 @@ def train(  # each parameter is an option of the command
     seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value of the recipe, as epochs=5; may be repeated."),
+        typer.Option(
+            "--set", help="key=value of the recipe, as image_size=192x96; may be repeated."
+        ),
     ] = None,
     tracker: Annotated[
         str | None, typer.Option(help='"tensorboard" writes the curves to OUT/tensorboard, too.')
@@ -230,9 +254,6 @@ def train(  # each parameter is an option of the command
     changes = parse_settings(change or [], "--set epochs=5")
     recipe = recipes.get(paper, profile, preset).replace(**changes)
     model = build_model(recipe, ds, seed=seed)
-    if is_main_process():
-        for text in (*ds.warnings, *ds.notes):
-            typer.echo(f"warning: {text}", err=True)
     found = fit(model, ds, recipe, seed=seed, out=out, tracker=tracker)
     if is_main_process():
         tested = _in_percent(found.metrics) if found.metrics else "nothing was tested"

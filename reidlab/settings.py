@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 _AS_JSON = {"None": "null", "none": "null", "True": "true", "False": "false"}
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBERS = re.compile(rf"[(\[]?\s*({_NUMBER}(?:\s*[,x×]\s*{_NUMBER})+)\s*,?\s*[)\]]?", re.ASCII)
 
 
 class Range(NamedTuple):
@@ -64,7 +67,8 @@ def check_names(
 
 def parse_settings(options: Iterable[str], example: str = "epochs=5") -> dict[str, Any]:
     """ "key=value" as keywords; what reads as JSON (numbers, [256,128]) or as Python's None, True
-    or False is that value, everything else is text.
+    or False is that value, several numbers (256,128 or 256x128, in brackets or not) are a list, and
+    everything else is text.
 
     Args:
         options: One "key=value" each.
@@ -79,6 +83,8 @@ def parse_settings(options: Iterable[str], example: str = "epochs=5") -> dict[st
         if not mark or not key:
             flag = f"{example.split()[0]} " if " " in example else ""
             raise ValueError(f"{flag}{text!r}: expected key=value, as in {example}")
+        if several := _NUMBERS.fullmatch(value.strip()):
+            value = f"[{re.sub('[x×]', ',', several[1])}]"
         try:
             parsed[key] = json.loads(_AS_JSON.get(value, value))
         except json.JSONDecodeError:

@@ -87,6 +87,20 @@ def test_options_of_every_kind():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["32,16", "32x16", "(32,16)", "[32, 16]", "(32, 16)", "32×16"])
+def test_a_tuple_of_a_recipe(text, market, tmp_path):
+    result = train(market, tmp_path, *TINY, "--set", f"image_size={text}", "--set", "epochs=oops")
+    assert "epochs is 'oops'" in result.stderr
+    assert "image_size" not in result.stderr
+
+
+@pytest.mark.parametrize("text", ["32", "32,16,8", "32x", "32.5x16", "a,b"])
+def test_what_is_no_tuple_of_a_recipe(text, market, tmp_path):
+    result = train(market, tmp_path, *TINY, "--set", f"image_size={text}")
+    assert result.exit_code == 1
+    assert "expected height and width in pixels, such as (192, 96)" in result.stderr
+
+
 def test_settings_of_every_kind():
     given = ["image_size=[64,32]", "depth=2", "flip_test=True", "precision=no", "weights=None"]
     assert parse_settings(given) == {
@@ -173,6 +187,76 @@ def test_check_decodes_images_inside_an_archive(tmp_path):
     result = run("data", "check", "cuhk03-np", tmp_path)
     assert result.exit_code == 0, result.output
     assert "11 images of cuhk03-np: all whole" in result.output
+    assert "options: boxes=detected, form=mat" in result.output  # the other boxes were not read
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "spare"),
+    [
+        ("sysu_mm01", [], "cam4/0010/0011.jpg"),  # one of twelve is drawn
+        ("sysu_mm01", ["mode=indoor"], "cam5/0006/0001.jpg"),
+        ("sysu_mm01", ["shots=10"], "cam1/0050/0001.jpg"),  # of a person who is in no list
+        ("msmt17", ["val=out"], "train/0001/0001_009_07_0302afternoon_0007_2.jpg"),
+        ("pku_reid", [], "val/gallery/004/02_3.png"),
+        ("pku_reid", ["split=la-tf-pp"], "val/all_imgs/004/02_3.png"),
+        ("occluded_duke", [], "DukeMTMC-reID/query/0006_c3_f0046985.jpg"),
+    ],
+)
+def test_check_decodes_what_the_options_do_not_use(layout, options, spare, tmp_path):
+    from tests.data import layouts
+    from tests.data.conftest import write_image
+
+    root = getattr(layouts, layout)(tmp_path / "set")
+    (root / "world.json").write_text("{}")
+    for path in root.rglob("*.*g"):
+        write_image(path, size=(4, 8))
+    name = layout.replace("_", "-")
+    given = ["data", "check", name, root, *(f"--option={option}" for option in options)]
+    result = run(*given)
+    assert result.exit_code == 0, result.output
+    assert "; 0 of the images are not used" not in result.output
+    (root / spare).write_bytes((root / spare).read_bytes()[:200])
+    result = run(*given)
+    assert result.exit_code == 1
+    assert f"{spare} " in result.stderr
+
+
+def test_check_of_a_pool_that_is_not_whole(tmp_path):
+    from tests.data.layouts import sysu_mm01
+
+    result = run("data", "check", "sysu-mm01", sysu_mm01(tmp_path))
+    assert "galleries are drawn, are 96; published are 6,775" in result.stderr
+
+
+def test_check_names_pictures_of_training_and_test(tmp_path):
+    from tests.data.conftest import write_image
+
+    for seed, place in enumerate(("train/1/a/1.jpg", "test/2/a/1.jpg", "test/2/b/1.jpg")):
+        write_image(tmp_path / place, seed)
+    assert run("data", "check", "folder", tmp_path).exit_code == 0
+    write_image(tmp_path / "test/2/a/2.jpg", 0)
+    result = run("data", "check", "folder", tmp_path)
+    assert result.exit_code == 1
+    assert "one picture is in training and in test" in result.stderr
+    assert "test/2/a/2.jpg" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["data", "describe", "market1501", "{}"],
+     ["train", "--paper=vit_baseline", "--dataset=market1501", "--root={}", "--out={}/run",
+      "--profile=smoke"],
+     ["zero-shot", "market1501", "{}", "--weights=gone"],
+     ["evaluate", "gone", "market1501", "{}"],
+     ["experiment", "run", "la_tf_pp.rankings", "--data-root={}"]],
+)  # fmt: skip
+def test_warnings_are_sentences(command, market, capfd):
+    """Without file and line of our own code, in every command that opens a data set."""
+    result = run(*(word.format(market) for word in command))
+    said = [line for line in result.stderr.splitlines() if "12,936" in line]
+    assert all(line.startswith("warning: market1501 at ") for line in said)
+    assert ".py:" not in result.stderr + capfd.readouterr().err
+    assert said or command[0] in ("zero-shot", "experiment")
 
 
 def test_list_names_every_set():
@@ -278,7 +362,8 @@ def test_zero_shot_judges_three_views_and_saves_the_record(market, tmp_path):
     given = ("--weights", tmp_path / "w.safetensors", "--save", tmp_path / "zero.json")
     result = run("zero-shot", "market1501", market, *given)
     assert result.exit_code == 0, result.output
-    assert [line.split()[0] for line in result.output.splitlines()] == ["class", "pooled", "rows"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["class", "pooled", "rows"]
+    assert "12,936" in result.stderr
     saved = json.loads((tmp_path / "zero.json").read_text())
     assert saved["experiment"]["weights"] == "w.safetensors"
     metrics = saved["metrics"]

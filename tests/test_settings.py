@@ -29,6 +29,19 @@ def test_values_of_every_kind():
     assert parse_settings(["name=a=b", "empty="]) == {"name": "a=b", "empty": ""}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("192,96", [192, 96]), ("192x96", [192, 96]), ("192 x 96", [192, 96]), ("(1,)", "(1,)"),
+        ("(192,96)", [192, 96]), ("[192, 96]", [192, 96]), ("(192, 96,)", [192, 96]),
+        ("0.5,-1e-3,2", [0.5, -1e-3, 2]), ("192×96", [192, 96]), ("192,", "192,"), ("x10", "x10"),
+        ("a,b", "a,b"), ("1,b", "1,b"), ("192x96.safetensors", "192x96.safetensors"),
+    ],
+)  # fmt: skip
+def test_several_numbers(text, value):
+    assert parse_settings([f"image_size={text}"]) == {"image_size": value}
+
+
 def test_one_switch_of_a_recipe():
     settings = parse_settings(["switches.local_weight=0.5", "switches.heads=one"])
     assert Recipe().replace(**settings).switches == {"local_weight": 0.5, "heads": "one"}

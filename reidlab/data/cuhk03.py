@@ -211,7 +211,7 @@ def _images(found: Findings, boxes: str, split: Split) -> tuple[str, dict[str, s
             f"too, or choose the other: boxes='{BOXES[boxes == BOXES[0]]}'"
         )
     if converted.is_dir():
-        paths = {os.path.basename(p): p for p, _ in matching_images(converted, NAME, found)}
+        paths = {name[0]: path for path, name in matching_images(converted, NAME, found)}
         if split.names is not None:
             wanted = [name for names in split.names.values() for name in names]
         else:

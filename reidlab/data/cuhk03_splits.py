@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,9 @@ from reidlab.data.cuhk03_store import (
 )
 from reidlab.data.dataset import SPLITS, Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.lists import check_disjoint, once, read_text
+from reidlab.data.lists import check_disjoint, image_name, once, read_text
 from reidlab.data.matlab import load_matlab5, whole_numbers
+from reidlab.data.spelling import plain_id
 
 CONFIG_VARIABLES = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
 TRIALS = range(20)
@@ -69,7 +69,8 @@ def config_split(path: Path, found: Findings) -> Split:
         DatasetError: it cannot be read, or contradicts itself.
     """
     filelist, labels, views, *indices = load_matlab5(path, *CONFIG_VARIABLES)
-    files = [str(np.asarray(cell).ravel()[0]) for cell in filelist.ravel() if np.size(cell)]
+    cells = [str(np.asarray(cell).ravel()[0]) for cell in filelist.ravel() if np.size(cell)]
+    files = [image_name(cell, 1, found) for cell in cells]
     _check_names(path, files)
     if not len(files) == labels.size == views.size:
         raise DatasetError(
@@ -109,7 +110,12 @@ def json_split(path: Path, split: int, found: Findings, *, query_in_gallery: boo
             f"{path} holds {count} splits, so there is no split {split}. Take a file that "
             "torchreid wrote"
         )
-    names = {part: _json_names(path, part, splits[split], found) for part in SPLITS}
+    rows = {part: _json_rows(path, part, splits[split], found) for part in SPLITS}
+    _check_cameras(path, [row for of_part in rows.values() for row in of_part], found)
+    names = {
+        part: once(f"{path.name}: {part}", "images", (name for name, _ in of_part), found)
+        for part, of_part in rows.items()
+    }
     apart = names
     if query_in_gallery:
         apart = {"train": names["train"], "query or gallery": names["query"] + names["gallery"]}
@@ -196,7 +202,8 @@ def _chosen(
     return once(f"{path.name}: {variable}", "images", chosen, found)
 
 
-def _json_names(path: Path, part: str, split: Any, found: Findings) -> list[str]:
+def _json_rows(path: Path, part: str, split: Any, found: Findings) -> list[tuple[str, int]]:
+    """Name and camera of each image."""
     try:
         rows = [(str(file), int(cam)) for file, _, cam in split[part]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -204,21 +211,39 @@ def _json_names(path: Path, part: str, split: Any, found: Findings) -> list[str]
             f"{path} has no {part} of the form [[path, id, camera], ...] "
             f"({type(error).__name__}: {error}). Take a file that torchreid wrote"
         ) from error
-    named = [(re.split(r"[/\\]", file)[-1], cam) for file, cam in rows]
+    named = [(image_name(file, 1, found), cam) for file, cam in rows]
     _check_names(path, [name for name, _ in named])
-    wrong = [name for name, cam in named if view_of(name) != cam + 1]
-    if wrong:
-        raise DatasetError(
-            f"{path}: {len(wrong)} images of {part} have a camera that is not the view of their "
-            f"name less one, e.g. {wrong[0]}. Take a file that torchreid wrote"
+    return named
+
+
+def _check_cameras(path: Path, rows: list[tuple[str, int]], found: Findings) -> None:
+    """Cameras agree with the views of the names, which decide, when counted from 0 or from 1."""
+    by_first: dict[int, list[str]] = {}
+    for name, camera in rows:
+        by_first.setdefault(camera + 1 - view_of(name), []).append(name)
+    if by_first.keys() not in ({0}, {1}):
+        counts = "; ".join(
+            f"{len(names)} images count cameras from {first}, e.g. {names[0]}"
+            for first, names in sorted(by_first.items())
         )
-    return once(f"{path.name}: {part}", "images", (name for name, _ in named), found)
+        raise DatasetError(
+            f"{path} does not agree with the names of its images, which say the view: {counts}. "
+            "Expected cameras that count from 0 in all images, or from 1 in all. Take a file that "
+            "torchreid wrote"
+        )
+    if 1 in by_first:
+        found.notes.append(
+            f"{path.name} counts cameras from 1, as older versions of torchreid do; the names say "
+            "the same views"
+        )
 
 
 def _csv_test_set(path: Path, split: int) -> list[Person]:
     """Pair and person of the rows of one split; columns split (from 0), pair, person (from 1)."""
-    rows = list(csv.DictReader(read_text(path).splitlines()))
+    heading, *lines = list(csv.reader(read_text(path).splitlines())) or [[]]
+    columns = [plain_id(column).casefold() for column in heading]
     try:
+        rows = [dict(zip(columns, map(plain_id, line), strict=True)) for line in lines if line]
         people = [(int(r["pair"]), int(r["person"])) for r in rows if int(r["split"]) == split]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(

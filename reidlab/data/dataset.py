@@ -18,6 +18,7 @@ from reidlab.data.synthetic import lost_files, with_modality, world_folder
 from reidlab.files import sha256
 
 SPLITS = ("train", "query", "gallery")
+MOST_CAMERAS = 1000  # a camera's number is its row in a table of a network: no serial number
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
 
 
@@ -42,6 +43,8 @@ class Findings:
         foreign: names that are not of the layout and were left out.
         litter: files that are no images and were passed over.
         empty: folders of people that hold no image.
+        images: paths of all images of the layout that were seen, used or not.
+        notes: what a user may want to know and does no harm, a sentence each.
     """
 
     root: Path
@@ -50,10 +53,12 @@ class Findings:
     foreign: list[str] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def sentences(self) -> tuple[list[str], list[str]]:
         """(warnings, notes): also of the names that were left out."""
-        warnings, notes = list(self.warnings), []
+        warnings, notes = list(self.warnings), list(self.notes)
         foreign, litter = sorted(set(self.foreign)), sorted(set(self.litter))
         if foreign:
             warnings.append(
@@ -95,6 +100,8 @@ class ReIDDataset:
             layout, and files that are no images.
         lists: files that decide the split; their contents are in the fingerprint.
         card: what is known of the set; see `DatasetCard`.
+        spare: paths of the images of the layout that stand in no table, as what a trial does not
+            draw; `data check` decodes them, too.
     """
 
     name: str
@@ -110,6 +117,7 @@ class ReIDDataset:
     foreign: tuple[str, ...] = ()
     lists: tuple[Path, ...] = ()
     card: DatasetCard | None = None
+    spare: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -118,9 +126,20 @@ class ReIDDataset:
 
     @property
     def num_cameras(self) -> int:
-        """Size of a table indexed by camid, over all splits that hold an image."""
+        """Size of a table indexed by camid, over all splits that hold an image.
+
+        Raises:
+            DatasetError: a camid that is no row of a table: negative, or a serial number.
+        """
         frames = [getattr(self, split) for split in SPLITS]
-        return max((int(frame["camid"].max()) + 1 for frame in frames if len(frame)), default=0)
+        camids = pd.concat([frame["camid"] for frame in frames])
+        most = max(MOST_CAMERAS, camids.nunique())
+        if len(camids) and not 0 <= camids.min() <= camids.max() < most:
+            raise DatasetError(
+                f"camids of {self.name} go from {camids.min()} to {camids.max()}, expected 0 to "
+                f"{most - 1}: number the cameras from 0, as pandas.factorize does"
+            )
+        return int(camids.max()) + 1 if len(camids) else 0
 
     def describe(self) -> pd.DataFrame:
         """Images, people and cameras of each split, the published counts, and the difference.
@@ -308,6 +327,7 @@ def finish(
         foreign=tuple(sorted({*found.foreign, *found.litter})),
         lists=tuple(lists),
         card=card,
+        spare=tuple(sorted(set(found.images).difference(*(t["path"] for t in tables.values())))),
     )
 
 

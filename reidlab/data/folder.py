@@ -5,6 +5,10 @@ whose images are query and gallery), or a table: a CSV file with the columns pat
 file), pid, camid and, if one likes, split (train, query, gallery or test), modality (visible or
 infrared) and view. In every set of the book 0 is a person like any other; only Market-1501 has
 distractors.
+
+A person has one number or name, however it is spelt: 1, 01, 1.0, +1 and 1e0 are one, see
+`reidlab.data.spelling`. A name in another case is another person, with a warning. Links to one file
+are one image, and so are paths in several spellings.
 """
 
 from __future__ import annotations
@@ -12,26 +16,40 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.dataset import (
+    MOST_CAMERAS,
+    SPLITS,
+    Findings,
+    Image,
+    ReIDDataset,
+    finish,
+    some,
+    table,
+)
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import absolute, existing_folder, leave_out, listing
+from reidlab.data.folders import absolute, existing_folder, is_litter, leave_out, listing
 from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
+from reidlab.data.spelling import alike, on_disk, plain_id, plain_path, same_files
 from reidlab.data.synthetic import world_folder
 
 TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
 OPTIONAL = ("split", "modality", "view")
 PARTS = {"train": ("train",), "query": ("query",), "gallery": ("gallery",), "test": SPLITS[1:]}
+COMBINATIONS = ({"train", "query", "gallery"}, {"train", "test"})
 MODALITIES = ("visible", "infrared")
 EXAMPLE = "0007/camera_1/0001.jpg"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
+NEGATIVE = re.compile(r"-\d+", re.ASCII)
+VIEW = re.compile(r"-1|\d{1,9}", re.ASCII)
+IGNORED = "expected 0 or more (leave out who is to be ignored)"
 
 Row = dict[str, str]  # the columns of a CSV file, and "file": the absolute path
 
@@ -47,8 +65,9 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
 
     Returns:
         The set. People and cameras whose names are numbers keep their order, others are numbered
-        in the order of their names; columns `person` and `camera` hold the names. Cameras of
-        folders are counted from 0, whatever their names; `pid` of numbered people is the number.
+        in the order of their names; columns `person` and `camera` hold the names. `pid` of numbered
+        people is the number; cameras of folders are counted from 0, whatever their names, and so
+        are those of a table with a number from 1000.
     """
     path = absolute(root)
     is_table = os.path.isfile(path)
@@ -59,7 +78,7 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
     folder = existing_folder("folder", path.parent if is_table else path)
     found = Findings(folder, EXAMPLE)
     source = path if is_table else _table_in(folder)
-    rows = _from_folders(found) if source is None else _from_csv(source, found)
+    rows = _from_csv(source, found) if source else _each_once(folder, _from_folders(found), found)
     if not rows:
         raise DatasetError(
             f"{folder} holds no images in folders <person>/<camera>/, expected paths like "
@@ -80,7 +99,11 @@ def _table_in(folder: Path) -> Path | None:
     """images.csv, or the only table; that of a synthetic set's attributes is none."""
     if (folder / TABLE).is_file():
         return folder / TABLE
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name != "attributes.csv"]
+    tables = [
+        folder / name
+        for name in listing(folder).other
+        if name.lower().endswith(".csv") and name != "attributes.csv" and not is_litter(name)
+    ]
     if len(tables) > 1:
         raise DatasetError(
             f"{folder} holds {len(tables)} tables ({some(path.name for path in tables)}): pass the "
@@ -92,21 +115,25 @@ def _table_in(folder: Path) -> Path | None:
 def _from_folders(found: Findings) -> list[Row]:
     """A row for each image."""
     top = listing(found.root)
-    parts = [name for name in top.folders if name in PARTS]
+    parts = {name: name for name in top.folders if name in PARTS}
+    if not parts:  # in capitals only where they make a whole: somebody may be called so
+        spelt = {plain_id(name).casefold(): name for name in top.folders}
+        whole = next((combination for combination in COMBINATIONS if combination <= set(spelt)), ())
+        parts = {part: spelt[part] for part in PARTS if part in whole}
     if not parts:
         return _people(found.root, "", found)
-    if set(parts) not in ({"train", "test"}, {"train", "query", "gallery"}):
+    if set(parts) not in COMBINATIONS:
         raise DatasetError(
             f"{found.root} has {some(parts, 4)}, expected train with query and gallery, or train "
             "with test, or none of them and folders of people"
         )
-    others = [name for name in top.folders if name not in parts]
+    others = [name for name in top.folders if name not in parts.values()]
     leave_out(found, found.root, others + top.images, top.other)
-    rows = {part: _people(found.root / part, part, found) for part in parts}
-    for part in parts:
+    rows = {part: _people(found.root / name, part, found) for part, name in parts.items()}
+    for part, name in parts.items():
         if not rows[part]:
             raise DatasetError(
-                f"{found.root / part} holds no images, expected paths like {EXAMPLE} below it. Was "
+                f"{found.root / name} holds no images, expected paths like {EXAMPLE} below it. Was "
                 "the copying interrupted? Do it again"
             )
     return [row for part in parts for row in rows[part]]
@@ -154,14 +181,15 @@ def _camera(folder: Path, person: str, camera: str, split: str, found: Findings)
 
 
 def _from_csv(source: Path, found: Findings) -> list[Row]:
-    """A row for each line whose image is tinside."""
+    """A row for each line whose image is there."""
     rows = []
     for number, line in _lines(source):
         row = {key: (line.get(key) or "").strip() for key in (*REQUIRED, *OPTIONAL)}
+        row |= {key: row[key].casefold() for key in ("split", "modality")}
         if any(row.values()):
             _check_row(source, number, row)
-            path = row["path"].replace("\\", "/")
-            rows.append(row | {"file": os.path.normpath(source.parent / path)})
+            file = os.path.normpath(source.parent / plain_path(row["path"]))
+            rows.append(row | {"file": file})
     if not rows:
         raise DatasetError(f"{source} has a heading and no lines: write one for each image")
     return _existing(source, rows, found)
@@ -171,7 +199,7 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The lines below the heading, by column, with their numbers."""
     reader = csv.DictReader(read_text(source).splitlines())
     try:
-        columns = [str(name).strip() for name in reader.fieldnames or ()]
+        columns = [plain_id(str(name)).casefold() for name in reader.fieldnames or ()]
         known = [columns.count(name) for name in (*REQUIRED, *OPTIONAL)]
         if 0 in known[: len(REQUIRED)] or max(known) > 1:
             raise DatasetError(
@@ -190,87 +218,147 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
 def _check_row(source: Path, number: int, row: Row) -> None:
     """Every value is one that it may be."""
     wrong = None
-    if not all(row[name] for name in REQUIRED):
-        wrong = f"an empty {next(name for name in REQUIRED if not row[name])}"
+    if not all(plain_id(row[name]) for name in REQUIRED):
+        wrong = f"an empty {next(name for name in REQUIRED if not plain_id(row[name]))}"
     elif row["split"] and row["split"] not in PARTS:
         wrong = f"split {row['split']!r}, expected one of {', '.join(PARTS)}"
     elif row["modality"] and row["modality"] not in MODALITIES:
         wrong = f"modality {row['modality']!r}, expected visible or infrared"
-    elif row["view"] and not re.fullmatch(r"-1|\d+", row["view"]):
+    elif row["view"] and not VIEW.fullmatch(plain_id(row["view"])):
         wrong = f"view {row['view']!r}, expected a whole number, or -1 for unknown"
-    elif re.fullmatch(r"-\d+", row["pid"]) or re.fullmatch(r"-\d+", row["camid"]):
-        wrong = "a negative pid or camid, expected 0 or more (leave out who is to be ignored)"
+    elif any(NEGATIVE.fullmatch(plain_id(row[key])) for key in ("pid", "camid")):
+        wrong = f"a negative pid or camid, {IGNORED}"
     if wrong:
         raise DatasetError(f"{source} has {wrong} in line {number}: correct it")
 
 
 def _existing(source: Path, rows: list[Row], found: Findings) -> list[Row]:
     """Rows whose image is on disk, each image once in a split. Each folder is listed once."""
+    spelt = on_disk(row["file"] for row in rows)
+    other = [f"{path} is {there}" for path, there in spelt.items() if path != there]
+    if other:
+        found.warnings.append(
+            f"{source.name} spells {len(other)} paths in another case or form of Unicode than the "
+            f"disk: {some(other, 1)}"
+        )
+    rows = [row | {"file": spelt[row["file"]]} for row in rows]
     folders = {os.path.dirname(row["file"]) for row in rows}
-    on_disk = {
+    images = {
         os.path.join(folder, name)
         for folder in folders
         if os.path.isdir(folder)
         for name in listing(folder).images
     }
-    _check_agreement(source, rows)
-    kept = set(present(source.name, [row["file"] for row in rows], on_disk, found))
-    unlisted(on_disk, [row["file"] for row in rows], found)
-    by_use = {(row["file"], row["split"]): row for row in rows}
-    uses = ((row["file"], row["split"]) for row in rows if row["file"] in kept)
+    kept = set(present(source.name, [row["file"] for row in rows], images, found))
+    unlisted(images, [row["file"] for row in rows], found)
+    return _each_once(source, [row for row in rows if row["file"] in kept], found)
+
+
+def _each_once(source: Path, rows: list[Row], found: Findings) -> list[Row]:
+    """Rows of each image, once in a split. Links to one file are one image.
+
+    Raises:
+        DatasetError: an image is said to be two people, or in two cameras.
+    """
+    same = same_files(row["file"] for row in rows)
+    by_use: dict[tuple[str, str], Row] = {}
+    first: dict[str, Row] = {}
+    uses = []
+    for row in rows:
+        file = same.get(row["file"], row["file"])
+        _check_agreement(source, first.setdefault(file, row), row)
+        uses.append((file, row["split"]))
+        by_use.setdefault(uses[-1], row)
     return [by_use[use] for use in once(source.name, "images", uses, found)]
 
 
-def _check_agreement(source: Path, rows: list[Row]) -> None:
-    """An image that stands in several lines is the same person in the same camera in all."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        for key in ("pid", "camid", "modality", "view"):
-            said = first.setdefault(row["file"], row)[key]
-            if row[key] != said:
-                raise DatasetError(
-                    f"{source} gives the image {row['path']} two values of {key}, {said!r} and "
-                    f"{row[key]!r}: correct one of the lines"
-                )
+def _check_agreement(source: Path, one: Row, other: Row) -> None:
+    """An image that stands in two places is the same person in the same camera in both."""
+    absent = {"modality": MODALITIES[0], "view": "-1"}
+    for key in ("pid", "camid", *absent):
+        said, again = (row.get(key) or absent.get(key, "") for row in (one, other))
+        if plain_id(said) != plain_id(again):
+            files = [row.get("path", row["file"]) for row in (one, other)]
+            also = "" if files[0] == files[1] else f", which is {files[0]},"
+            raise DatasetError(
+                f"{source} gives the image {files[1]}{also} two values of {key}, {said!r} and "
+                f"{again!r}: correct one of them"
+            )
 
 
 def _numbered(rows: Sequence[Row], found: Findings, *, keep_cameras: bool) -> pd.DataFrame:
     """The rows as a table, people and cameras with numbers."""
-    people = _numbers((row["pid"] for row in rows), keep=True)
-    cameras = _numbers((row["camid"] for row in rows), keep=keep_cameras)
-    for kind, numbers in (("person", people), ("camera", cameras)):
-        once = {number: name for name, number in numbers.items()}
-        same = [f"{name} and {once[n]}" for name, n in numbers.items() if once[n] != name]
-        if same:
-            found.warnings.append(
-                f"{some(same)} are read as the same {kind}, the number is the same"
-            )
+    names = {key: sorted({row[key] for row in rows}) for key in ("pid", "camid")}
+    people = _numbers(names["pid"], most=10**18)
+    cameras = _numbers(names["camid"], most=MOST_CAMERAS if keep_cameras else 0)
+    _report_spellings("person", "people", names["pid"], found)
+    _report_spellings("camera", "cameras", names["camid"], found)
+    numbered = all(NUMBER.fullmatch(plain_id(name)) for name in names["camid"])
+    if keep_cameras and numbered and any(int(plain_id(n)) != cameras[n] for n in names["camid"]):
+        told = some(f"{name} is {cameras[name]}" for name in names["camid"])
+        found.notes.append(
+            f"cameras are numbered from 0, column `camera` holds their names: {told}"
+        )
     frame = table(
         Image(
             path=row["file"],
             pid=people[row["pid"]],
             camid=cameras[row["camid"]],
-            modality=row.get("modality") or "visible",
-            view=int(row.get("view") or -1),
+            modality=row.get("modality") or MODALITIES[0],
+            view=int(plain_id(row.get("view") or "-1")),
         )
         for row in {row["file"]: row for row in rows}.values()
     )
+    spelt = {key: {plain_id(name): name for name in reversed(names[key])} for key in names}
+    columns = {"person": "pid", "camera": "camid"}
     return frame.assign(
-        person=frame["path"].map({row["file"]: row["pid"] for row in rows}),
-        camera=frame["path"].map({row["file"]: row["camid"] for row in rows}),
+        **{
+            column: frame["path"].map({row["file"]: spelt[key][plain_id(row[key])] for row in rows})
+            for column, key in columns.items()
+        }
     )
 
 
-def _numbers(names: Iterable[str], *, keep: bool) -> Mapping[str, int]:
-    """A number for each name: the name itself where all are numbers and `keep`, else its rank."""
-    once = set(names)
-    if all(NUMBER.fullmatch(name) for name in once):
-        values = {name: int(name) for name in once}
-        if keep:
-            return values
-        rank = {value: place for place, value in enumerate(sorted(set(values.values())))}
-        return {name: rank[value] for name, value in values.items()}
-    return {name: place for place, name in enumerate(sorted(once))}
+def _numbers(names: Sequence[str], *, most: int) -> Mapping[str, int]:
+    """A number for each of the sorted names, the same for all spellings of one.
+
+    It is the name itself where all are whole numbers below `most`, else its rank.
+    """
+    first = {plain_id(name): name for name in reversed(names)}
+    if all(map(NUMBER.fullmatch, first)):
+        values = {plain: int(plain) for plain in first}
+        if max(values.values()) >= most:
+            values = {
+                plain: rank for rank, plain in enumerate(sorted(values, key=values.__getitem__))
+            }
+    else:
+        values = {plain: rank for rank, plain in enumerate(sorted(first, key=first.__getitem__))}
+    return {name: values[plain_id(name)] for name in names}
+
+
+def _report_spellings(kind: str, several: str, names: Sequence[str], found: Findings) -> None:
+    """Names that are one, and names that could be meant to be.
+
+    Raises:
+        DatasetError: a negative number.
+    """
+    plain: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
+    for name in names:
+        if NEGATIVE.fullmatch(plain_id(name)):
+            raise DatasetError(f"{found.root} has the {kind} {name!r}, {IGNORED}")
+        plain.setdefault(plain_id(name), []).append(name)
+    for spellings in plain.values():
+        similar.setdefault(alike(spellings[0]), []).append(spellings[0])
+    same = [" and ".join(map(repr, spelt)) for spelt in plain.values() if len(spelt) > 1]
+    if same:
+        found.warnings.append(f"{some(same)} are read as the same {kind}, spelt in two ways")
+    close = [" and ".join(map(repr, spelt)) for spelt in similar.values() if len(spelt) > 1]
+    if close:
+        found.warnings.append(
+            f"{some(close)} differ only in case or final dots and are read as different "
+            f"{several}: where they are one, spell them alike"
+        )
 
 
 def _split(

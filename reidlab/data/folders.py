@@ -1,25 +1,28 @@
 """Finding the images of a layout on disk, and saying precisely what is wrong where they are not.
 
 A file name of the layout matches a pattern as a whole and on its *base name*: directories of the
-user may look like anything. Whatever else lies in an image folder is left out and reported: images
-and folders with a foreign name as a warning, files that are no images (Thumbs.db, __MACOSX,
-._names) as a note. A folder is listed once and no file is opened or asked for its size.
+user may look like anything. Its ending may be that of any image, since copies write .JPG or encode
+anew; what the match holds is the published name. Whatever else lies in an image folder is left out
+and reported: images and folders with a foreign name as a warning, files that are no images
+(Thumbs.db, __MACOSX, ._names) as a note. A folder is listed once and no file is opened or asked for
+its size.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from reidlab.data.dataset import Findings, Image, some
 from reidlab.data.errors import DatasetError
 from reidlab.data.help import data_help
+from reidlab.data.spelling import IMAGE_SUFFIXES, plain_id, published_name
 from reidlab.data.synthetic import world_folder
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}  # of Windows, macOS, Synology
 
 Layout = tuple[str, ...]  # folders and files that make a root; what has a suffix is a file
@@ -164,6 +167,8 @@ def matching_images(
 ) -> list[tuple[str, re.Match[str]]]:
     """(path, match) of the images directly in a folder, in name order. The rest is in `found`.
 
+    The text of a match is the published name; the path may end otherwise.
+
     Raises:
         DatasetError: no images, or none with a name of the layout.
     """
@@ -173,7 +178,7 @@ def matching_images(
             f"{folder} holds no images, expected names like {found.example}. Was the unpacking or "
             "copying interrupted? Do it again"
         )
-    matches, foreign = matched(folder, inside.images, pattern)
+    matches, foreign = matched(folder, inside.images, pattern, found)
     if not matches:
         raise DatasetError(
             f"none of the {len(inside.images)} images in {folder} has a name of this layout: "
@@ -198,7 +203,7 @@ def images_of_people(
         person: what these are called.
         pattern: of "<person>/<file>".
         found: where the rest is reported, folders of people without images included.
-        wanted: look into these alone.
+        wanted: look into the folders of these people alone, as `plain_id` writes them.
 
     Raises:
         DatasetError: no image at all, unless only some people are wanted.
@@ -207,14 +212,21 @@ def images_of_people(
     people = [name for name in inside.folders if person.fullmatch(name)]
     others = sorted(set(inside.folders) - set(people))
     leave_out(found, folder, others + inside.images, inside.other)
+    twice = [name for name, number in Counter(map(plain_id, people)).items() if number > 1]
+    if twice:
+        found.warnings.append(
+            f"{len(twice)} people have two folders in {folder}, spelt with and without zeros: "
+            f"{some(twice)}; the images of both are taken"
+        )
     matches = []
     for name in people:
-        if wanted is not None and name not in wanted:
+        if wanted is not None and plain_id(name) not in wanted:
             continue
         below = listing(folder / name)
         if not below.images:
             found.empty.append(_below(found.root, folder, name))
-        good, foreign = matched(folder, [f"{name}/{file}" for file in below.images], pattern)
+        files = [f"{name}/{file}" for file in below.images]
+        good, foreign = matched(folder, files, pattern, found)
         matches += good
         leave_out(found, folder, foreign)
         leave_out(found, folder / name, below.folders, below.other)
@@ -238,18 +250,23 @@ def image_of(path: str, name: re.Match[str]) -> Image:
 
 
 def matched(
-    folder: str | Path, names: Iterable[str], pattern: re.Pattern[str]
+    folder: str | Path, names: Sequence[str], pattern: re.Pattern[str], found: Findings
 ) -> tuple[list[tuple[str, re.Match[str]]], list[str]]:
-    """(path, match) of the names that match as a whole, and the other names."""
-    matches, foreign = [], []
-    prefix = os.path.join(folder, "")
-    for name in names:
-        match = pattern.fullmatch(name)
+    """(path, match) of the names that match as a whole, and the other names.
+
+    An image that lies there in two encodings is taken once, by its published name if it has that.
+    """
+    prefix, suffix = os.path.join(folder, ""), Path(found.example).suffix
+    matches: dict[str, tuple[str, re.Match[str]]] = {}
+    for name in sorted(names, key=lambda name: not name.endswith(suffix)):
+        match = pattern.fullmatch(published_name(name, suffix))
         if match:
-            matches.append((prefix + name, match))
-        else:
-            foreign.append(name)
-    return matches, foreign
+            matches.setdefault(match[0], (name, match))
+    taken = {name for name, _ in matches.values()}
+    foreign = [name for name in names if name not in taken]
+    good = sorted((prefix + name, match) for name, match in matches.values())
+    found.images += [path for path, _ in good]
+    return good, foreign
 
 
 def leave_out(

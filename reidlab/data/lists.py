@@ -1,7 +1,9 @@
 """Text files that say which images belong to a split.
 
 A list is followed exactly. What a text editor or Windows adds to it (a BOM, CRLF, blank lines, back
-slashes) is accepted, the last with a warning; a name that stands twice is taken once and reported.
+slashes) is accepted, the last with a warning; a name that stands twice, however it is spelt, is
+taken once and reported. Folders before the part of a path that the layout knows are of another
+machine and don't count, nor does the ending of an image that was encoded anew.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from typing import TypeVar
 
 from reidlab.data.dataset import Findings, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import IMAGE_SUFFIXES, leave_out
+from reidlab.data.folders import leave_out
+from reidlab.data.spelling import IMAGE_SUFFIXES, published_name, tail
 
 Value = TypeVar("Value")
 
@@ -73,16 +76,32 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_labelled(path: Path, found: Findings) -> dict[str, int]:
-    """Path -> label of the lines "<path> <label>" of a list.
+def read_names(path: Path, found: Findings) -> list[str]:
+    """The base names of the images that a list names, each once, as published.
+
+    Raises:
+        DatasetError: see `read_lines`.
+    """
+    names = (image_name(line, 1, found) for line in read_lines(path, found))
+    return once(path.name, "images, spelt in two ways", names, found)
+
+
+def image_name(path: str, parts: int, found: Findings) -> str:
+    """The last parts of an image's path as the layout writes them."""
+    return published_name(tail(path, parts), Path(found.example).suffix)
+
+
+def read_labelled(path: Path, found: Findings, parts: int) -> dict[str, int]:
+    """Path -> label of the lines "<path> <label>" of a list, of each path the last parts.
 
     Raises:
         DatasetError: see `read_lines`; or a line that has another form, e.g. the label first; or
             one path with two labels.
     """
     labels: dict[str, int] = {}
-    for line in read_lines(path, found):
-        name, label = _labelled(path, line)
+    lines = (_labelled(path, line) for line in read_lines(path, found))
+    named = ((image_name(name, parts, found), label) for name, label in lines)
+    for name, label in once(path.name, "images, spelt in two ways", named, found):
         if labels.setdefault(name, label) != label:
             raise DatasetError(
                 f"{path} gives {name} two labels, {labels[name]} and {label}: take the published "
@@ -96,7 +115,7 @@ def _labelled(path: Path, line: str) -> tuple[str, int]:
     if len(parts) == 2:
         name, label = parts
         if re.fullmatch(r"\d+", label, re.ASCII):
-            return name.removeprefix("./"), int(label)
+            return name, int(label)
         if re.fullmatch(r"\d+", name, re.ASCII) and label.lower().endswith(IMAGE_SUFFIXES):
             raise DatasetError(
                 f"{path} has the label before the path in the line {line!r}: expected '<path> "

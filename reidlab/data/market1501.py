@@ -2,7 +2,8 @@
 
 Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015. A name such as
 `0002_c1s1_000451_03.jpg` reads: person 2, camera 1, sequence 1, frame 451, box 3. Person -1 is
-junk (no whole person), person 0 a distractor. Both are in the gallery folder alone.
+junk (no whole person), person 0 a distractor. Both are in the gallery folder alone. 24 official
+names end in .jpg.jpg, most of them of person 1488; they count like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from reidlab.data.dataset import Findings, ReIDDataset, finish, table
 from reidlab.data.folders import existing_root, image_of, matching_images
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<camid>[1-9])s(\d)_(\d+)_(\d+)\.jpg", re.ASCII)
+NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<camid>[1-9])s(\d)_(\d+)_(\d+)(?:\.jpg)?\.jpg", re.ASCII)
 EXAMPLE = "0002_c1s1_000451_03.jpg"
 
 

@@ -13,6 +13,7 @@ the folders keep them apart.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -62,10 +63,11 @@ def open_msmt17(root: str | Path, *, val: str = "in", version: str | None = None
     found = Findings(folder, EXAMPLE)
     tables = {}
     for part, lists in zip(VERSIONS[version], (LISTS[:2], LISTS[2:]), strict=True):
-        on_disk = {name[0] for _, name in images_of_people(folder / part, PERSON, NAME, found)}
-        labels = {name: read_labelled(folder / name, found) for name in lists}
+        matches = images_of_people(folder / part, PERSON, NAME, found)
+        on_disk = {name[0]: path for path, name in matches}
+        labels = {name: read_labelled(folder / name, found, parts=2) for name in lists}
         for name in lists:
-            tables[name] = _listed(folder, part, name, labels[name], on_disk, found)
+            tables[name] = _listed(folder / part, folder / name, labels[name], on_disk, found)
         check_disjoint(folder, labels)
         listed = [f"{part}/{path}" for name in lists for path in labels[name]]
         unlisted([f"{part}/{path}" for path in on_disk], listed, found)
@@ -97,12 +99,11 @@ def _version(folder: Path, asked: str | None) -> str:
 
 
 def _listed(
-    folder: Path, part: str, source: str, labels: dict[str, int], on_disk: set[str], found: Findings
+    folder: Path, path: Path, labels: dict[str, int], on_disk: Mapping[str, str], found: Findings
 ) -> pd.DataFrame:
     """The images that a list names."""
-    path = folder / source
     claim, example = "names an image of MSMT17", f"{EXAMPLE} 0"
-    named = of_layout(path, labels, NAME, found, claim=claim, folder=folder / part, example=example)
+    named = of_layout(path, labels, NAME, found, claim=claim, folder=folder, example=example)
     wrong = [f"{p} {labels[p]}" for p, match in named.items() if int(match["pid"]) != labels[p]]
     if wrong:
         raise DatasetError(
@@ -113,10 +114,9 @@ def _listed(
     moved = [p for p, match in named.items() if match["pid"] != match["named"]]
     if moved:
         found.warnings.append(
-            f"{len(moved)} images of {source} lie in another person's folder than their name "
+            f"{len(moved)} images of {path.name} lie in another person's folder than their name "
             f"says; the folder counts: {some(moved)}"
         )
-    prefix = f"{folder / part}/"
     return table(
-        image_of(prefix + name, named[name]) for name in present(source, named, on_disk, found)
+        image_of(on_disk[name], named[name]) for name in present(path.name, named, on_disk, found)
     )

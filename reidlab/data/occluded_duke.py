@@ -18,7 +18,7 @@ from reidlab.data.dataset import Findings, ReIDDataset, count, finish, table
 from reidlab.data.dukemtmc import EXAMPLE, NAME
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_folder, has_all, image_of, matching_images, wrong_root
-from reidlab.data.lists import of_layout, present, read_lines
+from reidlab.data.lists import of_layout, present, read_names
 from reidlab.data.market1501 import FOLDERS
 
 LISTS = {"train": "train.list", "query": "query.list", "gallery": "gallery.list"}
@@ -30,7 +30,7 @@ SOURCES = {  # split -> folders of Duke where a listed file may lie, the first t
     "gallery": ("gallery", "query"),
 }
 
-Files = Mapping[str, tuple[str, re.Match[str]]]  # base name -> (path, match)
+Files = Mapping[str, tuple[str, re.Match[str]]]  # published name -> (path, match)
 
 
 def open_occluded_duke(root: str | Path) -> ReIDDataset:
@@ -49,7 +49,7 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
     if images is None:
         raise _no_images(folder, lists)
     files = {
-        split: {Path(path).name: (path, name) for path, name in matching_images(part, NAME, found)}
+        split: {name[0]: (path, name) for path, name in matching_images(part, NAME, found)}
         for split, part in ((split, images / part) for split, part in FOLDERS.items())
     }
     if lists is None:
@@ -119,7 +119,7 @@ def _no_lists(folder: Path) -> DatasetError:
 
 def _listed(path: Path, split: str, files: Mapping[str, Files], found: Findings) -> pd.DataFrame:
     """The images that a list names."""
-    names = dict.fromkeys(line.rsplit("/", 1)[-1] for line in read_lines(path, found))
+    names = read_names(path, found)
     claim = "is a file name of DukeMTMC-reID"
     named = of_layout(path, names, NAME, found, claim=claim, folder=path.parent)
     where = {

@@ -86,11 +86,14 @@ def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
         )
     found = Findings(folder, EXAMPLE)
     parts = {"train": TRAIN, "query": query, "gallery": gallery}
+    unused = {
+        part for pair in TEST_PARTS.values() for part in pair if any(folder.glob(f"{part}/*/*"))
+    }
     by_part = {
         part: table(
             image_of(*match) for match in images_of_people(folder / part, PERSON, NAME, found)
         )
-        for part in dict.fromkeys(parts.values())
+        for part in sorted({*parts.values(), *unused})
     }
     return finish(
         "pku-reid",

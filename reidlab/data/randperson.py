@@ -74,7 +74,7 @@ def _report(
 
 
 def _holds_images(folder: Path) -> bool:
-    return bool(matched(folder, listing(folder).images, NAME)[0])
+    return bool(matched(folder, listing(folder).images, NAME, Findings(folder, EXAMPLE))[0])
 
 
 def _is_root(folder: Path) -> bool:

@@ -9,7 +9,7 @@ training and test alike and are the same in both modalities.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,14 +28,15 @@ MODES = {  # mode -> folders of query and gallery
 TRIALS = range(1, 11)
 NAMES = {  # the number of the folder is that of the file, the letter says the modality
     part: re.compile(
-        r"0*(?P<pid>\d+)/(?:male|female)_(?:front|back)"
+        r"0*(?P<pid>\d{1,6})/(?:male|female)_(?:front|back)"
         rf"_{letter}_(?P<frame>\d{{5}})_0*(?P=pid)\.bmp",
         re.ASCII,
     )
     for part, (_, letter, _) in MODALITIES.items()
 }
 LISTED = {part: re.compile(f"{part}/{name.pattern}", re.ASCII) for part, name in NAMES.items()}
-PERSON = re.compile(r"\d+", re.ASCII)
+PERSON = re.compile(r"0*\d{1,6}", re.ASCII)
+ZEROS = re.compile(r"(?<=/)0+(?=\d+/)|(?<=_)0+(?=\d+\.)")  # before a person's number
 EXAMPLE = "Visible/285/male_back_v_05528_285.bmp"
 
 
@@ -58,8 +59,8 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
     found = Findings(folder, EXAMPLE)
     on_disk = {
         part: {
-            f"{part}/{name[0]}"
-            for _, name in images_of_people(folder / part, PERSON, NAMES[part], found)
+            ZEROS.sub("", f"{part}/{name[0]}"): path
+            for path, name in images_of_people(folder / part, PERSON, NAMES[part], found)
         }
         for part in MODALITIES
     }
@@ -70,7 +71,8 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
         people: list[tuple[str, int, int]] = []
         for part in MODALITIES:
             path = folder / "idx" / f"{split}_{part.lower()}_{trial}.txt"
-            labels = read_labelled(path, found)
+            listed_here = read_labelled(path, found, parts=3)
+            labels = {ZEROS.sub("", name): label for name, label in listed_here.items()}
             tables[split, part], names = _listed(path, part, labels, on_disk[part], found)
             people += [(name, labels[name], int(match["pid"])) for name, match in names.items()]
             listed.update(labels)
@@ -94,7 +96,7 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
 
 
 def _listed(
-    path: Path, part: str, labels: Iterable[str], on_disk: set[str], found: Findings
+    path: Path, part: str, labels: Iterable[str], on_disk: Mapping[str, str], found: Findings
 ) -> tuple[pd.DataFrame, dict[str, re.Match[str]]]:
     """The images that a list names, with their place among those of the person; and the names."""
     modality, letter, camid = MODALITIES[part]
@@ -103,7 +105,7 @@ def _listed(
     named = of_layout(
         path, labels, LISTED[part], found, claim=claim, folder=found.root, example=example
     )
-    kept = {str(found.root / name): name for name in present(path.name, named, on_disk, found)}
+    kept = {on_disk[name]: name for name in present(path.name, named, on_disk, found)}
     frame = table(
         Image(path=path, pid=int(named[name]["pid"]), camid=camid, modality=modality)
         for path, name in kept.items()

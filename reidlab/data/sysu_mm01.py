@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from reidlab.data.cards import CARDS
 from reidlab.data.dataset import Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
@@ -36,6 +37,8 @@ from reidlab.data.folders import (
 from reidlab.data.lists import read_numbers, report_absent
 from reidlab.data.matlab import load_matlab5, whole_numbers
 from reidlab.data.options import choose
+from reidlab.data.spelling import plain_id
+from reidlab.data.synthetic import world_folder
 from reidlab.evaluation import sysu_gallery
 
 CAMERAS = range(1, 7)
@@ -43,8 +46,8 @@ INFRARED = (3, 6)
 GALLERY = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
 TRAIN_IDS, TEST_IDS = ("train_id", "val_id"), ("test_id",)
 TRIALS, SHOTS, DRAWS = range(10), (1, 10), ("agw", "official")
-PERSON = re.compile(r"\d{4}", re.ASCII)
-NAME = re.compile(r"(?P<pid>\d{4})/\d{4}\.jpg", re.ASCII)
+PERSON = re.compile(r"\d{3,4}", re.ASCII)
+NAME = re.compile(r"(?P<pid>\d{3,4})/\d{3,5}\.jpg", re.ASCII)
 EXAMPLE = "cam1/0006/0001.jpg"
 PERMUTATIONS = "rand_perm_cam.mat"
 
@@ -82,8 +85,10 @@ def open_sysu_mm01(
     test_ids, test_lists = _ids(folder, TEST_IDS, found)
     _check_disjoint(folder, train_ids, test_ids)
     train = _images(folder, CAMERAS, train_ids, found)
-    query = _images(folder, INFRARED, test_ids, found)
-    pool = _images(folder, GALLERY[mode], test_ids, found)
+    test = _images(folder, CAMERAS, test_ids, found)
+    query = _of_cameras(test, INFRARED)
+    pool = _of_cameras(test, GALLERY[mode])
+    _look_at_the_rest(folder, {*train_ids, *test_ids}, test, found)
     _report_absent(train_ids, [train], "train", found)
     _report_absent(test_ids, [query, pool] if mode == "all" else [query], "test", found)
     gallery = _gallery(folder, pool, trial, shots, draw, found)
@@ -181,13 +186,36 @@ def _images(
     folder: Path, cameras: Iterable[int], pids: Iterable[int], found: Findings
 ) -> pd.DataFrame:
     """All images of some people in some cameras."""
-    wanted = {f"{pid:04d}" for pid in pids}
+    wanted = set(map(str, pids))
     rows = []
     for camera in sorted(set(cameras) & set(_cameras(folder))):
         modality = "infrared" if camera in INFRARED else "visible"
         matches = images_of_people(folder / f"cam{camera}", PERSON, NAME, found, wanted)
         rows += [Image(path, int(name["pid"]), camera - 1, modality) for path, name in matches]
     return table(rows)
+
+
+def _of_cameras(images: pd.DataFrame, cameras: Iterable[int]) -> pd.DataFrame:
+    camids = [camera - 1 for camera in cameras]
+    return images[images["camid"].isin(camids)].reset_index(drop=True)
+
+
+def _look_at_the_rest(folder: Path, listed: set[int], test: pd.DataFrame, found: Findings) -> None:
+    """The images that this opening does not use: those of people in no list, and those of the test
+    people that are not drawn, of which a whole copy has a known number."""
+    rest = Findings(found.root, found.example)
+    for camera in _cameras(folder):
+        people = {plain_id(name) for name in listing(folder / f"cam{camera}").folders}
+        others = people - set(map(str, listed))
+        images_of_people(folder / f"cam{camera}", PERSON, NAME, rest, others)
+    found.images += rest.images
+    pool = CARDS["sysu-mm01"].counts(trial=None, mode="all")
+    held = len(_of_cameras(test, GALLERY["all"]))
+    if world_folder(folder) is None and pool is not None and held != pool["gallery"].images:
+        found.warnings.append(
+            f"the visible test images, from which galleries are drawn, are {held:,}; published are "
+            f"{pool['gallery'].images:,}. Is the copy complete?"
+        )
 
 
 def _report_absent(

@@ -19,7 +19,7 @@ import pandas as pd
 from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_root, image_of, leave_out, matching_images
-from reidlab.data.lists import present, read_lines, unlisted
+from reidlab.data.lists import image_name, present, read_lines, read_names, unlisted
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
@@ -55,7 +55,8 @@ def open_veri776(root: str | Path) -> ReIDDataset:
     """
     folder = existing_root("veri776", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
-    attributes = {name: _attributes(folder / name) for name in dict.fromkeys(LABELS.values())}
+    files = dict.fromkeys(LABELS.values())
+    attributes = {name: _attributes(folder / name, found) for name in files}
     views = {name: _views(folder / name, found) for name in dict.fromkeys(VIEWS.values())}
     tables = {}
     for split in FOLDERS:
@@ -68,12 +69,12 @@ def open_veri776(root: str | Path) -> ReIDDataset:
 def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings) -> pd.DataFrame:
     """The images of a split, those of its list where there is one."""
     files = {
-        Path(path).name: (path, name)
+        name[0]: (path, name)
         for path, name in matching_images(folder / FOLDERS[split], NAME, found)
     }
     names = list(files)
     if (folder / LISTS[split]).is_file():
-        lines = [line.rsplit("/", 1)[-1] for line in read_lines(folder / LISTS[split], found)]
+        lines = read_names(folder / LISTS[split], found)
         listed = [line for line in lines if NAME.fullmatch(line)]
         leave_out(found, folder / FOLDERS[split], sorted(set(lines) - set(listed)))
         names = present(LISTS[split], listed or lines, files, found)
@@ -85,7 +86,7 @@ def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings)
     return table(image_of(*files[name])._replace(view=views.get(name, -1)) for name in names)
 
 
-def _attributes(path: Path) -> dict[str, Attributes]:
+def _attributes(path: Path, found: Findings) -> dict[str, Attributes]:
     """Attributes of each image by file name; empty without the file.
 
     The file declares itself gb2312, which Python's parser does not know; its names are ASCII, so
@@ -96,7 +97,7 @@ def _attributes(path: Path) -> dict[str, Attributes]:
     text = XML_DECLARATION.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")
     try:
         attributes = {
-            item.attrib["imageName"]: Attributes(
+            image_name(item.attrib["imageName"], 1, found): Attributes(
                 *(int(item.attrib.get(key, -1)) for key in ("vehicleID", "colorID", "typeID"))
             )
             for item in ElementTree.fromstring(text).iter("Item")
@@ -120,7 +121,7 @@ def _with_attributes(
     """The table with the colour and type of each vehicle, where the set knows them."""
     if not attributes:
         return frame
-    names = [Path(path).name for path in frame["path"]]
+    names = [image_name(path, 1, found) for path in frame["path"]]
     unknown = [name for name in names if name not in attributes]
     if unknown:
         found.warnings.append(
@@ -151,5 +152,5 @@ def _views(path: Path, found: Findings) -> dict[str, int]:
                 f"{path} has the line {line[:60]!r}: expected a file name, key points, and last an "
                 "orientation from 0 to 7. Copy it again, or remove it to do without `view`"
             )
-        views[words[0].rsplit("/", 1)[-1]] = int(words[-1])
+        views[image_name(words[0], 1, found)] = int(words[-1])
     return views

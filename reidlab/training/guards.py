@@ -50,11 +50,11 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
         )
     cameras = getattr(backbone, "num_cameras", 0)
-    highest = ds.num_cameras - 1
-    if 0 < cameras <= highest:
+    if cameras and cameras < ds.num_cameras:
         raise RecipeError(
-            f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera {highest}; "
-            "build the model with a larger num_cameras, or with camera_embedding=False."
+            f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera "
+            f"{ds.num_cameras - 1}; build the model with a larger num_cameras, or with "
+            "camera_embedding=False."
         )
     if recipe.gradient_checkpointing and not _has_token_backbone(model):
         raise RecipeError(

@@ -77,11 +77,35 @@ class TestMarket1501:
     def test_foreign_names_are_left_out_and_reported(self, market_root):
         folder = market_root / "bounding_box_test"
         shutil.copy(folder / "0001_c2s1_000301_00.jpg", folder / "cat.png")
-        shutil.copy(folder / "0001_c2s1_000301_00.jpg", folder / "0001_c2s1_000301_00.jpg.jpg")
+        shutil.copy(folder / "0001_c2s1_000301_00.jpg", folder / "0001_c2s1_000301_00.jpg.bak.jpg")
         with pytest.warns(DatasetWarning, match="2 foreign names are left out.*cat.png"):
             ds = open_dataset("market1501", market_root)
         assert len(ds.gallery) == 5
         assert "expected names like 0002_c1s1_000451_03.jpg" in ds.warnings[0]
+
+    def test_names_with_two_endings_count(self, market_root):
+        """24 official names are so: 6 queries, 13 gallery images of person 1488, 3 and 2 of nobody.
+
+        No second image of the name with one ending is needed, nor does it lead to one image less.
+        """
+        before = open_dataset("market1501", market_root)
+        added = {
+            "query": ["1488_c1s6_023021_00.jpg.jpg"],
+            "bounding_box_test": [
+                "1488_c1s6_023021_01.jpg.jpg", "1488_c1s6_023021_01.jpg",
+                "0000_c1s6_023021_01.jpg.jpg", "-1_c1s6_023021_02.jpg.jpg",
+            ],
+        }  # fmt: skip
+        for folder, names in added.items():
+            for name in names:
+                write_image(market_root / folder / name)
+        ds = open_dataset("market1501", market_root)
+        assert (ds.warnings, ds.foreign) == ((), ())
+        assert len(ds.query) == len(before.query) + 1
+        assert len(ds.gallery) == len(before.gallery) + 4
+        seen = ds.gallery[ds.gallery["path"].str.contains("s6_023021")]
+        assert sorted(seen["pid"]) == [-1, 0, 1488, 1488]
+        assert set(seen["camid"]) == {0}
 
     def test_the_fingerprint_of_two_sets_does_not_depend_on_where_they_lie(
         self, market_root, pku_root, tmp_path

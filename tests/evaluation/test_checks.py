@@ -10,12 +10,14 @@ import torch
 
 from reidlab.evaluation import (
     average,
+    bootstrap,
     build_index,
     evaluate,
     expand_queries,
     rank,
     ranked_list,
     rerank,
+    sysu_gallery,
 )
 from reidlab.evaluation.positions import count_before, on_threads
 from reidlab.evaluation.protocols import PROTOCOLS, Special
@@ -224,3 +226,23 @@ def test_whole_numbers_of_numpy():
 
 def test_the_seed_of_an_index_may_be_numpys(tmp_path):
     build_index(G_EMB, seed=np.int64(3)).save(tmp_path / "gallery.index")
+
+
+@pytest.mark.parametrize("protocol", ["standard", "cuhk03-single-shot", "la-official", "regdb"])
+@pytest.mark.parametrize(("factor", "first"), [(1, 10**12), (10**15, 7), (1, 2**62)])
+def test_ids_are_no_sizes(protocol, factor, first):
+    """Serial numbers of people and cameras give the results of small ones, and take no memory."""
+    rng = np.random.default_rng(0)
+    emb = rng.normal(size=(40, 8))
+    pids, camids = np.arange(40) % 7 + 1, np.arange(40) // 7 % 3
+    small = (pids[:12], pids[12:], camids[:12], camids[12:])
+    large = [first + factor * ids for ids in small]
+    results = [evaluate(emb[:12], emb[12:], *ids, protocol=protocol) for ids in (small, large)]
+    np.testing.assert_array_equal(results[0].ap, results[1].ap)
+    np.testing.assert_array_equal(results[0].cmc(5), results[1].cmc(5))
+    if protocol == "standard":
+        intervals = [
+            bootstrap(r, ids[0], draws=99) for r, ids in zip(results, (small, large), strict=True)
+        ]
+        assert intervals[0] == intervals[1]
+        assert np.array_equal(sysu_gallery(*small[1::2], 0), sysu_gallery(*large[1::2], 0))
