@@ -6,7 +6,7 @@ from reidlab.data.catalogue import list_datasets, open_dataset
 from reidlab.data.dataset import ReIDDataset
 from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
-from reidlab.data.images import read_image
+from reidlab.data.images import read_image, read_mask
 from reidlab.data.loader import make_loader
 from reidlab.data.samplers import IdentitySampler, ShuffleSampler, make_sampler
 from reidlab.data.sysu_mm01 import draw_gallery
@@ -35,4 +35,5 @@ __all__ = [
     "open_dataset",
     "pixel_features",
     "read_image",
+    "read_mask",
 ]
