@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -95,22 +96,16 @@ def check(name: Name, root: Root, option: Options = None) -> None:
 
     All foreign names are listed. Files that are no images (Thumbs.db) are no problem.
     """
-    from reidlab.data import DatasetError, read_image
+    from reidlab.data import unreadable
 
     ds = _open(name, root, option)
-    problems = list(ds.warnings)
-    paths = sorted({path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]})
-    with typer.progressbar(paths, label="decoding") as progress:
-        for path in progress:
-            try:
-                read_image(path)
-            except DatasetError as error:
-                problems.append(str(error))
+    paths = {path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]}
+    problems = [*ds.warnings, *unreadable(paths, progress=sys.stderr.isatty()).values()]
     for foreign in ds.foreign:
         typer.echo(f"left out: {foreign}", err=True)
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
-    typer.echo(ds.describe().iloc[:, :5].to_string())
+    typer.echo(ds.describe().loc[:, :"turned"].to_string())
     if problems:
         raise typer.Exit(1)
     expected = "as published" if ds.published else "all whole (nothing is published to compare)"

@@ -175,6 +175,17 @@ def test_check_decodes_images_inside_an_archive(tmp_path):
     assert "11 images of cuhk03-np: all whole" in result.output
 
 
+def test_check_says_what_a_file_is(market):
+    image, other = sorted((market / "bounding_box_train").iterdir())[:2]
+    image.write_bytes(b"<!DOCTYPE html><title>Sign in</title>")
+    other.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    result = run("data", "check", "market1501", market)
+    assert result.exit_code == 1
+    assert f"problem: cannot read the image {image}: it is a web page" in result.output
+    assert f"problem: cannot read the image {other}: it is a pointer of Git LFS" in result.output
+    assert "turned" in result.output
+
+
 def test_list_names_every_set():
     from reidlab.data import list_datasets
 

@@ -4,6 +4,7 @@ from reidlab.data.baselines import mask_path, mean_color_features, pixel_feature
 from reidlab.data.cards import CARDS, Counts, DatasetCard, data_catalogue
 from reidlab.data.catalogue import list_datasets, open_dataset
 from reidlab.data.dataset import ReIDDataset
+from reidlab.data.decoding import check_images, unreadable
 from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image, read_mask
@@ -23,6 +24,7 @@ __all__ = [
     "ReIDDataset",
     "ShuffleSampler",
     "build_transform",
+    "check_images",
     "data_catalogue",
     "data_help",
     "draw_gallery",
@@ -36,4 +38,5 @@ __all__ = [
     "pixel_features",
     "read_image",
     "read_mask",
+    "unreadable",
 ]
