@@ -136,13 +136,16 @@ def test_train_with_what_cannot_work(market, tmp_path, more, message, monkeypatc
     assert "Traceback" not in result.output
 
 
-def test_train_with_an_image_that_cannot_be_read(market, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_train_with_an_image_that_cannot_be_read(market, tmp_path, workers):
     for broken in (market / "bounding_box_train").iterdir():
         broken.write_bytes(broken.read_bytes()[:200])
-    result = train(market, tmp_path / "run", *TINY)
+    result = train(market, tmp_path / "run", *TINY, "--set", f"workers={workers}")
     assert result.exit_code == 1
     assert "error: " in result.stderr
     assert "bounding_box_train" in result.stderr
+    assert "Caught" not in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_check_lists_foreign_names(market):
