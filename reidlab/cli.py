@@ -82,6 +82,8 @@ def describe(name: Name, root: Root, option: Options = None) -> None:
     table = ds.describe()
     words = ["licence", "status", "camera rule"]
     typer.echo(table.drop(columns=words).to_string())
+    if table["turned"].isna().any():
+        typer.echo("turned: known once all images were decoded, as they are before a training")
     for word in words:
         typer.echo(f"{word}: {table[word].iloc[0]}")
     typer.echo(f"options: {', '.join(f'{k}={v}' for k, v in ds.options.items()) or 'none'}")

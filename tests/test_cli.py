@@ -148,6 +148,14 @@ def test_train_with_an_image_that_cannot_be_read(market, tmp_path, workers):
     assert "Traceback" not in result.stderr
 
 
+def test_describe_says_when_it_does_not_know_what_is_turned(market, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    note = "turned: known once all images were decoded"
+    assert note not in run("data", "describe", "market1501", market).output
+    monkeypatch.setattr("reidlab.data.decoding.QUICKLY", 3)
+    assert note in run("data", "describe", "market1501", market).output
+
+
 def test_check_lists_foreign_names(market):
     whole = run("data", "check", "market1501", market)
     assert whole.exit_code == 1  # far from the published counts

@@ -13,12 +13,12 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import PIL
-from tqdm.auto import tqdm
 
 from reidlab.data.errors import DatasetError
 from reidlab.data.images import is_turned, read_image, strict
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reidlab.data.dataset import ReIDDataset
 
 READER = 1  # count up when `read_image` begins to refuse what it took
-QUICKLY = 10_000  # images whose heads are read in half a second
+QUICKLY = 10_000  # images whose heads are read in a second
 _CHUNK, _KEPT, _SHOWN = 32, 200, 3  # images a thread at a time; answers kept; problems in an error
 
 
@@ -68,13 +68,13 @@ def unreadable(paths: Iterable[str], *, progress: bool = True) -> dict[str, str]
     """
     ordered = sorted(set(paths))
     chunks = [ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK)]
-    problems: dict[str, str] = {}
-    bar = tqdm(total=len(ordered), desc="decoding", unit=" images", disable=not progress, delay=1)
-    with bar, strict():
-        for chunk, found in zip(chunks, in_threads(_problems, chunks), strict=True):
-            problems |= found
-            bar.update(len(chunk))
-    return problems
+    looked: Iterable[tuple[str, str]] = chain.from_iterable(in_threads(_problems, chunks))
+    if progress:
+        from tqdm.auto import tqdm  # here: it warns where a notebook has no ipywidgets
+
+        looked = tqdm(looked, "decoding", len(ordered), unit=" images", delay=1, leave=False)
+    with strict():
+        return {path: problem for path, problem in looked if problem}
 
 
 def turned_images(ds: ReIDDataset) -> Sequence[int | None]:
@@ -99,14 +99,15 @@ def _tables(ds: ReIDDataset) -> tuple[pd.DataFrame, ...]:
     return ds.train, ds.query, ds.gallery
 
 
-def _problems(paths: list[str]) -> dict[str, str]:
-    found = {}
+def _problems(paths: list[str]) -> list[tuple[str, str]]:
+    """Each path with what is wrong with it, or nothing."""
+    found = dict.fromkeys(paths, "")
     for path in paths:
         try:
             read_image(path)
         except DatasetError as error:
             found[path] = str(error)
-    return found
+    return list(found.items())
 
 
 def _digest(ds: ReIDDataset) -> str | None:

@@ -123,10 +123,8 @@ def _by_first_bytes(path: str | Path, error: Exception) -> tuple[str, str]:
     for pattern, what in _KNOWN:
         if re.match(pattern, head, re.DOTALL):
             if unknown:
-                return (
-                    f"it is {what} in which Pillow finds no image, damaged or of a rare kind",
-                    COPY,
-                )
+                what = f"it is {what} in which Pillow finds no image, damaged or of a rare kind"
+                return what, f"{COPY}; if that does not help, convert it to PNG"
             return f"it is {what} and damaged ({reason}), perhaps an interrupted copy", COPY
     text = head.decode(errors="replace").strip()
     if text.isprintable() or all(line.isprintable() for line in text.splitlines()):
