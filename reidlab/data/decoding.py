@@ -24,7 +24,6 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.images import is_turned, read_image, strict
 from reidlab.data.matlab import split_virtual
 from reidlab.files import sweep, write_json
-from reidlab.synth.threads import in_threads
 
 if TYPE_CHECKING:
     from reidlab.data.dataset import ReIDDataset
@@ -66,6 +65,8 @@ def unreadable(paths: Iterable[str], *, progress: bool = True) -> dict[str, str]
         paths: of the images, as in the tables of a set.
         progress: show a bar where it takes longer than a second.
     """
+    from reidlab.synth.threads import in_threads  # here: with it comes the whole renderer
+
     ordered = sorted(set(paths))
     chunks = [ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK)]
     looked: Iterable[tuple[str, str]] = chain.from_iterable(in_threads(_problems, chunks))
