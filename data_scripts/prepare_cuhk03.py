@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from reidlab.data import read_image
 from reidlab.data.cuhk03 import MATS
 from reidlab.data.cuhk03_store import BOXES, stored_images, stored_test_sets
 from reidlab.data.matlab import open_matlab73
@@ -127,9 +128,8 @@ def remarks(root: Path) -> list[str]:
 def _save(pixels: NDArray[np.uint8], target: Path) -> bool:
     """Write a PNG unless it is there; whether it was written."""
     if target.exists():
-        with Image.open(target) as image:
-            if np.array_equal(np.asarray(image), pixels):
-                return False
+        if np.array_equal(np.asarray(read_image(target)), pixels):
+            return False
         raise PrepareError(
             f"{target} is there and differs from cuhk-03.mat; it was not overwritten. Move it "
             "away, or choose another folder with --out"

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,8 @@ def describe(name: Name, root: Root, option: Options = None) -> None:
     table = ds.describe()
     words = ["licence", "status", "camera rule"]
     typer.echo(table.drop(columns=words).to_string())
+    if table["turned"].isna().any():
+        typer.echo("turned: known once all images were decoded, as they are before a training")
     for word in words:
         typer.echo(f"{word}: {table[word].iloc[0]}")
     typer.echo(f"options: {', '.join(f'{k}={v}' for k, v in ds.options.items()) or 'none'}")
@@ -111,22 +114,16 @@ def check(name: Name, root: Root, option: Options = None) -> None:
     Images of the layout that the options do not use are decoded as well. All foreign names are
     listed. Files that are no images (Thumbs.db) are no problem.
     """
-    from reidlab.data import DatasetError, read_image
+    from reidlab.data import unreadable
     from reidlab.data.spelling import copies
 
     with warnings.catch_warnings(action="ignore"):  # they are the problems below
         ds = _open(name, root, option)
-    problems = list(ds.warnings)
     used = {path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]}
-    paths = sorted(used.union(ds.spare))
-    with typer.progressbar(paths, label="decoding") as progress:
-        for path in progress:
-            try:
-                read_image(path)
-            except DatasetError as error:
-                problems.append(str(error))
+    paths = used.union(ds.spare)
+    problems = [*ds.warnings, *unreadable(paths, progress=sys.stderr.isatty()).values()]
     tested = {*ds.query["path"], *ds.gallery["path"]}
-    for same in copies(filter(os.path.isfile, paths)):
+    for same in copies(filter(os.path.isfile, sorted(paths))):
         if tested.intersection(same) and not used.intersection(same) <= tested:
             leak = f"one picture is in training and in test: {', '.join(same)}"
             if ds.name == "folder":
@@ -139,7 +136,7 @@ def check(name: Name, root: Root, option: Options = None) -> None:
         typer.echo(f"note: {note}")
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
-    typer.echo(ds.describe().iloc[:, :5].to_string())
+    typer.echo(ds.describe().loc[:, :"turned"].to_string())
     if problems:
         raise typer.Exit(1)
     expected = "as published" if ds.published else "all whole (nothing is published to compare)"

@@ -150,13 +150,24 @@ def test_train_with_what_cannot_work(market, tmp_path, more, message, monkeypatc
     assert "Traceback" not in result.output
 
 
-def test_train_with_an_image_that_cannot_be_read(market, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_train_with_an_image_that_cannot_be_read(market, tmp_path, workers):
     for broken in (market / "bounding_box_train").iterdir():
         broken.write_bytes(broken.read_bytes()[:200])
-    result = train(market, tmp_path / "run", *TINY)
+    result = train(market, tmp_path / "run", *TINY, "--set", f"workers={workers}")
     assert result.exit_code == 1
     assert "error: " in result.stderr
     assert "bounding_box_train" in result.stderr
+    assert "Caught" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_describe_says_when_it_does_not_know_what_is_turned(market, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    note = "turned: known once all images were decoded"
+    assert note not in run("data", "describe", "market1501", market).output
+    monkeypatch.setattr("reidlab.data.decoding.QUICKLY", 3)
+    assert note in run("data", "describe", "market1501", market).output
 
 
 def test_check_lists_foreign_names(market):
@@ -257,6 +268,17 @@ def test_warnings_are_sentences(command, market, capfd):
     assert all(line.startswith("warning: market1501 at ") for line in said)
     assert ".py:" not in result.stderr + capfd.readouterr().err
     assert said or command[0] in ("zero-shot", "experiment")
+
+
+def test_check_says_what_a_file_is(market):
+    image, other = sorted((market / "bounding_box_train").iterdir())[:2]
+    image.write_bytes(b"<!DOCTYPE html><title>Sign in</title>")
+    other.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    result = run("data", "check", "market1501", market)
+    assert result.exit_code == 1
+    assert f"problem: cannot read the image {image}: it is a web page" in result.output
+    assert f"problem: cannot read the image {other}: it is a pointer of Git LFS" in result.output
+    assert "turned" in result.output
 
 
 def test_list_names_every_set():

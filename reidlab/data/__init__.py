@@ -4,10 +4,11 @@ from reidlab.data.baselines import mask_path, mean_color_features, pixel_feature
 from reidlab.data.cards import CARDS, Counts, DatasetCard, data_catalogue
 from reidlab.data.catalogue import list_datasets, open_dataset
 from reidlab.data.dataset import ReIDDataset
+from reidlab.data.decoding import check_images, unreadable
 from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
-from reidlab.data.images import read_image
-from reidlab.data.loader import make_loader
+from reidlab.data.images import read_image, read_mask
+from reidlab.data.loader import make_loader, watched_workers
 from reidlab.data.samplers import IdentitySampler, ShuffleSampler, make_sampler
 from reidlab.data.sysu_mm01 import draw_gallery
 from reidlab.data.transforms import NORMALIZATIONS, build_transform, normalization_for
@@ -23,6 +24,7 @@ __all__ = [
     "ReIDDataset",
     "ShuffleSampler",
     "build_transform",
+    "check_images",
     "data_catalogue",
     "data_help",
     "draw_gallery",
@@ -35,4 +37,7 @@ __all__ = [
     "open_dataset",
     "pixel_features",
     "read_image",
+    "read_mask",
+    "unreadable",
+    "watched_workers",
 ]

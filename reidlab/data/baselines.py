@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reidlab.data.errors import DatasetError
-from reidlab.data.images import read_image
+from reidlab.data.images import read_image, read_mask
 from reidlab.data.transforms import NORMALIZATIONS
 
 ROWS = 14
@@ -77,4 +77,4 @@ def _person(path: Path) -> NDArray[np.bool_]:
             f"there is no mask {mask} for {path}: only synthetic sets have masks. Write one with "
             "data_scripts/make_synthetic.py, or pass background_only=False"
         )
-    return np.isin(np.asarray(Image.open(mask)), PERSON_PARTS)
+    return np.isin(read_mask(mask), PERSON_PARTS)

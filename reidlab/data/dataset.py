@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_card
+from reidlab.data.decoding import turned_images
 from reidlab.data.errors import DatasetError
 from reidlab.data.matlab import split_virtual
 from reidlab.data.synthetic import lost_files, with_modality, world_folder
@@ -145,11 +146,14 @@ class ReIDDataset:
         """Images, people and cameras of each split, the published counts, and the difference.
 
         `images` is without junk, `difference` is images minus published images; both are missing
-        (NA) where nothing was published, as for a synthetic set. The last columns are of the card:
-        licence, status, and the camera rule.
+        (NA) where nothing was published, as for a synthetic set. `turned` counts the images, junk
+        included, that are stored turned and have a tag that says so (EXIF), as phones write them;
+        `read_image` turns them back. Of a set of more than 10,000 images it is NA until
+        `check_images` has looked at all of them, as it does before a training. The last columns are
+        of the card: licence, status, and the camera rule.
         """
         rows = {}
-        for split in SPLITS:
+        for split, turned in zip(SPLITS, turned_images(self), strict=True):
             frame = getattr(self, split)
             counts = count(frame)
             published = None if self.published is None else self.published[split]
@@ -159,6 +163,7 @@ class ReIDDataset:
                 "cameras": counts.cameras,
                 "junk": int(frame["junk"].sum()),
                 "distractors": int(frame["distractor"].sum()),
+                "turned": turned,
                 "published images": published and published.images,
                 "published people": published and published.people,
                 "published cameras": published and published.cameras,

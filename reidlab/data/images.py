@@ -1,43 +1,185 @@
-"""Opening one image."""
+"""Opening one image: what the network gets is what a person sees.
+
+- A photograph is turned as its orientation tag says (EXIF, or XMP where there is no EXIF), which
+  phones set instead of turning the pixels. Without the tag nothing changes.
+- Gray images of 16 bits, as thermal cameras write them, are scaled by their type: 0..65535 becomes
+  0..255 (0..4095 for a TIFF of 12 bits), the same for every image, whatever its own range. A camera
+  that uses a part of the range gives dark images, in here as in a viewer: scale these beforehand,
+  all by one range. Numbers of 32 bits and floats have no range of their own and are refused.
+- What is transparent is laid on `BACKDROP`, so that no colour hidden below alpha 0 is seen. It is
+  black, as the border that training adds before its random crop.
+- Of a file of several images the first counts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
 
 from reidlab.data.cuhk03_store import read_stored_image
 from reidlab.data.errors import DatasetError
 from reidlab.data.matlab import split_virtual
+from reidlab.data.signatures import why_unreadable
 
-DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for broken files; the last where a damaged header claims a huge image."""
+BACKDROP = (0, 0, 0)
+ORIENTATION = 0x0112  # the tag, in EXIF and in TIFF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF
+_KEYS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}  # what Pillow multiplies pixels by, not the key
+
+T = TypeVar("T")
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """The whole image, decoded, as RGB.
+    """The whole image, decoded, upright, as RGB.
 
     Args:
         path: of a file, or one that leads through a .mat file, as tables of CUHK03 have it:
             ".../cuhk-03.mat/detected/1_001_1_01.png".
 
     Raises:
-        DatasetError: it is missing, truncated or no image.
+        DatasetError: it is missing, truncated or no image, or its pixels are no colours.
     """
     inside = split_virtual(path)
     if inside is not None:
         return Image.fromarray(read_stored_image(*inside))
+    return _decoded(path, _upright)
+
+
+def read_mask(path: str | Path) -> NDArray[np.uint8]:
+    """Part labels (H, W) of a mask, see `reidlab.synth.PARTS`.
+
+    Raises:
+        DatasetError: it is missing, truncated, or no image with one label a pixel.
+    """
+    return _decoded(path, _labels)
+
+
+def is_turned(path: str | Path) -> bool:
+    """Whether an image has an orientation tag other than 1; of its file only the head is read.
+
+    A file that cannot be read has none.
+    """
     try:
         with Image.open(path) as image:
+            return _orientation(image) in _TURNS
+    except Exception:  # whoever reads the pixels says what is wrong with it
+        return False
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Inside, an image that breaks off is an error.
+
+    Other libraries may have told Pillow, for the whole process, to fill up with gray instead.
+    """
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _decoded(path: str | Path, form: Callable[[Image.Image], T]) -> T:
+    try:  # given a name, Pillow would map some TIFFs into memory, and mix up those that are turned
+        with strict(), open(path, "rb") as file, Image.open(file) as image:
+            return form(image)
+    except _Refused as error:
+        raise DatasetError(f"cannot read the image {path}: {error}") from None
+    except Exception as error:  # Pillow's decoders raise a dozen kinds for broken bytes
+        raise DatasetError(why_unreadable(path, error)) from error
+
+
+class _Refused(Exception):
+    """An image that is whole and of no use here."""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """RGB as a viewer shows it."""
+    tiles = getattr(image, "tile", None)  # how the pixels are stored; until they are loaded
+    scale = _KEYS.get(str(tiles[0][3])) if tiles else None
+    image.load()
+    turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns a TIFF itself
+    if scale is not None and "transparency" in image.info:
+        key = np.multiply(image.info["transparency"], scale).astype(int).tolist()
+        image.info["transparency"] = tuple(key) if isinstance(key, list) else key
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        image = _eight_bits(image)  # older Pillows open a PNG of 16 bits as "I"
+    rgb = _opaque(image)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1, upright, where there is no tag or what holds it is damaged.
+
+    A PNG's own `getexif` would decode the pixels to look for a tag behind them.
+    """
+    try:
+        return int(Image.Image.getexif(image).get(ORIENTATION, 1))
+    except Exception:  # as many kinds as there are ways to damage EXIF; the image may be whole
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A gray image of up to 16 bits as "L", or as "LA" where one of its values is transparent."""
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image).astype(np.uint32)
+    white = 2 ** (tags.get(_BITS) or (16,))[0] - 1
+    gray = ((values * 255 + white // 2) // white).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        gray = 255 - gray
+    key = image.info.get("transparency")
+    if key is None:
+        return Image.fromarray(gray)
+    alpha = np.where(values == key, 0, 255).astype(np.uint8)
+    return Image.merge("LA", [Image.fromarray(gray), Image.fromarray(alpha)])
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB, on the backdrop where it is transparent."""
+    if not all(image.size):
+        raise _Refused(f"it has {image.width} x {image.height} pixels. Leave it out")
+    if image.mode in ("I", "F"):
+        kind = "whole numbers of 32 bits or below 0" if image.mode == "I" else "floats"
+        raise _Refused(
+            f"its mode is {image.mode!r}, {kind}, which do not say what is white. Save it as a PNG "
+            "of 8 or 16 bits, every image of the set scaled by the same range"
+        )
+    try:
+        if not _has_alpha(image):
             return image.convert("RGB")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DatasetError(
-            f"the image {path} is gone since the data set was opened: restore it, or open the "
-            "data set again without it"
-        ) from error
-    except DAMAGE as error:
-        raise DatasetError(
-            f"cannot read the image {path} ({error}): it is damaged, perhaps an interrupted "
-            "copy. Copy or unpack this file again (a synthetic set: delete its "
-            "folder and write it again)"
-        ) from error
+        rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    except ValueError as error:
+        raise _Refused(f"its mode is {image.mode!r} ({error}). Save it as RGB") from error
+    rgb = Image.new("RGB", image.size, BACKDROP)
+    rgb.paste(rgba, mask=rgba.getchannel("A"))
+    return rgb
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    palette = image.palette.mode if image.palette else ""
+    return "transparency" in image.info or {"A", "a"} & {image.mode[-1], palette[-1:]} != set()
+
+
+def _labels(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode not in ("L", "P"):
+        raise _Refused(
+            f"its mode is {image.mode!r}, expected 'L' or 'P', a label for each pixel. A mask of a "
+            "synthetic set: delete its folder and write it again"
+        )
+    return np.array(image)

@@ -3,10 +3,16 @@
 The augmentation of an image depends on (seed, epoch, index) and on nothing else: not on the number
 of workers, the order of the batches, an interruption, or what else draws random numbers. The epoch
 travels to the workers with each index, so workers that outlive an epoch cannot hold an old one.
+
+An error of the library in a worker arrives as it was raised, whoever iterates, also Accelerate,
+which takes a loader apart and builds its own.
 """
 
 from __future__ import annotations
 
+import re
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +21,17 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch._utils import ExceptionWrapper
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
+from torch.utils.data._utils import worker as torch_worker
 
 from reidlab.data.images import read_image
+from reidlab.errors import ReidlabError
+from reidlab.processes import ProcessError
 
 Key = tuple[int, int]  # (epoch, index)
+DEATH = re.compile(r"DataLoader worker \(pid|</torch_\d|items of ancdata|Too many open files")
+"""In what torch says of a worker that was killed, or that could not hand its batch over."""
 
 
 class ImageTable(Dataset[dict[str, Any]]):
@@ -87,6 +99,59 @@ class EpochBatches(Sampler[list[Key]]):
         return len(self.sampler)  # type: ignore[arg-type]  # batch samplers have a length
 
 
+class Loader(DataLoader[dict[str, Any]]):
+    """A `DataLoader` whose workers are watched."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        with watched_workers():
+            yield from super().__iter__()
+
+
+@contextmanager
+def watched_workers() -> Iterator[None]:
+    """Inside, the end of a process that reads images is one sentence with the way out.
+
+    Whoever computes between two batches is inside as well: torch notices by a signal, and raises
+    wherever the program is.
+
+    Raises:
+        ProcessError: a worker was killed, or could not hand its batch over.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        cut_off = any("multiprocessing" in frame.filename for frame in frames)  # it was fetching
+        told = isinstance(error, RuntimeError)
+        if not (DEATH.search(str(error)) if told else cut_off):
+            raise
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise ProcessError(
+            f"a process that reads images ended or could not hand them over ({reason[0]}): the "
+            "memory is full, or the shared memory too small (a container's --shm-size). Read them "
+            "without such processes, workers=0, or with fewer workers or smaller batches"
+        ) from error
+
+
+class _FromWorker(ExceptionWrapper):
+    """An error on its way from a worker. Torch's own puts "Caught ... in DataLoader worker" and a
+    traceback around each; here the library's own, which are for the user, stay as they are."""
+
+    def __init__(self, exc_info: Any = None, where: str = "in background") -> None:
+        super().__init__(exc_info, where)
+        error = (exc_info or sys.exc_info())[1]
+        self.text = str(error) if isinstance(error, ReidlabError) else None
+
+    def reraise(self) -> None:
+        if self.text is not None and self.exc_type is not None:
+            raise self.exc_type(self.text)
+        super().reraise()
+
+
+def _start_worker(number: int) -> None:
+    torch_worker.ExceptionWrapper = _FromWorker  # type: ignore[misc]  # in this process alone
+
+
 def make_loader(
     frame: pd.DataFrame,
     transform: Callable[[Any], Tensor],
@@ -117,6 +182,7 @@ def make_loader(
     Raises:
         ValueError: both or none of batch_size and batch_sampler, or an empty table.
         DatasetError: while iterating, for an image that cannot be read.
+        ProcessError: while iterating, when a worker is killed.
     """
     if (batch_size is None) == (batch_sampler is None):
         raise ValueError(
@@ -132,12 +198,13 @@ def make_loader(
         batches = BatchSampler(SequentialSampler(range(len(frame))), batch_size, drop_last=False)
     else:
         batches = batch_sampler
-    return DataLoader(
+    return Loader(
         images,
         batch_sampler=EpochBatches(batches),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0 and batch_sampler is not None,
+        worker_init_fn=_start_worker,
         generator=torch.Generator(),  # or the loader would draw from the global one
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import Transform
 
-from reidlab.data import build_transform, make_loader
+from reidlab.data import build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
 from reidlab.judging.protocol import judge
 from reidlab.judging.settings import Judging
@@ -85,7 +85,7 @@ def embed(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(device, recipe.precision):
+        with torch.inference_mode(), autocast(device, recipe.precision), watched_workers():
             parts = [_embed_batch(model, batch, device, flip_test, description) for batch in loader]
     finally:
         model.train(was_training)

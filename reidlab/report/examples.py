@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from reidlab.data import ReIDDataset, mask_path, read_image
+from reidlab.data import ReIDDataset, mask_path, read_image, read_mask
 from reidlab.evaluation import RankResult
 from reidlab.explain import heat_share
 
@@ -78,13 +78,14 @@ def true_masks(paths: Iterable[str | Path]) -> Tensor | None:
     Returns:
         Part labels (B, H, W), see `reidlab.synth.PARTS`; None where an image has no mask, as in
         every data set but the synthetic ones.
-    """
-    from PIL import Image
 
+    Raises:
+        DatasetError: a mask cannot be read.
+    """
     masks = [mask_path(path) for path in paths]
     if not all(mask.exists() for mask in masks):
         return None
-    return torch.from_numpy(np.stack([np.array(Image.open(mask)) for mask in masks]))
+    return torch.from_numpy(np.stack([read_mask(mask) for mask in masks]))
 
 
 def heat_scores(

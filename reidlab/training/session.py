@@ -21,6 +21,7 @@ from accelerate.utils import (  # type: ignore[import-untyped]
 )
 from torch import nn
 
+from reidlab.data import watched_workers
 from reidlab.models import TokenBackbone
 from reidlab.processes import barrier, shared_batch_norm, synchronized
 from reidlab.record import git_commit, now, peak_memory_mb, reset_peak_memory
@@ -155,6 +156,7 @@ class Session:
         if self.average is not None and stepped:
             self.average.update()
 
+    @watched_workers()
     def _train_epochs(self) -> None:
         own, optimizer, accelerator, recipe = (
             self.model, self.optimizer, self.accelerator, self.recipe,

@@ -113,7 +113,7 @@ class TestFiles:
         content = bytearray((tmp_path / "a.bmp").read_bytes())
         content[18:26] = np.array([50_000, 50_000], "<u4").tobytes()  # width and height
         (tmp_path / "a.bmp").write_bytes(content)
-        with pytest.raises(DatasetError, match=r"cannot read the image .*a.bmp .*exceeds limit"):
+        with pytest.raises(DatasetError, match=r"cannot read the image .*a.bmp: .*exceeds limit"):
             read_image(tmp_path / "a.bmp")
 
     @pytest.mark.parametrize(

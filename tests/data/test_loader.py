@@ -1,6 +1,10 @@
 """The loader: the same batches whoever reads them, and nobody else disturbed."""
 
+import os
 import random
+import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +18,9 @@ from reidlab.data import (
     build_transform,
     make_loader,
     open_dataset,
+    watched_workers,
 )
+from reidlab.processes import ProcessError
 
 SIZE = (32, 16)
 
@@ -119,24 +125,130 @@ def test_accelerate_passes_the_epoch_on(frame):
     assert same(list(prepared), batches(frame, epoch=4))
 
 
-@pytest.mark.parametrize("workers", [0, 1])  # torch takes 5 s to end each worker afterwards
+@pytest.mark.parametrize("workers", [0, 1])
 def test_a_truncated_image(frame, workers):
     path = frame["path"].iloc[2]
     with open(path, "r+b") as file:
         file.truncate(700)
     loader = make_loader(frame, build_transform(SIZE, train=False), batch_size=5, workers=workers)
-    with pytest.raises(
-        DatasetError, match=r"cannot read the image .*0007_c1s2.*truncated"
-    ) as error:
+    kind, text = error_of(loader)
+    assert kind is DatasetError
+    assert re.search(r"cannot read the image .*0007_c1s2.*truncated", text)
+    assert "Copy or unpack this file again" in text
+
+
+class Failing:
+    """A transform that fails, by an exception of the library or of somebody else."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, image):
+        raise self.error
+
+
+class Killed:
+    """A transform that ends the process it runs in."""
+
+    def __init__(self, signal):
+        self.signal = signal
+
+    def __call__(self, image):
+        os.kill(os.getpid(), self.signal)
+        time.sleep(60)
+
+
+def error_of(loader):
+    """Kind and text. Of an error that is kept, torch takes 5 s to end the worker."""
+    try:
         list(loader)
-    assert "Copy or unpack this file again" in str(error.value)
+    except Exception as error:
+        return type(error), str(error)
+    raise AssertionError("there was no error")
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image"])
-def test_no_image_at_all(frame, content):
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_worker_says_what_the_process_itself_would(frame, sampled, prepared):
+    """Alone, as it was raised; also through Accelerate, which builds loaders of its own."""
+    with open(frame["path"].iloc[2], "wb") as file:
+        file.write(b"<html>")
+    told = []
+    for workers in (0, 1):
+        how = {"batch_sampler": ShuffleSampler(5, 5)} if sampled else {"batch_size": 5}
+        loader = make_loader(frame, build_transform(SIZE, train=False), workers=workers, **how)
+        told.append(error_of(Accelerator(cpu=True).prepare(loader) if prepared else loader))
+    assert told[0] == told[1]
+    assert told[0][0] is DatasetError
+    assert "\n" not in told[0][1]
+
+
+def test_a_worker_that_was_spawned(frame):
+    with open(frame["path"].iloc[2], "wb") as file:
+        file.write(b"<html>")
+    loader = make_loader(frame, build_transform(SIZE, train=False), batch_size=5, workers=1)
+    expected = error_of(make_loader(frame, build_transform(SIZE, train=False), batch_size=5))
+    loader.multiprocessing_context = "spawn"
+    assert error_of(loader) == expected
+
+
+def test_errors_of_others_keep_their_kind_and_where_they_come_from(frame):
+    failing = Failing(ZeroDivisionError("z"))
+    kind, text = error_of(make_loader(frame, failing, batch_size=5, workers=1))
+    assert kind is ZeroDivisionError
+    assert "test_loader.py" in text
+
+
+@pytest.mark.parametrize(("end", "prepared"), [(signal.SIGKILL, False), (signal.SIGBUS, True)])
+def test_a_worker_that_is_killed(frame, end, prepared):
+    loader = make_loader(frame, Killed(end), batch_size=5, workers=1)
+    if prepared:
+        loader = Accelerator(cpu=True).prepare(loader)
+    kind, text = error_of(_watched(loader))
+    assert kind is ProcessError
+    assert re.fullmatch(r"a process that reads images ended .*\(DataLoader .*workers=0.*", text)
+
+
+def _watched(loader):
+    with watched_workers():
+        yield from loader
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unable to allocate shared memory(shm) for file </torch_1_2>: No space left on device (28)",
+        "unable to mmap 1024 bytes from file </torch_1_2>: Cannot allocate memory (12)",
+        "received 0 items of ancdata",
+        "Too many open files. Communication with the workers is no longer possible.",
+    ],
+)
+def test_a_batch_that_cannot_be_handed_over(text):
+    wrapped = f"Caught RuntimeError in DataLoader worker process 0.\nOriginal Trace\n{text}"
+    with pytest.raises(ProcessError) as caught, watched_workers():
+        raise RuntimeError(wrapped)
+    assert f"({text})" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_errors_pass_the_watch():
+    for error in (
+        RuntimeError("CUDA out of memory"),
+        ConnectionResetError("a tracker's"),
+        EOFError(),
+    ):
+        with pytest.raises(type(error)) as caught, watched_workers():
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"", "is empty"), (b"not an image", "a text that begins with 'not an")]
+)
+def test_no_image_at_all(frame, content, what):
     with open(frame["path"].iloc[0], "wb") as file:
         file.write(content)
-    with pytest.raises(DatasetError, match=r"cannot read the image .*damaged"):
+    with pytest.raises(DatasetError, match=rf"cannot read the image .*{what}"):
         list(make_loader(frame, build_transform(SIZE, train=False), batch_size=5))
 
 
