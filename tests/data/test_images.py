@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from reidlab.data import DatasetError, read_image, read_mask
 
@@ -211,6 +211,12 @@ class TestOrientation:
         moved = whole[:start] + whole[start + size : end] + chunk + whole[end:]
         (tmp_path / "b.png").write_bytes(moved)
         assert (pixels(tmp_path / "b.png") == UPRIGHT[6](RGB)).all()
+
+    def test_xmp_where_there_is_no_exif(self, tmp_path):
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+        Image.fromarray(RGB).save(tmp_path / "a.png", pnginfo=text)
+        assert (pixels(tmp_path / "a.png") == UPRIGHT[6](RGB)).all()
 
     @pytest.mark.parametrize("orientation", [0, 9, 65_535])
     def test_a_value_of_no_meaning(self, orientation, tmp_path):
