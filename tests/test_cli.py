@@ -229,7 +229,7 @@ def test_check_decodes_what_the_options_do_not_use(layout, options, spare, tmp_p
     (root / spare).write_bytes((root / spare).read_bytes()[:200])
     result = run(*given)
     assert result.exit_code == 1
-    assert f"{spare} " in result.stderr
+    assert f"{spare}: " in result.stderr
 
 
 def test_check_of_a_pool_that_is_not_whole(tmp_path):
