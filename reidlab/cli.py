@@ -234,6 +234,9 @@ def train(  # each parameter is an option of the command
     tracker: Annotated[
         str | None, typer.Option(help='"tensorboard" writes the curves to OUT/tensorboard, too.')
     ] = None,
+    train_only: Annotated[
+        bool, typer.Option(help="Leave the test part out; `evaluate` judges the run elsewhere.")
+    ] = False,
     option: Options = None,
 ) -> None:
     """Train by a paper's recipe, evaluate, and leave model and record in a folder.
@@ -248,6 +251,7 @@ def train(  # each parameter is an option of the command
     )
 
     ds = _open(dataset, root, option)
+    ds = ds.train_only() if train_only else ds
     changes = parse_settings(change or [], "--set epochs=5")
     recipe = recipes.get(paper, profile, preset).replace(**changes)
     model = build_model(recipe, ds, seed=seed)
@@ -269,12 +273,9 @@ def evaluate_run(
     option: Options = None,
 ) -> None:
     """Judge the trained model of a run on a data set, its own or another."""
-    from reidlab.judging import evaluate_on
-    from reidlab.training import Recipe, load_run
+    from reidlab.training import evaluate_run as judge_run
 
-    ds = _open(name, root, option)
-    model, record = load_run(run)
-    found = evaluate_on(model, ds, Recipe.from_record(record.experiment))
+    found = judge_run(run, _open(name, root, option))
     typer.echo(f"{_in_percent(found.as_dict())}  {found.num_valid} queries, {found.protocol}")
 
 

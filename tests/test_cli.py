@@ -150,6 +150,75 @@ def test_train_with_what_cannot_work(market, tmp_path, more, message, monkeypatc
     assert "Traceback" not in result.output
 
 
+def one_camera(root):
+    """A user's own images: four people, all at one door."""
+    for person in range(4):
+        (root / f"p{person}" / "door").mkdir(parents=True)
+        for shot in range(3):
+            Image.new("RGB", (16, 32), (60 * person, shot, 0)).save(
+                root / f"p{person}" / "door" / f"{shot}.jpg"
+            )
+    return root
+
+
+def test_one_camera_is_said_before_and_the_ways_out_work(market, tmp_path):
+    own, out = one_camera(tmp_path / "own"), tmp_path / "run"
+    where = ("--paper", "vit_baseline", "--profile", "smoke", "--dataset", "folder", "--root", own)
+    more = ("--out", out, *TINY, "--set", "image_size=[32,16]")
+    result = run("train", *where, *more)
+    assert result.exit_code == 1
+    (told,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "none of the 6 queries of folder has a match" in told
+    assert "--train-only" in told
+    assert "epoch" not in result.stdout
+    assert not out.exists()
+
+    trained = run("train", *where, *more, "--train-only")
+    assert trained.exit_code == 0, trained.output
+    assert "nothing was tested" in trained.stdout
+    judged = run("evaluate", out, "market1501", market)
+    assert judged.exit_code == 0, judged.output
+    assert judged.stdout.startswith("Rank-1 ")
+    refused = run("evaluate", out, "folder", own)
+    assert refused.exit_code == 1
+    assert "error: none of the 6 queries" in refused.stderr
+
+
+def test_a_set_without_a_test_part_or_without_training_people(tmp_path):
+    own, out = one_camera(tmp_path / "own"), tmp_path / "run"
+    from reidlab.models import TokenBackbone
+    from reidlab.training.checkpoint import save_weights
+
+    save_weights(tmp_path / "w.safetensors", TokenBackbone())
+    (tmp_path / "train" / "train").mkdir(parents=True)
+    (own / "p0").rename(tmp_path / "train" / "train" / "p0")
+    zero = ("--weights", tmp_path / "w.safetensors")
+    learned = run("zero-shot", "folder", tmp_path / "train", *zero)
+    assert learned.exit_code == 1
+    assert "has 0 query and 0 gallery images" in learned.output
+    tests = run(
+        "train", "--paper", "vit_baseline", "--profile", "smoke", "--dataset", "folder",
+        "--root", own, "--option", "train_fraction=0", "--out", out, *TINY,
+    )  # fmt: skip
+    assert tests.exit_code == 1
+    assert "error: folder has no training images, only 9 query and 9 gallery" in tests.output
+    assert "Traceback" not in learned.output + tests.output
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+def test_an_out_that_is_a_file(market, tmp_path, command):
+    out = tmp_path / "taken"
+    out.write_text("mine")
+    if command == "train":
+        result = train(market, out, *TINY, "--set", "image_size=[32,16]")
+    else:
+        result = run("pretrain", "--out", out, "--small")
+    assert result.exit_code == 1
+    assert f"error: {out} cannot be written to" in result.stderr
+    assert "Traceback" not in result.output
+    assert out.read_text() == "mine"
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_train_with_an_image_that_cannot_be_read(market, tmp_path, workers):
     for broken in (market / "bounding_box_train").iterdir():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from reidlab.data.matlab import split_virtual
 from reidlab.data.synthetic import lost_files, with_modality, world_folder
 from reidlab.files import sha256
 
+T = TypeVar("T")
 SPLITS = ("train", "query", "gallery")
 MOST_CAMERAS = 1000  # a camera's number is its row in a table of a network: no serial number
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
@@ -185,15 +186,53 @@ class ReIDDataset:
         Raises:
             DatasetError: a file is gone since the set was opened.
         """
+        return _digest(sorted(self._from_disk(self._sizes)))
+
+    def rows_fingerprint(self, *tables: pd.DataFrame, cameras: bool = False) -> str:
+        """sha256 over what a training reads of some rows: name and size in bytes of each image, who
+        is on it, modality and view, in the order of the rows.
+
+        People count by their rank among these rows, names from the folder that holds all of them,
+        and no list that names other images enters: it stays the same whatever becomes of the rest
+        of the set.
+
+        Args:
+            tables: rows of this set.
+            cameras: whether the numbers of the cameras enter.
+
+        Raises:
+            DatasetError: as `fingerprint`.
+        """
+        rows = pd.concat(tables, keys=range(len(tables)))
+        folder = os.path.commonpath([os.path.dirname(path) for path in rows["path"]])
+        names = [Path(os.path.relpath(path, folder)).as_posix() for path in rows["path"]]
+        people = pd.factorize(rows["pid"], sort=True)[0]
+        read = zip(
+            rows.index.get_level_values(0),
+            names,
+            self._from_disk(lambda: [_bytes(path) for path in rows["path"]]),
+            people,
+            rows["camid"] if cameras else people,
+            rows["modality"],
+            rows["view"],
+            strict=True,
+        )
+        return _digest(" ".join(map(str, row)) + "\n" for row in read)
+
+    def train_only(self) -> ReIDDataset:
+        """The same set without its test part: to train on what cannot be judged."""
+        return replace(
+            self, query=self.query.iloc[:0], gallery=self.gallery.iloc[:0], published=None
+        )
+
+    def _from_disk(self, read: Callable[[], T]) -> T:
         try:
-            lines = self._sizes()
+            return read()
         except OSError as error:
             raise DatasetError(
                 f"{self.root} has changed since it was opened ({error}): restore the file, or open "
                 "the data set again"
             ) from error
-        text = "".join(sorted(lines))
-        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     def _sizes(self) -> list[str]:
         """A line for each file: name and size, or what is in it."""
@@ -228,6 +267,16 @@ class ReIDDataset:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{split} {len(getattr(self, split)):,}" for split in SPLITS)
         return f"ReIDDataset({self.name!r} in {self.root.name!r}: {sizes} images)"
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _bytes(path: str) -> int:
+    """Size of the file of an image, or of the .mat file that it is in."""
+    inside = split_virtual(path)
+    return os.stat(path if inside is None else inside[0]).st_size
 
 
 def _difference(frame: pd.DataFrame, published: Counts | None) -> int | None:

@@ -122,10 +122,10 @@ def _from_folders(found: Findings) -> list[Row]:
         parts = {part: spelt[part] for part in PARTS if part in whole}
     if not parts:
         return _people(found.root, "", found)
-    if set(parts) not in COMBINATIONS:
+    if set(parts) - {"train"} not in (set(), {"test"}, {"query", "gallery"}):
         raise DatasetError(
             f"{found.root} has {some(parts, 4)}, expected train with query and gallery, or train "
-            "with test, or none of them and folders of people"
+            "with test, or one of the two sides alone, or none of them and folders of people"
         )
     others = [name for name in top.folders if name not in parts.values()]
     leave_out(found, found.root, others + top.images, top.other)

@@ -5,7 +5,7 @@ from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
-from reidlab.evaluation.ranking import rank, rank_blocks
+from reidlab.evaluation.ranking import queries_with_match, rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
@@ -40,6 +40,7 @@ __all__ = [
     "paired_test",
     "pairwise_distances",
     "proportion_interval",
+    "queries_with_match",
     "rank",
     "rank_blocks",
     "ranked_list",

@@ -33,6 +33,7 @@ from reidlab.evaluation.results import RankResult, TrialsResult, average
 
 Trials = int | Sequence[ArrayLike]  # how many, or the gallery indices of each
 TRIALS = 10  # as SYSU-MM01 and CUHK03 are reported
+LABELS_AT_ONCE = 2**24  # pairs of query and gallery image looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,16 @@ class Labelled:
         seen[self.kept] = True
         seen[indices[special.excluded]] = False
         return seen, indices[~special.excluded]
+
+    @property
+    def matched(self) -> BoolArray:
+        """(Q,) True where a query has a match among the images that it sees."""
+        found = np.zeros(len(self.q_pids), bool)
+        rows = max(1, LABELS_AT_ONCE // max(1, len(self.gallery.pids)))
+        for start in range(0, len(found), rows):
+            special = self.special(start, start + rows)
+            found[start + special.rows[~special.excluded]] = True
+        return found
 
     def special(self, start: int, stop: int) -> Special:
         """The matches and the excluded images of the queries from start to stop."""
@@ -157,6 +168,10 @@ class QueryScores:
         self.inp[part][found] = count[found] / matches.ranks[last]
         self.first_match[part][found] = matches.ranks[last - count[found] + 1]
 
+    def matched(self) -> BoolArray:
+        """(Q,) which queries have a match, before any distance is known."""
+        return self.labels.matched
+
     def result(self) -> RankResult:
         """Raises a ValueError if not one query has a match, so that no share of queries exists."""
         protocol, valid = self.labels.protocol, self.first_match > 0
@@ -217,6 +232,11 @@ class DrawnGalleries:
         for rows, trial in zip(self.galleries, self.trials, strict=True):
             trial.add(columns_of(distances, rows), start)
 
+    def matched(self) -> BoolArray:
+        """As `QueryScores.matched`, in some trial; none if in one trial none has."""
+        found = np.stack([trial.matched() for trial in self.trials])  # (T, Q)
+        return np.logical_and(found.any(0), found.any(1).all())
+
     def result(self) -> TrialsResult:
         """As `QueryScores.result`: the mean over the trials."""
         return average([trial.result() for trial in self.trials], same_queries=True)
@@ -254,6 +274,10 @@ class DrawnForEachQuery:
         own = drawn[:, np.searchsorted(pids, self.labels.q_pids[query])][:, None]
         ahead = (row[drawn] < row[own]) | ((row[drawn] == row[own]) & (drawn < own))
         return ahead.sum(1) + 1
+
+    def matched(self) -> BoolArray:
+        """As `QueryScores.matched`; what is left of a person's images is never drawn empty."""
+        return self.labels.matched
 
     def result(self) -> TrialsResult:
         """As `QueryScores.result`: the mean over the trials."""

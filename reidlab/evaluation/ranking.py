@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
 from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
-from reidlab.evaluation.protocols import APVariant, Over, get_protocol
+from reidlab.evaluation.protocols import APVariant, BoolArray, Over, get_protocol
 from reidlab.evaluation.results import RankResult
 
 BLOCK_ELEMENTS = 2**24  # distances looked at together: 64 MB in float32
@@ -125,3 +125,31 @@ def rank_blocks(  # takes what `rank` takes
     if start != shape[0]:
         raise ValueError(f"the blocks have {start} rows; expected {shape[0]}, one for each query")
     return evaluator.result()
+
+
+def queries_with_match(  # what `rank` takes, but for what is done with distances
+    q_pids: Labels,
+    g_pids: Labels,
+    q_camids: Labels | None = None,
+    g_camids: Labels | None = None,
+    *,
+    protocol: str = "standard",
+    trials: Trials | None = None,
+    shots: int | None = None,
+) -> BoolArray:
+    """Which queries have a match, from ids and cameras alone: before anything is trained.
+
+    Args:
+        q_pids, g_pids, q_camids, g_camids, protocol, trials, shots: as in `rank`.
+
+    Returns:
+        (Q,) True for a query with a match under the protocol, in one of its draws or more. If no
+        query is True, `rank` and `evaluate` would end with an error.
+
+    Raises:
+        TypeError, ValueError: as `rank`, of labels and names.
+    """
+    shape = (len(q_pids), len(g_pids))  # type: ignore[arg-type]  # scalars fail below
+    labels = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
+    evaluator = make_evaluator(labels, ap=None, over=None, max_rank=1, trials=trials, shots=shots)
+    return evaluator.matched()

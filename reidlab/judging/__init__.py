@@ -4,16 +4,16 @@ from reidlab.judging.closed_set import classify
 from reidlab.judging.embedding import (
     embed,
     evaluate_on,
-    has_test_part,
     test_transform,
     timed_evaluation,
 )
-from reidlab.judging.protocol import judge
+from reidlab.judging.protocol import check_judged, has_test_part, judge
 from reidlab.judging.untrained import untrained_records
 from reidlab.judging.validation import split_images, split_validation
 from reidlab.judging.zero_shot import of_training_people, zero_shot, zero_shot_record
 
 __all__ = [
+    "check_judged",
     "classify",
     "embed",
     "evaluate_on",

@@ -28,6 +28,9 @@ def classify(
 
     Returns:
         "loss" and "accuracy" (0..1), means over the images.
+
+    Raises:
+        ValueError: If the model has no classifiers.
     """
     device = next(model.parameters()).device
     loader = make_loader(
@@ -41,6 +44,11 @@ def classify(
             for batch in loader:
                 labels = batch["label"].to(device)
                 out = model(batch["image"].to(device), batch["camid"].to(device))
+                if not out.logits:
+                    raise ValueError(
+                        f"{type(model).__name__} has no classifiers, whose votes are asked for; "
+                        "pass a model that has some, or validate on people."
+                    )
                 losses = torch.stack([identity_loss(logits, labels) for logits in out.logits])
                 loss = losses.sum() if over_heads == "sum" else losses.mean()
                 total += float(loss) * len(labels)

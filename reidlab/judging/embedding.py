@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import Transform
 
 from reidlab.data import build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
-from reidlab.judging.protocol import judge
+from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
 from reidlab.processes import (
     barrier,
@@ -118,14 +118,11 @@ def evaluate_on(
         description: As in `embed`.
 
     Raises:
-        ValueError: If the set has no test part.
+        RecipeError: If the set has no test part, or no query of it has a match: before anything is
+            embedded.
+        DatasetError: If an image cannot be read.
     """
     return timed_evaluation(model, ds, recipe, shared=shared, **description)[0]
-
-
-def has_test_part(ds: ReIDDataset) -> bool:
-    """Whether a set has a query and a gallery; some, such as RandPerson, are for training alone."""
-    return not (ds.query["junk"].all() or ds.gallery["junk"].all())
 
 
 def timed_evaluation(
@@ -133,12 +130,7 @@ def timed_evaluation(
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
-    if not has_test_part(ds):
-        raise ValueError(
-            f"{ds.name} has {len(query)} query and {len(gallery)} gallery images; expected some of "
-            "both. A model trained on such a set is judged on another one: "
-            "evaluate_on(model, other, recipe)."
-        )
+    check_judged(ds)  # before minutes of embedding
     clock = time.perf_counter()
     q_emb, g_emb = (
         embed(model, frame, recipe, shared=shared, **description) for frame in (query, gallery)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +13,14 @@ from torch import Tensor
 
 from reidlab.data.dataset import ReIDDataset
 from reidlab.data.sysu_mm01 import galleries
-from reidlab.evaluation import RankResult, evaluate, rank_blocks
+from reidlab.errors import RecipeError
+from reidlab.evaluation import (
+    RankResult,
+    evaluate,
+    get_protocol,
+    queries_with_match,
+    rank_blocks,
+)
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
 Match: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -46,18 +53,64 @@ def judge(
     """
     query = embedded("q_emb", ds.query, len(q_emb))
     gallery = embedded("g_emb", ds.gallery, len(g_emb))
-    protocol = options.pop("protocol", ds.protocol)
-    trials, shots = options.get("trials"), options.get("shots")
-    as_opened = shots is None and isinstance(trials, int | np.integer | None)
-    if protocol == "sysu" and ds.name == "sysu-mm01" and as_opened:
-        options["trials"] = galleries(ds, trials)
+    options = _rule(ds, options)
     who = query["pid"], gallery["pid"], query["camid"], gallery["camid"]
     if match is None:
-        return evaluate(q_emb, g_emb, *who, protocol=protocol, **options)
+        return evaluate(q_emb, g_emb, *who, **options)
     options.pop("metric", None)
     pairs = (torch.as_tensor(q_emb), torch.as_tensor(g_emb))
     shape = (len(q_emb), len(g_emb))
-    return rank_blocks(_distances(match, *pairs), shape, *who, protocol=protocol, **options)
+    return rank_blocks(_distances(match, *pairs), shape, *who, **options)
+
+
+def has_test_part(ds: ReIDDataset) -> bool:
+    """Whether a set has a query and a gallery; some, such as RandPerson, are for training alone."""
+    return not (ds.query["junk"].all() or ds.gallery["junk"].all())
+
+
+def check_judged(ds: ReIDDataset, **options: Any) -> None:
+    """Find out from ids and cameras alone whether a set can be judged: before any embedding.
+
+    Args:
+        ds: as in `judge`; junk is left out.
+        options: `protocol`, `trials` and `shots`, as in `judge`.
+
+    Raises:
+        RecipeError: it has no test part, or none of its queries has a match.
+        ValueError: an unknown protocol, cameras it does not know, and so on, as in `evaluate`.
+    """
+    query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
+    if not has_test_part(ds):
+        raise RecipeError(
+            f"{ds.name} has {len(query)} query and {len(gallery)} gallery images; expected some of "
+            "both. A model trained on such a set is judged on another one: "
+            "evaluate_on(model, other, recipe); weights can be judged on its training people: "
+            "zero_shot(backbone, of_training_people(ds), recipe)."
+        )
+    options = _rule(ds, options)
+    who = query["pid"], gallery["pid"], query["camid"], gallery["camid"]
+    if queries_with_match(*who, **options).any():
+        return
+    rule = get_protocol(options["protocol"])
+    cameras = query["camid"].nunique()
+    raise RecipeError(
+        f"none of the {len(query)} queries of {ds.name} has a match among its {len(gallery)} "
+        f"gallery images, so there is nothing to measure; the queries are of {cameras} "
+        f"camera{'s' if cameras > 1 else ''} and the protocol is {rule.name!r}: {rule.rule} "
+        "Do query and gallery use the same ids? If one camera saw everybody, open the images by a "
+        "CSV file that gives each a camid of its own: every other image of the person is right "
+        "then, which is easier, so say it beside the result."
+    )
+
+
+def _rule(ds: ReIDDataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the protocol of the set, and the draws of SYSU-MM01's pool."""
+    rule = {"protocol": ds.protocol, **options}
+    trials, shots = rule.get("trials"), rule.get("shots")
+    as_opened = shots is None and isinstance(trials, int | np.integer | None)
+    if rule["protocol"] == "sysu" and ds.name == "sysu-mm01" and as_opened:
+        rule["trials"] = galleries(ds, trials)
+    return rule
 
 
 def _distances(match: Match, q_emb: Tensor, g_emb: Tensor) -> Iterator[Tensor]:

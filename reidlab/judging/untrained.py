@@ -13,7 +13,7 @@ import torch
 
 from reidlab.data import ReIDDataset, mask_path, mean_color_features, pixel_features
 from reidlab.evaluation.checks import Metric
-from reidlab.judging.protocol import judge
+from reidlab.judging.protocol import check_judged, judge
 from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
 
 Features = Callable[[pd.DataFrame], Any]
@@ -29,7 +29,11 @@ def untrained_records(ds: ReIDDataset, *, out: str | Path, seed: int = 0) -> dic
 
     Returns:
         Name of the feature -> record, the weakest idea first.
+
+    Raises:
+        RecipeError: If the set cannot be judged, see `check_judged`.
     """
+    check_judged(ds)
     coin = np.random.default_rng(seed)
     features: dict[str, tuple[Features, Metric]] = {
         "coin": (lambda frame: coin.normal(size=(len(frame), 8)), "euclidean"),

@@ -14,12 +14,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reidlab.errors import RecipeError
-from reidlab.evaluation.protocols import Gallery, get_protocol
+from reidlab.evaluation import queries_with_match
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from reidlab.data import ReIDDataset
+
+
+def check_people(ds: ReIDDataset) -> None:
+    """Check that there is somebody to train on.
+
+    Raises:
+        RecipeError: If all images of the set are for the test.
+    """
+    if len(ds.train) == 0:
+        raise RecipeError(
+            f"{ds.name} has no training images, only {len(ds.query)} query and {len(ds.gallery)} "
+            "gallery images. Train on another set, and judge the run on this one: "
+            "evaluate_run(out, ds), or python -m reidlab evaluate OUT NAME ROOT."
+        )
 
 
 def held_out(ds: ReIDDataset, identities: float) -> int:
@@ -31,8 +45,9 @@ def held_out(ds: ReIDDataset, identities: float) -> int:
 
     Raises:
         RecipeError: If it is not at least 2 people (one alone is found by everybody), or nobody
-            is left to train on.
+            is trained on, or is left to train on.
     """
+    check_people(ds)
     people = ds.num_classes
     count = round(identities * people) if identities < 1 else int(identities)
     if not 2 <= count < people:
@@ -110,6 +125,7 @@ def split_images(ds: ReIDDataset) -> tuple[ReIDDataset, ReIDDataset]:
     Raises:
         RecipeError: If somebody has one image only.
     """
+    check_people(ds)
     counts = ds.train["pid"].value_counts().sort_index()
     alone = counts.index[counts == 1].tolist()
     if alone:
@@ -138,8 +154,5 @@ def _search(ds: ReIDDataset, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
 
 def _judged(protocol: str, query: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
     """The people for whom some query has a match, sorted."""
-    rule = get_protocol(protocol)
-    pids, camids = (query[name].to_numpy(np.int64) for name in ("pid", "camid"))
-    pool = Gallery(*(gallery[name].to_numpy(np.int64) for name in ("pid", "camid")))
-    special = rule.special(pids, camids, pool)
-    return np.unique(pids[special.rows[~special.excluded]])
+    who = (side[name].to_numpy() for name in ("pid", "camid") for side in (query, gallery))
+    return np.unique(query["pid"][queries_with_match(*who, protocol=protocol)])

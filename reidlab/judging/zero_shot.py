@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import RankResult, bootstrap
 from reidlab.judging.embedding import embed
-from reidlab.judging.protocol import judge
+from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
+from reidlab.judging.validation import check_people
 from reidlab.models import TokenBackbone
 from reidlab.models.vit import token_views
 from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
@@ -43,7 +44,11 @@ def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> dict
 
     Returns:
         "class", "pooled" and "rows" -> result.
+
+    Raises:
+        RecipeError: If the set cannot be judged, see `check_judged`.
     """
+    check_judged(ds)
     model, dim = _Views(backbone).eval(), backbone.embed_dim
     recipe = recipe.replace(image_size=backbone.image_size)
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
@@ -57,7 +62,11 @@ def of_training_people(ds: ReIDDataset) -> ReIDDataset:
 
     Every image asks for those of the other cameras. Where there is infrared, it asks, and visible
     images answer. Judged by the standard rule.
+
+    Raises:
+        RecipeError: If the set has no training people.
     """
+    check_people(ds)
     dark = ds.train["modality"] == "infrared"
     query, gallery = (ds.train[dark], ds.train[~dark]) if dark.any() else (ds.train, ds.train)
     name = f"{ds.name}, training people"

@@ -7,7 +7,7 @@ from reidlab.processes import ProcessError, gather, is_main_process, shared_batc
 from reidlab.record import RecordError, RunRecord
 from reidlab.seed import seed_everything
 from reidlab.training.checkpoint import CheckpointError
-from reidlab.training.fitting import fit, load_run, training_batches
+from reidlab.training.fitting import evaluate_run, fit, load_run, training_batches
 from reidlab.training.guards import TrainingDiverged
 from reidlab.training.loop import train_epoch
 from reidlab.training.objectives import Objective
@@ -27,6 +27,7 @@ __all__ = [
     "build_model",
     "embed",
     "evaluate_on",
+    "evaluate_run",
     "fit",
     "gather",
     "is_main_process",

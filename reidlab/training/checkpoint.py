@@ -9,11 +9,12 @@ There is no state of random generators in them: each epoch seeds its own (see `e
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -25,9 +26,11 @@ from reidlab.models.weights_file import WeightsError, compare_state
 from reidlab.models.weights_file import read_weights as read_file
 from reidlab.training.recipe import Recipe
 
+CHECKPOINTS = "checkpoints"
+
 
 class CheckpointError(ReidlabError):
-    """A folder that holds another run, or a damaged one."""
+    """A folder that holds another run or a damaged one, or cannot be written to."""
 
 
 class Checkpoint(NamedTuple):
@@ -61,22 +64,52 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> None:
-    """Write a checkpoint and delete the ones before it."""
+    """Write a checkpoint and delete the ones before it.
+
+    Raises:
+        CheckpointError: If the disk refuses it; the one before is kept.
+    """
     stem = folder / f"epoch-{checkpoint.epoch:04d}"
-    save_weights(stem.with_suffix(".safetensors"), model)
     state = checkpoint._asdict()
     state.pop("weights")
-    with atomic(stem.with_suffix(".pt")) as beside:
-        torch.save(state, beside)
-    for path in _files(folder):
+    with writing(stem.with_suffix(".pt"), folder):
+        save_weights(stem.with_suffix(".safetensors"), model)
+        with atomic(stem.with_suffix(".pt")) as beside, beside.open("wb") as file:
+            torch.save(state, file)  # by way of a file, or the reason of a failure is lost
+    for path in files_of(folder):
         if path.stem != stem.name:
             path.unlink()
     sweep(folder)
 
 
+@contextlib.contextmanager
+def writing(path: Path, checkpoints: Path) -> Iterator[None]:
+    """Inside, what the disk refuses is a sentence with the path, and with what is kept.
+
+    Args:
+        path: What is written.
+        checkpoints: The folder that holds the newest checkpoint.
+
+    Raises:
+        CheckpointError: In place of the errors of Python, torch and safetensors.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = error.__context__ if isinstance(error, RuntimeError) else error
+        if not isinstance(reason, OSError | SafetensorError):
+            raise
+        newest = newest_checkpoint(checkpoints)
+        kept = "Nothing was there to lose" if newest is None else f"{newest} is kept"
+        raise CheckpointError(
+            f"{path} cannot be written: {getattr(reason, 'strerror', None) or reason}. {kept}: "
+            "make room, or mend the folder, and the same call goes on from there."
+        ) from error
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """The `.pt` file of the newest whole checkpoint, or None."""
-    complete = [path for path in _files(folder) if path.suffix == ".pt"]
+    complete = [path for path in files_of(folder) if path.suffix == ".pt"]
     return complete[-1] if complete else None
 
 
@@ -110,7 +143,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 def delete_checkpoints(folder: Path) -> None:
     """Delete a folder of checkpoints; files of others in it stay."""
-    for path in _files(folder):
+    for path in files_of(folder):
         path.unlink(missing_ok=True)  # another process of this run may be faster
     sweep(folder)
     with contextlib.suppress(OSError):  # not empty, or never there
@@ -121,6 +154,8 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
     """Check that a folder holds this run and not another.
 
     A recipe is compared as `Recipe.from_record` reads it, so that runs of older versions go on.
+    What was trained on decides, "trained_on", and the rest of the data set, "data", does not; older
+    runs say the whole alone.
 
     Raises:
         CheckpointError: If recipe, seed, data or model differ; it names what does.
@@ -131,6 +166,9 @@ def check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path
             side["recipe"] = Recipe.from_record(side["recipe"]).to_dict()
     if there.get("weights_sha256") is None and "weights_sha256" in here:
         there["weights_sha256"] = here["weights_sha256"]  # older runs do not say, or not of "synth"
+    known = "trained_on" in there and "trained_on" in here
+    for side in (there, here):
+        side.pop("data" if known else "trained_on", None)
     differences = [
         f"{name} is {before!r} there and {after!r} now"
         for name, before, after in values_that_differ(there, here)
@@ -202,7 +240,8 @@ def _both(missing: Iterable[str], unknown: Iterable[str]) -> str:
     return f"missing {names[0]}, unknown {names[1]}"
 
 
-def _files(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
+    """The files of all checkpoints in a folder."""
     return sorted([*folder.glob("epoch-*.pt"), *folder.glob("epoch-*.safetensors")])
 
 

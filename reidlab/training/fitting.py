@@ -15,16 +15,20 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from reidlab.data import build_transform, make_loader, make_sampler
+from reidlab.errors import RecipeError
+from reidlab.evaluation import RankResult
 from reidlab.files import sweep
 from reidlab.judging import (
     classify,
+    evaluate_on,
     has_test_part,
     split_images,
     split_validation,
     timed_evaluation,
 )
+from reidlab.judging.validation import check_people
 from reidlab.losses import Identity
-from reidlab.processes import barrier, largest
+from reidlab.processes import barrier, is_main_process, largest
 from reidlab.record import (
     RecordError,
     RunRecord,
@@ -33,20 +37,25 @@ from reidlab.record import (
     now,
     peak_memory_mb,
 )
+from reidlab.training.beforehand import check_beforehand
 from reidlab.training.checkpoint import (
+    CHECKPOINTS,
+    CheckpointError,
     check_same,
     delete_checkpoints,
     load_into,
     newest_checkpoint,
     read_weights,
     save_weights,
+    writing,
 )
 from reidlab.training.guards import check_fits
 from reidlab.training.launch import check_agreement, check_processes
 from reidlab.training.objectives import Objective
 from reidlab.training.optim import make_optimizer, set_rate_of_step
+from reidlab.training.progress import Progress
 from reidlab.training.recipe import Recipe, build_model, model_of_size
-from reidlab.training.session import CHECKPOINTS, Session, State, make_accelerator
+from reidlab.training.session import Session, State, make_accelerator
 from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
 
@@ -76,6 +85,7 @@ class _Run:
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
             "data": self.ds.fingerprint(),
+            "trained_on": _trained_on(self.ds, self.recipe, self.learn, self.validation),
             "classes": self.ds.num_classes,
             "weights_sha256": self.recipe.weights_sha256,
         }
@@ -93,8 +103,15 @@ def fit(
 ) -> RunRecord:
     """Train a model, evaluate it, and write `out/record.json` and `out/model.safetensors`.
 
+    What would stop it after the training is found before the first step: a test part of which
+    nothing can be judged, an image that cannot be read, an `out` that cannot be written to.
+
     Nothing runs twice: a finished run of the same configuration is read back, an interrupted one
     goes on after its last epoch, and on a CPU ends with the very bits of an uninterrupted one.
+    `out/model.safetensors` is written before anything is judged; if that fails, the same call, once
+    the fault is mended, judges without training again. What was trained on decides whether it is
+    the same run, not the test part: a finished run whose test part has changed since, or came
+    later, is judged anew, and the record of before is kept as `out/record-FINGERPRINT.json`.
     Either way `model` holds the trained weights afterwards: the average of them if the recipe has
     an `ema_decay`, those of the best epoch if it keeps the best. Query and gallery of `ds` are
     embedded once, when all is decided.
@@ -103,7 +120,8 @@ def fit(
         model: From `build_model` or `create_model`; trained in place.
         ds: Trains on `ds.train`, without those of its people that `recipe.validate_every` sets
             aside; evaluates on `ds.query` and `ds.gallery` without junk. Without those the
-            record has no metrics; judge the model on another set by `evaluate_on`.
+            record has no metrics, and `evaluate_run` judges the model on another set;
+            `ds.train_only()` leaves them out.
         recipe: All settings.
         seed: Of the batches, the augmentation, stochastic depth and the people set aside. The
             model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
@@ -117,8 +135,10 @@ def fit(
         The run record.
 
     Raises:
-        RecipeError: If recipe, model and data set do not fit each other or the machine.
-        CheckpointError: If `out` holds another run.
+        RecipeError: If recipe, model and data set do not fit each other or the machine, or none of
+            the queries has a match.
+        DatasetError: If an image cannot be read.
+        CheckpointError: If `out` holds another run, cannot be written to or has no room.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
         ProcessError: If another process fails, or was not started like this one.
         ModuleNotFoundError: If TensorBoard is asked for and not installed.
@@ -131,32 +151,67 @@ def fit(
     accelerator = make_accelerator(recipe, run.out, tracker)
     with barrier():  # whoever leaves while another still connects would break its connection
         check_processes(recipe, accelerator)
-        if not resume and accelerator.is_main_process:
-            (run.out / RECORD).unlink(missing_ok=True)
-            delete_checkpoints(run.out / CHECKPOINTS)
+    finished = resume and (run.out / RECORD).is_file()
     check_agreement(configuration | {"found in `out`": _found(run.out)}, run.out)
-    if (run.out / RECORD).is_file():
-        return _finished(run, configuration)
+    record = _finished(run, configuration) if finished else None
+    if record is not None and _judged_alike(run, record):
+        return record
 
-    session = _session(run, accelerator, configuration)
-    session.run()
-    metrics: dict[str, Any] = {}
-    seconds: dict[str, float] = {}
-    if has_test_part(ds):
-        result, seconds = timed_evaluation(model, ds, recipe, shared=True)
-        metrics = result.as_dict()
-    else:
-        session.progress.line(f"{ds.name} has no test part, so nothing was tested")
-    state = session.state
-    state.peak_memory_mb = largest(max(state.peak_memory_mb, peak_memory_mb(accelerator.device)))
     with barrier():
         if accelerator.is_main_process:
-            record = _record(run, state, metrics, seconds, accelerator)
-            save_weights(run.out / WEIGHTS, model)
-            record.save(run.out / RECORD)  # last but one: a run that has a record is finished
-            delete_checkpoints(run.out / CHECKPOINTS)
+            check_beforehand(model, ds, recipe, validation, run.out)
+            if not resume:
+                (run.out / RECORD).unlink(missing_ok=True)
+                (run.out / WEIGHTS).unlink(missing_ok=True)
+                delete_checkpoints(run.out / CHECKPOINTS)
+    if record is not None:
+        _say(f"{run.out} is trained; its test part has changed since, so it is judged anew")
+        metrics, seconds = _judge(run, accelerator)
+        return _write(run, _judged_anew(run, record, metrics, seconds), accelerator)
+    if not has_test_part(ds):
+        _say(f"{ds.name} has no test part, so nothing will be tested")
+    session = _session(run, accelerator, configuration)
+    session.run()
+    with barrier():
+        if accelerator.is_main_process:
+            with writing(run.out / WEIGHTS, run.out / CHECKPOINTS):
+                save_weights(run.out / WEIGHTS, model)
+    metrics, seconds = _judge(run, accelerator)
+    state = session.state
+    state.peak_memory_mb = largest(max(state.peak_memory_mb, peak_memory_mb(accelerator.device)))
+    return _write(run, _record(run, state, metrics, seconds, accelerator), accelerator)
+
+
+def _say(text: str) -> None:
+    if is_main_process():
+        Progress().line(text)
+
+
+def _judge(run: _Run, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, float]]:
+    """Metrics of the test part, and seconds; nothing without one."""
+    if not has_test_part(run.ds):
+        return {}, {}
+    try:
+        model = run.model.to(accelerator.device)
+        result, seconds = timed_evaluation(model, run.ds, run.recipe, shared=True)
+    except BaseException:  # Ctrl-C, too
+        _say(f"{run.out / WEIGHTS} is trained; the same call goes on with judging it")
+        raise
+    return result.as_dict(), seconds
+
+
+def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
+    """Write the record of a run that is trained and judged, and clear away the rest."""
+    path, checkpoints = run.out / RECORD, run.out / CHECKPOINTS
+    with barrier():
+        if accelerator.is_main_process:
+            with writing(path, checkpoints):
+                if path.is_file() and (before := RunRecord.load(path)).metrics:
+                    before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
+                record.save(path)  # last but one: a run that has a record is finished
+            delete_checkpoints(checkpoints)
             sweep(run.out)
-    return RunRecord.load(run.out / RECORD)
+    return RunRecord.load(path)
 
 
 def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module, RunRecord]:
@@ -165,7 +220,8 @@ def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module,
     Args:
         out: Folder that `fit` wrote.
         ds: The data set it was trained on, to be sure that it is; runs of older versions, whose
-            record does not say how many classes and cameras the model has, need it.
+            record does not say how many classes and cameras the model has, need it. To judge the
+            model on another set there is `evaluate_run`.
 
     Raises:
         RecordError: If the run has not finished, or its record does not say enough.
@@ -174,12 +230,18 @@ def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module,
     out = Path(out)
     record = RunRecord.load(out / RECORD)
     recipe = Recipe.from_record(record.experiment).replace(weights=None)
-    if ds is not None:
-        check_same({"data": record.data["fingerprint"]}, {"data": ds.fingerprint()}, out)
-        model = build_model(recipe, ds)
-    elif "num_classes" in record.experiment:
+    if ds is not None and not _was_trained_on(record, recipe, ds):
+        raise CheckpointError(
+            f"{out} was trained on {record.data['name']} of {record.data['train_images']} training "
+            f"images, and this is another {ds.name} of {len(ds.train)}; load_run takes the set of "
+            "the training, to be sure that it is, or none. To judge the trained model on another "
+            "set: evaluate_run(out, ds), or python -m reidlab evaluate OUT NAME ROOT."
+        )
+    if "num_classes" in record.experiment:
         sizes = {name: record.experiment[name] for name in ("num_classes", "num_cameras")}
         model = model_of_size(recipe, **sizes)
+    elif ds is not None:
+        model = build_model(recipe, ds)
     else:
         raise RecordError(
             f"{out / RECORD} is of an older version and does not say how many people its model "
@@ -187,6 +249,22 @@ def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module,
         )
     load_into(model, _trained(out), out)
     return model.eval(), record
+
+
+def evaluate_run(out: str | Path, ds: ReIDDataset, **description: Any) -> RankResult:
+    """Judge the trained model of a finished run on a data set, its own or another.
+
+    Args:
+        out: Folder that `fit` wrote.
+        ds: Any set with a test part.
+        description: As in `evaluate_on`.
+
+    Raises:
+        RecordError: As `load_run`.
+        RecipeError: If the set cannot be judged, see `evaluate_on`.
+    """
+    model, record = load_run(out)
+    return evaluate_on(model, ds, Recipe.from_record(record.experiment), **description)
 
 
 def training_batches(
@@ -225,11 +303,33 @@ def training_batches(
 
 def _parts(ds: ReIDDataset, recipe: Recipe, seed: int) -> tuple[ReIDDataset, ReIDDataset | None]:
     """What is trained on, and what is left out of it to judge the epochs by."""
+    check_people(ds)
     if recipe.validate_every is None:
         return ds, None
     if recipe.validate_on == "images":
         return split_images(ds)
     return split_validation(ds, recipe.validation_identities, seed)
+
+
+def _trained_on(
+    ds: ReIDDataset, recipe: Recipe, learn: ReIDDataset, validation: ReIDDataset | None
+) -> str:
+    """A digest of all that training reads of a set: nothing of its test part is in it."""
+    if validation is None:
+        return ds.rows_fingerprint(learn.train, cameras=recipe.camera_embedding)
+    aside = validation.train, validation.query, validation.gallery
+    return ds.rows_fingerprint(learn.train, *aside, cameras=True)  # the protocol looks at them
+
+
+def _was_trained_on(record: RunRecord, recipe: Recipe, ds: ReIDDataset) -> bool:
+    """Whether a run was trained on this set; one of an older version tells the whole set alone."""
+    if "trained_on" not in record.data:
+        return bool(record.data.get("fingerprint") == ds.fingerprint())
+    try:
+        found = _trained_on(ds, recipe, *_parts(ds, recipe, record.seed))
+    except RecipeError:  # nobody to train on, or too few
+        return False
+    return bool(record.data["trained_on"] == found)
 
 
 def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any]) -> Session:
@@ -299,12 +399,32 @@ def _finished(run: _Run, configuration: dict[str, Any]) -> RunRecord:
         "recipe": record.experiment,
         "seed": record.seed,
         "data": record.data.get("fingerprint"),
+        **{name: record.data[name] for name in ("trained_on",) if name in record.data},
         "classes": record.data.get("train_identities"),
         "weights_sha256": record.experiment.get("weights_sha256"),
     }
     check_same(found, configuration, run.out)
     load_into(run.model, _trained(run.out), run.out)
     return record
+
+
+def _judged_alike(run: _Run, record: RunRecord) -> bool:
+    """Whether the metrics of a record are of this test part, or there is none to judge on."""
+    same: bool = record.data.get("fingerprint") == run.ds.fingerprint()
+    return same or not has_test_part(run.ds)
+
+
+def _judged_anew(
+    run: _Run, record: RunRecord, metrics: dict[str, Any], seconds: dict[str, float]
+) -> RunRecord:
+    """The record of a training with the metrics of another test part."""
+    return dataclasses.replace(
+        record,
+        data=_data(run),
+        metrics=metrics,
+        seconds=record.seconds | seconds,
+        finished=now(),
+    )
 
 
 def _trained(out: Path) -> dict[str, Tensor]:
@@ -347,7 +467,7 @@ def _record(
     return RunRecord(
         experiment=experiment,
         seed=run.seed,
-        data=describe_data(run.ds) | (_left_out(run) if validated else {}),
+        data=_data(run),
         metrics=metrics,
         seconds=times,
         images_per_second=sum(row["images"] for row in history) / train_seconds,
@@ -362,9 +482,16 @@ def _record(
     )
 
 
+def _data(run: _Run) -> dict[str, Any]:
+    """The whole set, what was trained on, and how much of it was set aside."""
+    trained_on = {"trained_on": run.configuration["trained_on"]}
+    return describe_data(run.ds) | trained_on | _left_out(run)
+
+
 def _left_out(run: _Run) -> dict[str, Any]:
     """Counts of what was set aside; the `train` counts hold it, too."""
-    assert run.validation is not None
+    if run.validation is None:
+        return {}
     if run.recipe.validate_on == "images":
         return {"validation_images": len(run.validation.train)}
     return {

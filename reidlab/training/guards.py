@@ -10,7 +10,6 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
 from reidlab.errors import RecipeError, ReidlabError
-from reidlab.judging.embedding import embed
 from reidlab.models import TokenBackbone
 from reidlab.training.recipe import Recipe
 from reidlab.training.unfreezing import blocks_of
@@ -66,8 +65,6 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             f"unfreezing is {recipe.unfreezing!r} and the backbone of {type(model).__name__} has "
             "no transformer blocks to freeze; set it None."
         )
-    if recipe.flip_test:
-        embed(model, ds.train.iloc[:1], recipe)  # refuses a model without one vector per image
 
 
 def check_gradient(

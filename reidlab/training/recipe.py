@@ -18,7 +18,7 @@ from torch import nn
 from reidlab.data import NORMALIZATIONS, ReIDDataset
 from reidlab.errors import RecipeError
 from reidlab.files import sha256
-from reidlab.judging.validation import held_out
+from reidlab.judging.validation import check_people, held_out
 from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
 from reidlab.models.pretrained import shipped_weights
@@ -295,7 +295,11 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
         ds: Gives the number of identities and cameras; the whole set, as `fit` takes it: people
             left out for validation get no class.
         seed: Of the random weights.
+
+    Raises:
+        RecipeError: If the set has no training people.
     """
+    check_people(ds)
     warn_of_normalization(recipe)
     seed_everything(seed)
     validated = recipe.validate_every is not None and recipe.validate_on == "people"

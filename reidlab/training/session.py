@@ -29,6 +29,7 @@ from reidlab.seed import epoch_seed, seed_everything
 from reidlab.training import loop
 from reidlab.training.averaging import Average
 from reidlab.training.checkpoint import (
+    CHECKPOINTS,
     Checkpoint,
     check_same,
     load_checkpoint,
@@ -43,7 +44,6 @@ from reidlab.training.recipe import Recipe
 from reidlab.training.tracking import scalars
 from reidlab.training.unfreezing import unfrozen_afterwards
 
-CHECKPOINTS = "checkpoints"
 SetRate = Callable[[torch.optim.Optimizer, int, int, int], float]
 
 
@@ -175,8 +175,8 @@ class Session:
                 self.after_epoch(self.state, own if self.average is None else self.average.model)
                 with barrier():
                     if accelerator.is_main_process:
-                        accelerator.log(scalars(row), step=epoch)
                         self._save(own, optimizer)
+                        accelerator.log(scalars(row), step=epoch)  # if it fails, the epoch is kept
                         self.progress.line(epoch_line(row, recipe))
         finally:
             accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)

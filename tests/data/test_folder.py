@@ -79,6 +79,14 @@ class TestFolders:
         ):
             open_dataset("folder", tmp_path)
 
+    @pytest.mark.parametrize("parts", [["train"], ["test"], ["query", "gallery"]])
+    def test_one_side_alone(self, tmp_path, parts):
+        for part in parts:
+            touch(tmp_path / part, ["1/a/1.jpg", "1/b/1.jpg"])
+        ds = open_dataset("folder", tmp_path)
+        sides = [len(frame) for frame in (ds.train, ds.query, ds.gallery)]
+        assert sides == ([2, 0, 0] if parts == ["train"] else [0, 2, 2])
+
     def test_no_folders_of_cameras(self, tmp_path):
         touch(tmp_path, ["anna/1.jpg"])
         with pytest.raises(DatasetError, match="holds images and no folders of cameras"):

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from reidlab.evaluation import (
+    PROTOCOLS,
     average,
     bootstrap,
     evaluate,
     pairwise_distances,
+    queries_with_match,
     rank,
     ranking,
     sysu_gallery,
@@ -22,7 +24,7 @@ from reidlab.evaluation import (
 from reidlab.evaluation.draws import one_of_each_person
 from reidlab.evaluation.positions import count_before
 from reidlab.evaluation.protocols import Gallery, Special
-from tests.evaluation.protocol_loops import agw_draw, all_queries, one_query
+from tests.evaluation.protocol_loops import agw_draw, all_queries, excluded, one_query
 
 PLAIN = ["standard", "regdb", "la-official"]
 APS = ["mean_precision", "trapezoid", "top10"]
@@ -118,6 +120,34 @@ def test_single_shot(case):
             )  # fmt: skip
             assert (trial.ap[q], trial.inp[q], trial.first_match[q]) == answer
             assert trial.ap[q] == 1 / trial.first_match[q]  # one image is right
+
+
+@settings(max_examples=200, deadline=None)
+@given(retrievals(), st.sampled_from(sorted(PROTOCOLS)))
+def test_who_has_a_match_is_known_before_any_distance(case, protocol):
+    distances, q_pids, g_pids, q_cams, g_cams = case
+    labels = q_pids, g_pids, q_cams, g_cams
+    expected = [
+        any(
+            own == pid and not excluded(protocol, pid, camera, own, other)
+            for own, other in zip(g_pids, g_cams, strict=True)
+        )
+        for pid, camera in zip(q_pids, q_cams, strict=True)
+    ]
+    assert queries_with_match(*labels, protocol=protocol).tolist() == expected
+    if any(expected):
+        rank(distances, *labels, protocol=protocol)
+    else:
+        with pytest.raises(ValueError, match="none of the"):
+            rank(distances, *labels, protocol=protocol)
+
+
+def test_galleries_of_which_one_holds_no_match_cannot_be_judged():
+    labels = [5, 6], [5, 6, 7], [0, 0], [1, 1, 1]
+    assert queries_with_match(*labels, protocol="sysu", trials=[[0, 2], [1]]).tolist() == [True] * 2
+    assert not queries_with_match(*labels, protocol="sysu", trials=[[0, 1], [2]]).any()
+    with pytest.raises(ValueError, match="none of the 2 queries"):
+        rank(np.zeros((2, 3)), *labels, protocol="sysu", trials=[[0, 1], [2]])
 
 
 def test_a_single_shot_draws_each_image_equally_often():

@@ -1,13 +1,32 @@
 """From a data set and embeddings to the numbers of its protocol."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from reidlab.data import draw_gallery, open_dataset
+from reidlab.errors import RecipeError
 from reidlab.evaluation import TrialsResult, evaluate, rank, rank_blocks
-from reidlab.judging import judge, protocol
+from reidlab.judging import (
+    check_judged,
+    classify,
+    embed,
+    evaluate_on,
+    judge,
+    of_training_people,
+    protocol,
+    split_images,
+    split_validation,
+    timed_evaluation,
+    untrained_records,
+    zero_shot,
+    zero_shot_record,
+)
+from reidlab.models import TokenBackbone
 from reidlab.synth import suggested_world, write_dataset
+from reidlab.training import Recipe, build_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
 
@@ -136,3 +155,78 @@ def test_a_matcher_is_asked_in_blocks(roots, monkeypatch):
     np.testing.assert_array_equal(found.ap, expected.ap)
     with pytest.raises(ValueError, match=r"the blocks have 3 rows; expected 4, one for each query"):
         rank_blocks([np.zeros((3, 2))], (4, 2), [1, 1, 2, 2], [1, 2], [0] * 4, [1, 1])
+
+
+def without(ds, *parts):
+    return dataclasses.replace(ds, **{part: getattr(ds, part).iloc[:0] for part in parts})
+
+
+@pytest.mark.parametrize("layout", ["sysu-mm01", "regdb", "cuhk03-classic", "market1501"])
+@pytest.mark.parametrize("draw", [0, None])
+def test_what_can_be_judged_is_known_without_an_embedding(roots, layout, draw):
+    options = {"trial": draw} if layout == "sysu-mm01" else {}
+    ds = open_dataset(layout, roots[layout], **options)
+    check_judged(ds)
+    check_judged(without(ds, "train"))
+    with pytest.raises(RecipeError, match=rf"{layout} has 0 query and \d+ gallery images"):
+        check_judged(without(ds, "query"))
+    strangers = dataclasses.replace(ds, gallery=ds.gallery.assign(pid=ds.gallery["pid"] + 5000))
+    with pytest.raises(RecipeError, match=rf"none of the \d+ queries of {layout} has a match"):
+        check_judged(strangers)
+    with pytest.raises(ValueError, match="none of the"):
+        judge(strangers, embeddings(ds.query, 1), embeddings(ds.gallery, 2))
+
+
+@pytest.fixture
+def doors(roots, tmp_path):
+    """Every way in which a model or weights are judged on a set, by name."""
+    model = torch.nn.Linear(1, 1)  # it is not asked
+    recipe = Recipe(weights=None, workers=0)
+    return {
+        "evaluate_on": lambda ds: evaluate_on(model, ds, recipe),
+        "timed_evaluation": lambda ds: timed_evaluation(model, ds, recipe),
+        "zero_shot": lambda ds: zero_shot(TokenBackbone(depth=1), ds, recipe),
+        "zero_shot_record": lambda ds: zero_shot_record(TokenBackbone(depth=1), ds, recipe),
+        "untrained_records": lambda ds: untrained_records(ds, out=tmp_path / "records"),
+    }
+
+
+@pytest.mark.parametrize(
+    "door",
+    ["evaluate_on", "timed_evaluation", "zero_shot", "zero_shot_record", "untrained_records"],
+)
+def test_a_set_without_a_test_part_is_one_sentence(roots, doors, tmp_path, door):
+    ds = open_dataset("market1501", roots["market1501"])
+    with pytest.raises(RecipeError, match=r"has 0 query and 0 gallery images; expected some"):
+        doors[door](ds.train_only())
+    nobody = dataclasses.replace(ds, gallery=ds.gallery.assign(pid=9999))
+    with pytest.raises(RecipeError, match="none of the"):
+        doors[door](nobody)
+    assert not (tmp_path / "records").exists()
+
+
+def test_without_a_test_part_weights_are_judged_on_the_training_people(roots):
+    ds = open_dataset("market1501", roots["market1501"]).train_only()
+    backbone = TokenBackbone(depth=1, image_size=(32, 16)).eval()
+    found = zero_shot(backbone, of_training_people(ds), Recipe(weights=None, workers=0))
+    assert found["class"].num_valid == len(ds.train)
+
+
+def test_without_training_people(roots):
+    tests = without(open_dataset("market1501", roots["market1501"]), "train")
+    recipe = Recipe(weights=None)
+    for asked in (
+        lambda: of_training_people(tests),
+        lambda: split_validation(tests, 2, 0),
+        lambda: split_images(tests),
+        lambda: build_model(recipe, tests),
+    ):
+        with pytest.raises(RecipeError, match=r"market1501 has no training images, only \d+ query"):
+            asked()
+    for table in (lambda: embed(None, tests.train, recipe), lambda: classify_none(tests, recipe)):
+        with pytest.raises(ValueError, match="the table has no rows"):
+            table()
+
+
+def classify_none(ds, recipe):
+    return classify(torch.nn.Linear(1, 1), ds.train, recipe)

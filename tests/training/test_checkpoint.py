@@ -120,7 +120,7 @@ def test_another_size_and_another_seed(ds, tiny, unfinished):
 
 def test_another_number_of_classes(ds, tiny, unfinished):
     fewer = dataclasses.replace(ds, train=ds.train[ds.train["label"] < 7])
-    refused(fewer, tiny, unfinished, r"classes is 8 there and 7 now; data is '\w+' there and '\w+'")
+    refused(fewer, tiny, unfinished, r"classes is 8 there and 7 now; trained_on is '\w+' there")
 
 
 def test_weights_of_another_model_under_the_same_settings(ds, tiny, unfinished):

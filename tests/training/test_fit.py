@@ -17,6 +17,7 @@ from reidlab.training import (
     build_model,
     embed,
     evaluate_on,
+    evaluate_run,
     fit,
     fitting,
     load_run,
@@ -74,6 +75,7 @@ def test_what_a_record_holds(finished, ds, recipe):
         "name": "market1501",
         "options": {},
         "fingerprint": ds.fingerprint(),
+        "trained_on": ds.rows_fingerprint(ds.train),
         "protocol": "standard",
         "train_images": 32,
         "train_identities": 8,
@@ -133,9 +135,19 @@ def test_a_finished_run_is_read_back_with_its_weights(finished, ds, recipe, monk
 def test_load_run(finished, ds, recipe, noise_root):
     model, record = load_run(finished, ds)
     assert evaluate_on(model, ds, recipe).mAP == pytest.approx(record.metrics["mAP"])
-    other = dataclasses.replace(ds, query=ds.query.iloc[:1], gallery=ds.gallery.iloc[:4])
-    with pytest.raises(CheckpointError, match="data is"):
+    tested = dataclasses.replace(ds, query=ds.query.iloc[:1], gallery=ds.gallery.iloc[:4])
+    assert load_run(finished, tested)[1] == record, "only the training people decide"
+
+
+@pytest.mark.parametrize("rows", [slice(0, 28), slice(0, 8), slice(0, 0)])
+def test_load_run_with_another_set_says_how_to_judge_on_it(finished, ds, rows):
+    other = dataclasses.replace(ds, train=ds.train.iloc[rows])
+    with pytest.raises(CheckpointError, match=r"takes the set of the training.*evaluate_run") as e:
         load_run(finished, other)
+    assert "elete" not in str(e.value)
+    record = RunRecord.load(finished / "record.json")
+    found = evaluate_run(finished, other)
+    assert found.mAP == pytest.approx(record.metrics["mAP"])
 
 
 def test_a_setting_makes_another_run(finished, ds, recipe):

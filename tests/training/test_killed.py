@@ -38,6 +38,9 @@ def dies_in_file(owner, name, position, part):
     def write(*arguments, **options):
         done = before(*arguments, **options)
         path = arguments[position]
+        if hasattr(path, "flush"):  # an open file
+            path.flush()
+            path = path.name
         return half(path) if part in str(path) else done
     before = getattr(owner, name)
     setattr(owner, name, write)

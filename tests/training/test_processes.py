@@ -177,6 +177,16 @@ def test_a_main_process_that_cannot_write_stops_both(noise_root, small, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_one_process_looks_beforehand_and_all_hear_of_it(noise_root, small, tmp_path):
+    out = tmp_path / "run"
+    out.write_text("a file")
+    main, other = launch(ranks.train, noise_root, small, out)
+    assert isinstance(main, CheckpointError)
+    assert "cannot be written to" in str(main)
+    assert isinstance(other, ProcessError)
+    assert f"process 0 failed: CheckpointError: {main}" in str(other)
+
+
 def test_nobody_waits_for_a_process_that_was_killed(noise_root, small, tmp_path):
     main, other = launch(ranks.train, noise_root, small, tmp_path, ranks.killed)
     assert isinstance(other, EOFError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,7 @@ class Pictures:
     def __init__(self, config: PretrainConfig, out: Path) -> None:
         self.config, self.keys = config, image_keys(config)
         self.attributes = attributes(config.world())
-        name = f"{config.world().fingerprint()[:12]}-{config.images_per_identity}"
-        paths = [out / f"{what}-{name}.npy" for what in ("images", "masks")]
+        paths = picture_files(config, out)
         if not all(path.exists() for path in paths):
             _render(config, self.keys, *paths)
         self.images, self.masks = (np.load(path, mmap_mode="r") for path in paths)
@@ -75,6 +75,17 @@ class Pictures:
             "garments": garments(attributes),
         }
         return {k: torch.cat([x, x]) for k, x in batch.items()} if twice else batch
+
+
+def picture_files(config: PretrainConfig, out: Path) -> list[Path]:
+    """Where images and masks lie."""
+    name = f"{config.world().fingerprint()[:12]}-{config.images_per_identity}"
+    return [out / f"{what}-{name}.npy" for what in ("images", "masks")]
+
+
+def picture_bytes(config: PretrainConfig) -> int:
+    """How much room they take: three colours and a mask for each pixel."""
+    return 4 * config.identities * config.images_per_identity * math.prod(config.image_size)
 
 
 class EpochLoader:

@@ -18,14 +18,26 @@ from reidlab.models.vit import TokenBackbone
 from reidlab.processes import ProcessError
 from reidlab.record import RunRecord, now
 from reidlab.seed import seed_everything
-from reidlab.training.checkpoint import check_same, delete_checkpoints, read_weights
+from reidlab.training.beforehand import check_folder, room_of_run
+from reidlab.training.checkpoint import (
+    CHECKPOINTS,
+    check_same,
+    delete_checkpoints,
+    read_weights,
+    writing,
+)
 from reidlab.training.fitting import RECORD
 from reidlab.training.objectives import Objective
 from reidlab.training.pretrain.config import PretrainConfig
 from reidlab.training.pretrain.heads import PretrainingModel
-from reidlab.training.pretrain.pictures import EpochLoader, Pictures
+from reidlab.training.pretrain.pictures import (
+    EpochLoader,
+    Pictures,
+    picture_bytes,
+    picture_files,
+)
 from reidlab.training.recipe import Recipe
-from reidlab.training.session import CHECKPOINTS, Session, make_accelerator
+from reidlab.training.session import Session, make_accelerator
 
 WEIGHTS = "backbone.safetensors"
 
@@ -52,7 +64,8 @@ def pretrain(
         `out/backbone.safetensors`: half-precision weights under timm's own names.
 
     Raises:
-        CheckpointError: If `out` holds another run, or is damaged.
+        CheckpointError: If `out` holds another run, or is damaged, or a folder cannot be written to
+            or has no room: before anything is rendered.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
         ProcessError: If several processes were launched.
     """
@@ -78,6 +91,7 @@ def pretrain(
             f"pretraining runs in one process and {accelerator.num_processes} were launched; "
             "start it without accelerate launch."
         )
+    _check_room(config, out, Path(pictures or out), recipe)
     drawn = Pictures(config, Path(pictures or out))
     seed_everything(config.seed)
     backbone = TokenBackbone(config.backbone, config.image_size, drop_path=config.drop_path)
@@ -98,10 +112,22 @@ def pretrain(
         configuration=configuration,
     )
     session.run()
-    _save_backbone(out / WEIGHTS, backbone)
-    _record(config, session).save(out / RECORD)  # last but one: with a record a run is finished
+    with writing(out / WEIGHTS, out / CHECKPOINTS):
+        _save_backbone(out / WEIGHTS, backbone)
+        _record(config, session).save(out / RECORD)  # last but one: with a record it is finished
     delete_checkpoints(out / CHECKPOINTS)
     return out / WEIGHTS
+
+
+def _check_room(config: PretrainConfig, out: Path, pictures: Path, recipe: Recipe) -> None:
+    """Find out now whether the images and, beside them, the checkpoints have room."""
+    with torch.device("meta"):  # sizes alone
+        backbone = TokenBackbone(config.backbone, config.image_size)
+        run = room_of_run(PretrainingModel(backbone, config.identities), recipe, out)
+    files = picture_files(config, pictures)
+    images = 0 if all(path.exists() for path in files) else picture_bytes(config)
+    check_folder(pictures, images + run if pictures == out else images)
+    check_folder(out, run)
 
 
 def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> None:
