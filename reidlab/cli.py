@@ -273,9 +273,13 @@ def zero_shot(
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
     from reidlab.data import normalization_for, open_dataset
+    from reidlab.files import check_writable
     from reidlab.judging.zero_shot import of_training_people, zero_shot_record
     from reidlab.models import TokenBackbone, load_weights
+    from reidlab.record import check_free, describe_data
 
+    if save is not None:
+        check_writable(save)
     recipe = recipes.get("vit_baseline", "laptop").replace(weights=weights, backbone=backbone)
     vit = TokenBackbone(recipe.backbone, image_size)
     if "." in backbone:  # a checkpoint of timm: images as it was trained on them
@@ -283,6 +287,9 @@ def zero_shot(
     load_weights(vit, weights)
     ds = open_dataset(name, root)
     ds = of_training_people(ds) if training_people else ds
+    if save is not None:
+        asked = recipe.replace(image_size=image_size).to_dict()
+        check_free(save, {"experiment": asked, "seed": 0, "data": describe_data(ds)})
     found = zero_shot_record(vit, ds, recipe)
     for view in ("class", "pooled", "rows"):
         ends = [f"{100 * found.metrics[k]:.1f}" for k in (f"{view}_mAP_low", f"{view}_mAP_high")
@@ -302,8 +309,10 @@ def export_weights(
     image_size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (224, 224),
 ) -> None:
     """Write weights as timm's model of that name takes them, positions resized to the images."""
+    from reidlab.files import check_writable
     from reidlab.models import export_timm
 
+    check_writable(out)
     export_timm(out, weights=weights, backbone=backbone, image_size=image_size)
     typer.echo(
         f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "
@@ -383,6 +392,7 @@ def show_experiment(
 ) -> None:
     """Print what an experiment compares, and the table of the runs that are here."""
     from reidlab.experiments.runner import Workspace
+    from reidlab.files import write_text
 
     asked, workspace = _experiment(name, profile, seeds, dataset, change), Workspace(profile)
     found = workspace.runs(asked)
@@ -392,9 +402,9 @@ def show_experiment(
     typer.echo(f"{len(found)} of {len(workspace.files(asked)) or 1} results in {workspace.folder}")
     if len(found.records):
         table = found.summary("rank1", "mAP", "mINP")
-        table.to_csv(workspace.results(asked) / "summary.csv", index=False)
         typer.echo(table.round(2).to_string(index=False, na_rep="-"))
         typer.echo("in percent; low, high: 95 % interval of the mean over the seeds")
+        write_text(workspace.results(asked) / "summary.csv", table.to_csv(index=False))
 
 
 @_command(experiments, "run")

@@ -24,6 +24,7 @@ from reidlab.data.folders import absolute, existing_folder, leave_out, listing
 from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.synthetic import world_folder
+from reidlab.files import find
 
 TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
@@ -80,7 +81,7 @@ def _table_in(folder: Path) -> Path | None:
     """images.csv, or the only table; that of a synthetic set's attributes is none."""
     if (folder / TABLE).is_file():
         return folder / TABLE
-    tables = [path for path in sorted(folder.glob("*.csv")) if path.name != "attributes.csv"]
+    tables = [path for path in find(folder, "*.csv") if path.name != "attributes.csv"]
     if len(tables) > 1:
         raise DatasetError(
             f"{folder} holds {len(tables)} tables ({some(path.name for path in tables)}): pass the "
