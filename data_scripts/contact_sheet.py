@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidlab.files import WriteError, atomic, check_writable
+from reidlab.files import WriteError, check_writable, write_bytes
 from reidlab.synth import World
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "contact_sheet.jpg"
@@ -53,8 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_writable(arguments.out)
         content = encode(sheet())
-        with atomic(arguments.out) as beside:
-            beside.write_bytes(content)
+        write_bytes(arguments.out, content)
     except WriteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

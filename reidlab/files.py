@@ -38,9 +38,12 @@ class WriteError(ReidlabError, OSError):
         folders = [path] if isinstance(cause, FileExistsError) else []
         folders += path.parents
         in_the_way = next((p for p in folders if p.exists() and not p.is_dir()), None)
-        why = f"{in_the_way} is a file, expected a folder" if in_the_way else cause.strerror
-        hint = "Make room" if cause.errno in FULL else "Allow yourself to write"
-        super().__init__(f"{path} cannot be written: {why}. {hint} there, or name another place")
+        why, hint = cause.strerror, "Allow yourself to write there, or name another place"
+        if in_the_way:
+            why, hint = f"{in_the_way} is a file, expected a folder", "Name another place"
+        elif cause.errno in FULL:
+            hint = "Make room there, or name another place"
+        super().__init__(f"{path} cannot be written: {why}. {hint}")
         self.errno = cause.errno
 
 
@@ -105,12 +108,15 @@ def _cause(error: Exception, beside: Path) -> OSError | None:
         _append(beside)
     except OSError as cause:
         return cause
-    if not isinstance(error, OSError) or isinstance(error, WriteError):
+    if isinstance(error, WriteError):
         return None
-    if error.errno in (*FULL, errno.EROFS, errno.EISDIR):
-        return error
-    named = isinstance(error.filename, str) and Path(error.filename)
-    return error if named and named in (beside, *beside.parents) else None
+    for number in (*FULL, errno.EROFS):  # safetensors makes room again before it says so
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number))
+    if not isinstance(error, OSError):
+        return None
+    ours = isinstance(error.filename, str) and Path(error.filename) in (beside, *beside.parents)
+    return error if ours or error.errno == errno.EISDIR else None
 
 
 def _append(file: Path) -> None:
@@ -178,6 +184,16 @@ def write_text(path: str | Path, text: str, *, sync: bool = True) -> Path:
     """Write UTF-8 text, whole or not at all; returns the path. See `atomic` for `sync`."""
     with atomic(Path(path), sync=sync) as beside:
         beside.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write a file, whole or not at all; returns the path.
+
+    For libraries that would write by a name of their own, which stays there when they are killed.
+    """
+    with atomic(Path(path)) as beside:
+        beside.write_bytes(content)
     return Path(path)
 
 

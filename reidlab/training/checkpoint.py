@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from reidlab.errors import ReidlabError
-from reidlab.files import atomic, sweep
+from reidlab.files import atomic, sweep, write_bytes
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
 from reidlab.models.weights_file import WeightsError, compare_state
@@ -147,8 +147,7 @@ def save_weights(path: Path, model: nn.Module) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     backbone = model if isinstance(model, TokenBackbone) else getattr(model, "backbone", None)
     metadata = grid_metadata(backbone) if isinstance(backbone, TokenBackbone) else {}
-    with atomic(path) as beside:
-        save_file(state, beside, metadata=metadata)
+    write_bytes(path, save(state, metadata=metadata))
 
 
 def read_weights(path: Path, whole: str, again: str) -> dict[str, Tensor]:

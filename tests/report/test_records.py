@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reidlab.record import RecordError, RunRecord, check_schema, flatten, is_share, read_record
-from reidlab.report import results_table
+from reidlab.report import records_at, results_table
 
 
 def save(folder, name, record):
@@ -25,6 +25,20 @@ def test_table_has_one_row_a_run(tmp_path, record):
     assert table["mAP (%)"].isna().tolist() == [False, True]
     assert list(table["seconds"]) == [62.5, 7.0]
     assert list(table["commit"]) == ["0123456", "0123456+"]
+
+
+LITTER = ("._b.json", ".b.json.swp", "b.json~", ".git/record.json")
+
+
+def test_litter_beside_records(tmp_path, record):
+    save(tmp_path, "runs/a/record.json", record)
+    save(tmp_path, "flat/b.json", record)
+    for folder in ("runs", "flat"):
+        for name in LITTER:
+            (tmp_path / folder / name).parent.mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_bytes(b"\x00\x05\x16\x07")
+    for where in ("runs", "flat", "flat/*"):
+        assert len(records_at(tmp_path / where)) == 1
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
