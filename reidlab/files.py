@@ -32,7 +32,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class WriteError(ReidlabError, OSError):
-    """A file that cannot be written: the disk is full, a folder is a file, or it is not allowed."""
+    """A file that cannot be written: the disk is full, a folder is a file, or it is not allowed.
+
+    Attributes:
+        errno: What the system calls it.
+        strerror: The same in words, without path and advice.
+    """
 
     def __init__(self, path: Path, cause: OSError) -> None:
         folders = [path] if isinstance(cause, FileExistsError) else []
@@ -44,7 +49,10 @@ class WriteError(ReidlabError, OSError):
         elif cause.errno in FULL:
             hint = "Make room there, or name another place"
         super().__init__(f"{path} cannot be written: {why}. {hint}")
-        self.errno = cause.errno
+        self.errno, self.strerror = cause.errno, why
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # not number and words alone
 
 
 @contextmanager
@@ -231,13 +239,10 @@ def alone(folder: Path, name: str = "") -> Iterator[None]:
     Who is inside may come in again. The lock ends with its process, see `hold`.
 
     Args:
-        folder: that is worked in; it is made.
+        folder: that is worked in; it is made, and goes again if nothing is left in it.
         name: of the file or folder in it that is worked on; "": all of it.
-
-    Raises:
-        WriteError: The folder cannot be made.
     """
-    lock = _lock(folder, name)
+    lock, made = _lock(folder, name), not folder.exists()
     with _THREADS.setdefault(lock, threading.RLock()):
         if lock in _HELD:
             yield
@@ -251,6 +256,8 @@ def alone(folder: Path, name: str = "") -> Iterator[None]:
             if held is not None:
                 with contextlib.suppress(OSError):
                     lock.unlink()  # before others can have it, see `hold`
+                    if made:
+                        folder.rmdir()
                 os.close(held)
 
 
@@ -262,17 +269,11 @@ def hold(folder: Path, name: str = "") -> int | None:
     Returns:
         The descriptor, which a command may inherit. None where nothing is held: the file system has
         no locks, which is said; or nothing can be written there anyway.
-
-    Raises:
-        WriteError: The folder cannot be made.
     """
     lock, shown, waiting = _lock(folder, name), folder / name, False
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(folder, error) from error
     while True:
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError:
             return None

@@ -220,13 +220,23 @@ def test_a_file_system_without_locks_is_said_and_works(tmp_path, monkeypatch, ca
     assert os.strerror(number) in said
 
 
-def test_a_lock_in_a_file(tmp_path):
+def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path):
+    for work in (lambda _: None, lambda folder: write_text(folder / "a", "kept")):
+        with alone(tmp_path / "new"):
+            work(tmp_path / "new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "a"]
+    with alone(tmp_path / "another"):
+        pass
+    assert not (tmp_path / "another").exists()
+
+
+def test_where_nothing_can_be_written_the_work_itself_says_so(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(WriteError, match=r"file is a file, expected a folder"),
         alone(tmp_path / "file"),
     ):
-        pass
+        write_text(tmp_path / "file" / "a", "")
 
 
 # ---------------------------------------------------------------------------------------- litter

@@ -42,7 +42,7 @@ from reidlab.training.checkpoint import (
     save_weights,
 )
 from reidlab.training.guards import check_fits
-from reidlab.training.launch import check_agreement, check_processes
+from reidlab.training.launch import check_agreement, check_processes, one_at_a_time
 from reidlab.training.objectives import Objective
 from reidlab.training.optim import make_optimizer, set_rate_of_step
 from reidlab.training.recipe import Recipe, build_model, model_of_size
@@ -81,6 +81,7 @@ class _Run:
         }
 
 
+@one_at_a_time
 def fit(
     model: nn.Module,
     ds: ReIDDataset,

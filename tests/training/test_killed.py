@@ -101,7 +101,10 @@ def test_killed_in_every_place_and_finished(ds, recipe, tmp_path):
     told = {line.split("|")[0]: line.split("|")[1:] for line in done.stdout.splitlines()}
     assert list(told) == places
     assert {files[0] for files in told.values()} == {"9"}, "each was killed where it should be"
-    whole = {place: [f for f in files[1:] if ".part." not in f] for place, files in told.items()}
+    whole = {
+        place: [f for f in files[1:] if ".part." not in f and f != ".busy"]
+        for place, files in told.items()
+    }
     for place, epoch in {"second epoch": 1, "weights": 1, "state": 2, "result": 3}.items():
         newest = [name for name in whole[place] if name.endswith(".pt")]
         assert newest == [f"epoch-000{epoch}.pt"], place

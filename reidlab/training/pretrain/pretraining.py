@@ -20,6 +20,7 @@ from reidlab.record import RunRecord, now
 from reidlab.seed import seed_everything
 from reidlab.training.checkpoint import check_same, delete_checkpoints, read_weights
 from reidlab.training.fitting import RECORD
+from reidlab.training.launch import one_at_a_time
 from reidlab.training.objectives import Objective
 from reidlab.training.pretrain.config import PretrainConfig
 from reidlab.training.pretrain.heads import PretrainingModel
@@ -30,6 +31,7 @@ from reidlab.training.session import CHECKPOINTS, Session, make_accelerator
 WEIGHTS = "backbone.safetensors"
 
 
+@one_at_a_time
 def pretrain(
     out: str | Path,
     config: PretrainConfig | None = None,
