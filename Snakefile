@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from reidlab.files import find
 from workflow.locks import forget_dead_snakemake
 from workflow.run_notebook import page_inputs
 
@@ -23,11 +24,7 @@ NOTEBOOKS = config["notebooks"]
 COURSES = yaml.safe_load(Path("reidlab/experiments/course.yaml").read_text())
 INPUTS = [str(p) for p in page_inputs(Path("."))]
 LIBRARY = [path for path in INPUTS if path.startswith("reidlab/")]
-PAGES = [
-    str(p)
-    for p in sorted(Path("book").rglob("*"))
-    if p.is_file() and not any(part.startswith(".") for part in p.parts)
-]
+PAGES = [str(p) for p in find(Path("book"), "**/*") if p.is_file()]
 EXECUTED = expand(f"_build/executed/{PROFILE}/{{stem}}.ipynb", stem=NOTEBOOKS)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidlab.files import atomic
+from reidlab.files import WriteError, check_writable, write_bytes
 from reidlab.synth import World
 
 OUT = Path(__file__).parents[1] / "book" / "_static" / "contact_sheet.jpg"
@@ -50,9 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT, help="where the JPEG goes")
     arguments = parser.parse_args(argv)
-    content = encode(sheet())
-    with atomic(arguments.out) as beside:
-        beside.write_bytes(content)
+    try:
+        check_writable(arguments.out)
+        content = encode(sheet())
+        write_bytes(arguments.out, content)
+    except WriteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(f"{arguments.out}: {len(content) / 1024:.0f} kB")
     return 0
 

@@ -19,6 +19,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from typing import Any
 from tqdm import tqdm
 
 from reidlab import synth
-from reidlab.files import write_json
+from reidlab.files import BUSY, alone, check_writable, find, write_json, write_text
 from reidlab.synth import World, suggested_world, write_dataset
 from reidlab.synth.layout import LAYOUTS
 from reidlab.synth.writers import resolve
@@ -98,7 +99,7 @@ def request(layout: str, world: World, options: dict[str, Any]) -> dict[str, Any
     """
     _, options = resolve(layout, world, options)
     code, folder = hashlib.sha256(), Path(str(synth.__file__)).parent
-    for path in sorted(folder.rglob("*.py")):
+    for path in find(folder, "**/*.py"):
         code.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     asked = {"layout": layout, "options": options, "world": dataclasses.asdict(world)}
     return {**json.loads(json.dumps(asked)), "code": code.hexdigest()}
@@ -118,30 +119,42 @@ def choices() -> str:
     return "\n".join([*lines, "knobs of every world:", *(f"  {k}={v!r}" for k, v in knobs.items())])
 
 
-def prepare(out: Path, asked: dict[str, Any]) -> bool:
-    """Make `out` ready for writing.
-
-    Returns:
-        False if what is asked for is there already, complete.
+def is_complete(out: Path, asked: dict[str, Any]) -> bool:
+    """Whether what is asked for is there already.
 
     Raises:
         OptionError: the folder holds files that were not written by `write_dataset`.
     """
-    mark = out.parent / f".{out.name}.generator.json"
-    if out.is_dir() and any(out.iterdir()):
-        if not any((out / name).exists() for name in SIGNS):
-            raise OptionError(
-                f"{out} holds files that are not of a synthetic data set; nothing was touched. "
-                "Name a new folder with --out."
-            )
-        same = mark.is_file() and json.loads(mark.read_text()) == asked
-        if same and (out / COMPLETE).is_file():
-            return False
-        if not (same and (out / UNFINISHED).is_file()):
-            print(f"{out}: other options or older code; written anew")
-            shutil.rmtree(out)
+    if find(out, "*") and not any((out / name).exists() for name in SIGNS):
+        raise OptionError(
+            f"{out} holds files that are not of a synthetic data set; nothing was touched. "
+            "Name a new folder with --out."
+        )
+    return (out / COMPLETE).is_file() and _was_asked(out, asked)
+
+
+def prepare(out: Path, asked: dict[str, Any]) -> None:
+    """Empty `out`, unless what is asked for was begun there; to be called alone."""
+    mark = _mark(out)
+    check_writable(mark)
+    if find(out, "*") and not (_was_asked(out, asked) and (out / UNFINISHED).is_file()):
+        print(f"{out}: other options or older code; written anew")
+        write_json(mark, {})  # whoever is killed below is to do all of it again
+        write_text(out / UNFINISHED, "{}")  # a sign to the end
+        for path in out.iterdir():
+            if path.name not in (BUSY, UNFINISHED):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (out / UNFINISHED).unlink()
     write_json(mark, asked)
-    return True
+
+
+def _mark(out: Path) -> Path:
+    """The file beside a set that says what it was made of."""
+    return out.parent / f".{out.name}.generator.json"
+
+
+def _was_asked(out: Path, asked: dict[str, Any]) -> bool:
+    return _mark(out).is_file() and bool(json.loads(_mark(out).read_text()) == asked)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -163,16 +176,22 @@ def main(argv: list[str] | None = None) -> int:
         knobs = dict(knob(text) for text in [*short, *arguments.knob])
         options = dict(option(text) for text in arguments.option)
         world = suggested_world(arguments.layout, **knobs)
-        if not prepare(arguments.out, request(arguments.layout, world, options)):
-            print(f"{arguments.out}: already complete")
-            return 0
-        with tqdm(unit=" images", desc=arguments.out.name, disable=None) as bar:
-            show = partial(_show, bar)
-            write_dataset(arguments.layout, arguments.out, world, progress=show, **options)
-    except (OptionError, ValueError, OSError, ModuleNotFoundError) as error:
+        out, asked = arguments.out, request(arguments.layout, world, options)
+        with nullcontext() if is_complete(out, asked) else alone(out):
+            if is_complete(out, asked):  # perhaps by now
+                print(f"{out}: already complete")
+                return 0
+            prepare(out, asked)
+            with tqdm(unit=" images", desc=out.name, disable=None) as bar:
+                show = partial(_show, bar)
+                write_dataset(arguments.layout, out, world, progress=show, **options)
+    except (OptionError, ValueError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{arguments.out}: written")
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{out}: written")
     return 0
 
 

@@ -37,6 +37,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ from reidlab.data.cuhk03 import MATS
 from reidlab.data.cuhk03_store import BOXES, stored_images, stored_test_sets
 from reidlab.data.matlab import open_matlab73
 from reidlab.data.prepare import PrepareError, Recipe, put, run
-from reidlab.files import atomic, same_place
+from reidlab.files import alone, atomic, find, same_place
 
 CONFIG = r"cuhk03_new_protocol_config_(labeled|detected)\.mat"
 MARKET = ("bounding_box_train", "query", "bounding_box_test")
@@ -79,15 +80,16 @@ def convert(source: Path, out: Path) -> tuple[Path, int]:
         return source, 0
     with open_matlab73(mat, *BOXES, "testsets"):
         written = 0  # all of it is there, so the first image may be written
-    for boxes in BOXES:
-        images = tqdm(stored_images(mat, boxes), desc=boxes, unit=" images", disable=None)
-        written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in images)
-    for config in sorted(source.rglob("*.mat")) if elsewhere else []:
-        if re.fullmatch(CONFIG, config.name):
-            with config.open("rb") as stream:
-                written += put(stream, config.stat().st_size, out / config.name, config)
-    text = _table_of_splits(stored_test_sets(mat)).encode()
-    return out, written + put(io.BytesIO(text), len(text), out / "testsets.csv", mat)
+    with nullcontext() if (out / "testsets.csv").exists() else alone(out):
+        for boxes in BOXES:
+            images = tqdm(stored_images(mat, boxes), desc=boxes, unit=" images", disable=None)
+            written += sum(_save(pixels, out / f"images_{boxes}" / name) for name, pixels in images)
+        for config in find(source, "**/*.mat") if elsewhere else []:
+            if re.fullmatch(CONFIG, config.name):
+                with config.open("rb") as stream:
+                    written += put(stream, config.stat().st_size, out / config.name, config)
+        text = _table_of_splits(stored_test_sets(mat)).encode()
+        return out, written + put(io.BytesIO(text), len(text), out / "testsets.csv", mat)
 
 
 def _table_of_splits(test_sets: Iterable[NDArray[np.int64]]) -> str:

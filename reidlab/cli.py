@@ -297,9 +297,13 @@ def zero_shot(
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
     from reidlab.data import normalization_for, open_dataset
+    from reidlab.files import check_writable
     from reidlab.judging.zero_shot import of_training_people, zero_shot_record
     from reidlab.models import TokenBackbone, load_weights
+    from reidlab.record import check_free, describe_data
 
+    if save is not None:
+        check_writable(save)
     recipe = recipes.get("vit_baseline", "laptop").replace(
         weights=weights, weights_grid=weights_grid, backbone=backbone
     )
@@ -309,6 +313,9 @@ def zero_shot(
     load_weights(vit, weights, weights_grid)
     ds = open_dataset(name, root)
     ds = of_training_people(ds) if training_people else ds
+    if save is not None:
+        asked = recipe.replace(image_size=image_size).to_dict()
+        check_free(save, {"experiment": asked, "seed": 0, "data": describe_data(ds)})
     found = zero_shot_record(vit, ds, recipe)
     for view in ("class", "pooled", "rows"):
         ends = [f"{100 * found.metrics[k]:.1f}" for k in (f"{view}_mAP_low", f"{view}_mAP_high")
@@ -329,8 +336,10 @@ def export_weights(
     weights_grid: Grid = None,
 ) -> None:
     """Write weights as timm's model of that name takes them, positions resized to the images."""
+    from reidlab.files import check_writable
     from reidlab.models import export_timm
 
+    check_writable(out)
     export_timm(
         out,
         weights=weights,
@@ -416,6 +425,7 @@ def show_experiment(
 ) -> None:
     """Print what an experiment compares, and the table of the runs that are here."""
     from reidlab.experiments.runner import Workspace
+    from reidlab.files import write_text
 
     asked, workspace = _experiment(name, profile, seeds, dataset, change), Workspace(profile)
     found = workspace.runs(asked)
@@ -425,9 +435,9 @@ def show_experiment(
     typer.echo(f"{len(found)} of {len(workspace.files(asked)) or 1} results in {workspace.folder}")
     if len(found.records):
         table = found.summary("rank1", "mAP", "mINP")
-        table.to_csv(workspace.results(asked) / "summary.csv", index=False)
         typer.echo(table.round(2).to_string(index=False, na_rep="-"))
         typer.echo("in percent; low, high: 95 % interval of the mean over the seeds")
+        write_text(workspace.results(asked) / "summary.csv", table.to_csv(index=False))
 
 
 @_command(experiments, "run")

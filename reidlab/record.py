@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from reidlab.errors import ReidlabError
-from reidlab.files import write_json
+from reidlab.files import alone, write_json
 
 if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
@@ -102,8 +102,16 @@ class RunRecord:
         return {name: values.pop(name) for name in first} | values
 
     def save(self, path: str | Path) -> None:
-        """Write JSON; an interrupted write leaves the old file as it was."""
-        write_json(path, self.to_dict())
+        """Write JSON; an interrupted write leaves the old file as it was.
+
+        Raises:
+            RecordError: The file holds the record of another run, see `check_free`.
+            WriteError: It cannot be written.
+        """
+        path = Path(path)
+        with alone(path.parent, path.name):
+            check_free(path, self.to_dict())
+            write_json(path, self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> RunRecord:
@@ -121,6 +129,37 @@ class RunRecord:
                 f"this version of reidlab takes up a run of schema {SCHEMA} without other fields."
             )
         return cls(**values)
+
+
+def check_free(path: Path, record: Record) -> None:
+    """Raise if writing a record to `path` would replace that of another run, or no record at all.
+
+    Raises:
+        RecordError: It names what differs: settings, seed, or data.
+    """
+    if path.is_file() and (other := different_run(read_record(path), record)):
+        raise RecordError(
+            f"{path} holds the record of another run: {'; '.join(other[:5])}. Name another file, "
+            "or move that one away"
+        )
+
+
+def different_run(one: Record, other: Record) -> list[str]:
+    """In what two runs differ: settings, seed, data; none for the same run at another time.
+
+    A setting that only one of them has says nothing: the other may be of an older version.
+    """
+    sides = [
+        flatten({"experiment": run["experiment"], "seed": run["seed"]})
+        | {f"data.{name}": run["data"].get(name) for name in ("name", "fingerprint")}
+        for run in json.loads(json.dumps([dict(one), dict(other)]))
+    ]
+    there, now = sides
+    return [
+        f"{name} is {value!r:.60} there and {now[name]!r:.60} now"
+        for name, value in sorted(there.items())
+        if name in now and now[name] != value
+    ]
 
 
 def check_schema(record: object, source: str = "record") -> None:

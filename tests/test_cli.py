@@ -460,16 +460,46 @@ def test_zero_shot_judges_three_views_and_saves_the_record(market, tmp_path):
     metrics = saved["metrics"]
     assert metrics["rank1"] == metrics["class_rank1"]
     assert "rows_mAP_low" not in metrics, "one person in the test has no interval"
-    small = run("zero-shot", "market1501", market, *given, "--image-size", 64, 32)
-    assert small.exit_code == 0, small.output
-    again = json.loads((tmp_path / "zero.json").read_text())
-    assert again["experiment"]["image_size"] == [64, 32]
-    train = run("zero-shot", "market1501", market, *given, "--training-people")
+    other = (*given[:3], tmp_path / "train.json", "--image-size", 64, 32, "--training-people")
+    train = run("zero-shot", "market1501", market, *other)
     assert train.exit_code == 0, train.output
-    found = json.loads((tmp_path / "zero.json").read_text())
+    found = json.loads((tmp_path / "train.json").read_text())
+    assert found["experiment"]["image_size"] == [64, 32]
     assert "training people" in found["data"]["name"]
     metrics = found["metrics"]
     assert metrics["rows_mAP_low"] <= metrics["rows_mAP"] <= metrics["rows_mAP_high"]
+
+
+@pytest.mark.parametrize("change", [("--image-size", 64, 32), ("--training-people",)])
+def test_a_record_of_another_run_is_not_replaced(market, tmp_path, change):
+    given = ("zero-shot", "market1501", market, "--save", tmp_path / "zero.json")
+    assert run(*given).exit_code == 0
+    before = json.loads((tmp_path / "zero.json").read_text())["metrics"]
+    assert run(*given).exit_code == 0, "the same run again"
+    refused = run(*given, *change)
+    assert refused.exit_code == 1
+    assert "zero.json holds the record of another run: " in refused.output
+    assert "Rank-1" not in refused.output, "it is said before the work"
+    assert json.loads((tmp_path / "zero.json").read_text())["metrics"] == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("zero-shot", "market1501", "{market}", "--save", "{file}/a.json"),
+        ("weights", "{file}/w.safetensors"),
+        ("experiment", "run", "vit_baseline", "--profile", "smoke"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(market, tmp_path, monkeypatch, command):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "runs").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    words = {"market": market, "file": tmp_path / "file"}
+    result = run(*(word.format(**words) for word in command))
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1, result.output
+    assert " is a file, expected a folder. " in result.output
 
 
 def test_zero_shot_with_weights_that_are_not_there(market, tmp_path):

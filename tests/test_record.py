@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import subprocess
@@ -31,6 +32,31 @@ def test_save_and_load(made, tmp_path):
     made.save(tmp_path / "a" / "record.json")
     assert RunRecord.load(tmp_path / "a" / "record.json") == made
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["record.json"]  # nothing left beside it
+
+
+def test_a_record_of_another_run_stays(made, tmp_path):
+    made.save(tmp_path / "a.json")
+    before = (tmp_path / "a.json").read_bytes()
+    for change in (
+        {"seed": made.seed + 1},
+        {"experiment": {"paper": "la_transformer"}},
+        {"data": made.data | {"fingerprint": "another"}},
+    ):
+        with pytest.raises(RecordError, match=r"a\.json holds the record of another run: "):
+            dataclasses.replace(made, **change).save(tmp_path / "a.json")
+        assert (tmp_path / "a.json").read_bytes() == before
+    later = dataclasses.replace(
+        made, finished="later", experiment=made.experiment | {"added by a newer version": 1}
+    )
+    later.save(tmp_path / "a.json")
+    assert RunRecord.load(tmp_path / "a.json").finished == "later"
+
+
+def test_what_is_no_record_is_not_replaced_by_one(made, tmp_path):
+    (tmp_path / "notes.json").write_text('{"mine": 1}')
+    with pytest.raises(RecordError, match=r"notes\.json is not a run record"):
+        made.save(tmp_path / "notes.json")
+    assert (tmp_path / "notes.json").read_text() == '{"mine": 1}'
 
 
 def test_order_and_environment(made):

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from reidlab.files import alone, check_writable, is_litter
 from workflow.check_book import toc_pages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ def stage(executed: Path, tree: Path) -> None:
     tree.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(ROOT / name, tree / name)
-    shutil.copytree(ROOT / "book", tree / "book", ignore=shutil.ignore_patterns(".*", "*.tmp"))
+    shutil.copytree(ROOT / "book", tree / "book", ignore=_litter)
     (tree / "notebooks").mkdir()
     for source in notebooks_of_toc():
         ran = executed / f"{source.stem}.ipynb"
@@ -41,6 +42,10 @@ def stage(executed: Path, tree: Path) -> None:
                 "Add it to `notebooks:` in workflow/config.yaml."
             )
         shutil.copy2(ran, tree / "notebooks" / ran.name)
+
+
+def _litter(_folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if is_litter(name) or name.endswith(".tmp")]
 
 
 def notebooks_of_toc() -> list[Path]:
@@ -72,15 +77,27 @@ def main() -> int:
     parser.add_argument("--executed", type=Path, required=True, help="folder of executed notebooks")
     parser.add_argument("--out", type=Path, required=True, help="folder of the HTML, replaced")
     arguments = parser.parse_args()
+    try:
+        with alone(BUILD):
+            return build_into(arguments.executed, arguments.out)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def build_into(executed: Path, out: Path) -> int:
+    """Build from executed notebooks; ``out`` is replaced by a book without warnings alone."""
     tree, output = BUILD / "stage", BUILD / "jupyter-book"
-    stage(arguments.executed, tree)
+    check_writable(out / "index.html")
+    stage(executed, tree)
     status = build(tree, output)
     built = output / "_build" / "html"
     if status != 0 or not (built / "index.html").is_file():
+        check_writable(built / "index.html")  # was the disk full, say that
         print(f"error: the book has warnings (above); what was built: {built}", file=sys.stderr)
         return status or 1
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    built.rename(arguments.out)
+    shutil.rmtree(out)
+    built.rename(out)
     return 0
 
 

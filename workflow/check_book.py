@@ -21,6 +21,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from bs4 import BeautifulSoup
 
+from reidlab.files import WriteError, find, write_json
+
 ROOT = Path(__file__).resolve().parents[1]
 MAX_PAGE_BYTES = 2_000_000
 MAX_CELL_LINES = 20
@@ -69,7 +71,7 @@ def check_html(html: Path, toc: Path, tracked: set[str], profile: str | None = N
     expected = set(toc_pages(toc))
     pages = {
         page.relative_to(html).with_suffix("").as_posix(): page
-        for page in html.rglob("*.html")
+        for page in find(html, "**/*.html")
         if not {"_static", "_sources"} & set(page.relative_to(html).parts)
     }
     faults = [f"{name}: in _toc.yml but not built" for name in sorted(expected - set(pages))]
@@ -252,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     toc = ROOT / "_toc.yml"
     faults = check_html(arguments.html, toc, tracked_files(ROOT), arguments.profile)
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    notebooks = find(ROOT / "notebooks", "*.ipynb")
     faults += [f"{nb.name}: {fault}" for nb in notebooks for fault in check_notebook(nb)]
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
@@ -261,8 +263,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{len(faults)} faults in {len(pages)} pages of {arguments.html}", file=sys.stderr)
         return 1
     print(f"checked {len(pages)} pages and {len(notebooks)} notebooks: nothing wrong")
-    if arguments.report:
-        arguments.report.write_text(json.dumps({"pages": pages}, indent=1) + "\n")
+    try:
+        if arguments.report:
+            write_json(arguments.report, {"pages": pages})
+    except WriteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from reidlab.files import hold
+
 BUSY = ".running"
 
 
@@ -70,17 +72,9 @@ def run_alone(folder: Path, command: list[str]) -> None:
 
     The lock is inherited by the command and by all that it starts, and ends with the last of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / BUSY, os.O_RDWR | os.O_CREAT, 0o644)
-    os.set_inheritable(lock, True)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{folder}: an earlier process still works here, waiting for its end", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError as error:
-        print(f"{folder}: this file system has no locks ({error}); do not start a run twice")
+    lock = hold(folder)
+    if lock is not None:
+        os.set_inheritable(lock, True)
     sys.stdout.flush()
     os.execvp(command[0], command)
 

@@ -22,10 +22,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from reidlab.files import alone, atomic, check_writable, find, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL_CWD = (ROOT / "notebooks").resolve()
@@ -58,7 +60,7 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
     import papermill
 
     if not notebook.is_file():
-        there = ", ".join(sorted(p.name for p in notebook.parent.glob("*.ipynb"))) or "none"
+        there = ", ".join(p.name for p in find(notebook.parent, "*.ipynb")) or "none"
         raise NotebookError(f"{notebook}: no such notebook. Notebooks in that folder: {there}.")
     found = papermill.inspect_notebook(str(notebook))
     if not found:
@@ -134,8 +136,8 @@ def page_inputs(root: Path = ROOT) -> list[Path]:
     results of the book, and this runner.
     """
     folders = ("reidlab", "book/claims", "book/results")
-    found = [path for name in folders for path in (root / name).rglob("*") if path.is_file()]
-    kept = [path for path in found if "__pycache__" not in path.parts and path.name[0] != "."]
+    found = [path for name in folders for path in find(root / name, "**/*") if path.is_file()]
+    kept = [path for path in found if "__pycache__" not in path.parts]
     return sorted([*kept, root / "workflow" / Path(__file__).name])
 
 
@@ -149,7 +151,7 @@ def prepare_run_dir(run_dir: Path, digest: str) -> None:
         NotebookError: the folder holds files and was not made here; it is left alone.
     """
     mark = run_dir / RUN_MARK
-    if run_dir.is_dir() and any(run_dir.iterdir()):
+    if find(run_dir, "*"):
         if not mark.is_file():
             raise NotebookError(
                 f"{run_dir} holds files that no notebook run left there. Move them, or name "
@@ -159,15 +161,7 @@ def prepare_run_dir(run_dir: Path, digest: str) -> None:
             previous = run_dir.with_name(run_dir.name + ".previous")
             shutil.rmtree(previous, ignore_errors=True)
             run_dir.rename(previous)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(mark, digest + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text)
-    beside.replace(path)
+    write_text(mark, digest + "\n")
 
 
 def check_kernel() -> None:
@@ -244,7 +238,7 @@ def drop_path_injection(notebook: Path, declared: Iterable[Parameter]) -> None:
         ]
     for key in ("input_path", "output_path"):
         run.pop(key, None)
-    write_atomically(notebook, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(notebook, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def run_notebook(
@@ -255,6 +249,8 @@ def run_notebook(
     run_dir: Path | None = None,
 ) -> float:
     """Execute a notebook; ``output`` appears only when all of it ran.
+
+    Who wants to write the same file, or in the same ``run_dir``, waits.
 
     Args:
         notebook: source notebook, never written to.
@@ -270,23 +266,32 @@ def run_notebook(
 
     Raises:
         NotebookError: see the guards above; a cell that raised, with its traceback.
+        WriteError: the disk is full, or ``output`` or ``run_dir`` cannot be written.
     """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
     parameters = resolve(notebook, given or {})
     declared = parameters_of(notebook)
     check_kernel()
-    if run_dir is not None and "out" in declared and "out" not in parameters:
-        prepare_run_dir(run_dir, inputs_digest(notebook, parameters))
-        parameters["out"] = os.path.relpath(run_dir.resolve(), KERNEL_CWD)
+    with ExitStack() as stack:
+        for place in (output, run_dir):
+            if place is not None:
+                stack.enter_context(alone(place.parent, place.name))
+                check_writable(place if place is output else place / RUN_MARK)
+        if run_dir is not None and "out" in declared and "out" not in parameters:
+            prepare_run_dir(run_dir, inputs_digest(notebook, parameters))
+            parameters["out"] = os.path.relpath(run_dir.resolve(), KERNEL_CWD)
+        return _execute(notebook, output, parameters, run_dir)
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.stem}.partial.ipynb")
+
+def _execute(
+    notebook: Path, output: Path, parameters: dict[str, Any], run_dir: Path | None
+) -> float:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     output.unlink(missing_ok=True)
     started = time.time()
-    with _batch_environment(run_dir):
+    with _batch_environment(run_dir), atomic(output) as partial:
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -303,13 +308,9 @@ def run_notebook(
         except (PapermillExecutionError, NotebookError) as error:
             partial.replace(failed)
             raise NotebookError(f"{error}\nAs far as it came: {failed}") from None
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-    seconds = time.time() - started
-    drop_path_injection(partial, declared.values())
-    failed.unlink(missing_ok=True)
-    partial.replace(output)
+        seconds = time.time() - started
+        drop_path_injection(partial, parameters_of(notebook).values())
+        failed.unlink(missing_ok=True)
     return seconds
 
 
@@ -353,7 +354,7 @@ def main(argv: list[str] | None = None) -> int:
         seconds = run_notebook(
             arguments.notebook, arguments.output, given, run_dir=arguments.run_dir
         )
-    except NotebookError as error:
+    except (NotebookError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.notebook.name}: {seconds:.1f} s -> {arguments.output}")

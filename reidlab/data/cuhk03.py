@@ -49,6 +49,7 @@ from reidlab.data.lists import present, unlisted
 from reidlab.data.market1501 import FOLDERS, read_folders
 from reidlab.data.options import choose
 from reidlab.data.synthetic import world_folder
+from reidlab.files import find
 
 SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
@@ -144,7 +145,7 @@ def _is_root(folder: Path) -> bool:
 
 
 def _has_split(folder: Path) -> bool:
-    return any(folder.glob(CONFIG.format(boxes="*")))
+    return bool(find(folder, CONFIG.format(boxes="*")))
 
 
 def _mat(folder: Path) -> Path | None:

@@ -33,11 +33,12 @@ from reidlab.data.dataset import (
     table,
 )
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import absolute, existing_folder, is_litter, leave_out, listing
+from reidlab.data.folders import absolute, existing_folder, leave_out, listing
 from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.spelling import alike, on_disk, plain_id, plain_path, same_files
 from reidlab.data.synthetic import world_folder
+from reidlab.files import find
 
 TABLE = "images.csv"
 REQUIRED = ("path", "pid", "camid")
@@ -99,11 +100,8 @@ def _table_in(folder: Path) -> Path | None:
     """images.csv, or the only table; that of a synthetic set's attributes is none."""
     if (folder / TABLE).is_file():
         return folder / TABLE
-    tables = [
-        folder / name
-        for name in listing(folder).other
-        if name.lower().endswith(".csv") and name != "attributes.csv" and not is_litter(name)
-    ]
+    tables = [path for path in find(folder, "*") if path.suffix.lower() == ".csv"]
+    tables = [path for path in tables if path.name != "attributes.csv"]
     if len(tables) > 1:
         raise DatasetError(
             f"{folder} holds {len(tables)} tables ({some(path.name for path in tables)}): pass the "

@@ -22,8 +22,7 @@ from reidlab.data.errors import DatasetError
 from reidlab.data.help import data_help
 from reidlab.data.spelling import IMAGE_SUFFIXES, plain_id, published_name
 from reidlab.data.synthetic import world_folder
-
-LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir"}  # of Windows, macOS, Synology
+from reidlab.files import find, is_litter
 
 Layout = tuple[str, ...]  # folders and files that make a root; what has a suffix is a file
 
@@ -66,11 +65,6 @@ def listing(folder: str | Path) -> Listing:
     for names in found:
         names.sort()
     return found
-
-
-def is_litter(name: str) -> bool:
-    """Whether an operating system left it there."""
-    return name.startswith(".") or name.lower() in LITTER
 
 
 def existing_folder(name: str, root: str | Path) -> Path:
@@ -289,9 +283,9 @@ def _there(folder: Path, part: str) -> bool:
 def _right_level(root: Path, wanted: Callable[[Path], bool]) -> Path | None:
     """The folder nearby, up to two levels above or below, that is a root."""
     above = list(root.parents)[:2]
-    below = sorted(p for pattern in ("*", "*/*") for p in root.glob(pattern) if os.path.isdir(p))
+    below = sorted(p for pattern in ("*", "*/*") for p in find(root, pattern) if os.path.isdir(p))
     for candidate in above + below:
-        if "__MACOSX" not in candidate.parts and wanted(candidate):
+        if wanted(candidate):
             return candidate
     return None
 

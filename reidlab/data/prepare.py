@@ -25,7 +25,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -34,13 +34,12 @@ from typing import IO, Any, NamedTuple, cast
 from tqdm import tqdm
 
 from reidlab.data import DatasetError, DatasetWarning, open_dataset
-from reidlab.files import atomic, same_place, sweep
+from reidlab.files import alone, atomic, is_litter, same_place, sweep
 
 CHUNK = 1 << 20  # bytes read at once, so that no member is held whole in memory
 SAMPLE = 5_000  # names of a folder that are looked at to tell which set it is
 FOREIGN = re.compile(r"\.(rar|7z|z\d\d)$", re.IGNORECASE)
 PACKED = re.compile(r"\.(zip|tar|tgz|gz|bz2|xz|rar|7z)$", re.IGNORECASE)
-LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store"}
 WORLD, MASKS = r"world\.json", "masks"  # of a set that reidlab.synth wrote: it stays synthetic
 DAMAGE = (
     zipfile.BadZipFile,
@@ -191,6 +190,7 @@ def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
     Raises:
         PrepareError: an archive that is unsafe, damaged, cut short or of another set; parts that
             are neither in the archives nor in `out`; a file in `out` that differs.
+        WriteError: the disk is full, or `out` cannot be written.
     """
     with ExitStack() as stack:
         jobs, names = [], []
@@ -199,18 +199,20 @@ def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
                 members = [
                     member
                     for member in _members(source, stack)
-                    if LITTER.isdisjoint(member.path.parts) and member.path.name[:2] != "._"
+                    if not any(map(is_litter, member.path.parts))
                 ]
             inside = [member.path.as_posix() for member in members]
             _check_kind(recipe, source, inside)
             names += inside
             places = [(member, recipe.place(member.path)) for member in members]
             jobs += [(source, member, place) for member, place in places if place is not None]
-        for folder in {(out / place).parent for _, _, place in jobs}:
-            sweep(folder)
         _check_forms(recipe, names, {str(place) for _, _, place in jobs}, out)
-        bar = tqdm(jobs, desc="unpacking", unit=" files", disable=None)
-        return sum(_put(source, member, out / place) for source, member, place in bar)
+        complete = all((out / place).exists() for _, _, place in jobs)
+        with nullcontext() if complete else alone(out):
+            for folder in {(out / place).parent for _, _, place in jobs}:
+                sweep(folder)
+            bar = tqdm(jobs, desc="unpacking", unit=" files", disable=None)
+            return sum(_put(source, member, out / place) for source, member, place in bar)
 
 
 def put(stream: IO[bytes], size: int, target: Path, source: Path) -> bool:
@@ -424,8 +426,9 @@ def _check_kind(recipe: Recipe, source: Path, paths: Iterable[str]) -> None:
 
 def _check_folder(recipe: Recipe, folder: Path) -> None:
     """A folder's files are this set's, as far as names tell; and they are unpacked."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in itertools.islice(files, SAMPLE)]
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    wanted = (path.as_posix() for path in found if not any(map(is_litter, path.parts)))
+    names = list(itertools.islice(wanted, SAMPLE))
     _check_kind(recipe, folder, names)
     packed = [name for name in names if PACKED.search(name)]
     if packed and not any(recipe.place(PurePosixPath(name)) for name in names):
@@ -446,7 +449,7 @@ def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) 
             pattern
             for pattern in form
             if not any(map(_glob(pattern).fullmatch, places))
-            and not any(True for _ in out.glob(pattern))
+            and not any(not is_litter(path.name) for path in out.glob(pattern))
         ]
         for form in recipe.forms
     ]

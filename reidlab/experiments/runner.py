@@ -19,9 +19,15 @@ from reidlab.data import ReIDDataset
 from reidlab.experiments.course import course_layouts, open_course
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
-from reidlab.files import alone, sha256, write_json, write_text
+from reidlab.files import alone, check_writable, sha256, write_json, write_text
 from reidlab.processes import is_main_process
-from reidlab.record import Record, describe_environment, git_commit, read_record
+from reidlab.record import (
+    Record,
+    describe_environment,
+    different_run,
+    git_commit,
+    read_record,
+)
 from reidlab.training import Recipe, build_model, fit, load_run
 
 WEIGHTS, RESULT, ROWS = "model.safetensors", "result.json", "rows.jsonl"
@@ -140,10 +146,20 @@ class Workspace:
 
         Raises:
             ValueError: There is no such cell or run.
+            WriteError: The folder of the results cannot be written.
         """
+        table = self.results(experiment) / ROWS
+        check_writable(table)
         if experiment.rows is not None:
-            lines = "".join(f"{json.dumps(row)}\n" for row in experiment.rows(self))
-            yield write_text(self.results(experiment) / ROWS, lines)
+            with alone(table.parent, table.name):
+                rows = list(experiment.rows(self))
+                before, now = (
+                    header.get("data")
+                    for header in (Runs.read(table).header, next(iter(rows), {}).get("header", {}))
+                )
+                if before not in (None, now):
+                    print(f"{table} is replaced: its rows were of other data: {before}")
+                yield write_text(table, "".join(f"{json.dumps(row)}\n" for row in rows))
         files = self.files(experiment)
         known = {path: {path.parent.name, f"{path.parent.name}/{path.stem}"} for path in files}
         if unknown := set(only) - set().union(*known.values()):
@@ -153,8 +169,16 @@ class Workspace:
             if not only or known[path] & set(only):
                 line = self.line(experiment, cell, seed)
                 if is_main_process():
-                    write_json(path, line)
+                    self._list(path, line)
                 yield path
+
+    def _list(self, path: Path, line: Record) -> None:
+        """List a run where another one may be listed, whose own folder stays."""
+        with alone(path.parent, path.name):
+            if path.is_file() and (other := different_run(read_record(path), line)):
+                was = "; ".join(other[:5])
+                print(f"{path}: another run is listed now ({was}); that one stays in {self.folder}")
+            write_json(path, line)
 
     def runs(self, experiment: Experiment) -> Runs:
         """What is there of an experiment, as far as it was made by the recipes it has today."""
@@ -169,10 +193,10 @@ class Workspace:
         return Runs(experiment.name, tuple(found), design=experiment)
 
     def publish(self, experiment: Experiment, file: Path) -> Runs:
-        """Write what is there to a file of results.
+        """Write what is there to a file of results; what it replaces there is said.
 
         Raises:
-            ValueError: Nothing is there.
+            ValueError: Nothing is there, or less than the file holds.
         """
         found = self.runs(experiment)
         if not len(found):
@@ -182,8 +206,36 @@ class Workspace:
             )
         header = [{"header": found.header}] if found.header else []
         lines = [*header, *found.records, *found.lines]
-        write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
+        with alone(file.parent, file.name):
+            _say_what_changes(file, Runs.read(file, experiment), found)
+            write_text(file, "".join(f"{json.dumps(line)}\n" for line in lines))
         return found
+
+
+def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
+    """Name the runs of a file of results that others take the place of.
+
+    Raises:
+        ValueError: Runs, or rows of a table, would be lost.
+    """
+    old, new = (
+        {(*run.get("levels", {}).items(), ("seed", run["seed"])): run for run in runs.records}
+        for runs in (before, now)
+    )
+    lost = [" ".join(f"{k}={v}" for k, v in key) for key in old.keys() - new.keys()]
+    lost += [f"{len(before.lines)} rows, here are {len(now.lines)}"] * (
+        len(now.lines) < len(before.lines)
+    )
+    if lost:
+        raise ValueError(
+            f"{file} holds {len(lost)} results that are not here: {'; '.join(sorted(lost)[:3])}. "
+            f"Run them first (python -m reidlab experiment run {now.name}), or delete that file"
+        )
+    for key in old.keys() & new.keys():
+        if other := different_run(old[key], new[key]):
+            print(f"{file}: seed {old[key]['seed']} is another run now: {'; '.join(other[:5])}")
+    if before.lines and before.header.get("data") != now.header.get("data"):
+        print(f"{file}: the rows were of other data: {before.header.get('data')}")
 
 
 def _kept(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from reidlab.files import atomic
+from reidlab.files import write_bytes
 from reidlab.models.pretrained import SYNTH_BACKBONE, grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 
@@ -44,6 +44,5 @@ def export_timm(
         raise ValueError(f"{path} is to be a .safetensors file; timm tells a format by its suffix.")
     vit = TokenBackbone(backbone, image_size)
     load_weights(vit, weights, weights_grid)
-    with atomic(path) as beside:
-        save_file(vit.state_dict(), beside, metadata={"format": "pt", **grid_metadata(vit)})
-    return path
+    metadata = {"format": "pt", **grid_metadata(vit)}
+    return write_bytes(path, save(vit.state_dict(), metadata=metadata))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from reidlab import __version__
-from reidlab.files import atomic, project_root
+from reidlab.files import alone, project_root, write_text
 from reidlab.record import (
     RecordError,
     describe_environment,
@@ -136,8 +136,11 @@ class Page:
         )
         if values is not None:
             box = RunRecordBox({**box.record, "values": dict(values)})
-        with atomic(self.out / f"{self.notebook}.json") as beside:
-            beside.write_text(json.dumps(box.record, indent=1) + "\n", encoding="utf-8")
+        file = self.out / f"{self.notebook}.json"
+        with alone(self.out, file.name):
+            if other := _other_run(file, box.record):
+                print(f"{file.name} was the record of another run of this page: {other}")
+            write_text(file, json.dumps(box.record, indent=1) + "\n")
         return box
 
 
@@ -219,6 +222,17 @@ def run_record_box(
             "records": [_summary(run) for run in runs],
         }
     )
+
+
+def _other_run(file: Path, record: Mapping[str, Any]) -> str:
+    """In what the page's last run differs from this one; "" if in nothing, or there is none."""
+    try:
+        last = json.loads(file.read_text(encoding="utf-8"))
+        named = {name: (last[name], record[name]) for name in ("profile", "data", "seed")}
+    except (FileNotFoundError, ValueError, KeyError):
+        return ""
+    differ = [f"{name} {a} then, {b} now" for name, (a, b) in named.items() if a != b]
+    return "; ".join(differ)
 
 
 def _as_record(record: Any) -> Mapping[str, Any]:

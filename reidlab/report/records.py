@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reidlab.experiments import Runs
+from reidlab.files import find, is_litter
 from reidlab.record import Record, RecordError, read_record, total_seconds
 
 SHOWN = {"rank1": "rank-1 (%)", "mAP": "mAP (%)", "mINP": "mINP (%)"}
@@ -36,11 +37,10 @@ def records_at(where: str | Path) -> list[Record]:
         return [read_record(path)]
     if path.is_dir():
         own = path / "record.json"
-        below = glob.glob(f"{glob.escape(str(path))}/**/record.json", recursive=True)  # into links
-        found = [own] if own.is_file() else sorted(map(Path, below))
-        found = found or sorted(path.glob("*.json"))
+        found = [own] if own.is_file() else find(path, "**/record.json") or find(path, "*.json")
     else:
-        found = [Path(each) for each in sorted(glob.glob(str(where), recursive=True))]
+        names = sorted(glob.glob(str(where), recursive=True))
+        found = [path for path in map(Path, names) if not is_litter(path.name)]
     if not found:
         raise RecordError(
             f"there is no run record at {where}; expected a record, a file of results (.jsonl), a "

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from reidlab.files import PART, atomic, sweep, write_text
+from reidlab.files import alone, atomic, find, sweep, write_text
 from reidlab.synth.layout import LAYOUTS
 from reidlab.synth.layout.base import STAGING, Entry, Layout
 from reidlab.synth.threads import in_threads
@@ -39,8 +39,8 @@ def write_dataset(
 
     Beside the images lie `masks/` (part labels, see `reidlab.synth.PARTS`; the mask of `a/b.jpg` is
     `masks/a/b.png`), `attributes.csv` (one row per image) and `world.json` (every knob). An
-    interrupted write continues; a finished one returns at once. Several
-    processes may write the same set. The work is done in as many threads as torch would use.
+    interrupted write continues; a finished one returns at once. Of several processes that write the
+    same set one does, and the others wait. The work is done in as many threads as torch would use.
 
     A row of `attributes.csv` begins with file, split, pid and camid (from 0) as the layout tells
     them, then person, camera and index: the image of the world that it is. A file that two lists
@@ -76,18 +76,18 @@ def write_dataset(
     Raises:
         ValueError: an unknown layout or option, or a world that does not fit.
         FileExistsError: `root` holds another world or other files.
+        WriteError: the disk is full, or `root` cannot be written.
         ModuleNotFoundError: the layout needs SciPy or h5py, which are not installed.
     """
     chosen, options = resolve(layout, world, options)
     world, root = chosen.adapt(world), Path(root)
     split = {"layout": layout, **options}
     config = {"world": world.config(), "fingerprint": world.fingerprint(), "split": split}
-    if _claim(root, config):
-        try:
-            _write(root, world, chosen, options, progress)
-        except FileNotFoundError:  # another process that writes the same was quicker
-            if not (root / _WHOLE).exists():
-                raise
+    if _is_free(root, config):  # looked at without a lock: what is not ours is not written to
+        with alone(root):
+            if _is_free(root, config):  # still, after who was here has left
+                _begin(root, config)
+                _write(root, world, chosen, options, progress)
     shutil.rmtree(root / STAGING, ignore_errors=True)
     return root
 
@@ -137,8 +137,12 @@ def _layout(name: str) -> Layout:
 _WHOLE, _PARTIAL = "world.json", "world.json.partial"
 
 
-def _claim(root: Path, config: dict[str, Any]) -> bool:
-    """Make `root` ours. False: it already holds this world, whole."""
+def _is_free(root: Path, config: dict[str, Any]) -> bool:
+    """Whether the world is to be written. False: `root` holds it, whole.
+
+    Raises:
+        FileExistsError: it holds something else.
+    """
     for path in (root / _WHOLE, root / _PARTIAL):
         if path.exists() and not _holds(path, config):
             raise FileExistsError(
@@ -147,19 +151,25 @@ def _claim(root: Path, config: dict[str, Any]) -> bool:
             )
     if (root / _WHOLE).exists():
         return False
-    files = [path for path in root.glob("*") if not PART.search(path.name)]
-    if files and not (root / _PARTIAL).exists():
+    if find(root, "*") and not any((root / name).exists() for name in (_PARTIAL, _WHOLE)):
         raise FileExistsError(
             f"{root} is not empty and holds no world: choose an empty or new folder"
         )
-    root.mkdir(parents=True, exist_ok=True)
-    write_text(root / _PARTIAL, json.dumps(config, indent=1, sort_keys=True), sync=False)
     return True
+
+
+def _begin(root: Path, config: dict[str, Any]) -> None:
+    """Make `root` ours."""
+    if not (root / _PARTIAL).exists():
+        shutil.rmtree(root / STAGING, ignore_errors=True)  # of a set that was deleted since
+        write_text(root / _PARTIAL, json.dumps(config, indent=1, sort_keys=True), sync=False)
 
 
 def _holds(path: Path, config: dict[str, Any]) -> bool:
     try:
         return bool(json.loads(path.read_text()) == json.loads(json.dumps(config)))
+    except FileNotFoundError:  # whole by now, and called so
+        return True
     except ValueError:  # no JSON: not ours
         return False
 

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from reidlab.errors import ReidlabError
-from reidlab.files import atomic, sweep
+from reidlab.files import WriteError, atomic, sweep, write_bytes
 from reidlab.models.pretrained import grid_metadata
 from reidlab.models.vit import TokenBackbone
 from reidlab.models.weights_file import WeightsError, compare_state
@@ -74,8 +73,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> N
     state.pop("weights")
     with writing(stem.with_suffix(".pt"), folder):
         save_weights(stem.with_suffix(".safetensors"), model)
-        with atomic(stem.with_suffix(".pt")) as beside, beside.open("wb") as file:
-            torch.save(state, file)  # by way of a file, or the reason of a failure is lost
+        with atomic(stem.with_suffix(".pt")) as beside:
+            torch.save(state, beside)
     for path in files_of(folder):
         if path.stem != stem.name:
             path.unlink()
@@ -91,20 +90,15 @@ def writing(path: Path, checkpoints: Path) -> Iterator[None]:
         checkpoints: The folder that holds the newest checkpoint.
 
     Raises:
-        CheckpointError: In place of the errors of Python, torch and safetensors.
+        CheckpointError: In place of what the system says.
     """
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = error.__context__ if isinstance(error, RuntimeError) else error
-        if not isinstance(reason, OSError | SafetensorError):
-            raise
+    except OSError as error:
+        said = error if isinstance(error, WriteError) else WriteError(path, error)
         newest = newest_checkpoint(checkpoints)
         kept = "Nothing was there to lose" if newest is None else f"{newest} is kept"
-        raise CheckpointError(
-            f"{path} cannot be written: {getattr(reason, 'strerror', None) or reason}. {kept}: "
-            "make room, or mend the folder, and the same call goes on from there."
-        ) from error
+        raise CheckpointError(f"{said}. {kept}: the same call goes on from there.") from error
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -185,8 +179,7 @@ def save_weights(path: Path, model: nn.Module) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     backbone = model if isinstance(model, TokenBackbone) else getattr(model, "backbone", None)
     metadata = grid_metadata(backbone) if isinstance(backbone, TokenBackbone) else {}
-    with atomic(path) as beside:
-        save_file(state, beside, metadata=metadata)
+    write_bytes(path, save(state, metadata=metadata))
 
 
 def read_weights(path: Path, whole: str, again: str) -> dict[str, Tensor]:

@@ -50,7 +50,7 @@ from reidlab.training.checkpoint import (
     writing,
 )
 from reidlab.training.guards import check_fits
-from reidlab.training.launch import check_agreement, check_processes
+from reidlab.training.launch import check_agreement, check_processes, one_at_a_time
 from reidlab.training.objectives import Objective
 from reidlab.training.optim import make_optimizer, set_rate_of_step
 from reidlab.training.progress import Progress
@@ -91,6 +91,7 @@ class _Run:
         }
 
 
+@one_at_a_time
 def fit(
     model: nn.Module,
     ds: ReIDDataset,

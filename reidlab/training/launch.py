@@ -1,22 +1,43 @@
-"""Checks that the processes of a training were started alike and can share its batches."""
+"""Whether the processes of a training were started alike and can share its batches and folder."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch.distributed as dist
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import DistributedType  # type: ignore[import-untyped]
 
 from reidlab.errors import RecipeError
+from reidlab.files import alone
 from reidlab.processes import ProcessError, process_count
 from reidlab.training.checkpoint import values_that_differ
 from reidlab.training.recipe import Recipe
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+
+
+def one_at_a_time(train: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Of several calls with one `out`, in whatever processes, one works and the others wait.
+
+    Of processes that train together each waits for the one of its number, before they connect.
+    """
+    signature = inspect.signature(train)
+
+    @functools.wraps(train)
+    def waiting(*given: Given.args, **named: Given.kwargs) -> Result:
+        out, rank = signature.bind(*given, **named).arguments["out"], os.environ.get("RANK", "0")
+        with alone(Path(out), "" if rank == "0" else f"rank{rank}"):
+            return train(*given, **named)
+
+    return waiting
 
 
 def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:

@@ -150,6 +150,12 @@ class TestTable:
         with pytest.raises(DatasetError, match=r"holds 2 tables \(a.csv, b.csv\)"):
             open_dataset("folder", tmp_path)
 
+    @pytest.mark.parametrize("litter", ["._t.csv", ".~lock.t.csv", "~$t.csv", "t.csv~"])
+    def test_litter_is_no_table(self, tmp_path, litter):
+        write_csv(folder(tmp_path), TABLE, "t.csv")
+        (tmp_path / litter).write_bytes(b"\x00\x05\x16\x07")
+        assert open_dataset("folder", tmp_path).options["from"] == "t.csv"
+
     def test_excel(self, tmp_path):
         text = (
             "\ufeff" + TABLE.replace("\n", "\r\n").replace("3/a/x.jpg", "3\\a\\x.jpg") + ",,,,,\r\n"

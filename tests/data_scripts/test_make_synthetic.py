@@ -1,12 +1,16 @@
 """Options become knobs; a folder is written once, again when asked otherwise, never if not ours."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from data_scripts import make_synthetic as ms
 from reidlab.synth import World, layouts
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--identities", "4", "--cameras", "2", "--knob", "resolution=(32, 16)"]
 
 
@@ -66,8 +70,8 @@ def test_older_code_is_replaced(tmp_path):
     (out / "query").mkdir(parents=True)
     (out / "world.json").write_text("{}")
     (tmp_path / ".set.generator.json").write_text(json.dumps(asked | {"code": "older"}))
-    assert ms.prepare(out, asked)
-    assert not out.exists()
+    ms.prepare(out, asked)
+    assert not list(out.iterdir())
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
@@ -122,3 +126,42 @@ def test_help_lists_layouts_and_knobs(capsys):
     text = capsys.readouterr().out
     for word in (*layouts(), "version='V1'", "occlusion=0.1", "resolution=(96, 128)"):
         assert word in text
+
+
+KILLED = """
+import os, shutil, sys
+from data_scripts import make_synthetic as ms
+left = int(sys.argv[1])
+def rmtree(path, before=shutil.rmtree):
+    global left
+    left -= 1
+    return before(path) if left else os.kill(os.getpid(), 9)
+ms.shutil.rmtree = rmtree
+ms.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("folder", [1, 2, 4])
+def test_killed_while_the_older_set_is_deleted(tmp_path, folder):
+    new = ["--out", str(tmp_path / "set"), *TINY, "--seed", "1"]
+    assert ms.main(["--out", str(tmp_path / "whole"), *TINY, "--seed", "1"]) == 0
+    assert ms.main(["--out", str(tmp_path / "set"), *TINY]) == 0
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), *new], cwd=ROOT)
+    assert killed.returncode == -9
+    assert ms.main(new) == 0
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_two_at_once(tmp_path):
+    command = [sys.executable, ms.__file__, "--out", str(tmp_path / "set"), *TINY]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert ms.main(["--out", str(tmp_path / "whole"), *TINY]) == 0
+    assert files(tmp_path / "set") == files(tmp_path / "whole")
+
+
+def test_a_place_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "set"):
+        assert ms.main(["--out", str(out), *TINY]) == 1
+        assert "is a file, expected a folder" in capsys.readouterr().err

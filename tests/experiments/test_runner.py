@@ -160,7 +160,10 @@ def test_a_line_of_another_recipe_is_not_published(workspace, toy, tmp_path):
     assert len(workspace.publish(toy, file)) == 2
     assert [run["levels"]["epochs"] for run in Runs.read(file).records] == ["one", "two"]
     changed = replace(toy, factors={"epochs": {"one": {"epochs": 1}, "two": {"epochs": 3}}})
-    assert len(workspace.publish(changed, file)) == 1
+    with pytest.raises(ValueError, match=r"1 results that are not here: epochs=two seed=0"):
+        workspace.publish(changed, file)
+    assert len(Runs.read(file)) == 2
+    assert len(workspace.publish(changed, tmp_path / "book" / "other.jsonl")) == 1
     with pytest.raises(ValueError, match=r"holds nothing of toy\.none: first .* experiment run"):
         workspace.publish(replace(toy, name="toy.none"), file)
     line = Runs.read(file).records[0]

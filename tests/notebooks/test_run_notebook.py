@@ -281,3 +281,33 @@ def test_command_line_reports_in_one_line(tmp_path, capsys):
     assert error.startswith("error: a.ipynb has no parameter 'epoch'")
     assert rn.main([str(source), "unused.ipynb", "--list"]) == 0
     assert "seed = 0" in capsys.readouterr().out
+
+
+def test_two_runs_of_one_notebook_take_turns(tmp_path):
+    source = write(tmp_path / "a.ipynb", "import time\ntime.sleep(1)\nprint(seed)")
+    command = [sys.executable, rn.__file__, str(source), str(tmp_path / "b.ipynb")]
+    command += ["--run-dir", str(tmp_path / "run")]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    assert sum("another process works here, waiting" in words for words in said) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.ipynb", "b.ipynb", "run"]
+
+
+@pytest.mark.parametrize("place", ["file/b.ipynb", "file"])
+def test_a_place_that_cannot_be_written_is_said_before_the_run(tmp_path, capsys, place):
+    source = write(tmp_path / "a.ipynb", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / (place if place != "file" else "b.ipynb")
+    given = [str(source), str(out)] + ["--run-dir", str(tmp_path / "file")] * (place == "file")
+    assert rn.main(given) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "is a file, expected a folder. Name another place" in error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.ipynb", "file"]
+
+
+def test_litter_is_no_run_of_somebody_else(tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    rn.prepare_run_dir(tmp_path, "one")
+    assert (tmp_path / rn.RUN_MARK).is_file()

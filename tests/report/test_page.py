@@ -57,6 +57,15 @@ def test_a_page_keeps_values_for_other_pages(tmp_path):
     assert "values" not in page.finish(dataset=dataset()).record
 
 
+def test_a_page_says_that_it_replaces_another_run(tmp_path, capsys):
+    for profile, said in (("smoke", ""), ("smoke", ""), ("laptop", "profile smoke then")):
+        page_start("02_x", profile=profile, dataset="market1501", out=tmp_path).finish()
+        told = capsys.readouterr().out
+        assert said in told
+        assert bool(told) == bool(said)
+        assert str(tmp_path) not in told
+
+
 def test_the_box_names_profile_commit_and_seconds(record):
     box = run_record_box(profile="laptop", dataset=dataset(), seconds=12.34, records=[record])
     tag, attributes = parse(box._repr_html_())

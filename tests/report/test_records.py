@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reidlab.record import RecordError, RunRecord, check_schema, flatten, is_share, read_record
-from reidlab.report import results_table
+from reidlab.report import records_at, results_table
 
 
 def save(folder, name, record):
@@ -32,6 +32,20 @@ def test_runs_below_a_link_are_found(tmp_path, record):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "moved").symlink_to(tmp_path / "disk")
     assert len(results_table([tmp_path / "runs"])) == 1
+
+
+LITTER = ("._b.json", ".b.json.swp", "b.json~", ".git/record.json")
+
+
+def test_litter_beside_records(tmp_path, record):
+    save(tmp_path, "runs/a/record.json", record)
+    save(tmp_path, "flat/b.json", record)
+    for folder in ("runs", "flat"):
+        for name in LITTER:
+            (tmp_path / folder / name).parent.mkdir(exist_ok=True)
+            (tmp_path / folder / name).write_bytes(b"\x00\x05\x16\x07")
+    for where in ("runs", "flat", "flat/*"):
+        assert len(records_at(tmp_path / where)) == 1
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

@@ -239,6 +239,38 @@ def test_two_processes_may_write_the_same_set(whole, tmp_path):
     assert contents(root) == contents(whole)
 
 
+def test_who_comes_later_waits_and_writes_nothing_again(whole, tmp_path):
+    """The second begins while the first is in the middle of it."""
+    root = tmp_path / "set"
+    slow = KILLED.replace("600", "2").replace("[: len(content) // 2]", "")
+    first = subprocess.Popen(
+        [sys.executable, "-c", slow, str(root)], stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout.readline() == "mid-write\n"
+    second = subprocess.run(
+        [sys.executable, "-c", KILLED.replace("count == 40", "count"), str(root)],
+        capture_output=True,
+        text=True,
+    )
+    first.communicate()
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert second.stdout == f"{root}: another process works here, waiting for its end\n"
+    assert contents(root) == contents(whole)
+
+
+def test_litter_in_an_empty_folder_is_nothing(whole, tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    write_dataset("market1501", tmp_path, WORLD)
+    assert contents(tmp_path) == contents(whole) | {".DS_Store": b"x"}
+
+
+def test_chunks_of_a_set_that_was_deleted_are_not_believed(whole, tmp_path):
+    (tmp_path / ".parts").mkdir()
+    (tmp_path / ".parts" / "000000.csv").write_text("of another world")
+    write_dataset("market1501", tmp_path, WORLD)
+    assert contents(tmp_path) == contents(whole)
+
+
 def test_a_finished_set_is_left_alone(whole):
     before = {p: p.stat().st_mtime_ns for p in [whole, *whole.rglob("*")]}
     calls = []

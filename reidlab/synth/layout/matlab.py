@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reidlab.files import atomic
+from reidlab.files import atomic, write_bytes
 from reidlab.synth.layout.base import STAGING
 
 _USER_BLOCK = 512  # bytes before the HDF5 file proper
@@ -48,8 +48,7 @@ def write_mat(path: Path, variables: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     needed("scipy.io").savemat(buffer, dict(variables), oned_as="column")
     header = f"MATLAB 5.0 MAT-file, Platform: GLNXA64, {_CREATED}".encode().ljust(116)
-    with atomic(path) as beside:
-        beside.write_bytes(header + buffer.getvalue()[116:])  # SciPy's own header tells the time
+    write_bytes(path, header + buffer.getvalue()[116:])  # SciPy's own header tells the time
 
 
 def write_cuhk03(

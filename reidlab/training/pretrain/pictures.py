@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reidlab.files import atomic
+from reidlab.files import alone, atomic
 from reidlab.training.pretrain.augment import augment
 from reidlab.training.pretrain.config import PretrainConfig
 from reidlab.training.pretrain.heads import SelfSupervised
@@ -40,7 +40,9 @@ class Pictures:
         self.attributes = attributes(config.world())
         paths = picture_files(config, out)
         if not all(path.exists() for path in paths):
-            _render(config, self.keys, *paths)
+            with alone(out):
+                if not all(path.exists() for path in paths):  # nor has another process
+                    _render(config, self.keys, *paths)
         self.images, self.masks = (np.load(path, mmap_mode="r") for path in paths)
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -158,17 +160,21 @@ def draw_people(
 def _render(
     config: PretrainConfig, keys: list[tuple[int, int, int]], images: Path, masks: Path
 ) -> None:
+    """One image after another, not by a memory map: a full disk would end that without a word."""
     world, shape, started = config.world(), (len(keys), *config.image_size), time.time()
-    with atomic(images) as images_beside, atomic(masks) as masks_beside:
-        arrays = [
-            np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
-            for path, size in ((images_beside, (*shape, 3)), (masks_beside, shape))
-        ]
+    with (
+        atomic(images) as images_beside,
+        atomic(masks) as masks_beside,
+        images_beside.open("wb") as image_file,
+        masks_beside.open("wb") as mask_file,
+    ):
+        for file, size in ((image_file, (*shape, 3)), (mask_file, shape)):
+            header = {"descr": "|u1", "fortran_order": False, "shape": size}
+            np.lib.format.write_array_header_1_0(file, header)
         for first in range(0, len(keys), _AT_ONCE):
             drawn = world.render(keys[first : first + _AT_ONCE])
+            image_file.write(drawn.images.tobytes())
+            mask_file.write(drawn.masks.tobytes())
             done = first + len(drawn.images)
-            arrays[0][first:done], arrays[1][first:done] = drawn.images, drawn.masks
             rate = done / (time.time() - started)
             print(f"rendered {done}/{len(keys)} images, {rate:.0f}/s", flush=True)
-        for array in arrays:
-            array.flush()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
-from reidlab.files import atomic
+from reidlab.files import write_bytes
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 from reidlab.processes import ProcessError
@@ -27,6 +27,7 @@ from reidlab.training.checkpoint import (
     writing,
 )
 from reidlab.training.fitting import RECORD
+from reidlab.training.launch import one_at_a_time
 from reidlab.training.objectives import Objective
 from reidlab.training.pretrain.config import PretrainConfig
 from reidlab.training.pretrain.heads import PretrainingModel
@@ -42,6 +43,7 @@ from reidlab.training.session import Session, make_accelerator
 WEIGHTS = "backbone.safetensors"
 
 
+@one_at_a_time
 def pretrain(
     out: str | Path,
     config: PretrainConfig | None = None,
@@ -166,8 +168,7 @@ def _set_rate(
 def _save_backbone(path: Path, backbone: TokenBackbone) -> None:
     meta = {**grid_metadata(backbone), "normalization": "half"}
     weights = {k: v.half().contiguous().cpu() for k, v in backbone.state_dict().items()}
-    with atomic(path) as beside:
-        save_file(weights, beside, metadata=meta)
+    write_bytes(path, save(weights, metadata=meta))
 
 
 def _record(config: PretrainConfig, session: Session) -> RunRecord:
