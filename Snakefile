@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from reidlab.files import find
+from reidlab.parameters import as_folder, as_number, as_text
 from workflow.locks import forget_dead_snakemake
 from workflow.run_notebook import page_inputs
 
@@ -17,6 +18,10 @@ if workflow.is_main_process:
 
 configfile: "workflow/config.yaml"
 
+
+# --config reads values as YAML does: a folder 2024 arrives as a number.
+READ = {"profile": as_text, "dataset": as_text, "data_root": as_folder, "seed": as_number}
+config.update({name: read(name, config[name]) for name, read in READ.items()})
 
 PYTHON = sys.executable
 PROFILE = config["profile"]

@@ -1,18 +1,26 @@
-"""The data a chapter runs on: a reader's own folder, or a synthetic set written on first use."""
+"""The data a chapter runs on: a reader's own folder, or a synthetic set written on first use.
+
+A chapter wants people to learn from and people to find. Of what a reader's set does not have, the
+synthetic set of the course takes the place, and one sentence says so (`open_course`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from reidlab import recipes
-from reidlab.data import ReIDDataset, open_dataset
+from reidlab.data import DatasetError, ReIDDataset, open_dataset
 from reidlab.files import project_root, same_place
 from reidlab.models import WeightsError
 from reidlab.models.pretrained import fetch_timm
+from reidlab.parameters import as_folder
 from reidlab.settings import parse_settings
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
@@ -54,13 +62,90 @@ def open_course(
     world: str = "",
     **options: Any,
 ) -> ReIDDataset:
-    """Open what a chapter runs on: a folder of the reader's, or the synthetic set of that layout.
+    """Open what a chapter runs on: `course_data`, with somebody to learn from and somebody to find.
+
+    A set lacks people to train on (fewer than two), or a test part, or a second camera in which the
+    people of the test are seen. Of a folder of two or three people nobody is trained on, so that
+    they can be told apart. One printed sentence says what is missing and what the chapter
+    takes instead: the synthetic people of the course, or, of a single camera, one picture of each
+    person as a query and the others as the gallery of a second camera.
+
+    Args:
+        profile: smoke, laptop or paper.
+        dataset: as in `course_data`.
+        data_root: as in `course_data`.
+        world: as in `course_data`.
+        options: for `open_dataset`.
+
+    Raises:
+        ValueError: as `course_data`.
+    """
+    ds = course_data(profile, dataset, data_root, world=world, **options)
+    if ds.options.get("train_fraction") and min(ds.num_classes, ds.query["pid"].nunique()) < 2:
+        ds = open_dataset(ds.name, as_folder("data_root", data_root), train_fraction=0)
+    if ds.num_classes < 2:
+        print(
+            f"{ds.name} has {'one person' if ds.num_classes else 'nobody'} to train on, so nothing "
+            "can be trained on it; where this page trains, it takes the synthetic people of "
+            f"{_SET}."
+        )
+        ds = _with(ds, {"train": _stand_in(profile).train}, train=_SET)
+    found = ds.query.merge(ds.gallery[~ds.gallery["junk"]], on="pid", suffixes=("", "_2"))
+    if _two_people(found[found["path"] != found["path_2"]]):
+        if _two_people(found[found["camid"] != found["camid_2"]]):
+            return ds
+        print(
+            f"{ds.name} does not show two people of its test in two cameras each, and the camera "
+            "rule would leave no right answers; here one picture of each person asks and the "
+            "others answer as if of a second camera, which is easier than any benchmark."
+        )
+        return _as_two_cameras(ds)
+    print(
+        f"{ds.name} has no test part in which two people can be found again, so nothing can be "
+        f"judged on it; this page searches for the synthetic people of {_SET}."
+    )
+    other = _stand_in(profile)
+    test = {"query": other.query, "gallery": other.gallery, "protocol": other.protocol}
+    return _with(ds, test, test=_SET)
+
+
+def in_pairs(ds: ReIDDataset, profile: str) -> ReIDDataset:
+    """The set without training people of a single image: of these nothing can be held out.
+
+    Where fewer than two people are left, the synthetic people of the course are trained on. One
+    printed sentence says what changed.
+    """
+    several = ds.train.groupby("label")["path"].transform("size") > 1
+    if several.all():
+        return ds
+    left = ds.train[several]
+    names = sorted(left["label"].unique())
+    told = f"{ds.num_classes - len(names)} of {ds.num_classes} training people of {ds.name} have "
+    told += "a single image, of which nothing can be held out to validate on; "
+    if len(names) < 2:
+        print(f"{told}this page trains on the synthetic people of {_SET}.")
+        return _with(ds, {"train": _stand_in(profile).train}, train=_SET)
+    print(f"{told}this page trains without them.")
+    labels = left["label"].map({old: new for new, old in enumerate(names)})
+    train = left.assign(label=labels).reset_index(drop=True)
+    return _with(ds, {"train": train}, train="people of several images")
+
+
+def course_data(
+    profile: str,
+    dataset: str = "market1501",
+    data_root: str | Path = "",
+    *,
+    world: str = "",
+    **options: Any,
+) -> ReIDDataset:
+    """Open a folder of the reader's as it is, or the synthetic set of that layout.
 
     Args:
         profile: smoke, laptop or paper.
         dataset: layout of the set, a name of `open_dataset`.
-        data_root: a folder of your own, as seen from where you are or from the project's root;
-            empty: the synthetic set of the profile, written if it is not there yet.
+        data_root: a folder of your own, see `reidlab.parameters.as_folder`; empty: the synthetic
+            set of the profile, written if it is not there yet.
         world: which synthetic set, where the course has several of a layout; empty, or one of
             another layout: the first.
         options: for `open_dataset`.
@@ -68,10 +153,8 @@ def open_course(
     Raises:
         ValueError: no data_root for a set that has no synthetic stand-in here.
     """
-    if str(data_root):
-        folder = Path(data_root).expanduser()
-        beside = project_root() / folder
-        folder = beside if not folder.exists() and beside.exists() else folder
+    if given := as_folder("data_root", data_root):
+        folder = Path(given)
         for name, entry in _courses().items():
             if entry["layout"] == dataset and same_place(folder, course_folder(profile, name)):
                 _write(profile, name)
@@ -84,6 +167,37 @@ def open_course(
         )
     fits = _courses().get(world, {}).get("layout") == dataset
     return open_dataset(dataset, _write(profile, world if fits else sets[dataset]), **options)
+
+
+def open_like(layout: str, ds: ReIDDataset, profile: str, **options: Any) -> ReIDDataset:
+    """The set for a section that is about one layout: the reader's where it is of it, or synthetic.
+
+    Args:
+        layout: that the section is about; of market1501 it wants junk and distractors as well.
+        ds: what the chapter runs on.
+        profile: smoke, laptop or paper.
+        options: for `open_dataset`; a set that cannot be opened so is of another layout.
+
+    Returns:
+        The set. One sentence is printed where the synthetic set of the course takes the place of
+        what a reader brought.
+    """
+    if ds.name == layout:
+        try:
+            same = open_dataset(layout, ds.root, **options) if options else ds
+        except DatasetError:
+            same = None
+        if same and (layout != "market1501" or _has_others(same)):
+            return same
+    sets = {entry["layout"]: name for name, entry in reversed(_courses().items())}
+    other = course_data(_small(profile), layout, **options)
+    own = ds.root.resolve() not in {course_folder(profile, name) for name in _courses()}
+    if own:
+        print(
+            f"{ds.name} does not have what this section is about, so the section shows the "
+            f"synthetic set {sets[layout]}, which is laid out like {layout}."
+        )
+    return other
 
 
 def course_recipe(
@@ -107,6 +221,12 @@ def course_recipe(
         ValueError: Settings that make no sense.
     """
     recipe = recipes.get(paper, profile, preset).replace(**parse_settings(settings.split()))
+    if recipe.sampler == "identity" and recipe.identities_per_batch > ds.num_classes:
+        print(
+            f"{ds.name} has {ds.num_classes} people to train on, fewer than the "
+            f"{recipe.identities_per_batch} of a batch: a batch has {ds.num_classes} here."
+        )
+        recipe = recipe.replace(identities_per_batch=ds.num_classes)
     if recipe.weights != "timm":
         return recipe
     try:
@@ -117,6 +237,38 @@ def course_recipe(
         print(f"REHEARSAL with random weights, not a reproduction: {error}", flush=True)
         return recipe.replace(weights=None)
     return recipe
+
+
+def _small(profile: str) -> str:
+    """The size of synthetic people beside a reader's own; "paper" has none of its own."""
+    return "laptop" if profile == "paper" else profile
+
+
+def _stand_in(profile: str) -> ReIDDataset:
+    return course_data(_small(profile), _courses()[_SET]["layout"], world=_SET)
+
+
+def _with(ds: ReIDDataset, parts: Mapping[str, Any], **told: str) -> ReIDDataset:
+    """The set with other parts; its options, which every record keeps, tell which."""
+    return replace(ds, **parts, published=None, options={**ds.options, **told})
+
+
+def _has_others(ds: ReIDDataset) -> bool:
+    return bool(ds.gallery["junk"].any() and ds.gallery["distractor"].any())
+
+
+def _two_people(pairs: pd.DataFrame) -> bool:
+    """Whether they are of two people or more: an interval over people wants as many."""
+    return bool(pairs["pid"].nunique() > 1)
+
+
+def _as_two_cameras(ds: ReIDDataset) -> ReIDDataset:
+    """One picture of each person asks from camera 0, the others are the gallery of camera 1."""
+    query = ds.query.drop_duplicates("pid").assign(camid=0).reset_index(drop=True)
+    rest = ds.gallery[~ds.gallery["path"].isin(query["path"])]
+    gallery = rest.assign(camid=1).reset_index(drop=True)
+    test = {"query": query, "gallery": gallery, "protocol": "standard"}
+    return _with(ds, test, test="one camera taken for two")
 
 
 def _write(profile: str, name: str) -> Path:

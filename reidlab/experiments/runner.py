@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reidlab.data import ReIDDataset
-from reidlab.experiments.course import course_layouts, open_course
+from reidlab.experiments.course import course_data, course_layouts
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
 from reidlab.files import alone, check_writable, sha256, write_json, write_text
@@ -57,13 +57,13 @@ class Workspace:
         """
         layout = course_layouts().get(data)
         if layout is not None:
-            return open_course(self.profile, layout, world=data, **options)
+            return course_data(self.profile, layout, world=data, **options)
         if self.data_root is None and self.profile != "smoke":
             raise ValueError(
                 f"this experiment is about {data}: --data-root FOLDER says where your copy is; "
                 f"data_scripts/ has a script that prepares one"
             )
-        return open_course(self.profile, data, self.data_root or "", **options)
+        return course_data(self.profile, data, self.data_root or "", **options)
 
     def place(self, inputs: Mapping[str, Any]) -> Path:
         """The folder of what is computed from these inputs."""

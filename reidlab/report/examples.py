@@ -13,6 +13,7 @@ from torch import Tensor
 from reidlab.data import ReIDDataset, mask_path, read_image, read_mask
 from reidlab.evaluation import RankResult
 from reidlab.explain import heat_share
+from reidlab.report.findings import NO_MASKS, Finding, finding
 
 
 def typical_queries(result: RankResult) -> dict[str, int]:
@@ -90,14 +91,14 @@ def true_masks(paths: Iterable[str | Path]) -> Tensor | None:
 
 def heat_scores(
     heats: Mapping[str, Tensor], masks: Tensor | None, layers: Sequence[int]
-) -> pd.DataFrame:
+) -> pd.DataFrame | Finding:
     """Tabulate the share of the heat that lies on the person, with a uniform map as the control.
 
     Args:
         heats: who looks -> its maps of the same images, (B, L, H, W): the trained network, and as
             a second control the same one with random weights.
         masks: part labels of these images, (B, h, w): `true_masks`. None: nothing can be scored,
-            and the only row says so.
+            and one sentence says so instead.
         layers: L numbers of layers, the columns.
 
     Returns:
@@ -114,7 +115,7 @@ def heat_scores(
         )
     columns = [f"layer {layer} (%)" for layer in layers]
     if masks is None:
-        return pd.DataFrame("", index=["no true masks in this data set"], columns=columns)
+        return finding(NO_MASKS)
     shares = {name: heat_share(heat, masks) for name, heat in heats.items()}
     rows = {name: share.person.numpy() for name, share in shares.items()}
     area = next(iter(shares.values())).area.numpy()
@@ -146,6 +147,25 @@ def layers_above(
     mean = np.nanmean(differences, 0)
     error = np.nanstd(differences, 0) / np.sqrt((~np.isnan(differences)).sum(0))
     return [layer for layer, above in zip(layers, mean > 2 * error, strict=True) if above]
+
+
+def trusted_layers(
+    heat: Tensor, masks: Tensor | None, layers: Sequence[int], control: Tensor
+) -> Finding | None:
+    """Say which layers have more heat on the person than either control, see `layers_above`.
+
+    Args:
+        heat: maps of B images, (B, L, H, W).
+        masks: part labels of these images, (B, h, w); None: nothing can be said.
+        layers: L numbers of layers.
+        control: maps of the same images by random weights, (B, L, H, W).
+    """
+    if masks is None:
+        return None
+    found = (layers_above(heat, masks, layers, other) for other in (None, control))
+    area, random = (", ".join(map(str, above)) or "none" for above in found)
+    more = "Layers with more heat on the person than a uniform map:"
+    return finding(f"{more} {area}; than random weights: {random}.")
 
 
 def _mean_and_error(shares: np.ndarray) -> list[str]:

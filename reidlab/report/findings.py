@@ -10,6 +10,11 @@ import pandas as pd
 
 from reidlab.experiments.runs import METRICS
 
+NO_MASKS = (
+    "This set has no true masks, as only synthetic pictures have: how much of the heat lies on the "
+    "person is left out here."
+)
+
 
 @dataclass(frozen=True)
 class Finding:

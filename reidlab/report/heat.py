@@ -18,11 +18,12 @@ from reidlab.report.examples import (
     layers_above,
     true_masks,
 )
+from reidlab.report.findings import NO_MASKS, Finding, finding
 
 
 def heat_on_person(
     networks: Mapping[str, nn.Module], ds: ReIDDataset, recipe: Judging, *, count: int, seed: int
-) -> pd.DataFrame | None:
+) -> pd.DataFrame | Finding:
     """Score Grad-CAM of the similarity to another picture of the same person, in the last layers.
 
     Args:
@@ -36,7 +37,7 @@ def heat_on_person(
     Returns:
         As `reidlab.report.examples.heat_scores`, of the last three layers, and a line "clearly
         above all": whether the first of the networks lies above each control by two standard
-        errors. None where the data set has no masks.
+        errors. Where the data set has no masks, one sentence that says so.
 
     Raises:
         ValueError: no networks, or a count below 1.
@@ -44,7 +45,7 @@ def heat_on_person(
     pairs, transform = cross_camera_pairs(ds, count, seed), test_transform(recipe)
     masks = true_masks(pairs.path)
     if masks is None:
-        return None
+        return finding(NO_MASKS)
     images, others = (image_batch(paths, transform) for paths in (pairs.path, pairs.path_2))
     heats, layers = {}, []
     for name, network in networks.items():
@@ -54,6 +55,7 @@ def heat_on_person(
         target = SimilarityTarget(network.embed(others).detach())  # type: ignore[operator]
         heats[name] = gradcam(network, images, target, layers=layers)
     table = heat_scores(heats, masks, layers)
+    assert isinstance(table, pd.DataFrame)  # as there are masks
     first, *controls = heats.values()
     above = [{*layers_above(first, masks, layers, control)} for control in (None, *controls)]
     clear = set.intersection(*above)

@@ -3,6 +3,7 @@
 Two calls, one in the first cell after the parameters and one in the last::
 
     page = page_start("03_baseline", profile=profile, dataset=dataset, seed=seed)
+    profile, dataset, data_root, seed = page.given
     ...
     page.finish(records=[record], dataset=ds)
 
@@ -23,7 +24,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from reidlab import __version__
+from reidlab.data import list_datasets
 from reidlab.files import alone, project_root, write_text
+from reidlab.parameters import as_folder, as_number, as_text
 from reidlab.record import (
     RecordError,
     describe_environment,
@@ -97,15 +100,35 @@ class RunRecordBox:
 
 @dataclass
 class Page:
-    """A notebook page that is running; made by `page_start`."""
+    """A notebook page that is running; made by `page_start`.
+
+    Attributes:
+        given: profile, dataset, data_root, seed and what else the page was given, in this order:
+            the parameters as they were meant, see `reidlab.parameters`.
+    """
 
     notebook: str
     profile: str
     dataset: str
     seed: int
     out: Path
+    given: tuple[Any, ...] = field(default=(), repr=False)
+    run: str = field(default="", repr=False)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.perf_counter, repr=False)
+
+    def run_folder(self, name: str, ds: Fingerprinted) -> Path:
+        """Where the page's trainings go: the parameter `run`, or else a folder of their own.
+
+        Args:
+            name: of the folder below `runs/lab` of the project.
+            ds: what is trained on; of a reader's own data each set has a folder of its own.
+        """
+        if self.run:
+            return Path(self.run)
+        data_root = self.given[2] if self.given else ""
+        own = f"-{ds.fingerprint()[:8]}" if data_root else ""
+        return project_root() / "runs" / "lab" / f"{name}{own}"
 
     def finish(
         self,
@@ -147,13 +170,14 @@ class Page:
 def page_start(
     notebook: str,
     *,
-    profile: str,
-    dataset: str,
-    data_root: str | Path | None = None,
-    seed: int = 0,
+    profile: object,
+    dataset: object,
+    data_root: object = None,
+    seed: object = 0,
     out: str | Path | None = None,
+    **others: object,
 ) -> Page:
-    """Start the clock of a notebook page.
+    """Start the clock of a notebook page, and read its parameters as they were meant.
 
     Args:
         notebook: its stem, such as "03_baseline"; names the page record.
@@ -164,19 +188,28 @@ def page_start(
         seed: the page's seed.
         out: folder of the page records; by default the folder in the environment variable
             REIDLAB_PAGES, else `runs/pages` of the project.
+        others: further parameters of the page: `run`, a folder, and texts such as `settings`.
 
     Raises:
-        ValueError: if the profile is unknown or the notebook's name is not a plain stem.
+        ValueError: if the profile or the data set is unknown, the notebook's name is not a plain
+            stem, or a parameter is not of its kind.
     """
+    profile, dataset = as_text("profile", profile), as_text("dataset", dataset)
     if profile not in ("smoke", "laptop", "paper"):
         raise ValueError(f"profile {profile!r} is unknown: choose smoke, laptop or paper")
+    if dataset not in list_datasets():
+        raise ValueError(f"dataset {dataset!r} is unknown: choose {', '.join(list_datasets())}")
     if not notebook or Path(notebook).name != notebook or notebook.endswith(".ipynb"):
         raise ValueError(f"{notebook!r} is not a notebook's stem: write it as '03_baseline'")
-    if data_root is not None and not Path(data_root).expanduser().is_dir():
+    root, number = as_folder("data_root", data_root), as_number("seed", seed)
+    if root and not Path(root).exists():
         note = "it is written on first use" if dataset == "market1501" else "see data_scripts/"
-        print(f"data_root {data_root} does not exist yet ({note})")
+        print(f"data_root {data_root} does not exist yet ({note}); meant is {root}")
+    more = [(as_folder if k == "run" else as_text)(k, value) for k, value in others.items()]
     folder = Path(out or os.environ.get(PAGES) or project_root() / "runs" / "pages")
-    return Page(notebook, profile, dataset, seed, folder)
+    given = (profile, dataset, root, number, *more)
+    run = more[[*others].index("run")] if "run" in others else ""
+    return Page(notebook, profile, dataset, number, folder, given, run)
 
 
 def run_record_box(

@@ -33,6 +33,8 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from reidlab.report.findings import Finding
+
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
@@ -204,19 +206,20 @@ def number(value: Any, form: str) -> str:
 
 
 def table(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Finding,
     *,
     decimals: int = 1,
     formats: Mapping[Any, str] | None = None,
     words: Mapping[Any, str] | None = None,
-) -> Styler:
+) -> Styler | Finding:
     """Return a table that looks like print: aligned numbers, air between columns, words for ids.
 
     Whole numbers have no decimals, truths are "yes" and "no", what is missing is left empty. A name
     of the index stands above it, in the header; an index that only counts is not shown.
 
     Args:
-        frame: numbers and words; its index and columns hold nothing twice.
+        frame: numbers and words; its index and columns hold nothing twice. A sentence that stands
+            in the place of a table is returned as it is.
         decimals: of all numbers that are not whole.
         formats: column -> its own format, such as "{:+.2f}" or "{:.0f} %".
         words: id -> what is shown for it, in cells, index and header.
@@ -224,6 +227,8 @@ def table(
     Raises:
         ValueError: a format for a column that is not there.
     """
+    if isinstance(frame, Finding):
+        return frame
     own, said = dict(formats or {}), dict(words or {})
     if unknown := [name for name in own if name not in frame.columns]:
         raise ValueError(

@@ -1,8 +1,10 @@
 """The data a chapter opens: written once, the reader's own folder, clear errors."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from reidlab import recipes
 from reidlab.experiments import course
@@ -97,7 +99,7 @@ def test_one_of_several_sets_of_a_layout(project, monkeypatch):
     monkeypatch.setitem(courses, "plaza-pku-reid", {"layout": "pku-reid", "smoke": tiny})
     monkeypatch.setattr(course, "_write", lambda profile, name: name)
     monkeypatch.setattr(course, "open_dataset", lambda dataset, folder: folder)
-    opened = course.open_course("smoke", "pku-reid", world="alike-market1501")
+    opened = course.course_data("smoke", "pku-reid", world="alike-market1501")
     assert opened == "plaza-pku-reid", "a world of another layout is none for this one"
 
 
@@ -115,7 +117,7 @@ def no_hub(monkeypatch):
 
 
 def data(published=None, warnings=()):
-    return SimpleNamespace(published=published, warnings=tuple(warnings))
+    return SimpleNamespace(published=published, warnings=tuple(warnings), num_classes=751)
 
 
 @pytest.mark.parametrize("ds", [data(), data({"train": 1}, ["12 images instead of 12,936"])])
@@ -157,3 +159,120 @@ def test_shipped_weights_need_no_hub(no_hub):
 def test_settings_that_make_no_sense(no_hub):
     with pytest.raises(ValueError, match=r"'epochs': expected key=value, as in epochs=5"):
         course.course_recipe("la_tf_pp", "laptop", data(), "epochs")
+
+
+class TestWhatASetLacks:
+    """A chapter runs all the same, and says in a sentence what it took instead."""
+
+    @pytest.fixture(autouse=True)
+    def course_set(self, project):
+        self.synthetic = course.open_course("smoke")
+
+    @pytest.fixture
+    def mine(self, tmp_path):
+        """`mine(rows)`: a folder with a table of (person, camera, split), a picture each."""
+
+        def write(rows):
+            root = tmp_path / "mine"
+            root.mkdir()
+            lines = ["path,pid,camid,split"]
+            for number, (pid, camid, split) in enumerate(rows):
+                Image.new("RGB", (8, 16), (number, 0, 0)).save(root / f"{number}.png")
+                lines.append(f"{number}.png,{pid},{camid},{split}")
+            (root / "images.csv").write_text("\n".join(lines))
+            return root
+
+        return write
+
+    def opened(self, capsys, root, profile="smoke"):
+        capsys.readouterr()
+        ds = course.open_course(profile, "folder", root)
+        raw = course.course_data(profile, "folder", root)
+        return ds, raw, capsys.readouterr().out.splitlines()
+
+    TRAIN = ((1, 0, "train"), (1, 1, "train"), (2, 0, "train"))
+    TEST = tuple(
+        (pid, camid, split) for pid in (3, 4) for camid, split in enumerate(("query", "gallery"))
+    )
+
+    def test_nothing(self, mine, capsys):
+        ds, raw, said = self.opened(capsys, mine(self.TRAIN + self.TEST))
+        assert said == []
+        assert ds.fingerprint() == raw.fingerprint()
+        assert ds.options == raw.options
+
+    @pytest.mark.parametrize(("train", "who"), [((), "nobody"), (TRAIN[:2], "one person")])
+    def test_somebody_to_learn_from(self, mine, capsys, train, who):
+        ds, raw, said = self.opened(capsys, mine(train + self.TEST))
+        assert len(said) == 1
+        assert f"folder has {who} to train on, so nothing can be trained on it" in said[0]
+        assert ds.train.equals(self.synthetic.train)
+        assert ds.query.equals(raw.query)
+        assert ds.options["train"] == "plaza-market1501"
+
+    @pytest.mark.parametrize(
+        "test",
+        [(), TEST[:2], ((3, 0, "query"), (4, 0, "gallery"))],
+        ids=["none", "one person", "nobody of the queries"],
+    )
+    @pytest.mark.parametrize("profile", ["smoke", "paper"])
+    def test_somebody_to_find(self, mine, capsys, test, profile):
+        ds, raw, said = self.opened(capsys, mine(self.TRAIN + test), profile)
+        said = [line for line in said if "writing the synthetic set" not in line]
+        assert len(said) == 1
+        assert "folder has no test part in which two people can be found again" in said[0]
+        assert ds.train.equals(raw.train)
+        assert set(ds.query.pid) == set(self.synthetic.query.pid)
+        assert len(ds.gallery) == len(self.synthetic.gallery)
+        assert ds.published is None
+
+    def test_a_second_camera(self, mine, capsys):
+        rows = [(pid, 5, "test") for pid in (3, 3, 3, 4, 4)]
+        ds, _, said = self.opened(capsys, mine(self.TRAIN + tuple(rows)))
+        assert len(said) == 1
+        assert "does not show two people of its test in two cameras each" in said[0]
+        assert ds.query.pid.tolist() == [3, 4]
+        assert ds.gallery.pid.tolist() == [3, 3, 4]
+        assert (set(ds.query.camid), set(ds.gallery.camid)) == ({0}, {1})
+        assert not set(ds.query.path) & set(ds.gallery.path)
+        assert ds.options["test"] == "one camera taken for two"
+
+    def test_people_enough_for_two_parts(self, tmp_path, capsys):
+        for person in "ab":
+            for camera in "01":
+                (tmp_path / "few" / person / camera).mkdir(parents=True)
+                Image.new("RGB", (8, 16)).save(tmp_path / "few" / person / camera / "1.png")
+        ds, _, said = self.opened(capsys, tmp_path / "few")
+        assert ds.query["pid"].nunique() == 2, "both are found, as nobody could be told from one"
+        assert [line.split(",")[0] for line in said] == ["folder has nobody to train on"]
+
+    def test_a_second_picture_to_hold_out(self, mine, capsys):
+        rows = ((1, 0, "train"), (5, 0, "train"), (5, 1, "train"), (7, 0, "train"), (7, 1, "train"))
+        root = mine(rows + self.TEST)
+        ds = course.in_pairs(course.open_course("smoke", "folder", root), "smoke")
+        assert "1 of 3 training people of folder have a single image" in capsys.readouterr().out
+        assert list(zip(ds.train.pid, ds.train.label, strict=True)) == [(5, 0)] * 2 + [(7, 1)] * 2
+        assert course.in_pairs(ds, "smoke") is ds
+        alone = dataclasses.replace(ds, train=ds.train.iloc[::2])
+        alone = course.in_pairs(alone, "smoke")
+        assert alone.train.equals(self.synthetic.train)
+
+    def test_people_for_a_batch(self, mine, capsys):
+        ds, _, _ = self.opened(capsys, mine(self.TRAIN + self.TEST))
+        recipe = course.course_recipe("vit_baseline", "laptop", ds)
+        assert recipe.identities_per_batch == 2
+        assert "2 people to train on, fewer than the 8 of a batch" in capsys.readouterr().out
+
+    def test_a_section_about_one_layout(self, mine, capsys):
+        ds, _, _ = self.opened(capsys, mine(self.TRAIN + self.TEST))
+        assert course.open_like("market1501", ds, "smoke").root == self.synthetic.root
+        assert "shows the synthetic set plaza-market1501" in capsys.readouterr().out
+        gallery = self.synthetic.gallery
+        marks = {kind: gallery.index == place for place, kind in enumerate(("junk", "distractor"))}
+        whole = dataclasses.replace(self.synthetic, gallery=gallery.assign(**marks))
+        assert course.open_like("market1501", whole, "smoke") is whole
+        half = dataclasses.replace(whole, gallery=whole.gallery.query("not junk"))
+        assert course.open_like("market1501", half, "smoke") is not half
+        assert capsys.readouterr().out == "", "the book's own set needs no excuse"
+        course.open_like("market1501", dataclasses.replace(half, root=ds.root), "smoke")
+        assert "market1501 does not have what this section is about" in capsys.readouterr().out

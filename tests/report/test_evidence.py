@@ -1,8 +1,12 @@
 """The evidence of three queries, against loops over their galleries; and its figure."""
 
+import dataclasses
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from reidlab.data import open_dataset
 from reidlab.report import figures
@@ -62,3 +66,18 @@ def test_the_figure_has_a_line_for_each_query_on_one_scale(ds, embeddings):
     assert figure._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="no cases"):
         figures.row_evidences({})
+
+
+def test_wide_pictures_leave_room_for_the_bars(tmp_path, ds, embeddings):
+    """Vehicles are wider than high."""
+    Image.new("RGB", (400, 100)).save(tmp_path / "wide.png")
+    wide = str(tmp_path / "wide.png")
+    case = next(iter(typical_evidence(ds, *embeddings, ROWS).values()))
+    case = dataclasses.replace(case, query=wide, match=wide, stranger=wide)
+    figure = figures.row_evidences({"best": case})
+    places = [panel.get_position() for panel in figure.axes]
+    for left, right in pairwise(places):
+        assert left.x1 < right.x0
+    assert places[-1].width > 0.3
+    width, height = figure.get_size_inches()
+    assert places[0].width * width == pytest.approx(4 * places[0].height * height)

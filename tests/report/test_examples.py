@@ -8,12 +8,14 @@ from PIL import Image
 
 from reidlab.data import open_dataset
 from reidlab.evaluation import RankResult
+from reidlab.report import style
 from reidlab.report.examples import (
     cross_camera_pairs,
     heat_scores,
     image_batch,
     layers_above,
     true_masks,
+    trusted_layers,
     typical_queries,
 )
 from reidlab.synth import World, write_dataset
@@ -117,9 +119,20 @@ def test_layers_above_a_uniform_map_and_a_control():
     assert layers_above(heat, masks, (11, 12), heat.flip(1)) == [11]
 
 
+def test_the_layers_that_both_controls_leave_below():
+    masks = torch.zeros(4, 2, 2, dtype=torch.uint8)
+    masks[:, 0] = 1
+    on, off = torch.zeros(2, 4, 2, 2)
+    on[:, 0], off[:, 1] = 1, 1
+    heat = torch.stack([on, off], dim=1)
+    said = trusted_layers(heat, masks, (11, 12), heat)
+    assert said.text.endswith("than a uniform map: 11; than random weights: none.")
+
+
 def test_without_masks_nothing_is_scored():
     heat = torch.ones(4, 2, 2, 2)
-    table = heat_scores({"trained": heat}, None, (11, 12))
-    assert list(table.index) == ["no true masks in this data set"]
-    assert list(table.columns) == ["layer 11 (%)", "layer 12 (%)"]
+    said = heat_scores({"trained": heat}, None, (11, 12))
+    assert "no true masks" in said.text
+    assert style.table(said) is said, "a sentence, and no table without numbers"
+    assert trusted_layers(heat, None, (11, 12), heat) is None
     assert layers_above(heat, None, (11, 12)) == []

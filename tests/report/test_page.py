@@ -110,6 +110,48 @@ def test_no_folder_of_the_reader_is_written_down(tmp_path, monkeypatch, capsys):
     assert "jane_doe" not in (tmp_path / "pages" / "00_x.json").read_text()
 
 
+def test_parameters_as_they_were_meant(tmp_path, monkeypatch, capsys):
+    """papermill and YAML hand over numbers, truth values and None; `-r` hands over text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024").mkdir()
+    texts = {"settings": None, "preset": 1}
+    page = page_start(
+        "04_x", profile="smoke", dataset="folder", data_root=2024, seed="3", run=7, **texts
+    )
+    folders = str(tmp_path / "2024"), str(tmp_path / "7")
+    assert page.given == ("smoke", "folder", folders[0], 3, folders[1], "", "1")
+    assert page.seed == 3
+    assert capsys.readouterr().out == ""
+    assert page.run_folder("04-x", dataset()) == tmp_path / "7"
+
+
+def test_runs_on_data_of_ones_own_stay_apart(tmp_path, monkeypatch):
+    (tmp_path / "_toc.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    given = {"profile": "smoke", "dataset": "folder", "run": ""}
+    lab = tmp_path / "runs" / "lab"
+    assert page_start("04_x", **given).run_folder("04-x", dataset()) == lab / "04-x"
+    mine = page_start("04_x", **given, data_root=tmp_path)
+    assert mine.run_folder("04-x", dataset()) == lab / "04-x-cafecafe"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"profile": 1}, "profile '1' is unknown: choose smoke, laptop or paper"),
+        ({"profile": None}, "profile '' is unknown"),
+        ({"dataset": True}, "dataset 'True' is unknown: choose market1501, dukemtmc"),
+        ({"dataset": ["a"]}, r"dataset is \['a'\], a list; expected text"),
+        ({"seed": "three"}, "seed is 'three'; expected a whole number from 0 to"),
+        ({"seed": True}, "seed is True; expected a whole number"),
+        ({"settings": {}}, "settings is {}, a dict; expected text. Write -r settings TEXT"),
+    ],
+)
+def test_parameters_of_another_kind(given, message):
+    with pytest.raises(ValueError, match=message):
+        page_start("00_x", **({"profile": "smoke", "dataset": "market1501"} | given))
+
+
 @pytest.mark.parametrize(
     ("notebook", "profile", "message"),
     [

@@ -12,7 +12,7 @@ from reidlab.report.figures.pictures import evidence_bars, read_picture, show_ro
 from reidlab.report.style import BookFigure
 
 HEAD, FOOT, GAP, TALL = 0.5, 0.45, 0.1, 1.8  # inches: above a line, below the last, and its height
-NAMES = 0.35  # inches for the numbers of the rows
+NAMES, BARS = 0.35, 2.5  # inches for the numbers of the rows, and at least for the bars
 
 
 @style.styled
@@ -35,10 +35,14 @@ def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
         low = 1 - (line + 1) * (HEAD + TALL) / total
         pictures = {"query": case.query, "match": case.match, "stranger": case.stranger}
         left = 0.0
-        for title, path in pictures.items():
-            picture = read_picture(path)
-            width = TALL * picture.shape[1] / picture.shape[0]
-            place = left / style.TEXT_WIDTH, low, width / style.TEXT_WIDTH, TALL / total
+        read = {title: read_picture(path) for title, path in pictures.items()}
+        shapes = {title: picture.shape[1] / picture.shape[0] for title, picture in read.items()}
+        room = style.TEXT_WIDTH - BARS - NAMES - (len(read) + 1) * GAP
+        tall = min(TALL, room / sum(shapes.values()))  # vehicles are wider than high
+        for title, picture in read.items():
+            width = tall * shapes[title]
+            bottom = low + (TALL - tall) / total
+            place = left / style.TEXT_WIDTH, bottom, width / style.TEXT_WIDTH, tall / total
             panel = figure.add_axes(place)
             show_rows(panel, picture, len(case.rows))
             panel.set_title(title, fontsize=10)
