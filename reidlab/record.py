@@ -154,6 +154,9 @@ def different_run(one: Record, other: Record) -> list[str]:
         | {f"data.{name}": run["data"].get(name) for name in ("name", "fingerprint")}
         for run in json.loads(json.dumps([dict(one), dict(other)]))
     ]
+    for side in sides:  # older runs know no digest of shipped weights
+        if side.get("experiment.weights_sha256") is None:
+            side.pop("experiment.weights_sha256", None)
     there, now = sides
     return [
         f"{name} is {value!r:.60} there and {now[name]!r:.60} now"

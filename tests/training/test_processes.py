@@ -159,6 +159,7 @@ def test_an_image_that_cannot_be_read_stops_both(noise_root, small, tmp_path):
     assert re.fullmatch(
         rf"process \d failed: DatasetError: .*{image.name}.* This process, \d, stops with it\.",
         str(ends[1]),
+        re.DOTALL,
     )
 
 
