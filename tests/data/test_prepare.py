@@ -333,6 +333,22 @@ class TestFolder:
         assert state(folder) == before
         assert not (tmp_path / "out").exists()
 
+    def test_litter_beside_the_parts(self, tmp_path):
+        root = tmp_path / "unpacked"
+        litter = {"._m.zip": b"\x00\x05", "__MACOSX/query/._1.jpg": b"\x00\x05", "a.zip~": b"x"}
+        for name, content in (UNPACKED | litter).items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        assert p.prepare(RECIPE, [root], tmp_path / "out") == (root, 0)
+
+    @pytest.mark.parametrize("litter", ["query/._0003_c1s1_000451_03.jpg", "query/.a.jpg"])
+    def test_litter_is_no_part(self, tmp_path, litter):
+        (tmp_path / "out" / litter).parent.mkdir(parents=True)
+        (tmp_path / "out" / litter).write_bytes(b"\x00\x05")
+        parts = {name: data for name, data in MEMBERS.items() if "query" not in name}
+        with pytest.raises(p.PrepareError, match="no images in query"):
+            p.unpack(RECIPE, [pack(tmp_path / "m.zip", parts)], tmp_path / "out")
+
     def test_archives_are_read_only_too(self, tmp_path):
         (tmp_path / "mine").mkdir()
         pack(tmp_path / "mine" / "m.tar.gz", MEMBERS).chmod(0o444)

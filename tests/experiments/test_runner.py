@@ -184,6 +184,40 @@ def test_a_table_of_rows(workspace, tmp_path):
     assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
 
 
+def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
+    def table(count, data):
+        def rows(given):
+            yield given.header(data=data)
+            yield from ({"k": number} for number in range(count))
+
+        return Experiment(name="toy.rows", question="?", rows=rows)
+
+    file = tmp_path / "rows.jsonl"
+    for count, data, said in ((2, "a", ""), (3, "a", ""), (3, "b", "were of other data: a")):
+        list(workspace.run(table(count, data)))
+        workspace.publish(table(count, data), file)
+        assert capsys.readouterr().out.count("were of other data: a") == 2 * bool(said)
+    list(workspace.run(table(1, "b")))
+    with pytest.raises(ValueError, match=r"holds 1 results .*: 3 rows, here are 1\. Run them"):
+        workspace.publish(table(1, "b"), file)
+    assert len(Runs.read(file)) == 3
+
+
+def test_a_run_that_takes_the_place_of_another_is_named(workspace, toy, tmp_path, capsys):
+    (one, _), file = workspace.run(toy), tmp_path / "book" / "epochs.jsonl"
+    workspace.publish(toy, file)
+    workspace.publish(toy, file)
+    assert capsys.readouterr().out.count("another run") == 0
+    fingerprint = json.loads(one.read_text())["data"]["fingerprint"]
+    for path in (one, file):  # as if made from other data
+        path.write_text(path.read_text().replace(fingerprint, "0" * 64))
+    list(workspace.run(toy))
+    workspace.publish(toy, file)
+    said = [line for line in capsys.readouterr().out.splitlines() if "another run" in line]
+    assert said[0].startswith(f"{one}: another run is listed now (data.fingerprint is '000")
+    assert said[1].startswith(f"{file}: seed 0 is another run now: data.fingerprint is '000")
+
+
 def test_two_processes_make_one_result(tmp_path):
     code = """
 import sys, time

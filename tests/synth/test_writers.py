@@ -241,20 +241,24 @@ def test_two_processes_may_write_the_same_set(whole, tmp_path):
 
 def test_who_comes_later_waits_and_writes_nothing_again(whole, tmp_path):
     """The second begins while the first is in the middle of it."""
-    root = tmp_path / "set"
-    slow = KILLED.replace("600", "2").replace("[: len(content) // 2]", "")
-    first = subprocess.Popen(
-        [sys.executable, "-c", slow, str(root)], stdout=subprocess.PIPE, text=True
-    )
+    root, word = tmp_path / "set", tmp_path / "go"
+    until_told = f"__import__('os').path.exists({str(word)!r}) or time.sleep(0.05)"
+    slow = KILLED.replace("[: len(content) // 2]", "")
+    slow = slow.replace("time.sleep(600)", f"while not ({until_told}): pass")
+
+    def start(code):
+        command = [sys.executable, "-c", code, str(root)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    first = start(slow)
     assert first.stdout.readline() == "mid-write\n"
-    second = subprocess.run(
-        [sys.executable, "-c", KILLED.replace("count == 40", "count"), str(root)],
-        capture_output=True,
-        text=True,
+    second = start(KILLED)  # which is never in the middle of it
+    assert second.stdout.readline().endswith(
+        "set: another process works here, waiting for its end\n"
     )
-    first.communicate()
-    assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    assert second.stdout == f"{root}: another process works here, waiting for its end\n"
+    word.touch()
+    assert [process.communicate()[0] for process in (first, second)] == ["", ""]
+    assert (first.returncode, second.returncode) == (0, 0)
     assert contents(root) == contents(whole)
 
 

@@ -71,6 +71,15 @@ def test_the_inputs_are_complete_and_decide_the_run_folder():
     assert inputs_digest(notebook, {}) != inputs_digest(notebook, {"seed": 1})
 
 
+def test_litter_is_no_input(tmp_path):
+    for name in ("reidlab/a.py", "reidlab/._a.py", "reidlab/a.py~", "book/claims/.DS_Store",
+                 "book/results/__MACOSX/a.jsonl"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = [path.relative_to(tmp_path).as_posix() for path in page_inputs(tmp_path)]
+    assert names == ["reidlab/a.py", "workflow/run_notebook.py"]
+
+
 def test_a_changed_result_is_another_run(tmp_path, monkeypatch):
     from workflow import run_notebook
 
