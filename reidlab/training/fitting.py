@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from reidlab.data import build_transform, make_loader, make_sampler
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
-from reidlab.files import sweep
+from reidlab.files import sweep, write_json
 from reidlab.judging import (
     classify,
     evaluate_on,
@@ -209,7 +209,7 @@ def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
             with writing(path, checkpoints):
                 if path.is_file() and (before := RunRecord.load(path)).metrics:
                     before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
-                record.save(path)  # last but one: a run that has a record is finished
+                write_json(path, record.to_dict())  # last but one: with it a run is finished
             delete_checkpoints(checkpoints)
             sweep(run.out)
     return RunRecord.load(path)
