@@ -31,6 +31,7 @@ from reidlab.data.folders import (
 )
 from reidlab.data.lists import read_numbers, report_absent
 from reidlab.data.options import choose
+from reidlab.files import find
 
 PERSON = re.compile(r"\d{3}", re.ASCII)
 NAME = re.compile(r"(?P<pid>\d{3})/(?P<camid>0[12])_(?P<view>[1-8])\.png", re.ASCII)
@@ -86,9 +87,7 @@ def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
         )
     found = Findings(folder, EXAMPLE)
     parts = {"train": TRAIN, "query": query, "gallery": gallery}
-    unused = {
-        part for pair in TEST_PARTS.values() for part in pair if any(folder.glob(f"{part}/*/*"))
-    }
+    unused = {part for pair in TEST_PARTS.values() for part in pair if find(folder, f"{part}/*/*")}
     by_part = {
         part: table(
             image_of(*match) for match in images_of_people(folder / part, PERSON, NAME, found)

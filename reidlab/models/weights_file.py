@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from reidlab.errors import ReidlabError
+from reidlab.files import find
 from reidlab.processes import is_main_process
 
 Knows = Callable[[str], bool]  # whether a network has a weight of that name
@@ -181,7 +182,7 @@ def read_weights(path: Path, hint: str = "", knows: Knows | None = None) -> Weig
         usual = "Expected 'synth', 'timm', None, or the path of a .safetensors, .pth or .npz file."
         raise WeightsError(f"{what}: there is no such file. {hint or usual}") from None
     except IsADirectoryError:
-        files = sorted(each.name for each in path.iterdir() if each.is_file())
+        files = [each.name for each in find(path, "*") if each.is_file()]
         raise WeightsError(
             f"{what}: there is no such file, but a folder. Pass the file of weights: it holds "
             f"{_some(files)}. {hint}".rstrip()

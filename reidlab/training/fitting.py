@@ -209,7 +209,7 @@ def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
             with writing(path, checkpoints):
                 if path.is_file() and (before := RunRecord.load(path)).metrics:
                     before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
-                write_json(path, record.to_dict())  # last but one: what has a record is finished
+                write_json(path, record.to_dict())  # last but one: with it a run is finished
             delete_checkpoints(checkpoints)
             sweep(run.out)
     return RunRecord.load(path)
