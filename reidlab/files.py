@@ -43,7 +43,10 @@ class WriteError(ReidlabError, OSError):
         folders = [path] if isinstance(cause, FileExistsError) else []
         folders += path.parents
         in_the_way = next((p for p in folders if p.exists() and not p.is_dir()), None)
-        why, hint = cause.strerror, "Allow yourself to write there, or name another place"
+        why, hint = (
+            cause.strerror or str(cause),
+            "Allow yourself to write there, or name another place",
+        )
         if in_the_way:
             why, hint = f"{in_the_way} is a file, expected a folder", "Name another place"
         elif cause.errno in FULL:

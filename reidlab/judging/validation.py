@@ -28,7 +28,7 @@ def check_people(ds: ReIDDataset) -> None:
     Raises:
         RecipeError: If all images of the set are for the test.
     """
-    if len(ds.train) == 0:
+    if ds.num_classes == 0:
         raise RecipeError(
             f"{ds.name} has no training images, only {len(ds.query)} query and {len(ds.gallery)} "
             "gallery images. Train on another set, and judge the run on this one: "
