@@ -94,12 +94,12 @@ def check_writable(path: Path) -> None:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A name of our own beside a file; what keeps us from writing there becomes a sentence."""
+    if path.is_dir():
+        raise WriteError(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
     own = f"{_place()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     beside = path.with_name(f".{path.stem[:60]}.{own}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         yield beside
     except Exception as error:
         if (cause := _cause(error, beside)) is None:

@@ -64,6 +64,12 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, small_disk, writ
     assert (tmp_path / "a.bin").read_text() == "older"
 
 
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_a_path_without_a_name_is_a_folder(folder):
+    with pytest.raises(WriteError, match=r"cannot be written: it is a folder"):
+        check_writable(Path(folder))
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_what_the_kernel_says_of_it_is_quoted(tmp_path, number):
     with pytest.raises(WriteError, match=os.strerror(number)) as caught, atomic(tmp_path / "a"):

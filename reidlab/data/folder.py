@@ -50,6 +50,7 @@ EXAMPLE = "0007/camera_1/0001.jpg"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
 NEGATIVE = re.compile(r"-\d+", re.ASCII)
 VIEW = re.compile(r"-1|\d{1,9}", re.ASCII)
+MISSING = {"nan", "none", "null", "#n/a"}  # as programs write a cell without a value
 IGNORED = "expected 0 or more (leave out who is to be ignored)"
 
 Row = dict[str, str]  # the columns of a CSV file, and "file": the absolute path
@@ -216,8 +217,9 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
 def _check_row(source: Path, number: int, row: Row) -> None:
     """Every value is one that it may be."""
     wrong = None
-    if not all(plain_id(row[name]) for name in REQUIRED):
-        wrong = f"an empty {next(name for name in REQUIRED if not plain_id(row[name]))}"
+    empty = [name for name in REQUIRED if plain_id(row[name]).casefold() in {"", *MISSING}]
+    if empty:
+        wrong = f"no {empty[0]} ({row[empty[0]]!r})"
     elif row["split"] and row["split"] not in PARTS:
         wrong = f"split {row['split']!r}, expected one of {', '.join(PARTS)}"
     elif row["modality"] and row["modality"] not in MODALITIES:
