@@ -49,6 +49,7 @@ MODALITIES = ("visible", "infrared")
 EXAMPLE = "0007/camera_1/0001.jpg"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
 NEGATIVE = re.compile(r"-\d+", re.ASCII)
+ROUNDED = re.compile(r"\d[.,]\d+E\+\d\d")  # 2.02E+07 may have been 20240001 and 20240002
 VIEW = re.compile(r"-1|\d{1,9}", re.ASCII)
 MISSING = {"nan", "none", "null", "#n/a"}  # as programs write a cell without a value
 IGNORED = "expected 0 or more (leave out who is to be ignored)"
@@ -228,6 +229,8 @@ def _check_row(source: Path, number: int, row: Row) -> None:
         wrong = f"view {row['view']!r}, expected a whole number, or -1 for unknown"
     elif any(NEGATIVE.fullmatch(plain_id(row[key])) for key in ("pid", "camid")):
         wrong = f"a negative pid or camid, {IGNORED}"
+    elif rounded := [row[key] for key in ("pid", "camid") if ROUNDED.fullmatch(row[key])]:
+        wrong = f"{rounded[0]!r}, a number that a spreadsheet has rounded, expected all its digits,"
     if wrong:
         raise DatasetError(f"{source} has {wrong} in line {number}: correct it")
 

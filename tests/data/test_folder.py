@@ -171,6 +171,7 @@ class TestTable:
             ("path,pid,camid\n3/a/x.jpg,,0\n", "no pid \\(''\\) in line 2"),
             ("path,pid,camid\n3/a/x.jpg,nan,0\n", "no pid \\('nan'\\) in line 2"),
             ("path,pid,camid\n3/a/x.jpg,3,None\n", "no camid \\('None'\\) in line 2"),
+            ("path,pid,camid\n3/a/x.jpg,3,2.02E+07\n", "'2.02E\\+07', a number .* all its digits"),
             ("path,pid,camid\n3/a/x.jpg,-1,0\n", "a negative pid or camid"),
             ("path,pid,camid,split\n3/a/x.jpg,1,0,val\n", "split 'val', expected one of train"),
             ("path,pid,camid,modality\n3/a/x.jpg,1,0,ir\n", "modality 'ir'"),
