@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import os
 import sys
@@ -70,6 +71,9 @@ def _command(group: typer.Typer, name: str | None = None) -> Callable[[F], F]:
     def register(function: F) -> F:
         @functools.wraps(function)
         def speaking(*arguments: Any, **options: Any) -> None:
+            for stream in (sys.stdout, sys.stderr):  # names that a terminal's code page lacks
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(errors="backslashreplace")
             try:
                 with warnings.catch_warnings():
                     warnings.showwarning = _say
@@ -114,22 +118,29 @@ def check(name: Name, root: Root, option: Options = None) -> None:
     Images of the layout that the options do not use are decoded as well. All foreign names are
     listed. Files that are no images (Thumbs.db) are no problem.
     """
+    import pandas as pd
+
     from reidlab.data import unreadable
     from reidlab.data.spelling import copies
 
     with warnings.catch_warnings(action="ignore"):  # they are the problems below
         ds = _open(name, root, option)
-    used = {path for part in (ds.train, ds.query, ds.gallery) for path in part["path"]}
+    whole = pd.concat([ds.train, ds.query, ds.gallery])
+    who = dict(zip(whole["path"], zip(whole["pid"], whole["camid"], strict=True), strict=True))
+    used = set(who)
     paths = used.union(ds.spare)
     problems = [*ds.warnings, *unreadable(paths, progress=sys.stderr.isatty()).values()]
     tested = {*ds.query["path"], *ds.gallery["path"]}
     for same in copies(filter(os.path.isfile, sorted(paths))):
+        leak = ""
         if tested.intersection(same) and not used.intersection(same) <= tested:
             leak = f"one picture is in training and in test: {', '.join(same)}"
-            if ds.name == "folder":
-                problems.append(leak)
-            else:  # as published, then: nobody's copying is to blame
-                typer.echo(f"note: {leak}")
+        elif len({who[path] for path in used.intersection(same)}) > 1:
+            leak = f"one picture is of two people or in two cameras: {', '.join(same)}"
+        if leak and ds.name == "folder":
+            problems.append(leak)
+        elif leak:  # as published, then: nobody's copying is to blame
+            typer.echo(f"note: {leak}")
     for foreign in ds.foreign:
         typer.echo(f"left out: {foreign}", err=True)
     for note in ds.notes:
@@ -293,10 +304,11 @@ def zero_shot(
     training_people: Annotated[
         bool, typer.Option(help="Judge on the training people: for choices between weights.")
     ] = False,
+    option: Options = None,
 ) -> None:
     """Judge weights on a data set they were not trained on, by three views of the tokens."""
     from reidlab import recipes
-    from reidlab.data import normalization_for, open_dataset
+    from reidlab.data import normalization_for
     from reidlab.files import check_writable
     from reidlab.judging.zero_shot import of_training_people, zero_shot_record
     from reidlab.models import TokenBackbone, load_weights
@@ -311,7 +323,7 @@ def zero_shot(
     if "." in backbone:  # a checkpoint of timm: images as it was trained on them
         recipe = recipe.replace(normalization=normalization_for(backbone))
     load_weights(vit, weights, weights_grid)
-    ds = open_dataset(name, root)
+    ds = _open(name, root, option)
     ds = of_training_people(ds) if training_people else ds
     if save is not None:
         asked = recipe.replace(image_size=image_size).to_dict()

@@ -619,3 +619,13 @@ def test_zero_shot_with_a_checkpoint_that_has_no_name(market):
     result = run("zero-shot", "market1501", market, "--backbone", "resnet18")
     assert result.exit_code == 1
     assert "expected a plain ViT" in result.output
+
+
+def test_check_tells_one_picture_in_two_cameras(tmp_path):
+    for pid, cam, shade in ((1, "a", 9), (1, "b", 90), (2, "a", 50), (2, "b", 50)):
+        path = tmp_path / str(pid) / cam / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 16), (shade, pid, 0)).save(path)
+    found = CliRunner().invoke(app, ["data", "check", "folder", str(tmp_path)])
+    assert found.exit_code == 1
+    assert "one picture is of two people or in two cameras" in found.output

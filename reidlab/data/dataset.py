@@ -398,10 +398,13 @@ def _check_people(root: Path, tables: Mapping[str, pd.DataFrame], same_ids: bool
     tested = pd.concat([query["pid"], gallery.loc[~gallery["junk"], "pid"]])
     both = sorted(set(train["pid"]) & set(tested)) if same_ids else []
     if both:
+        step, names = "Unpack the set again into an empty folder", both
+        if "person" in train:  # a user's own images
+            names = sorted(set(train.loc[train["pid"].isin(both), "person"]))
+            step = "Put all images of each into one of the two"
         raise DatasetError(
             f"{len(both)} people of {root} are both in the training and in the test split, e.g. "
-            f"{', '.join(map(str, both[:5]))}: results would mean nothing. Unpack the set again "
-            "into an empty folder"
+            f"{', '.join(map(str, names[:5]))}: results would mean nothing. {step}"
         )
 
 

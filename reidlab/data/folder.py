@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,6 +51,7 @@ EXAMPLE = "0007/camera_1/0001.jpg"
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # what fits into the tables; longer ones are names
 NEGATIVE = re.compile(r"-\d+", re.ASCII)
 ROUNDED = re.compile(r"\d[.,]\d+E\+\d\d")  # 2.02E+07 may have been 20240001 and 20240002
+CAMERA = re.compile(r"(?:cam|camera|kamera)[ _-]?(?:\d{1,3}|[a-z])", re.IGNORECASE)
 VIEW = re.compile(r"-1|\d{1,9}", re.ASCII)
 MISSING = {"nan", "none", "null", "#n/a"}  # as programs write a cell without a value
 IGNORED = "expected 0 or more (leave out who is to be ignored)"
@@ -88,6 +90,8 @@ def open_folder(root: str | Path, *, train_fraction: float | None = None) -> ReI
             f"{EXAMPLE}.\n\n{data_help('folder')}"
         )
     frame = _numbered(rows, found, keep_cameras=source is not None)
+    if source is None:
+        _report_swapped(frame, found)
     tables, fraction = _split(frame, rows, train_fraction, folder)
     return finish(
         "folder",
@@ -171,7 +175,8 @@ def _camera(folder: Path, person: str, camera: str, split: str, found: Findings)
     if inside.folders and not inside.images:
         raise DatasetError(
             f"{at} holds folders, expected images: paths below the root look like {EXAMPLE}. Is "
-            f"{folder} one level too high? Then pass {folder / person}"
+            f"{folder} one level too high? Then pass {folder / person}. If {person} is a part of "
+            f"the set, call it one of {', '.join(PARTS)}"
         )
     leave_out(found, at, inside.folders, inside.other)
     return [
@@ -187,6 +192,11 @@ def _from_csv(source: Path, found: Findings) -> list[Row]:
         row = {key: (line.get(key) or "").strip() for key in (*REQUIRED, *OPTIONAL)}
         row |= {key: row[key].casefold() for key in ("split", "modality")}
         if any(row.values()):
+            if any(map(str.strip, line.get(None) or ())):
+                raise DatasetError(
+                    f"{source} has more values than columns in line {number}: put what holds a "
+                    "comma in quotes"
+                )
             _check_row(source, number, row)
             file = os.path.normpath(source.parent / plain_path(row["path"]))
             rows.append(row | {"file": file})
@@ -195,7 +205,7 @@ def _from_csv(source: Path, found: Findings) -> list[Row]:
     return _existing(source, rows, found)
 
 
-def _lines(source: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+def _lines(source: Path) -> Iterator[tuple[int, dict[str | None, Any]]]:
     """The lines below the heading, by column, with their numbers."""
     reader = csv.DictReader(read_text(source).splitlines())
     try:
@@ -359,8 +369,18 @@ def _report_spellings(kind: str, several: str, names: Sequence[str], found: Find
     close = [" and ".join(map(repr, spelt)) for spelt in similar.values() if len(spelt) > 1]
     if close:
         found.warnings.append(
-            f"{some(close)} differ only in case or final dots and are read as different "
-            f"{several}: where they are one, spell them alike"
+            f"{some(close)} differ only in case or dots, zeros, gaps, the end of a copy, and "
+            f"are read as different {several}: where they are one, spell them alike"
+        )
+
+
+def _report_swapped(frame: pd.DataFrame, found: Findings) -> None:
+    """Folders <camera>/<person>/, as several published sets have them."""
+    people, cameras = (sorted(frame[name].unique()) for name in ("person", "camera"))
+    if all(map(CAMERA.fullmatch, people)) or len(cameras) > max(8, 2 * len(people)):
+        found.warnings.append(
+            f"{len(people)} people ({some(people)}) in {len(cameras)} cameras ({some(cameras)}): "
+            f"expected paths like {EXAMPLE}, the person outside. Are the two levels swapped?"
         )
 
 

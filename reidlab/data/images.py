@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF
+_ZEROS = 64  # bytes; the code of JPEG for pixels never looks like so many
 _KEYS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}  # what Pillow multiplies pixels by, not the key
 
 T = TypeVar("T")
@@ -98,11 +100,28 @@ def strict() -> Iterator[None]:
 def _decoded(path: str | Path, form: Callable[[Image.Image], T]) -> T:
     try:  # given a name, Pillow would map some TIFFs into memory, and mix up those that are turned
         with strict(), open(path, "rb") as file, Image.open(file) as image:
+            if image.format in ("JPEG", "MPO"):
+                _check_end(file)
             return form(image)
     except _Refused as error:
         raise DatasetError(f"cannot read the image {path}: {error}") from None
     except Exception as error:  # Pillow's decoders raise a dozen kinds for broken bytes
         raise DatasetError(why_unreadable(path, error)) from error
+
+
+def _check_end(file: BinaryIO) -> None:
+    """Refuse a JPEG that ends in zeros where its pixels should be; Pillow would show them gray.
+
+    Downloads and copies that make room beforehand leave such files when they are interrupted.
+    """
+    at = file.tell()
+    file.seek(-min(_ZEROS, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if not any(file.read()):
+        file.seek(0)
+        content = file.read()
+        if content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):  # end of image, start of scan
+            raise ValueError("zeros in place of its end")
+    file.seek(at)
 
 
 class _Refused(Exception):

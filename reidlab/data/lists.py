@@ -67,8 +67,8 @@ def read_text(path: Path) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise DatasetError(
-            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it as plain "
-            "text, or copy it again"
+            f"{path} is no UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8 "
+            '(Excel calls it "CSV UTF-8"), or copy it again'
         ) from error
     except OSError as error:  # a folder of that name, or not ours to read
         raise DatasetError(

@@ -23,6 +23,11 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 DIGITS = 18  # of numbers that fit into the tables; longer ones are names
+COPY = re.compile(  # what Windows, macOS and Google Drive add to the name of a copy
+    r"(?: - (?:copy|kopie))?(?: ?\(\d+\)| copy(?: \d+)?)?\Z"
+)
+GAP = re.compile(r"(?<=[^\W\d_])[ _.-]+(?=\d)")
+ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
 @lru_cache(maxsize=65_536)
@@ -43,8 +48,13 @@ def plain_id(text: str) -> str:
 
 
 def alike(text: str) -> str:
-    """What two names share that are easily taken for each other: all but case and final dots."""
-    return plain_id(text).casefold().rstrip(". ")
+    """What two names share that are easily taken for each other.
+
+    That is all but case, quotes and final dots, zeros before a number, what stands between it and
+    letters ("cam 1", "cam_01"), the comma of a decimal, and what a system adds to a copy's name.
+    """
+    text = COPY.sub("", plain_id(text).casefold().strip("='\". "))
+    return plain_id(ZEROS.sub("", GAP.sub("", text)).replace(",", "."))
 
 
 def plain_path(text: str) -> str:

@@ -198,3 +198,22 @@ class TestTable:
     def test_a_picture_is_no_table(self, tmp_path):
         with pytest.raises(DatasetError, match=r"x.jpg is a file, expected a folder or a .csv"):
             open_dataset("folder", folder(tmp_path) / "3" / "a" / "x.jpg")
+
+
+def test_people_below_cameras_are_told(tmp_path):
+    touch(tmp_path, [f"cam_{camera}/{i:04d}/1.jpg" for camera in "ab" for i in range(4)])
+    with pytest.warns(DatasetWarning, match="Are the two levels swapped"):
+        open_dataset("folder", tmp_path)
+
+
+def test_a_leak_is_told_by_names(tmp_path):
+    touch(tmp_path, [f"{part}/anna/{c}/1.jpg" for part in ("train", "test") for c in "ab"])
+    with pytest.raises(DatasetError, match=r"e.g. anna: .* Put all images of each into one"):
+        open_dataset("folder", tmp_path)
+
+
+def test_a_comma_without_quotes_is_a_value_too_many(tmp_path):
+    touch(tmp_path, ["1.jpg", "2.jpg"])
+    write_csv(tmp_path, "path,pid,camid\n1.jpg,1,001,2\n2.jpg,1,002,2\n")
+    with pytest.raises(DatasetError, match="more values than columns in line 2"):
+        open_dataset("folder", tmp_path)

@@ -458,3 +458,16 @@ class TestMasks:
         Image.fromarray(RGB).save(tmp_path / "a.png")
         with pytest.raises(DatasetError, match="mode is 'RGB', expected 'L' or 'P'"):
             read_mask(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(100), b"a trailer" + bytes(100)])
+def test_zeros_count_where_pixels_should_be(tail, tmp_path):
+    path = tmp_path / "a.jpg"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    assert read_image(path).size == (64, 64)
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) // 2))
+    with pytest.raises(DatasetError, match=r"JPEG and damaged .zeros in place of its end"):
+        read_image(path)
