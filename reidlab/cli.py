@@ -403,6 +403,7 @@ def pretrain(
         Path | None, typer.Option(help="Folder for the images, if several runs share them.")
     ] = None,
     small: Annotated[bool, typer.Option(help="A run of seconds, to try the road.")] = False,
+    plain: Annotated[bool, typer.Option(help="The plain start: nobody is named.")] = False,
 ) -> None:
     """Train the shipped ViT-Tiny weights again, on a large synthetic world.
 
@@ -413,7 +414,8 @@ def pretrain(
     if arm is not None:
         config = pretraining.ablation_arm(arm, seed, start)
     else:
-        whole = pretraining.small_config() if small else pretraining.PretrainConfig()
+        whole = pretraining.PLAIN if plain else pretraining.PretrainConfig()
+        whole = pretraining.small_config(whole) if small else whole
         config = dataclasses.replace(whole, seed=seed, start=start)
     typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
 

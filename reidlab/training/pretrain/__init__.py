@@ -21,11 +21,18 @@ the second the full size. A batch and its augmentation follow from (seed, step) 
 depth from (seed, epoch), so an interrupted training ends as if nothing had happened.
 """
 
-from reidlab.training.pretrain.config import ABLATION, PretrainConfig, ablation_arm, small_config
+from reidlab.training.pretrain.config import (
+    ABLATION,
+    PLAIN,
+    PretrainConfig,
+    ablation_arm,
+    small_config,
+)
 from reidlab.training.pretrain.pretraining import pretrain
 
 __all__ = [
     "ABLATION",
+    "PLAIN",
     "PretrainConfig",
     "ablation_arm",
     "pretrain",

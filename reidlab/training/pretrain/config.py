@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from reidlab.errors import RecipeError
 from reidlab.files import sha256
-from reidlab.losses import Contrastive, Loss, change_losses, losses_from
+from reidlab.losses import Contrastive, Identity, Loss, change_losses, losses_from
 from reidlab.settings import Range, check_fields
 from reidlab.synth import PRETRAINING_SEEDS, World
 from reidlab.training.pretrain.heads import Attributes, Patches, ViewIdentity
@@ -85,6 +85,17 @@ class PretrainConfig:
         object.__setattr__(self, "losses", losses_from(self.losses))
         check_fields(self, "pretraining", RecipeError)
 
+    @property
+    def named(self) -> int:
+        """People who are told apart by name: all, or nobody."""
+        asked = any(isinstance(loss, Identity | Contrastive) for loss in self.losses)
+        return self.identities if asked else 0
+
+    @property
+    def variant(self) -> str:
+        """Which shipped weights: the strong start, or the plain one, where nobody has a name."""
+        return "vit_tiny_synth" if self.named else "vit_tiny_plain"
+
     def lr_of(self, step: int) -> float:
         """Learning rate of a step, counted from 0 over the whole training."""
         if step < self.warmup_steps:
@@ -113,6 +124,12 @@ class PretrainConfig:
         )  # fmt: skip
 
 
+# The plain start, a counterpart of ImageNet's weights: the class token alone says what somebody
+# wears and carries. No person has a name, and no patch token is ever asked anything.
+PLAIN = PretrainConfig(
+    image_size=(128, 64), small_steps=0, steps=16_000, identities=24_000, images_per_identity=4,
+    identities_per_batch=64, images_per_batch=1, warmup_steps=500, losses=(Attributes(views=1),),
+)  # fmt: skip
 # One thing changed at a time, against "whole", which was the recipe before the ablation. What it
 # showed moved two defaults: `colour` from 1.4 to 2.1, `lookalikes` from 0.5 to 0.
 _TRIPLET = {"losses.contrastive": None, "losses.triplet.over_heads": "sum"}
@@ -160,9 +177,10 @@ def ablation_arm(name: str, seed: int = 0, start: str | None = None) -> Pretrain
     return replace(short, losses=change_losses(short.losses, inner), **outer)
 
 
-def small_config() -> PretrainConfig:
+def small_config(whole: PretrainConfig | None = None) -> PretrainConfig:
     """A few steps on a handful of people: for tests and for looking at the code run."""
-    return PretrainConfig(
-        identities=6, images_per_identity=4, cameras=4, infrared_cameras=1, small_steps=2, steps=4,
-        save_every=2, warmup_steps=1, identities_per_batch=3, images_per_batch=2,
+    return replace(
+        whole or PretrainConfig(), identities=6, images_per_identity=4, cameras=4,
+        infrared_cameras=1, small_steps=2, steps=4, save_every=2, warmup_steps=1,
+        identities_per_batch=3, images_per_batch=2,
     )  # fmt: skip

@@ -7,7 +7,7 @@ outputs and batch like any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from reidlab.losses import Batch, ContrastiveLoss, Identity, IdentityLoss, Loss, Term, over_heads
 from reidlab.losses.terms import OverHeads, Whole, same_rows
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed, token_views
+from reidlab.settings import Range
 from reidlab.synth import PARTS
 from reidlab.synth.styles import COLOURS
 from reidlab.training.pretrain.truth import CHOICES
@@ -25,7 +26,8 @@ class PretrainingOutputs(NamedTuple):
     """Outputs for B images on a grid of h x w patches, R rows.
 
     Attributes:
-        logits: 2 + R times (B, C), the identity: by class token, pooled patches, and each row.
+        logits: 2 + R times (B, C), the identity: by class token, pooled patches, and each row; none
+            where nobody is named.
         features: Of the three views, (B, D), (B, D), (B, R*D).
         attributes: For each attribute (3, B, choices), by each view.
         patches: (B, h, w, parts + colours).
@@ -48,15 +50,16 @@ class PretrainingModel(nn.Module):
 
     Args:
         backbone: What is trained; a smaller grid than its own is resampled to as many rows.
-        num_classes: People of the world.
+        num_classes: People of the world; 0 if no loss asks who it is.
     """
 
     def __init__(self, backbone: TokenBackbone, num_classes: int) -> None:
         super().__init__()
         self.backbone, self.rows, dim = backbone, backbone.grid[0], backbone.embed_dim
         self.norms = nn.ModuleList(nn.BatchNorm1d(dim, affine=False) for _ in range(2 + self.rows))
-        self.classifier = nn.Linear(dim, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.01)
+        self.classifier = nn.Linear(dim, num_classes, bias=False) if num_classes else None
+        if self.classifier is not None:
+            nn.init.normal_(self.classifier.weight, std=0.01)
         self.attributes = nn.ModuleList(
             nn.Linear(size, sum(CHOICES)) for size in (dim, dim, self.rows * dim)
         )
@@ -75,7 +78,7 @@ class PretrainingModel(nn.Module):
         normed = (z[0], z[1], z[2:].transpose(0, 1).flatten(1))  # (B, D), (B, D), (B, R*D)
         attributes = [head(x) for head, x in zip(self.attributes, normed, strict=True)]
         return PretrainingOutputs(
-            logits=self.classifier(z).unbind(),
+            logits=() if self.classifier is None else self.classifier(z).unbind(),
             features=(views["class"], views["pooled"], views["rows"] / self.rows**0.5),
             attributes=torch.stack(attributes).split(CHOICES, dim=2),
             patches=self.patches(patches).unflatten(1, grid),
@@ -105,18 +108,24 @@ class ViewIdentity(Identity):
 
 @dataclass(frozen=True)
 class Attributes(Loss):
-    """Classify what a person wears: the sum over attributes of the mean over views and images."""
+    """Classify what a person wears: the sum over attributes of the mean over views and images.
+
+    Attributes:
+        views: How many of the descriptions are asked: 1 is the class token alone, 3 are all.
+    """
 
     name = "attributes"
+    views: Annotated[int, Range(1, 3)] = 3
 
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.attributes` and `batch["attributes"]`."""
 
         def term(outputs: Any, batch: Batch) -> Tensor:
             columns = batch["attributes"].unbind(1)
+            asked = [logits[: self.views] for logits in outputs.attributes]
             each = [
                 _known_cross_entropy(logits.flatten(0, 1), right.repeat(len(logits)))
-                for logits, right in zip(outputs.attributes, columns, strict=True)
+                for logits, right in zip(asked, columns, strict=True)
             ]
             return over_heads("sum", each)
 

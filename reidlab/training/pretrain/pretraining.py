@@ -72,7 +72,7 @@ def pretrain(
         ProcessError: If several processes were launched.
     """
     config, out = config or PretrainConfig(), Path(out)
-    configuration = {"paper": "pretraining", "variant": "vit_tiny_synth", **config.to_dict()}
+    configuration = {"paper": "pretraining", "variant": config.variant, **config.to_dict()}
     if not resume:
         (out / RECORD).unlink(missing_ok=True)
         delete_checkpoints(out / CHECKPOINTS)
@@ -100,7 +100,7 @@ def pretrain(
     if config.start is not None:
         load_weights(backbone, config.start)
         spread(backbone, drawn)
-    model = PretrainingModel(backbone, config.identities).to(accelerator.device)
+    model = PretrainingModel(backbone, config.named).to(accelerator.device)
     session = Session(
         model=model,
         optimizer=torch.optim.AdamW(param_groups_weight_decay(model, config.weight_decay)),
@@ -125,7 +125,7 @@ def _check_room(config: PretrainConfig, out: Path, pictures: Path, recipe: Recip
     """Find out now whether the images and, beside them, the checkpoints have room."""
     with torch.device("meta"):  # sizes alone
         backbone = TokenBackbone(config.backbone, config.image_size)
-        run = room_of_run(PretrainingModel(backbone, config.identities), recipe, out)
+        run = room_of_run(PretrainingModel(backbone, config.named), recipe, out)
     files = picture_files(config, pictures)
     images = 0 if all(path.exists() for path in files) else picture_bytes(config)
     check_folder(pictures, images + run if pictures == out else images)
@@ -187,7 +187,7 @@ def _record(config: PretrainConfig, session: Session) -> RunRecord:
         experiment=session.configuration,
         seed=config.seed,
         data=data,
-        metrics={"train_accuracy": history[-1]["accuracy"]},
+        metrics={"train_accuracy": history[-1]["accuracy"]} if config.named else {},
         seconds={"train": seconds},
         images_per_second=seen / seconds,
         peak_memory_mb=state.peak_memory_mb,
