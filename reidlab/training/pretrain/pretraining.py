@@ -103,7 +103,9 @@ def pretrain(
     model = PretrainingModel(backbone, config.named).to(accelerator.device)
     session = Session(
         model=model,
-        optimizer=torch.optim.AdamW(param_groups_weight_decay(model, config.weight_decay)),
+        optimizer=torch.optim.AdamW(
+            param_groups_weight_decay(model, config.weight_decay), fused=True
+        ),
         loader=EpochLoader(drawn, accelerator.device),
         recipe=recipe,
         accelerator=accelerator,
