@@ -37,6 +37,11 @@ class PaperUse(NamedTuple):
     source: str
 
 
+# Shipped files by the name that a recipe gives them: what users get, and a start for experiments
+# whose class token alone was supervised, and never with the name of a person.
+SHIPPED = {"synth": "vit_tiny_synth.safetensors", "plain": "vit_tiny_plain.safetensors"}
+
+
 @dataclass(frozen=True)
 class BackboneFacts:
     """A checkpoint that papers of this book, or what they build on, start from.
@@ -213,7 +218,7 @@ def expected_statistics(backbone: str, weights: object) -> ChannelStatistics | N
 
     Args:
         backbone: Its name, as for `create_model`.
-        weights: Likewise: "synth", "timm", a path or None.
+        weights: Likewise: "synth", "plain", "timm", a path or None.
 
     Returns:
         Mean and deviation per channel, in units of the pixel range 0 to 1; None where nothing is
@@ -221,7 +226,7 @@ def expected_statistics(backbone: str, weights: object) -> ChannelStatistics | N
     """
     if weights is None:
         return None
-    if weights == "synth":
+    if weights in SHIPPED:
         return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     if backbone in BACKBONES and BACKBONES[backbone].weights == "path":
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # IBN-Net's, timm does not have them

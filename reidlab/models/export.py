@@ -23,7 +23,7 @@ def export_timm(
 
     `timm.create_model(backbone, num_classes=0, img_size=image_size, checkpoint_path=path)` gives
     the features of our backbone at that size. Its images are normalised by 0.5 and 0.5 where the
-    weights are "synth".
+    weights are "synth" or "plain".
 
     Args:
         path: The `.safetensors` file to write.

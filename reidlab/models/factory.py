@@ -36,7 +36,7 @@ def create_model(  # the one door to every network: what can be chosen of one st
         num_classes: Training identities.
         backbone: As in `create_backbone`; it must be of the kind that the model reads.
         image_size: Height and width of the images, pixels.
-        weights: "synth" (shipped, ViT-Tiny/16 only), "timm" (pre-trained), a path, or None
+        weights: "synth", "plain" (shipped, ViT-Tiny/16 only), "timm" (pre-trained), a path, or None
             (random).
         weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         stride: Pixels between patches; None: the patch size.

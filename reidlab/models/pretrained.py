@@ -22,14 +22,13 @@ from huggingface_hub import constants as hub
 from timm.models import load_state_dict_from_hf
 from torch import Tensor
 
-from reidlab.models.backbones import BACKBONES, name_the_tags
+from reidlab.models.backbones import BACKBONES, SHIPPED, name_the_tags
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
 from reidlab.models.weights_file import WeightsError, check_kind, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
-SYNTH_FILE = "vit_tiny_synth.safetensors"
 # Of another task, or of another pooling: other classes; the decoder of MAE, the masks of DINOv2
 OTHER_TASKS = (
     *("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "fc_norm.", "attn_pool."),
@@ -56,12 +55,12 @@ def load_weights(
 
     Args:
         backbone: The backbone; its random weights are overwritten.
-        weights: "synth" (shipped, ViT-Tiny/16 trained on synthetic people), "timm" (pre-trained,
-            from the Hugging Face hub or its local cache; the backbone's name must say which
-            checkpoint), a path, or None (leave the random weights). A `.safetensors` or `.pth`
-            file has timm's key names below any others, see `pick_weights`: of a whole model, or
-            of what a program saved, the backbone is taken; an `.npz` file is one of Google's ViTs,
-            which timm reads.
+        weights: "synth" (shipped, ViT-Tiny/16 trained on synthetic people), "plain" (shipped, the
+            same network, never asked who somebody is), "timm" (pre-trained, from the Hugging Face
+            hub or its local cache; the backbone's name must say which checkpoint), a path, or None
+            (leave the random weights). A `.safetensors` or `.pth` file has timm's key names below
+            any others, see `pick_weights`: of a whole model, or of what a program saved, the
+            backbone is taken; an `.npz` file is one of Google's ViTs, which timm reads.
         grid: Rows and columns of patches that the file's positions were learned on, for a file that
             does not say: most say nothing, and 64 positions are 8 x 8 of square images or 16 x 4 of
             tall ones. None: as the file says; else the backbone's own if the number is the same, or
@@ -75,8 +74,8 @@ def load_weights(
     """
     if weights is None:
         return
-    if weights == "synth":
-        source = _from_synth(backbone)
+    if weights in SHIPPED:
+        source = _from_shipped(backbone, str(weights))
     elif weights == "timm":
         source = _from_timm(backbone)
     elif Path(weights).suffix == ".npz":
@@ -87,9 +86,9 @@ def load_weights(
     _copy(backbone, source._replace(state=kept, grid=_agreed(backbone, source, grid)))
 
 
-def shipped_weights() -> Path:
-    """The file that weights="synth" means."""
-    return Path(__file__).parents[1] / "weights" / SYNTH_FILE
+def shipped_weights(name: str = "synth") -> Path:
+    """The file that weights="synth" or "plain" means."""
+    return Path(__file__).parents[1] / "weights" / SHIPPED[name]
 
 
 def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
@@ -103,18 +102,18 @@ def grid_metadata(backbone: TokenBackbone) -> dict[str, str]:
     }
 
 
-def _from_synth(backbone: TokenBackbone | ConvBackbone) -> Source:
+def _from_shipped(backbone: TokenBackbone | ConvBackbone, weights: str) -> Source:
     if backbone.name.split(".")[0] != SYNTH_BACKBONE:
         raise WeightsError(
-            f"weights='synth' exist for {SYNTH_BACKBONE} only, the backbone is {backbone.name}. "
-            "Pass weights='timm', a path, or None."
+            f"weights={weights!r} exist for {SYNTH_BACKBONE} only, the backbone is "
+            f"{backbone.name}. Pass weights='timm', a path, or None."
         )
-    path = shipped_weights()
+    path = shipped_weights(weights)
     if not path.is_file():
         raise WeightsError(
-            f"weights='synth': the file reidlab/weights/{SYNTH_FILE} is not in this installation. "
-            "Get a complete copy of the repository, or pass weights=None (random weights), "
-            "'timm' or a path."
+            f"weights={weights!r}: the file reidlab/weights/{path.name} is not in this "
+            "installation. Get a complete copy of the repository, or pass weights=None (random "
+            "weights), 'timm' or a path."
         )
     return _from_file(backbone, path)
 

@@ -179,7 +179,7 @@ def read_weights(path: Path, hint: str = "", knows: Knows | None = None) -> Weig
     except WeightsError as error:
         raise WeightsError(f"{error} {hint}".rstrip()) from error.__cause__
     except (FileNotFoundError, NotADirectoryError):
-        usual = "Expected 'synth', 'timm', None, or the path of a .safetensors, .pth or .npz file."
+        usual = "Expected 'synth', 'plain', 'timm', None, or a .safetensors, .pth or .npz file."
         raise WeightsError(f"{what}: there is no such file. {hint or usual}") from None
     except IsADirectoryError:
         files = [each.name for each in find(path, "*") if each.is_file()]

@@ -21,6 +21,7 @@ from reidlab.files import sha256
 from reidlab.judging.validation import check_people, held_out
 from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
+from reidlab.models.backbones import SHIPPED
 from reidlab.models.pretrained import shipped_weights
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
@@ -46,7 +47,7 @@ class Recipe:
         image_size: Height and width, pixels.
         stride: Pixels between patches; None: the patch size.
         depth: Keep the first `depth` blocks; None: all.
-        weights: "synth", "timm", a path or None, see `create_model`.
+        weights: "synth", "plain", "timm", a path or None, see `create_model`.
         weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         drop_path: Stochastic depth of the last block.
         camera_embedding: Whether the backbone learns a vector per camera.
@@ -269,7 +270,7 @@ class Recipe:
     def weights_sha256(self) -> str | None:
         """Of the file that a training starts from, the shipped one or one's own; else None."""
         own = Path(self.weights or "").expanduser()
-        path = shipped_weights() if self.weights == "synth" else own
+        path = shipped_weights(str(self.weights)) if self.weights in SHIPPED else own
         return sha256(path) if path.is_file() else None
 
 

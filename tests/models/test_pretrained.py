@@ -160,7 +160,7 @@ def test_synth_is_for_vit_tiny_only():
 
 
 def test_synth_file_absent(monkeypatch):
-    monkeypatch.setattr(pretrained, "SYNTH_FILE", "not_shipped.safetensors")
+    monkeypatch.setitem(pretrained.SHIPPED, "synth", "not_shipped.safetensors")
     with pytest.raises(WeightsError, match="not in this installation"):
         load_weights(tiny(), "synth")
 

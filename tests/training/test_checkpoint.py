@@ -212,7 +212,7 @@ def test_a_run_notices_other_shipped_weights(ds, tiny, tmp_path, monkeypatch, st
             fit(build_model(synth, ds), ds, synth, out=out)
     model = build_model(synth, ds)
     (tmp_path / "other").write_bytes(b"of a later version")
-    monkeypatch.setattr(recipe_module, "shipped_weights", lambda: tmp_path / "other")
+    monkeypatch.setattr(recipe_module, "shipped_weights", lambda name: tmp_path / "other")
     with pytest.raises(CheckpointError, match=r"weights_sha256 is '.{64}' there and '.{64}' now"):
         fit(model, ds, synth, out=out)
 

@@ -1,0 +1,123 @@
+"""Arenas: grounds on which the claims of all papers are tried.
+
+An arena names the data, the start weights, the budget and what is looked at after a training. Its
+card (`arenas.NAME` among the experiments) is measured with the baseline alone, before any method is
+compared there: what the start can do, what training adds, how far seeds spread, and the smallest
+difference that can be told from none.
+
+    TABLE2_ALIKE = ARENAS["alike"].on(TABLE2)  # the same cells there, as la_transformer.table2_alike
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+from reidlab import recipes
+from reidlab.data import ReIDDataset
+from reidlab.experiments.after import AUTHORS, PEOPLE
+from reidlab.experiments.design import Changes, Experiment, Step
+from reidlab.experiments.runner import Trained
+from reidlab.judging import evaluate_on, zero_shot
+from reidlab.models import create_backbone
+from reidlab.training import Recipe
+
+STARTS: dict[str, Changes] = {"plain": {"weights": "plain"}, "strong": {"weights": "synth"}}
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Grounds for a comparison.
+
+    Attributes:
+        name: as experiments are named that are held there.
+        title: what it is, in words.
+        data: a synthetic set of the course, or a layout whose folder the caller has.
+        epochs: of every training there; where the baseline's curve is flat, see `arenas.budget`.
+        changes: of every recipe, the same for all that are compared.
+        folds: parts into which the people are split, each tested by a network of the others; 0: the
+            set has a test part of its own.
+        after: steps with a trained network.
+        seeds: how many runs of a cell.
+    """
+
+    name: str
+    title: str
+    data: str
+    epochs: int
+    changes: Changes = field(default_factory=dict, hash=False)
+    folds: int = 0
+    after: tuple[Step, ...] = (PEOPLE,)
+    seeds: int = 5
+
+    def on(self, experiment: Experiment, name: str = "") -> Experiment:
+        """The same comparison on these grounds.
+
+        Args:
+            experiment: gives question, factors, cells and its own steps.
+            name: "PAPER.EXPERIMENT"; empty: the experiment's own, and the arena's.
+        """
+        folds: Mapping[str, Changes] = {
+            str(k): {"data.fold": k, "data.folds": self.folds} for k in range(1, self.folds + 1)
+        }
+        cells = experiment.combinations or tuple(product(*experiment.factors.values()))
+        return replace(
+            experiment,
+            name=name or f"{experiment.name}_{self.name}",
+            data=self.data,
+            start=partial(self.recipe, experiment.start),
+            factors={**experiment.factors, **({"fold": folds} if folds else {})},
+            combinations=tuple((*cell, fold) for cell in cells for fold in folds) or cells,
+            after=tuple(dict.fromkeys((*self.after, *experiment.after))),
+            seeds=self.seeds,
+        )
+
+    def recipe(self, start: Any, profile: str, preset: str | None = None) -> Recipe:
+        """A recipe with the arena's start and budget; those of tests and of papers stay."""
+        recipe: Recipe = start(profile, preset)
+        return recipe.replace(**self.changes, epochs=self.epochs) if profile == "laptop" else recipe
+
+
+def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+    """mAP by each view of the tokens before any training."""
+    recipe = run.recipe
+    backbone = create_backbone(recipe.backbone, recipe.image_size, weights=recipe.weights,
+                               depth=recipe.depth)
+    return {view: found.mAP for view, found in zero_shot(backbone, ds, recipe).items()}
+
+
+def _elsewhere(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+    """mAP in places that the network was not trained on."""
+    towns = {name: run.workspace.open(name) for name in TOWNS}
+    return {name: evaluate_on(run.model, ds, run.recipe).mAP for name, ds in towns.items()}
+
+
+TOWNS = ("town-mall", "town-night", "town-random")
+BEFORE, ELSEWHERE = Step("before", _before), Step("elsewhere", _elsewhere)
+SMALL: Changes = {"weights": "plain", "image_size": (128, 64)}  # twice as fast as 192 x 96
+ARENAS = {
+    arena.name: arena
+    for arena in (
+        Arena("alike", "synthetic people of few colours", "alike", 20, SMALL),
+        Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL),
+        Arena("pku-folds", "real people, PKU-Reid in folds", "pku-reid", 20, SMALL, folds=3,
+              after=(PEOPLE, AUTHORS), seeds=3),
+        Arena("day-night", "infrared asks, visible answers", "day-night", 20, SMALL),
+        Arena("day-night-twins", "thermal asks, visible answers", "day-night-twins", 20, SMALL),
+        Arena("towns", "trained in one place, tested in others", "plaza", 20, SMALL,
+              after=(PEOPLE, ELSEWHERE)),
+        Arena("fleet", "vehicles", "fleet", 20, {**SMALL, "image_size": (96, 96)}),
+    )
+}  # fmt: skip
+BASELINE = Experiment(
+    name="arenas.baseline",
+    question="What is there to learn, how far do seeds spread, and what can be told apart?",
+    start=partial(recipes.get, "vit_baseline"),
+    factors={"start": STARTS},
+    after=(BEFORE,),
+    labels={"plain": "plain start", "strong": "strong start"},
+)
+EXPERIMENTS = tuple(arena.on(BASELINE, f"arenas.{arena.name}") for arena in ARENAS.values())
