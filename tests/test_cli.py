@@ -270,6 +270,16 @@ def test_check_decodes_images_inside_an_archive(tmp_path):
     assert "options: boxes=detected, form=mat" in result.output  # the other boxes were not read
 
 
+def test_options_of_a_set_are_numbers(tmp_path):
+    from tests.data.test_pku_folds import la_tf_pp
+
+    given = ["data", "describe", "pku-reid", la_tf_pp(tmp_path), "--option", "fold=1"]
+    done = run(*given, "--option", "folds=3")
+    assert "options: split=folds, fold=1, folds=3" in done.output, done.output
+    lone = run(*given)
+    assert (lone.exit_code, "choose fold and folds together" in lone.output) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("layout", "options", "spare"),
     [

@@ -60,7 +60,8 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
             sysu-mm01: mode="all" | "indoor", shots=1 | 10, trial=0 to 9 or None (the whole pool,
             see `draw_gallery`), draw="agw" | "official";
             regdb: trial=1 to 10, mode="visible-thermal" | "thermal-visible";
-            pku-reid: split="all_imgs" | "la-tf-pp" | "57-57" | "official";
+            pku-reid: split="all_imgs" | "la-tf-pp" | "57-57" | "official", or, to cross-validate,
+            fold=1 to n of folds=n;
             folder: train_fraction=0.5.
 
     Returns:

@@ -20,6 +20,7 @@ from reidlab.files import sha256
 
 T = TypeVar("T")
 SPLITS = ("train", "query", "gallery")
+DIVIDING = ("fold", "folds")  # options by which the same files are divided into other splits
 MOST_CAMERAS = 1000  # a camera's number is its row in a table of a network: no serial number
 JUNK, DISTRACTOR = -1, 0  # Market-1501: no whole person; nobody who is searched for
 
@@ -178,10 +179,11 @@ class ReIDDataset:
     def fingerprint(self) -> str:
         """sha256 over the sorted relative names and sizes in bytes of all its images.
 
-        Files that decide the split (`lists`) enter with their contents, a .mat file that holds the
-        images with its size. It tells two copies apart that differ in what files they hold, in a
-        second for Market-1501; it does not read the pixels. Nor does it depend on where the set
-        lies, or, where frames of another set were put in, on where that lies.
+        Files that decide the split (`lists`) enter with their contents, a fold of the same images
+        with its number, a .mat file that holds the images with its size. It tells two copies apart
+        that differ in what files they hold, in a second for Market-1501; it does not read the
+        pixels. Nor does it depend on where the set lies, or, where frames of another set were put
+        in, on where that lies.
 
         Raises:
             DatasetError: a file is gone since the set was opened.
@@ -245,6 +247,7 @@ class ReIDDataset:
             *(f"{names[path]} sha256 {sha256(path)}\n" for path in lists),
             *(f"{names[path]} {os.stat(path).st_size}\n" for path in files),
             *(f"{names[path]}\n" for path in inside),
+            *(f"{name}={self.options[name]}\n" for name in DIVIDING if name in self.options),
         ]
 
     def _names(self, paths: Iterable[str]) -> dict[str, str]:

@@ -10,16 +10,22 @@ arXiv 1605.02464. Two layouts are in use:
 - The release names them `9_2_7.png`, half of the people for training: in train/ and test/, or all
   in one folder beside train_ids.txt, a list of the training people. All test images are query and
   gallery.
+
+Twelve test people decide little, so everybody can be tested instead, by cross-validation: the
+people of either layout are divided into folds, each of which is searched by what was trained on
+the others.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import Findings, ReIDDataset, finish, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
@@ -31,6 +37,7 @@ from reidlab.data.folders import (
 )
 from reidlab.data.lists import read_numbers, report_absent
 from reidlab.data.options import choose
+from reidlab.evaluation import queries_with_match
 from reidlab.files import find
 
 PERSON = re.compile(r"\d{3}", re.ASCII)
@@ -45,9 +52,16 @@ TEST_PARTS = {  # split -> folders of query and gallery, in the layout of LA-TF+
 }
 RELEASE = "57-57"
 TRAIN_IDS = "train_ids.txt"
+FOLDS = "folds"  # the split of a cross-validation
 
 
-def open_pku_reid(root: str | Path, *, split: str | None = None) -> ReIDDataset:
+def open_pku_reid(
+    root: str | Path,
+    *,
+    split: str | None = None,
+    fold: int | None = None,
+    folds: int | None = None,
+) -> ReIDDataset:
     """Read the folder that holds train and val, or train and test, or all images.
 
     Args:
@@ -55,11 +69,23 @@ def open_pku_reid(root: str | Path, *, split: str | None = None) -> ReIDDataset:
         split: "all_imgs" (192 images as query and gallery; the default where there is val),
             "la-tf-pp" (28 against 181), "57-57" (the release's, its default), or "official": the
             one of the last two that came with the folder.
+        fold: which of the `folds` is tested, from 1: all its images are query and gallery. The
+            people of the others are trained on.
+        folds: into how many all people of the folder are divided, instead of by a split: 74 in the
+            layout of LA-TF++, 114 in the release. Who is in which fold follows from the numbers of
+            the people alone; the sizes differ by one at most.
 
     Returns:
         The set; column `view` is the orientation, 0 to 7 for the names' 1 to 8. `options` names the
-        split it came to.
+        split it came to, "folds" with fold and folds.
+
+    Raises:
+        DatasetError: no such split or fold, or a fold that cannot be tested: none of its images has
+            a match; and whatever is wrong with the folder.
     """
+    if fold is not None or folds is not None:
+        _check_together(split, fold, folds)
+        return _fold(open_pku_reid(root), fold, folds)
     choices = (*TEST_PARTS, RELEASE, "official")
     split = choose("pku-reid", "split", split, (*choices, None))
     folder = existing_folder("pku-reid", root)
@@ -72,6 +98,59 @@ def open_pku_reid(root: str | Path, *, split: str | None = None) -> ReIDDataset:
             f"split {split!r}: choose {RELEASE if released else ' or '.join(TEST_PARTS)}"
         )
     return _open_release(folder) if released else _open_la_tf_pp(folder, split)
+
+
+def _check_together(split: object, fold: object, folds: object) -> None:
+    """The options of a cross-validation are given together, and without a split of another kind."""
+    for name, value, lacking in (("fold", fold, folds), ("folds", folds, fold)):
+        if lacking is None:
+            raise DatasetError(
+                f"{name} is {value!r} for pku-reid: choose fold and folds together, such as "
+                "fold=1, folds=3"
+            )
+    if split is not None and not (isinstance(split, str) and split == FOLDS):
+        raise DatasetError(
+            f"split is {split!r} for pku-reid: choose a split, or fold and folds, which divide the "
+            "people anew"
+        )
+
+
+def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
+    """The people of a set divided into folds, one of them to be tested."""
+    everybody = pd.concat([whole.train.drop(columns="label"), whole.query])
+    everybody = everybody.sort_values("path", ignore_index=True)
+    people = sorted(everybody["pid"].unique().tolist(), key=_shuffled)
+    if len(people) < 2:
+        raise DatasetError(
+            f"{whole.root} has images of one person, expected of 2 or more people, to divide them "
+            "into folds: copy the set again"
+        )
+    folds = choose("pku-reid", "folds", folds, range(2, len(people) + 1))
+    fold = choose("pku-reid", "fold", fold, range(1, folds + 1))
+    tested = everybody["pid"].isin(people[fold - 1 :: folds])
+    train, test = (everybody[rows].reset_index(drop=True) for rows in (~tested, tested))
+    if not queries_with_match(test["pid"], test["pid"], test["camid"], test["camid"]).any():
+        raise DatasetError(
+            f"fold {fold} of {folds} of {whole.root} has no query with a match: both cameras see "
+            f"none of its people (numbers {some(sorted(test['pid'].unique()))}). Choose fewer "
+            "folds, or copy the set again"
+        )
+    labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
+    return replace(
+        whole,
+        train=train.assign(label=train["pid"].map(labels).astype("int64")),
+        query=test,
+        gallery=test.copy(),
+        options={"split": FOLDS, "fold": fold, "folds": folds},
+        published=None,
+        lists=(),
+    )
+
+
+def _shuffled(person: int) -> bytes:
+    """By this the people are put in an order that no run of neighbouring numbers survives, the same
+    on every machine."""
+    return hashlib.sha256(str(person).encode()).digest()
 
 
 def _is_release(folder: Path) -> bool:

@@ -32,7 +32,8 @@ OPTIONS = [
     ("msmt17", "val"), ("msmt17", "version"), ("regdb", "trial"), ("regdb", "mode"),
     ("sysu-mm01", "mode"), ("sysu-mm01", "shots"), ("sysu-mm01", "trial"), ("sysu-mm01", "draw"),
     ("cuhk03-np", "boxes"), ("cuhk03-np", "source"), ("cuhk03-classic", "split"),
-    ("pku-reid", "split"), ("folder", "train_fraction"),
+    ("pku-reid", "split"), ("pku-reid", "fold"), ("pku-reid", "folds"),
+    ("folder", "train_fraction"),
 ]  # fmt: skip
 
 

@@ -69,6 +69,9 @@ def test_another_layout_has_a_set_of_its_own(project, monkeypatch):
     ds = course.open_course("smoke", "pku-reid", split="la-tf-pp")
     assert ds.root == project / "data/smoke/plaza-pku-reid"
     assert ds.options == {"split": "la-tf-pp"}
+    fold = course.course_data("smoke", "pku-reid", fold=1, folds=3)
+    assert fold.options == {"split": "folds", "fold": 1, "folds": 3}
+    assert (fold.num_classes, fold.query["pid"].nunique(), fold.published) == (8, 4, None)
     assert course.open_course("smoke").root == project / "data/smoke/plaza-market1501"
 
 
