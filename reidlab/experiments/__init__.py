@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidlab.experiments import la_tf_pp, la_transformer, pretraining, vit_baseline
+from reidlab.experiments import arenas, la_tf_pp, la_transformer, pretraining, vit_baseline
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
 from reidlab.experiments.sweep import sweep
@@ -28,6 +28,7 @@ _ALL: dict[str, Experiment] = {
         *la_tf_pp.EXPERIMENTS,
         *vit_baseline.EXPERIMENTS,
         *pretraining.EXPERIMENTS,
+        *arenas.EXPERIMENTS,
     )
 }
 

@@ -5,7 +5,7 @@ card (`arenas.NAME` among the experiments) is measured with the baseline alone, 
 compared there: what the start can do, what training adds, how far seeds spread, and the smallest
 difference that can be told from none.
 
-    TABLE2_ALIKE = ARENAS["alike"].on(TABLE2)  # the same cells there, as la_transformer.table2_alike
+    ARENAS["alike"].on(TABLE2)  # the same cells there, as la_transformer.table2_alike
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset
-from reidlab.experiments.after import AUTHORS, PEOPLE
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.judging import evaluate_on, zero_shot
@@ -50,7 +49,7 @@ class Arena:
     epochs: int
     changes: Changes = field(default_factory=dict, hash=False)
     folds: int = 0
-    after: tuple[Step, ...] = (PEOPLE,)
+    after: tuple[Step, ...] = ()
     seeds: int = 5
 
     def on(self, experiment: Experiment, name: str = "") -> Experiment:
@@ -84,8 +83,9 @@ class Arena:
 def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     """mAP by each view of the tokens before any training."""
     recipe = run.recipe
-    backbone = create_backbone(recipe.backbone, recipe.image_size, weights=recipe.weights,
-                               depth=recipe.depth)
+    backbone = create_backbone(
+        recipe.backbone, recipe.image_size, weights=recipe.weights, depth=recipe.depth
+    )
     return {view: found.mAP for view, found in zero_shot(backbone, ds, recipe).items()}
 
 
@@ -104,11 +104,11 @@ ARENAS = {
         Arena("alike", "synthetic people of few colours", "alike", 20, SMALL),
         Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL),
         Arena("pku-folds", "real people, PKU-Reid in folds", "pku-reid", 20, SMALL, folds=3,
-              after=(PEOPLE, AUTHORS), seeds=3),
+              seeds=3),
         Arena("day-night", "infrared asks, visible answers", "day-night", 20, SMALL),
         Arena("day-night-twins", "thermal asks, visible answers", "day-night-twins", 20, SMALL),
         Arena("towns", "trained in one place, tested in others", "plaza", 20, SMALL,
-              after=(PEOPLE, ELSEWHERE)),
+              after=(ELSEWHERE,)),
         Arena("fleet", "vehicles", "fleet", 20, {**SMALL, "image_size": (96, 96)}),
     )
 }  # fmt: skip

@@ -15,7 +15,7 @@ from reidlab.losses.terms import (
     losses_from,
     over_heads,
 )
-from reidlab.losses.triplet import Triplet, TripletLoss
+from reidlab.losses.triplet import Triplet, TripletLoss, common_share, triplet_gaps
 
 __all__ = [
     "LOSSES",
@@ -29,6 +29,8 @@ __all__ = [
     "Triplet",
     "TripletLoss",
     "change_losses",
+    "common_share",
     "losses_from",
     "over_heads",
+    "triplet_gaps",
 ]

@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss.
+"""Triplet loss over a batch, of the hardest triplets or of all.
 
 Hermans, Beyer, Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017
 (arXiv 1703.07737), in the form of TransReID: Euclidean distance, not squared, of features that are
@@ -8,7 +8,7 @@ not normalised; the hardest positive of an anchor may be the anchor itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,30 @@ from torch import Tensor, nn
 from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
 from reidlab.settings import Range
 
+Mining = Literal["hardest", "all"]
 SMALLEST_DISTANCE = 1e-6  # TransReID's: the root of 1e-12; below it the gradient is zero
 
 
 class TripletLoss(nn.Module):
-    """Pull each image's farthest namesake nearer than its nearest stranger.
+    """Pull each image's namesakes nearer than its strangers.
 
-    For each anchor, d_ap is the largest distance to an image of its own person (the anchor itself
-    included) and d_an the smallest to one of another. The loss is the mean over anchors of
-    max(0, d_ap - d_an + margin), or of log(1 + exp(d_ap - d_an)) without a margin.
+    The loss is the mean over triplets of max(0, gap + margin), or of log(1 + exp(gap)) without a
+    margin, where gap = d_ap - d_an. "hardest" has one triplet for each anchor: d_ap is the largest
+    distance to an image of its own person (the anchor itself included) and d_an the smallest to one
+    of another. "all" has every triplet of an anchor, another image of its person and a stranger
+    (both: Hermans et al., section 2).
+
+    While the mean gap is positive, nothing makes the hardest triplets' loss smaller than to shrink
+    all distances, up to one point for everybody, where it is log 2 (or the margin). Few epochs do
+    not leave that state. Over all triplets the mean gap is negative from the start wherever
+    features are better than chance, and the loss falls as distances grow.
 
     Computed in float32, inside autocast too: in half precision the distances of near images, the
     difference of large numbers, would be noise.
 
     Args:
         margin: in units of distance (0.3 is customary); None for the soft margin.
+        mining: "hardest" or "all", whose memory grows with the third power of the batch.
 
     Example:
         >>> import torch
@@ -39,11 +48,13 @@ class TripletLoss(nn.Module):
         tensor(0.1667)
     """
 
-    def __init__(self, margin: float | None = None) -> None:
+    def __init__(self, margin: float | None = None, mining: Mining = "hardest") -> None:
         super().__init__()
         if margin is not None and margin < 0:
             raise ValueError(f"margin is {margin}, expected 0 or more, or None (soft margin)")
-        self.margin = margin
+        if mining not in get_args(Mining):
+            raise ValueError(f"mining is {mining!r}, expected 'hardest' or 'all'")
+        self.margin, self.mining = margin, mining
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Loss of (B, D) features of the people (B,) labels: a scalar.
@@ -62,17 +73,16 @@ class TripletLoss(nn.Module):
                 f"all {len(labels)} images of the batch show the same person, so there is no "
                 "negative: draw batches with IdentitySampler(identities_per_batch=2 or more)"
             )
-        distances = euclidean_distances(features)
-        hardest_positive = distances.masked_fill(~same, -torch.inf).amax(dim=1)  # (B,)
-        hardest_negative = distances.masked_fill(same, torch.inf).amin(dim=1)
-        gap = hardest_positive - hardest_negative
+        gap = triplet_gaps(features, labels, self.mining)
+        if not len(gap):  # no person with a second image
+            return features.float().sum() * 0.0
         if self.margin is None:
             return nn.functional.softplus(gap).mean()
         return (gap + self.margin).clamp(min=0).mean()
 
     def extra_repr(self) -> str:
         """What print(loss) shows."""
-        return f"margin={'soft' if self.margin is None else self.margin}"
+        return f"margin={'soft' if self.margin is None else self.margin}, mining={self.mining}"
 
 
 @dataclass(frozen=True)
@@ -83,18 +93,25 @@ class Triplet(Loss):
 
     Attributes:
         margin: As in `TripletLoss`.
+        mining: Likewise.
         on: What distances are measured of: the model's "features", or its "logits" (LA-TF++).
         over_heads: What becomes of the losses of several features: their "mean" or their "sum".
     """
 
     name = "triplet"
     margin: Annotated[float, Range(0, 1e4)] | None = None
+    mining: Mining = "hardest"
     on: Literal["features", "logits"] = "features"
     over_heads: OverHeads = "mean"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a record; many are older than the choice of `mining`."""
+        values = super().to_dict()
+        return values if values.pop("mining") == "hardest" else {**values, "mining": self.mining}
+
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""
-        loss = TripletLoss(self.margin)
+        loss = TripletLoss(self.margin, self.mining)
 
         def term(outputs: Any, batch: Batch) -> Tensor:
             compared, labels = getattr(outputs, self.on), whole(batch["label"])
@@ -103,6 +120,36 @@ class Triplet(Loss):
             return over_heads(self.over_heads, [loss(whole(each), labels) for each in compared])
 
         return term
+
+
+def triplet_gaps(features: Tensor, labels: Tensor, mining: Mining = "hardest") -> Tensor:
+    """d_ap - d_an of the triplets of a batch: (B,), one for each anchor, or (T,) of all.
+
+    Args:
+        features: (B, D).
+        labels: (B,), of two people at least.
+        mining: As in `TripletLoss`.
+    """
+    distances = euclidean_distances(features)
+    same = labels[:, None] == labels[None, :]  # (B, B)
+    if mining == "hardest":
+        hardest_positive = distances.masked_fill(~same, -torch.inf).amax(dim=1)  # (B,)
+        return hardest_positive - distances.masked_fill(same, torch.inf).amin(dim=1)
+    positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    chosen = positive[:, :, None] & ~same[:, None, :]  # (B, B, B): anchor, positive, negative
+    return (distances[:, :, None] - distances[:, None, :])[chosen]
+
+
+def common_share(features: Tensor) -> float:
+    """How much of the features is the same for all: |mean f|^2 / mean |f|^2, from 0 to 1.
+
+    1 is a collapse: one vector for everybody.
+
+    Args:
+        features: (N, D), not normalised.
+    """
+    f = features.detach().double()
+    return float(f.mean(dim=0).square().sum() / f.square().sum(dim=1).mean())
 
 
 def euclidean_distances(features: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The triplet loss against loops, against another library, and where it is delicate."""
 
 import doctest
+import itertools
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 
-from reidlab.losses import TripletLoss, triplet
+from reidlab.losses import Triplet, TripletLoss, common_share, losses_from, triplet, triplet_gaps
 from reidlab.losses.triplet import euclidean_distances
 
 
@@ -148,9 +149,58 @@ def test_shapes_that_do_not_fit(features, labels):
 
 
 def test_prints_its_margin():
-    assert repr(TripletLoss()) == "TripletLoss(margin=soft)"
+    assert repr(TripletLoss()) == "TripletLoss(margin=soft, mining=hardest)"
     assert repr(TripletLoss(0.3)) == "TripletLoss(margin=0.3)"
 
 
 def test_the_example_in_the_docstring():
     assert doctest.testmod(triplet) == (0, 3)
+
+
+def all_by_loops(features, labels, margin):
+    values = []
+    for a, p, n in itertools.product(range(len(labels)), repeat=3):
+        if a != p and labels[a] == labels[p] and labels[a] != labels[n]:
+            gap = math.dist(features[a], features[p]) - math.dist(features[a], features[n])
+            values.append(math.log1p(math.exp(gap)) if margin is None else max(0.0, gap + margin))
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize("margin", [None, 0.0, 0.3])
+def test_all_triplets_equal_the_loops(margin):
+    features, labels = batch(people=3, images=3, dim=4)
+    expected = all_by_loops(features.tolist(), labels.tolist(), margin)
+    found = TripletLoss(margin, "all")(features, labels)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_all_triplets_of_people_with_one_image_each_are_none():
+    features = torch.randn(4, 3, requires_grad=True)
+    loss = TripletLoss(mining="all")(features, torch.arange(4))
+    loss.backward()
+    assert loss.item() == 0
+    assert not features.grad.any()
+
+
+def test_while_the_hardest_gap_is_positive_the_loss_falls_as_everything_shrinks():
+    features, labels = batch(people=4, images=4, dim=8, seed=1)  # noise: the hardest lie wrong
+    centre = features + 3.0 * torch.nn.functional.one_hot(labels, 8)  # better than chance
+    for each, falls in ((TripletLoss(), True), (TripletLoss(mining="all"), False)):
+        small, large = (each(s * centre, labels).item() for s in (0.5, 1.0))
+        assert (small < large) == falls
+        assert each(0.0 * centre, labels).item() == pytest.approx(math.log(2), abs=1e-5)
+    assert triplet_gaps(centre, labels).mean() > 0 > triplet_gaps(centre, labels, "all").mean()
+
+
+def test_the_common_share_of_one_vector_and_of_opposite_ones():
+    assert common_share(torch.tensor([[3.0, 4.0]] * 5)) == pytest.approx(1.0)
+    assert common_share(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])) == 0.0
+    assert common_share(torch.tensor([[2.0, 1.0], [2.0, -1.0]])) == pytest.approx(0.8)
+
+
+def test_a_record_from_before_the_choice_of_mining():
+    assert "mining" not in Triplet().to_dict()
+    (read,) = losses_from({"triplet": Triplet(mining="all").to_dict()})
+    assert read == Triplet(mining="all")
+    with pytest.raises(ValueError, match="mining is 'hard', expected 'hardest' or 'all'"):
+        TripletLoss(mining="hard")

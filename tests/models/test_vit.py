@@ -310,3 +310,18 @@ def test_blocks_are_not_wrapped_where_nothing_is_learned(monkeypatch):
         backbone(torch.zeros(1, 3, 64, 32))
     with pytest.raises(ZeroDivisionError):
         backbone(torch.zeros(1, 3, 64, 32))
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_half_precision_on_a_cpu_attends_by_plain_products_with_the_same_result(precision):
+    backbone = TokenBackbone("vit_tiny_patch16_224", (64, 32), depth=2).eval()
+    images = torch.rand(3, 3, 64, 32)
+    fused = [block.attn.fused_attn for block in backbone.blocks]
+    with torch.no_grad():
+        expected = backbone(images).cls
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            found = backbone(images).cls
+    assert [block.attn.fused_attn for block in backbone.blocks] == (
+        fused if precision == torch.float32 else [False, False]
+    )
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
