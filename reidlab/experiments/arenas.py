@@ -10,16 +10,20 @@ difference that can be told from none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import Any
 
+import pandas as pd
+
 from reidlab import recipes
 from reidlab.data import ReIDDataset
+from reidlab.evaluation import components, over_seeds, smallest_difference
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
+from reidlab.experiments.runs import Runs
 from reidlab.judging import evaluate_on, zero_shot
 from reidlab.models import create_backbone
 from reidlab.training import Recipe
@@ -120,4 +124,40 @@ BASELINE = Experiment(
     after=(BEFORE,),
     labels={"plain": "plain start", "strong": "strong start"},
 )
+
+
+def cards(runs: Iterable[Runs]) -> pd.DataFrame:
+    """One row for each arena and start, from the baseline's runs there.
+
+    Args:
+        runs: of `arenas.NAME`, several; one without runs has no row.
+
+    Returns:
+        In percent: mAP "before" (class token) and "patches before" (row means); "after", its mean
+        over the seeds, with their "spread"; "smallest", the difference of two methods in points
+        that as many seeds and these people tell from none in 80 % of cases (see
+        `reidlab.evaluation.smallest_difference`); "accuracy" on training images in the last epoch;
+        seeds, people, and "seconds" of a run.
+    """
+    rows = {}
+    for each in runs:
+        for level in dict.fromkeys(run["levels"]["start"] for run in each.records):
+            here = each.where(start=level)
+            found, seconds = here.people(), here.by_seed("seconds.train")
+            parts = components(found.sums, found.queries)
+            ends = [run["history"][-1]["accuracy"] for run in here.records]
+            rows[each.name.partition(".")[2], BASELINE.labels[level]] = {
+                "before": over_seeds(here.by_seed("before.class")).value,
+                "patches before": over_seeds(here.by_seed("before.rows")).value,
+                "after": over_seeds(here.by_seed()).value,
+                "spread": over_seeds(here.by_seed()).spread,
+                "smallest": smallest_difference(parts, parts.runs),
+                "accuracy": 100 * sum(ends) / len(ends),
+                "seeds": parts.runs,
+                "people": parts.persons,
+                "seconds": sum(seconds) / len(seconds),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arena", "start"])
+
+
 EXPERIMENTS = tuple(arena.on(BASELINE, f"arenas.{arena.name}") for arena in ARENAS.values())
