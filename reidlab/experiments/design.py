@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
     from reidlab.experiments.runner import Trained, Workspace
 
-Changes = Mapping[str, Any]  # of a recipe, as `Recipe.replace` takes them
+# Of a recipe, as `Recipe.replace` takes them; and of the data, "data.NAME" for an option of the set
+Changes = Mapping[str, Any]
 Levels = Mapping[str, str]  # name of a factor -> its level
+DATA = "data."
 Rows = Callable[["Workspace"], Iterable[Mapping[str, Any]]]
 
 
@@ -35,10 +37,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe of an experiment, which is trained once for each seed."""
+    """One recipe of an experiment, which is trained once for each seed.
+
+    Attributes:
+        levels: factor -> level.
+        recipe: with the changes of these levels.
+        options: of the set, as `open_dataset` takes them, where a level changes the data.
+    """
 
     levels: Levels
     recipe: Recipe
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -55,7 +64,8 @@ class Experiment:
         question: what it asks, in a sentence.
         data: a synthetic set of the course, or a layout whose folder the caller has.
         start: from profile (and preset) to the recipe that the levels change.
-        factors: name -> level -> changes of the recipe.
+        factors: name -> level -> changes of the recipe, or of the data: {"data.fold": 1,
+            "data.folds": 3} trains and judges on another fold.
         combinations: the cells, each with its levels in the order of `factors`; empty: all of them.
         seeds: how many runs of a cell; they are 0, 1, ...
         after: steps with the trained network that add to the line of its run.
@@ -92,4 +102,15 @@ class Experiment:
         assert self.start is not None, f"{self.name} trains nothing"
         changes = [self.factors[factor][level] for factor, level in levels.items()]
         merged = {name: value for change in changes for name, value in change.items()}
-        return Cell(levels, self.start(profile, preset).replace(**merged))
+        options = {k.removeprefix(DATA): v for k, v in merged.items() if k.startswith(DATA)}
+        settings = {k: v for k, v in merged.items() if not k.startswith(DATA)}
+        return Cell(levels, self.start(profile, preset).replace(**settings), options)
+
+    @property
+    def data_factors(self) -> set[str]:
+        """The factors that change the data."""
+        return {
+            factor
+            for factor, levels in self.factors.items()
+            if any(name.startswith(DATA) for changes in levels.values() for name in changes)
+        }

@@ -16,7 +16,7 @@ from torch import Tensor
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import RankResult, average, evaluate, paired_test, rank, rerank
-from reidlab.experiments.after import BY_RETRIEVAL, OFFICIAL
+from reidlab.experiments.after import BY_RETRIEVAL, OFFICIAL, orientations
 from reidlab.experiments.design import Experiment
 from reidlab.experiments.runner import Trained, Workspace
 from reidlab.judging import embed
@@ -164,8 +164,7 @@ def in_folds(looks: Mapping[str, Tensor], frame: pd.DataFrame) -> dict[str, Any]
     """One orientation asks and the others answer, for each orientation; then all together."""
     parts: dict[str, list[RankResult]] = {}
     pids = []
-    for view in sorted(frame["view"].unique()):
-        asks = frame["view"].to_numpy(copy=True) == view
+    for asks in orientations(frame):
         query, gallery = frame[asks], frame[~asks]
         who = (query.pid, gallery.pid, query.camid, gallery.camid)
         results = {name: evaluate(emb[asks], emb[~asks], *who) for name, emb in looks.items()}

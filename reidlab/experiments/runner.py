@@ -98,12 +98,13 @@ class Workspace:
 
     def trained(self, experiment: Experiment, cell: Cell, seed: int) -> Trained:
         """The run of a cell with a seed; trains what is missing, an interrupted one goes on."""
-        ds = self.open(experiment.data)
+        ds = self.open(experiment.data, **cell.options)
         inputs = {
             "recipe": {k: v for k, v in cell.recipe.to_dict().items() if k not in Recipe.FREE},
             "start weights": start_weights(cell.recipe),
             "data": [ds.name, ds.fingerprint(), ds.protocol],
             "seed": seed,
+            **_asked(cell.options),
         }
 
         folder = self.place(inputs)
@@ -119,10 +120,13 @@ class Workspace:
         run = self.trained(experiment, cell, seed)
         after = {}
         for step in experiment.after if is_main_process() else ():
-            ds = self.open(experiment.data, **step.options) if step.options else run.ds
+            options = {**cell.options, **step.options}
+            ds = self.open(experiment.data, **options) if step.options else run.ds
             inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
+            inputs |= _asked(cell.options)
             after[step.name] = self.once(inputs, partial(step.find, run, ds))
-        return {**run.record, "levels": dict(cell.levels), "after": after}
+        told = {"levels": dict(cell.levels), **_asked(cell.options), "after": after}
+        return {**run.record, **told}
 
     def results(self, experiment: Experiment) -> Path:
         """The folder in which an experiment's runs are listed, CELL/seedN.json, or its rows."""
@@ -188,7 +192,7 @@ class Workspace:
         found = [
             read_record(path)
             for path, (cell, _) in self.files(experiment).items()
-            if path.is_file() and made_by(read_record(path), cell.recipe)
+            if path.is_file() and made_by(read_record(path), cell.recipe, cell.options)
         ]
         return Runs(experiment.name, tuple(found), design=experiment)
 
@@ -246,8 +250,17 @@ def _kept(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     return kept if kept.get("inputs") == json.loads(json.dumps(inputs)) else None
 
 
-def made_by(record: Record, recipe: Recipe) -> bool:
-    """Whether a run is of a recipe, but for settings without effect on the result."""
+def _asked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run and its inputs tell of the options of a cell, which may divide the same files in
+    several ways; nothing without any."""
+    return {"options": dict(options)} if options else {}
+
+
+def made_by(record: Record, recipe: Recipe, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a run is of a recipe, but for settings without effect on the result, and on data
+    opened with a cell's options."""
+    if record.get("options", {}) != json.loads(json.dumps({**(options or {})})):
+        return False
     settings = [
         {k: v for k, v in each.to_dict().items() if k not in Recipe.FREE}
         for each in (Recipe.from_record(record["experiment"]), recipe)

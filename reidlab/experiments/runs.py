@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,8 @@ class Runs:
         """Mean of side b minus mean of side a, with Welch's interval over the seeds.
 
         A seed's value is its mean over the cells of the side, so that factors that neither side
-        names are averaged over, and in the same levels on both sides.
+        names are averaged over, and in the same levels on both sides. Where such a factor changes
+        the data, as folds do, both sides have to be judged alike on each of its levels.
 
         Args:
             a: levels of the first side.
@@ -269,7 +270,7 @@ class Runs:
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
-        found = differing(map(judgement, both)) + differing(map(self._rest, both))
+        found = self._judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
         if metric.startswith("seconds"):
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
@@ -292,6 +293,23 @@ class Runs:
                 elif len(there) < len(cells):
                     found.append(f"side {name}, seed {seed}: {len(there)} of {len(cells)} cells")
         return found
+
+    def _judged_unlike(self, records: Iterable[Record], named: Collection[str] = ()) -> list[str]:
+        """In what the judgement of runs differs, in words.
+
+        Runs on other data by the design, as on other folds, are not compared with each other but
+        for a factor that is `named`: like is told from like.
+        """
+        apart = self.design.data_factors.difference(named) if self.design else set()
+        alike: dict[tuple[str, ...], list[Record]] = {}
+        for run in records:
+            level = tuple(f"{k} {v}" for k, v in run["levels"].items() if k in apart)
+            alike.setdefault(level, []).append(run)
+        return [
+            f"{', '.join(level)}: {text}" if level else text
+            for level, runs in alike.items()
+            for text in differing(map(judgement, runs))
+        ]
 
     def _rest(self, run: Record) -> dict[str, Any]:
         """The settings of a run that no factor of the experiment turns."""

@@ -21,7 +21,8 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
         profile: by whose recipe the settings are checked.
         data: a layout, or a synthetic set of the course.
         seeds: how many.
-        changes: such as "lr=1e-4,3e-4 epochs=5"; empty: the recipe as it stands.
+        changes: such as "lr=1e-4,3e-4 epochs=5", or of the data "data.fold=1,2,3 data.folds=3";
+            empty: the recipe as it stands.
 
     Raises:
         ValueError: no recipe for the paper, no number of seeds, settings that cannot be read or
@@ -44,12 +45,7 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
                 'more values without brackets or slashes, as in set="lr=1e-4,3e-4 epochs=5"'
             )
         factors[name] = {f"{name}={each}": parse_settings([f"{name}={each}"]) for each in choices}
-        for level, change in factors[name].items():
-            try:
-                recipes.get(paper, profile).replace(**change)
-            except ValueError as error:
-                raise ValueError(f"set={level}: {error}") from error
-    return Experiment(
+    found = Experiment(
         name=f"{paper}.sweep",
         question=f"The recipe of {paper}{' with ' if changes else ''}{changes}.",
         data=data,
@@ -57,3 +53,10 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
         factors=factors,
         seeds=int(str(seeds)),
     )
+    for factor, levels in factors.items():
+        for level in levels:
+            try:
+                found.cell({factor: level}, profile)
+            except ValueError as error:
+                raise ValueError(f"set={level}: {error}") from error
+    return found

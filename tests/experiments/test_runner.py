@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from reidlab import recipes
 from reidlab.cli import app
+from reidlab.data import DatasetError
 from reidlab.experiments import Experiment, Runs, runner, sweep
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
@@ -21,6 +22,7 @@ from reidlab.models.pretrained import shipped_weights
 from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe, fit
 from reidlab.training.checkpoint import save_weights
+from tests.data.layouts import touch
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,88 @@ def test_other_data_other_weights_or_another_seed_is_another_run(workspace, toy,
     elsewhere = replace(workspace, data_root=write_dataset("market1501", tmp_path / "q", other))
     folders.add(elsewhere.trained(toy, one, 0).folder)
     assert len(folders) == 5
+
+
+# --- levels that change the data ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def turned_people(tmp_path_factory):
+    """Twelve people in eight orientations, in the layout of PKU-Reid."""
+    world = World(seed=5, identities=12, cameras=2, images_per_camera=8, resolution=(32, 16))
+    return write_dataset("pku-reid", tmp_path_factory.mktemp("pku"), world)
+
+
+def by_folds(folds, **changes):
+    return Experiment(
+        name="toy.folds",
+        question="?",
+        data="pku-reid",
+        start=start,
+        factors={
+            "lr": {"low": {"lr": 1e-5}, "high": {"lr": 1e-3}},
+            "fold": {str(k): {"data.fold": k, "data.folds": folds} for k in range(1, folds + 1)},
+        },
+        seeds=1,
+        **changes,
+    )
+
+
+def test_a_level_may_change_the_data(turned_people, tmp_path, trained):
+    workspace, seen = Workspace("smoke", turned_people, tmp_path / "runs"), []
+    asked = by_folds(3, after=(Step("people", lambda _, ds: seen.append(ds) or {"n": 1}),))
+    assert asked.cells("smoke")["low_2"].options == {"fold": 2, "folds": 3}
+    assert asked.cells("smoke")["low_2"].recipe == start("smoke").replace(lr=1e-5)
+    low = ("low_1", "low_2", "low_3")
+    assert list(workspace.run(asked, only=low)) == [
+        workspace.results(asked) / n / "seed0.json" for n in low
+    ]
+    assert len(set(trained)) == 3
+    assert sorted(pid for ds in seen for pid in ds.query["pid"].unique()) == list(
+        sorted({*workspace.open("pku-reid").train["pid"], *workspace.open("pku-reid").query["pid"]})
+    )
+    runs = workspace.runs(asked)
+    for run, ds in zip(runs.records, seen, strict=True):
+        fold = int(run["levels"]["fold"])
+        assert run["data"]["options"] == {"split": "folds", "fold": fold, "folds": 3}
+        assert run["options"] == {"fold": fold, "folds": 3}
+        assert run["data"]["query_identities"] == ds.query["pid"].nunique() == 4
+    assert len(runs.by_seed("mAP")) == 1
+    list(workspace.run(asked, only=low))
+    assert (len(trained), len(seen)) == (3, 3), "they are read back"
+    assert len(workspace.runs(by_folds(2))) == 0, (
+        "a listed run of other folds is not of this design"
+    )
+    file = tmp_path / "book" / "folds.jsonl"
+    workspace.publish(asked, file)
+    assert [run["options"]["fold"] for run in Runs.read(file).records] == [1, 2, 3]
+
+
+def test_splits_of_the_same_files_are_other_runs(tmp_path):
+    """What the fingerprint of the files cannot tell, the options of the cell do."""
+    touch(tmp_path / "people", [f"{k}/{c}/x.jpg" for k in range(8) for c in "ab"])
+    workspace, made = Workspace("smoke", tmp_path / "people", tmp_path / "runs"), []
+    workspace.once = lambda inputs, compute: made.append(inputs)
+    for share in (None, 0.5, 0.25):
+        changes = {} if share is None else {"data.train_fraction": share}
+        toy = Experiment("toy.x", "?", "folder", start, {"people": {"some": changes}})
+        workspace.trained(toy, toy.cells("smoke")["some"], 0)
+    places = [workspace.place(inputs) for inputs in made]
+    assert len(set(places)) == 3
+    assert made[0].keys() == {"recipe", "start weights", "data", "seed"}, "as results before were"
+    assert [inputs.get("options") for inputs in made[1:]] == [
+        {"train_fraction": 0.5},
+        {"train_fraction": 0.25},
+    ]
+
+
+def test_an_option_that_the_data_do_not_have(turned_people, tmp_path):
+    workspace = Workspace("smoke", turned_people, tmp_path)
+    toy = Experiment("toy.x", "?", "pku-reid", start, {"fold": {"1": {"data.fould": 1}}})
+    with pytest.raises(
+        DatasetError, match="pku-reid has no option fould: expected split, fold, fold"
+    ):
+        list(workspace.run(toy))
 
 
 FREE = {"workers": 1, "embed_batch_size": 3, "gradient_checkpointing": True}
@@ -274,6 +358,10 @@ def test_a_sweep_is_an_experiment():
     assert list(found.cells("smoke")) == ["lr=1e-4_depth=1", "lr=3e-4_depth=1"]
     recipe = found.cells("smoke")["lr=3e-4_depth=1"].recipe
     assert recipe == recipes.get("vit_baseline", "smoke").replace(lr=3e-4, depth=1)
+    folds = sweep("vit_baseline", "smoke", "pku-reid", 1, "data.fold=1,2 data.folds=2")
+    assert [cell.options for cell in folds.cells("smoke").values()] == [
+        {"fold": 1, "folds": 2}, {"fold": 2, "folds": 2}
+    ]  # fmt: skip
     plain = sweep("la_tf_pp", "laptop", "market1501")
     assert {name: cell.recipe for name, cell in plain.cells().items()} == {
         "recipe": recipes.get("la_tf_pp")

@@ -186,6 +186,66 @@ def test_what_speaks_against_a_comparison(runs):
         Runs("toy", tuple(records), design=DESIGN).difference("heads", "one", "rows", people="x")
 
 
+FOLDS = Experiment(
+    name="toy.folds",
+    question="?",
+    start=lambda profile, preset: Recipe(),
+    factors={
+        "heads": DESIGN.factors["heads"],
+        "fold": {k: {"data.fold": int(k), "data.folds": 2} for k in "12"},
+    },
+)
+
+
+def in_fold(heads, fold, seed, share):
+    run = record(heads, "x", seed, share)
+    data = {"name": "toy", "fingerprint": f"of fold {fold}"}
+    return run | {"levels": {"heads": heads, "fold": fold}, "data": data}
+
+
+@pytest.fixture
+def in_folds():
+    """Two seeds in two folds: "one" has 0.50 and 0.52 on the mean, "rows" 0.60 and 0.66."""
+    shares = {("one", "1"): (0.4, 0.4), ("one", "2"): (0.6, 0.64),
+              ("rows", "1"): (0.5, 0.6), ("rows", "2"): (0.7, 0.72)}  # fmt: skip
+    found = [in_fold(*cell, k, v) for cell, values in shares.items() for k, v in enumerate(values)]
+    return Runs("toy.folds", tuple(found), design=FOLDS)
+
+
+def test_folds_left_open_are_averaged_over_and_like_is_compared_with_like(in_folds):
+    assert in_folds.where(heads="one").by_seed() == pytest.approx([50, 52])
+    found = in_folds.difference("heads", "one", "rows")
+    interval = stats.ttest_ind([60, 66], [50, 52], equal_var=False).confidence_interval()
+    assert found.value == pytest.approx(12)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert in_folds.difference("heads", "one", "rows", fold="2").value == pytest.approx(9)
+    assert in_folds.table(rows="heads", columns="fold").shape == (2, 3)
+
+
+def changed(runs, number, **change):
+    records = list(runs.records)
+    records[number] = records[number] | change
+    return Runs(runs.name, tuple(records), design=runs.design)
+
+
+def test_what_speaks_against_a_comparison_over_folds(in_folds):
+    sides = {"heads": "one"}, {"heads": "rows"}
+    other = changed(in_folds, 2, data={"name": "toy", "fingerprint": "another copy"})
+    with pytest.raises(ValueError, match="comparable: fold 2: fingerprint of the images: another"):
+        other.compare(*sides)
+    assert other.compare(*({**side, "fold": "1"} for side in sides)).value == pytest.approx(15)
+    fewer = Runs("toy.folds", in_folds.records[:-1], design=FOLDS)
+    with pytest.raises(ValueError, match="side b, seed 1: 1 of 2 cells"):
+        fewer.compare(*sides)
+    with pytest.raises(ValueError, match="not comparable: fingerprint of the images: of fold 1 / "):
+        in_folds.compare({"heads": "one", "fold": "1"}, {"heads": "rows", "fold": "2"})
+    with pytest.raises(ValueError, match="not comparable: fingerprint of the images: of fold 1 / "):
+        in_folds.compare({"heads": "one", "fold": "1"}, {"heads": "rows"})
+    unknown = Runs("toy.folds", in_folds.records)  # without a design nobody knows what folds are
+    with pytest.raises(ValueError, match="not comparable: fingerprint of the images: of fold 1 / "):
+        unknown.compare(*sides)
+
+
 @pytest.mark.parametrize(
     ("part", "change", "said"),
     [

@@ -1,0 +1,109 @@
+"""Sums by person, and the authors' counting over orientations, by loops written here."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from reidlab import recipes
+from reidlab.data import open_dataset
+from reidlab.evaluation import RankResult
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, people_sums
+from reidlab.judging import embed
+from reidlab.synth import World, write_dataset
+
+
+@pytest.fixture(scope="module")
+def fold(tmp_path_factory):
+    world = World(seed=5, identities=12, cameras=2, images_per_camera=8, resolution=(32, 16))
+    root = write_dataset("pku-reid", tmp_path_factory.mktemp("pku"), world)
+    return open_dataset("pku-reid", root, fold=2, folds=3)
+
+
+class Colours(torch.nn.Module):
+    """An image is its mean colour."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(3))
+
+    def embed(self, images, camids):
+        return images.mean((2, 3)) * self.scale
+
+
+@pytest.fixture
+def run():
+    recipe = recipes.get("vit_baseline", "smoke").replace(image_size=(32, 16), workers=0)
+    return SimpleNamespace(model=Colours(), recipe=recipe)
+
+
+def nearest_first(emb):
+    """(N, N) the images by cosine, the nearest first."""
+    emb = torch.nn.functional.normalize(emb.double(), dim=1).numpy()
+    return np.argsort(-(emb @ emb.T), axis=1, kind="stable")
+
+
+def test_the_sums_of_people_by_hand():
+    result = RankResult(
+        ap=np.array([0.5, np.nan, 0.25, 1 / 3, 1.0]),
+        inp=np.zeros(5),
+        first_match=np.array([2, 0, 4, 1, 1]),
+        valid=np.array([True, False, True, True, True]),
+        protocol="standard", ap_variant="mean_precision", over="counted", max_rank=5,
+    )  # fmt: skip
+    found = people_sums(result, [7, 3, 7, 5, 5])
+    assert found == {
+        "pid": [5, 7], "queries": [2, 2], "ap": [1.333333, 0.75], "rank1": [2.0, 0.0]
+    }  # fmt: skip
+    assert json.loads(json.dumps(found)) == found
+    with pytest.raises(ValueError, match="pids"):
+        people_sums(result, [7, 3])
+
+
+def test_people_by_the_protocol_of_the_set(fold, run):
+    found = PEOPLE.find(run, fold)
+    frame, order = fold.query, nearest_first(embed(run.model, fold.query, run.recipe))
+    pids, camids = frame["pid"].to_numpy(), frame["camid"].to_numpy()
+    sums = {pid: [0, 0.0, 0] for pid in np.unique(pids)}
+    for q, ranked in enumerate(order):
+        seen = [g for g in ranked if pids[g] != pids[q] or camids[g] != camids[q]]
+        right = [pids[g] == pids[q] for g in seen]
+        precisions = [sum(right[: k + 1]) / (k + 1) for k, hit in enumerate(right) if hit]
+        for place, value in enumerate((1, np.mean(precisions), int(right[0]))):
+            sums[pids[q]][place] += value
+    assert found["pid"] == [*sums]
+    assert found["queries"] == [s[0] for s in sums.values()] == [16] * 4
+    assert found["ap"] == pytest.approx([s[1] for s in sums.values()], abs=2e-6)
+    assert found["rank1"] == [s[2] for s in sums.values()]
+
+
+def test_the_authors_counting_of_a_fold_asks_with_each_image_once(fold, run):
+    found = BY_ORIENTATION.find(run, fold)
+    frame, order = fold.query, nearest_first(embed(run.model, fold.query, run.recipe))
+    pids, views = frame["pid"].to_numpy(), frame["view"].to_numpy()
+    sums = {pid: [0, 0.0, 0] for pid in np.unique(pids)}
+    for q, ranked in enumerate(order):
+        right = [pids[g] == pids[q] for g in ranked if views[g] != views[q]]
+        precisions = [sum(right[: k + 1]) / (k + 1) for k in range(10) if right[k]]
+        for place, value in enumerate((1, np.mean(precisions or [0]), int(right[0]))):
+            sums[pids[q]][place] += value
+    assert found["people"]["pid"] == [*sums]
+    assert found["people"]["ap"] == pytest.approx([s[1] for s in sums.values()], abs=2e-6)
+    assert found["people"]["rank1"] == [s[2] for s in sums.values()]
+    metrics = found["metrics"]
+    assert metrics["mAP"] == pytest.approx(sum(s[1] for s in sums.values()) / len(frame))
+    assert metrics["rank1"] == pytest.approx(sum(s[2] for s in sums.values()) / len(frame))
+    assert (metrics["num_queries"], metrics["num_valid"]) == (len(frame), len(frame))
+    assert (metrics["protocol"], metrics["ap"]) == ("la-official", "top10")
+    assert found["data"]["protocol"] == "la-official"
+    assert found["data"]["fingerprint"] == fold.fingerprint()
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_one_orientation_has_nobody_to_answer(fold, run):
+    same = fold.query.assign(view=-1)
+    with pytest.raises(ValueError, match="shows a single orientation"):
+        BY_ORIENTATION.find(run, replace(fold, query=same, gallery=same))
