@@ -1,6 +1,15 @@
 """Evaluation: arrays in, numbers out. Of reidlab it imports only how files are written."""
 
 from reidlab.evaluation.audit import audit
+from reidlab.evaluation.differences import (
+    Decision,
+    Difference,
+    decide,
+    holm,
+    people_and_seeds,
+    seeds_alone,
+    verdict,
+)
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
@@ -22,6 +31,8 @@ from reidlab.evaluation.statistics import (
 __all__ = [
     "PROTOCOLS",
     "Comparison",
+    "Decision",
+    "Difference",
     "Interval",
     "Protocol",
     "RankResult",
@@ -33,12 +44,15 @@ __all__ = [
     "average",
     "bootstrap",
     "build_index",
+    "decide",
     "evaluate",
     "expand_queries",
     "get_protocol",
+    "holm",
     "over_seeds",
     "paired_test",
     "pairwise_distances",
+    "people_and_seeds",
     "proportion_interval",
     "queries_with_match",
     "rank",
@@ -48,5 +62,7 @@ __all__ = [
     "recall",
     "rerank",
     "seed_difference",
+    "seeds_alone",
     "sysu_gallery",
+    "verdict",
 ]
