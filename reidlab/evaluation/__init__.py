@@ -13,6 +13,7 @@ from reidlab.evaluation.differences import (
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
+from reidlab.evaluation.power import Components, components, simulate, smallest_difference
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import queries_with_match, rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
@@ -31,6 +32,7 @@ from reidlab.evaluation.statistics import (
 __all__ = [
     "PROTOCOLS",
     "Comparison",
+    "Components",
     "Decision",
     "Difference",
     "Interval",
@@ -44,6 +46,7 @@ __all__ = [
     "average",
     "bootstrap",
     "build_index",
+    "components",
     "decide",
     "evaluate",
     "expand_queries",
@@ -63,6 +66,8 @@ __all__ = [
     "rerank",
     "seed_difference",
     "seeds_alone",
+    "simulate",
+    "smallest_difference",
     "sysu_gallery",
     "verdict",
 ]
