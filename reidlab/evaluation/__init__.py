@@ -13,7 +13,13 @@ from reidlab.evaluation.differences import (
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
-from reidlab.evaluation.power import Components, components, simulate, smallest_difference
+from reidlab.evaluation.power import (
+    Components,
+    components,
+    decidable,
+    simulate,
+    smallest_difference,
+)
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import queries_with_match, rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
@@ -47,6 +53,7 @@ __all__ = [
     "bootstrap",
     "build_index",
     "components",
+    "decidable",
     "decide",
     "evaluate",
     "expand_queries",

@@ -374,9 +374,9 @@ def crossed(a: Side, b: Side) -> tuple[Any, Any, Any]:
     return (b.mean - a.mean, *joint(of_people, people, (a, b)))
 
 
-def joint(of_people: Any, people: int, sides: tuple[Side, Side]) -> tuple[Any, Any]:
-    """Variance of a difference and its degrees of freedom, from its parts."""
-    of_seeds, of_both = (sides[0].seeds + sides[1].seeds, sides[0].both + sides[1].both)
+def joint(of_people: Any, people: int, sides: Sequence[Side]) -> tuple[Any, Any]:
+    """Variance of a difference, or of one side's mean, and its degrees of freedom."""
+    of_seeds, of_both = sum(side.seeds for side in sides), sum(side.both for side in sides)
     variance = np.maximum(of_people + of_seeds - of_both, np.maximum(of_people, of_seeds))
     parts = [(of_people, people - 1)]
     for side in sides:

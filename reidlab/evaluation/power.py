@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from reidlab.evaluation.checks import check_level, whole_number
@@ -18,6 +19,8 @@ class Components:
 
     Attributes:
         mean: over all queries and seeds, in percent.
+        low: lower end of its 95 % interval over seeds and people.
+        high: upper end.
         seeds: variance over seeds of the mean over ever so many people, in points squared.
         people: variance over people of what the method reaches for each, over ever so many seeds.
         both: variance of person x seed: which people a network happens to be good with.
@@ -27,6 +30,8 @@ class Components:
     """
 
     mean: float
+    low: float
+    high: float
     seeds: float
     people: float
     both: float
@@ -37,9 +42,9 @@ class Components:
     def __str__(self) -> str:
         seeds, people, both = (v**0.5 for v in (self.seeds, self.people, self.both))
         return (
-            f"{self.mean:.1f} % over {self.runs} seeds, {self.persons} people and {self.queries} "
-            f"queries; standard deviation over seeds {seeds:.2f}, over people {people:.1f}, person "
-            f"x seed {both:.1f} points"
+            f"{self.mean:.1f} % ({self.low:.1f} to {self.high:.1f}) over {self.runs} seeds, "
+            f"{self.persons} people and {self.queries} queries; standard deviation over seeds "
+            f"{seeds:.2f}, over people {people:.1f}, person x seed {both:.1f} points"
         )
 
 
@@ -57,6 +62,8 @@ def components(sums: ArrayLike, queries: ArrayLike) -> Components:
     Raises:
         ValueError: One seed only, or as `people_and_seeds`.
     """
+    from scipy.stats import t
+
     counts = person_counts(queries)
     table = 100 * person_sums("sums", sums, counts)[:, counts > 0]
     counts = counts[counts > 0]
@@ -68,8 +75,12 @@ def components(sums: ArrayLike, queries: ArrayLike) -> Components:
         )
     side = split(table, counts)
     of_people = people / (people - 1) * float((side.people**2).sum())
+    variance, freedom = joint(of_people, people, [side])
+    half = float(t.ppf(0.975, freedom) * variance**0.5) if variance else 0.0
     return Components(
         mean=float(side.mean),
+        low=float(side.mean) - half,
+        high=float(side.mean) + half,
         seeds=max(0.0, runs * float(side.seeds - side.both)),
         people=max(0.0, people * (of_people - float(side.both))),
         both=people * runs * float(side.both),
@@ -183,6 +194,35 @@ def simulate(
         clear += int((np.abs(value) > t.ppf((1 + level) / 2, freedom) * variance**0.5).sum())
         left -= block
     return clear / draws
+
+
+def decidable(
+    parts: Components, seeds: int, *, unlike: float = 0.1, rng: np.random.Generator
+) -> pd.DataFrame:
+    """What 1, 2, ... seeds a side can decide; a row for each, by the number of seeds.
+
+    Args:
+        parts: of the baseline, from `components`.
+        seeds: the most.
+        unlike: as in `smallest_difference`, beside 0; 0.1 is a guess.
+        rng: of `simulate`.
+
+    Returns:
+        For either `unlike`: "smallest", in points, and the share of simulated comparisons that are
+        "clear" at this difference, and at "none"; NaN for one seed.
+    """
+    rows: dict[int, dict[tuple[str, str], float]] = {}
+    for n in range(1, whole_number("seeds", seeds, 1) + 1):
+        row = rows.setdefault(n, {})
+        for u in dict.fromkeys((0.0, unlike)):
+            smallest = smallest_difference(parts, n, unlike=u)
+            shares = [
+                float("nan") if np.isnan(smallest) else simulate(parts, d, n, unlike=u, rng=rng)
+                for d in (smallest, 0.0)
+            ]
+            found = zip(("smallest", "clear", "none"), (smallest, *shares), strict=True)
+            row |= {(f"unlike {u:g}", name): value for name, value in found}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seeds")
 
 
 def _checked(parts: Components, seeds: int, people: int | None, level: float, unlike: float) -> int:

@@ -9,12 +9,15 @@ from scipy import stats
 from reidlab.evaluation import (
     Components,
     components,
+    decidable,
     people_and_seeds,
     simulate,
     smallest_difference,
 )
 
-PARTS = Components(mean=60, seeds=0.5, people=400, both=49, runs=5, persons=74, queries=300)
+PARTS = Components(
+    mean=60, low=55, high=65, seeds=0.5, people=400, both=49, runs=5, persons=74, queries=300
+)
 
 
 def test_the_components_are_those_of_the_analysis_of_variance():
@@ -111,6 +114,30 @@ def test_the_simulation_is_that_of_the_interval():
     assert clear / 500 == pytest.approx(simulate(PARTS, smallest, 4, 30, rng=rng), abs=0.07)
 
 
+def test_the_mean_has_an_interval_over_seeds_and_people():
+    rng = np.random.default_rng(4)
+    person = rng.uniform(size=25)
+    alike = components([person] * 3, [1] * 25)
+    interval = stats.ttest_1samp(100 * person, 0).confidence_interval(0.95)
+    assert (alike.low, alike.high) == pytest.approx((interval.low, interval.high))
+    shifts = rng.normal(0, 0.05, (4, 1))
+    shifted = components(0.5 + np.zeros(25) + shifts, [1] * 25)
+    interval = stats.ttest_1samp(100 * (0.5 + shifts[:, 0]), 0).confidence_interval(0.95)
+    assert (shifted.low, shifted.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_a_table_of_what_is_decidable():
+    table = decidable(PARTS, 3, unlike=0.05, rng=np.random.default_rng(5))
+    assert [*table.index] == [1, 2, 3]
+    assert table.loc[1].isna().all()
+    for unlike in (0, 0.05):
+        column = table[f"unlike {unlike}"]
+        assert column.loc[3, "smallest"] == smallest_difference(PARTS, 3, unlike=unlike)
+        assert 0.68 <= column.loc[3, "clear"] <= 0.82
+        assert column.loc[3, "none"] <= 0.065
+    assert len(decidable(PARTS, 2, unlike=0, rng=np.random.default_rng(5)).columns) == 3
+
+
 def test_one_seed_or_no_spread_decides_nothing():
     assert math.isnan(smallest_difference(PARTS, 1))
     alike = components([[0.2, 0.4], [0.2, 0.4]], [1, 1])
@@ -139,6 +166,6 @@ def test_refusals(call, message):
 
 def test_it_prints_as_a_sentence():
     assert str(PARTS) == (
-        "60.0 % over 5 seeds, 74 people and 300 queries; standard deviation over seeds 0.71, over "
-        "people 20.0, person x seed 7.0 points"
+        "60.0 % (55.0 to 65.0) over 5 seeds, 74 people and 300 queries; standard deviation over "
+        "seeds 0.71, over people 20.0, person x seed 7.0 points"
     )
