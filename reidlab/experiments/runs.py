@@ -30,6 +30,14 @@ from reidlab.training import Recipe
 Choice = str | Sequence[str]  # a level of a factor, or several
 
 
+class NotComparableError(ValueError):
+    """Two sides of which a difference would be one of other things, too; `reasons` names them."""
+
+    def __init__(self, name: str, reasons: Sequence[str]) -> None:
+        self.reasons = "; ".join(reasons)
+        super().__init__(f"{name}: not comparable: {self.reasons}")
+
+
 class PeopleValues(NamedTuple):
     """What each person's queries came to: seeds (S,), pids (P,), queries (P,), sums (S, P)."""
 
@@ -117,7 +125,15 @@ class Runs:
             if "metrics" not in run["after"].get(step, {}):
                 has = ", ".join(run["after"]) or "nothing"
                 raise ValueError(f"{self.name}: no evaluation {step!r}; the runs have {has}")
-        return replace(self, records=tuple({**run, **run["after"][step]} for run in self.records))
+        records = []
+        for run in self.records:
+            found = run["after"][step]
+            after = {
+                **run["after"],
+                "people": found.get("people", {}),
+            }  # not those of the other one
+            records.append({**run, **found, "after": after})
+        return replace(self, records=tuple(records))
 
     def rows(self, **at: Any) -> pd.DataFrame:
         """The rows of the experiment's table that have these values, without empty columns."""
@@ -209,7 +225,7 @@ class Runs:
         """
         left, right = self.where(**a), self.where(**b)
         if reasons := self.obstacles(a, b, metric):
-            raise ValueError(f"{self.name}: not comparable: {'; '.join(reasons)}")
+            raise NotComparableError(self.name, reasons)
         return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
 
     def difference(
@@ -280,10 +296,8 @@ class Runs:
         if not found:
             raise ValueError(f"{self.name}: there are no runs of {dict(levels) or 'any level'}")
         seeds, persons = sorted(found), sorted(next(iter(found.values())))
-        if other := [seed for seed in seeds if sorted(found[seed]) != persons]:
-            raise ValueError(
-                f"{self.name}: seed {other[0]} judged other people than the first seed"
-            )
+        if any(sorted(each) != persons for each in found.values()):
+            raise NotComparableError(self.name, ["its seeds judged other people"])
         sums = [[float(np.mean(found[seed][person])) for person in persons] for seed in seeds]
         pids, queries = np.array(persons).T
         return PeopleValues(np.array(seeds), pids, queries, np.array(sums))
@@ -320,13 +334,13 @@ class Runs:
         """
         left, right = self.where(**a), self.where(**b)
         if reasons := self.obstacles(a, b, metric):
-            raise ValueError(f"{self.name}: not comparable: {'; '.join(reasons)}")
+            raise NotComparableError(self.name, reasons)
         both = (*left.records, *right.records)
-        if metric not in PERSONAL or not all("people" in run["after"] for run in both):
+        if metric not in PERSONAL or not all(run["after"].get("people") for run in both):
             return seeds_alone(left.by_seed(metric), right.by_seed(metric), level=level)
         one, other = left.people(metric), right.people(metric)
         if [*zip(*one[1:3], strict=True)] != [*zip(*other[1:3], strict=True)]:
-            raise ValueError(f"{self.name}: not comparable: the sides judged other people")
+            raise NotComparableError(self.name, ["the sides judged other people"])
         return people_and_seeds(one.sums, other.sums, one.queries, level=level)
 
     def decide(

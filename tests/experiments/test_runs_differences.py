@@ -130,7 +130,7 @@ def test_what_cannot_be_compared_is_refused():
     other = [people_run("rows", n, 0, pids=[3, 7, 9, 12, 21]) for n in range(3)]
     with pytest.raises(ValueError, match="test: not comparable: the sides judged other people"):
         Runs("test", (*sides(one=0).records, *other)).contrast(one, rows)
-    with pytest.raises(ValueError, match="seed 1 judged other people than the first seed"):
+    with pytest.raises(ValueError, match="test: not comparable: its seeds judged other people"):
         Runs("test", (people_run("one", 0, 0), {**other[1], "levels": one})).people()
     with pytest.raises(ValueError, match="there are no runs of any level"):
         Runs("test").people()
