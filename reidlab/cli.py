@@ -478,6 +478,53 @@ def run_experiment(
         typer.echo(str(path))
 
 
+@_command(experiments, "power")
+def power_of_experiment(
+    name: Which,
+    only: Annotated[list[str] | None, typer.Option(help="A cell; may be repeated.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many runs of a cell, at most.")] = 5,
+    unlike: Annotated[
+        float, typer.Option(help="1 - correlation, over people, of two methods: a guess.")
+    ] = 0.1,
+    profile: Profile = "laptop",
+) -> None:
+    """Print the smallest difference of mAP that the seeds and people of each cell tell from none.
+
+    It takes the runs that are here, else those of the book, and looks at one cell at a time: what
+    can be decided is known before two methods are compared.
+    """
+    import numpy as np
+
+    from reidlab.evaluation import decidable
+    from reidlab.experiments import Runs, published
+    from reidlab.experiments.runner import Workspace
+
+    asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
+    found = workspace.runs(asked)
+    if not found.records:
+        found = Runs.read(published(asked.name), asked)
+    if not found.records:
+        raise ValueError(
+            f"{name} has no runs, neither in {workspace.folder} nor in the book: first "
+            f"python -m reidlab experiment run {name} --seeds {seeds}"
+        )
+    there = {"_".join(run["levels"].values()): run["levels"] for run in found.records}
+    for cell in only or there:
+        if cell not in there:
+            raise ValueError(f"{name} has no runs of {cell!r}; it has {', '.join(there)}")
+        parts = found.components("mAP", **there[cell])
+        typer.echo(f"{cell}: mAP {parts}")
+        table = decidable(parts, seeds, unlike=unlike, rng=np.random.default_rng(0))
+        typer.echo(f"{table.round(2).to_string(na_rep='-')}\n")
+    typer.echo(
+        "smallest: in points, (t of 0.975 + t of 0.8) * SE, with SE^2 = 2 s / n + 2 b / (n P) + "
+        "2 unlike m / P; s, b, m: variances over seeds, of person x seed, over people; n seeds a "
+        "side, P people. unlike: 1 - correlation, over people, of what two methods reach; one "
+        "method cannot tell, 0 is the best case. clear, none: share of 2,000 simulated comparisons "
+        "that are clear at this difference, and at none"
+    )
+
+
 @_command(experiments, "publish")
 def publish_experiment(name: Which, seeds: Seeds = None, profile: Profile = "laptop") -> None:
     """Write the results that are here into the book: book/results/PAPER/EXPERIMENT.jsonl."""

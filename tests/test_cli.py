@@ -639,3 +639,76 @@ def test_check_tells_one_picture_in_two_cameras(tmp_path):
     found = CliRunner().invoke(app, ["data", "check", "folder", str(tmp_path)])
     assert found.exit_code == 1
     assert "one picture is of two people or in two cameras" in found.output
+
+
+# --- power: what an experiment can decide ---------------------------------------------------------
+
+
+@pytest.fixture
+def baseline(tmp_path, monkeypatch):
+    """Writes runs of an experiment with people, and is where nothing else is at hand."""
+    from reidlab import experiments
+    from reidlab.experiments.runner import Workspace
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments, "published", lambda name: tmp_path / f"{name}.jsonl")
+    asked = experiments.design("vit_baseline.pku_reid")
+    cell = next(iter(asked.cells().values()))
+
+    def make(seeds, *, local=False, **people):
+        rng, lines = np.random.default_rng(0), []
+        hard = rng.uniform(0.3, 0.7, 20)
+        files = [path for path, (other, _) in Workspace().files(asked).items() if other == cell]
+        for seed in range(seeds):
+            ap = np.clip(hard + rng.normal(0, 0.02) + rng.normal(0, 0.05, 20), 0, 1) * 3
+            found = {"pid": [*range(20)], "queries": [3] * 20, "ap": ap.tolist()} | people
+            path = files[seed] if local else tmp_path / "line.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            record(
+                path, seed=seed, levels=dict(cell.levels), experiment=cell.recipe.to_dict(),
+                after={"people": found} if found["pid"] else {},
+            )  # fmt: skip
+            lines.append(path.read_text())
+        if not local:
+            (tmp_path / f"{asked.name}.jsonl").write_text("\n".join(lines))
+        return cell.name
+
+    return make
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_power_prints_what_each_number_of_seeds_can_decide(baseline, local):
+    name = baseline(3, local=local)
+    shown = run("experiment", "power", "vit_baseline.pku_reid", "--seeds", 3, "--unlike", 0.05)
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    assert lines[0].startswith(f"{name}: mAP ")
+    assert "over 3 seeds, 20 people and 60 queries" in lines[0]
+    assert lines[1].split() == ["unlike", "0", "unlike", "0.05"]
+    assert lines[2].split() == ["smallest", "clear", "none"] * 2
+    assert lines[4].split() == ["1", *"------"]
+    for row in lines[5:7]:
+        assert len(row.split()) == 7
+    assert float(lines[6].split()[1]) < float(lines[5].split()[1])
+    assert "SE^2 = 2 s / n + 2 b / (n P) + 2 unlike m / P" in lines[-1]
+    assert run("experiment", "power", "vit_baseline.pku_reid", "--only", name).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "message"),
+    [
+        (None, (), "has no runs, neither in runs/experiments nor in the book: first python -m"),
+        ({"seeds": 1}, (), "there is one seed, expected two at least, better five"),
+        ({"seeds": 2, "pid": []}, (), "seed 0 has no mAP of each person"),
+        ({"seeds": 2, "pid": [], "ap": []}, ("--only", "no"), "has no runs of 'no'; it has"),
+        ({"seeds": 2}, ("--unlike", 3), "unlike is 3.0, expected 0 (people alike) to 1"),
+        ({"seeds": 2}, ("--seeds", 0), "seeds is 0, expected at least 1"),
+    ],
+)
+def test_power_says_what_is_missing(baseline, made, options, message):
+    if made:
+        baseline(**made)
+    refused = run("experiment", "power", "vit_baseline.pku_reid", *options)
+    assert refused.exit_code == 1
+    assert message in refused.output
+    assert len(refused.output.splitlines()) <= 2, refused.output

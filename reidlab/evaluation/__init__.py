@@ -1,9 +1,25 @@
 """Evaluation: arrays in, numbers out. Of reidlab it imports only how files are written."""
 
 from reidlab.evaluation.audit import audit
+from reidlab.evaluation.differences import (
+    Decision,
+    Difference,
+    decide,
+    holm,
+    people_and_seeds,
+    seeds_alone,
+    verdict,
+)
 from reidlab.evaluation.draws import sysu_gallery
 from reidlab.evaluation.embeddings_file import read_embeddings
 from reidlab.evaluation.expansion import expand_queries
+from reidlab.evaluation.power import (
+    Components,
+    components,
+    decidable,
+    simulate,
+    smallest_difference,
+)
 from reidlab.evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from reidlab.evaluation.ranking import queries_with_match, rank, rank_blocks
 from reidlab.evaluation.reranking import rerank
@@ -22,6 +38,9 @@ from reidlab.evaluation.statistics import (
 __all__ = [
     "PROTOCOLS",
     "Comparison",
+    "Components",
+    "Decision",
+    "Difference",
     "Interval",
     "Protocol",
     "RankResult",
@@ -33,12 +52,17 @@ __all__ = [
     "average",
     "bootstrap",
     "build_index",
+    "components",
+    "decidable",
+    "decide",
     "evaluate",
     "expand_queries",
     "get_protocol",
+    "holm",
     "over_seeds",
     "paired_test",
     "pairwise_distances",
+    "people_and_seeds",
     "proportion_interval",
     "queries_with_match",
     "rank",
@@ -48,5 +72,9 @@ __all__ = [
     "recall",
     "rerank",
     "seed_difference",
+    "seeds_alone",
+    "simulate",
+    "smallest_difference",
     "sysu_gallery",
+    "verdict",
 ]

@@ -188,6 +188,12 @@ def whole_number(name: str, value: Any, least: int | None = None, advice: str = 
     return number
 
 
+def check_level(level: float) -> None:
+    """Raise a ValueError unless this is the level of an interval."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}, expected a share between 0 and 1, such as 0.95")
+
+
 def one_of(name: str, value: object, choices: Iterable[str]) -> None:
     """Raise a ValueError that lists the choices if a name is none of them."""
     names = list(choices)

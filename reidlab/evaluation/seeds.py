@@ -2,7 +2,7 @@
 
 What varies here is the training: the random weights, the batches, the augmentation. The people who
 are asked for stay the same; `reidlab.evaluation.bootstrap` is for those. Neither interval holds
-what the other one measures.
+what the other one measures; `reidlab.evaluation.people_and_seeds` holds both.
 
 The intervals are Student's (Biometrika 1908) for one mean and Welch's (Biometrika 1947) for a
 difference, whose sides may spread unlike each other. Both take the results of the seeds as drawn
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from reidlab.evaluation.checks import check_level
 
 POWER = 0.8  # how often a difference of the size `smallest` would be told from none
 
@@ -102,9 +104,8 @@ def seed_difference(a: Sequence[float], b: Sequence[float], *, level: float = 0.
 
 def _moments(values: Sequence[float], level: float) -> tuple[float, float | None]:
     """Mean, and variance (n - 1) where there are two runs or more."""
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}, expected a share between 0 and 1, such as 0.95")
-    if not values:
+    check_level(level)
+    if not len(values):
         raise ValueError("there is no value, expected that of one run at least")
     mean = sum(values) / len(values)
     if len(values) == 1:

@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from reidlab.evaluation.checks import Labels, integer_labels, whole_number
+from reidlab.evaluation.checks import Labels, check_level, integer_labels, whole_number
 from reidlab.evaluation.results import FloatArray, PerQuery, per_query
 
 FEW_PEOPLE = 10  # below it the percentile interval is far too narrow, see `bootstrap`
@@ -253,7 +253,7 @@ def proportion_interval(hits: int, count: int, *, level: float = 0.95) -> tuple[
         >>> f"26 of 28: {100 * low:.0f} to {100 * high:.0f} %"
         '26 of 28: 77 to 98 %'
     """
-    _check_level(level)
+    check_level(level)
     hits, count = whole_number("hits", hits), whole_number("count", count, 1, " query")
     if not 0 <= hits <= count:
         raise ValueError(f"hits is {hits}, expected 0 to {count}, the count")
@@ -331,13 +331,8 @@ def _blocks(rows: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_draws(level: float, draws: int) -> None:
-    _check_level(level)
+    check_level(level)
     whole_number("draws", draws, 1, ", better 10,000")
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}, expected a share between 0 and 1, such as 0.95")
 
 
 def _caution(people: int, low: float, high: float) -> str:

@@ -6,7 +6,8 @@ One paper, one file; a line here registers its experiments::
     runs.table(rows=["heads", "tokens"], columns="blocks")
     runs.difference("heads", "one", "rows", tokens="both", blocks="blockwise")
 
-`python -m reidlab experiment list | show | run | publish` makes them.
+`python -m reidlab experiment list | show | run | publish` makes them, `power` says what they can
+decide.
 """
 
 from __future__ import annotations

@@ -6,16 +6,45 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
+from reidlab.evaluation import (
+    Components,
+    Difference,
+    SeedInterval,
+    components,
+    decide,
+    over_seeds,
+    people_and_seeds,
+    seed_difference,
+    seeds_alone,
+)
 from reidlab.experiments.design import Experiment
 from reidlab.record import Record, RecordError, check_schema, flatten, is_share
 from reidlab.training import Recipe
 
 Choice = str | Sequence[str]  # a level of a factor, or several
+
+
+class NotComparableError(ValueError):
+    """Two sides of which a difference would be one of other things, too; `reasons` names them."""
+
+    def __init__(self, name: str, reasons: Sequence[str]) -> None:
+        self.reasons = "; ".join(reasons)
+        super().__init__(f"{name}: not comparable: {self.reasons}")
+
+
+class PeopleValues(NamedTuple):
+    """What each person's queries came to: seeds (S,), pids (P,), queries (P,), sums (S, P)."""
+
+    seeds: NDArray[np.int64]
+    pids: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    sums: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -96,7 +125,15 @@ class Runs:
             if "metrics" not in run["after"].get(step, {}):
                 has = ", ".join(run["after"]) or "nothing"
                 raise ValueError(f"{self.name}: no evaluation {step!r}; the runs have {has}")
-        return replace(self, records=tuple({**run, **run["after"][step]} for run in self.records))
+        records = []
+        for run in self.records:
+            found = run["after"][step]
+            after = {
+                **run["after"],
+                "people": found.get("people", {}),
+            }  # not those of the other one
+            records.append({**run, **found, "after": after})
+        return replace(self, records=tuple(records))
 
     def rows(self, **at: Any) -> pd.DataFrame:
         """The rows of the experiment's table that have these values, without empty columns."""
@@ -189,7 +226,7 @@ class Runs:
         """
         left, right = self.where(**a), self.where(**b)
         if reasons := self.obstacles(a, b, metric):
-            raise ValueError(f"{self.name}: not comparable: {'; '.join(reasons)}")
+            raise NotComparableError(self.name, reasons)
         return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
 
     def difference(
@@ -236,6 +273,121 @@ class Runs:
         columns = ["value", "low", "high", "smallest", "found"]
         table = pd.DataFrame(rows, index=list(found), columns=columns)
         return table.astype(dict.fromkeys(columns[:-1], float))
+
+    def people(self, metric: str = "mAP", step: str = "people", **levels: Choice) -> PeopleValues:
+        """For each seed and person the sum over the person's queries, a share each.
+
+        Of several runs of a seed that judged the same person, the mean; of runs that judged others,
+        all of them together.
+
+        Raises:
+            ValueError: No runs, runs without people, or seeds that judged other people.
+        """
+        chosen, name = self.where(**levels), PERSONAL.get(metric, metric)
+        found: dict[int, dict[tuple[int, int], list[float]]] = {}
+        for run in chosen.records:
+            each = run["after"].get(step, {})
+            if name not in each:
+                raise ValueError(
+                    f"{self.name}: seed {run['seed']} has no {metric} of each person, under "
+                    f"{step!r}; the runs were made before people were kept, make them again"
+                )
+            for pid, count, value in zip(each["pid"], each["queries"], each[name], strict=True):
+                found.setdefault(run["seed"], {}).setdefault((pid, count), []).append(value)
+        if not found:
+            raise ValueError(f"{self.name}: there are no runs of {dict(levels) or 'any level'}")
+        seeds, persons = sorted(found), sorted(next(iter(found.values())))
+        if any(sorted(each) != persons for each in found.values()):
+            raise NotComparableError(self.name, ["its seeds judged other people"])
+        sums = [[float(np.mean(found[seed][person])) for person in persons] for seed in seeds]
+        pids, queries = np.array(persons).T
+        return PeopleValues(np.array(seeds), pids, queries, np.array(sums))
+
+    def components(self, metric: str = "mAP", **levels: Choice) -> Components:
+        """What varies in the results of a cell: seeds, people, and person x seed.
+
+        Raises:
+            ValueError: As in `people`, or one seed only.
+        """
+        found = self.people(metric, "people", **levels)
+        try:
+            return components(found.sums, found.queries)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.name}, {' '.join(map(str, levels.values()))}: {error}"
+            ) from None
+
+    def contrast(
+        self, a: Levels, b: Levels, metric: str = "mAP", *, level: float = 0.95
+    ) -> Difference:
+        """Mean of side b minus mean of side a, over seeds and people where the runs have people.
+
+        Other runs, and numbers that are not of people (seconds), have an interval over seeds alone.
+
+        Args:
+            a: levels of the first side.
+            b: levels of the second.
+            metric: see `measured`.
+            level: of the interval.
+
+        Raises:
+            ValueError: As in `compare`, or sides that judged other people.
+        """
+        left, right = self.where(**a), self.where(**b)
+        if reasons := self.obstacles(a, b, metric):
+            raise NotComparableError(self.name, reasons)
+        both = (*left.records, *right.records)
+        if metric not in PERSONAL or not all(run["after"].get("people") for run in both):
+            return seeds_alone(left.by_seed(metric), right.by_seed(metric), level=level)
+        one, other = left.people(metric), right.people(metric)
+        if [*zip(*one[1:3], strict=True)] != [*zip(*other[1:3], strict=True)]:
+            raise NotComparableError(self.name, ["the sides judged other people"])
+        return people_and_seeds(one.sums, other.sums, one.queries, level=level)
+
+    def decide(
+        self,
+        claims: Mapping[str, tuple[Levels, Levels, str, float | None]],
+        metric: str = "mAP",
+        *,
+        level: float = 0.95,
+    ) -> pd.DataFrame:
+        """Words for claimed differences, in one table, ready for `reidlab.report.figures.forest`.
+
+        Args:
+            claims: what is claimed, in words -> levels of sides a and b, "higher" or "lower" (b
+                against a), and what is too small to matter, in points; see
+                `reidlab.evaluation.verdict`. All that are reported together: they count as several.
+            metric: see `measured`.
+            level: of the intervals, each for itself, and of the words, for all together.
+
+        Returns:
+            One row for each, its name in the index: `value` (b minus a), `low`, `high`, `p`
+            (adjusted), `smallest`, NaN where there is none; `verdict`, `seeds` (of a and of b),
+            `people`.
+
+        Raises:
+            ValueError: As in `contrast`, or in `reidlab.evaluation.verdict`.
+        """
+        found = {
+            name: self.contrast(a, b, metric, level=level) for name, (a, b, _, _) in claims.items()
+        }
+        words = decide({name: (found[name], *claims[name][2:]) for name in claims})
+        rows = [
+            (
+                d.value,
+                d.low,
+                d.high,
+                words[name].p,
+                d.smallest,
+                words[name].verdict,
+                d.seeds,
+                d.people,
+            )
+            for name, d in found.items()
+        ]
+        columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
+        table = pd.DataFrame(rows, index=[*found], columns=columns)
+        return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
 
     def means(
         self, cells: Mapping[str, Levels], metric: str = "mAP", *, level: float = 0.95
@@ -341,6 +493,7 @@ class Runs:
 
 
 Levels = Mapping[str, Choice]
+PERSONAL = {"mAP": "ap", "rank1": "rank1"}  # metric -> its name among the values of people
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 

@@ -12,44 +12,68 @@ from typing import Any
 
 import pandas as pd
 
-from reidlab.evaluation import SeedInterval
+from reidlab.evaluation import Difference, decide, verdict
 from reidlab.experiments import Runs
+from reidlab.experiments.runs import NotComparableError
 from reidlab.report.claims import COSTS, Claim, other_scale
 
 COLUMNS = (
-    "id", "claim", "metric", "paper", "ours", "low", "high", "smallest", "runs a", "runs b",
-    "verdict", "scale", "found",
+    "id", "claim", "metric", "paper", "ours", "low", "high", "p", "smallest", "runs a", "runs b",
+    "people", "verdict", "scale", "found",
 )  # fmt: skip
 SIZES = ("parameters", "embedding_bytes")  # no chance in them: one run shows all there is
+BOUND = 2.0  # points that are too few to matter: what five seeds on a ground of ours tell apart
 
 
-def trials(claims: Iterable[Claim], runs: Runs, *, level: float = 0.95) -> pd.DataFrame:
+def trials(
+    claims: Iterable[Claim], runs: Runs, *, level: float = 0.95, bound: float = BOUND
+) -> pd.DataFrame:
     """Try the differences among some claims: does b lie on the paper's side of a here?
 
     A trial tests the direction that a paper claims, on our data and at our scale, and never the
-    paper's number: "same direction" says nothing about the size of the difference on the paper's
-    own images. The column `scale` says what keeps the runs from those.
+    paper's number: "holds" says nothing about the size of the difference on the paper's own images.
+    The column `scale` says what keeps the runs from those.
 
     Args:
         claims: those of a paper; the ones without sides are passed over.
         runs: of the experiment whose levels the claims name, judged by one rule.
-        level: of Welch's interval over the seeds.
+        level: of the intervals, each for itself, and of the verdicts, for all claims together.
+        bound: what is too small to matter, in points; seconds and sizes have none.
 
     Returns:
-        Rows of (id, claim, metric, paper, ours, low, high, smallest, runs a, runs b, verdict,
-        scale, found), one for each difference. `paper`, `ours` and the interval are b minus a, in
-        percentage points or in the unit of the cost; `paper` is a word where the paper prints no
-        number; `smallest` is what such runs could have told from none. The verdict is
-        "same direction" or "opposite direction" where the interval leaves out zero, "no clear
-        difference" where it holds it or there is none, "no difference" where two sizes are equal,
-        "no runs", or "not comparable: " with the reasons. `scale` is "the paper's", or "another: "
-        with the first reason; empty without runs. `found` is the difference with its interval.
+        Rows of (id, claim, metric, paper, ours, low, high, p, smallest, runs a, runs b, people,
+        verdict, scale, found), one for each difference. `paper`, `ours` and the interval are b
+        minus a, in percentage points or in the unit of the cost; `paper` is a word where the paper
+        prints no number; `p` is adjusted for several; `smallest` is what such runs could have told
+        from none, asked alone. Interval and p are over seeds and `people`, or where the runs have
+        none over seeds alone: they then speak of the people who were asked for, and of no others.
+        The verdict is one of the words of `reidlab.evaluation.verdict`, of two sizes by their exact
+        difference; or "no runs", or "not comparable: " with the reasons. `scale` is "the paper's",
+        or "another: " with the first reason; empty without runs. `found` is the difference with
+        its interval.
     """
-    rows = [_trial(claim, runs, level) for claim in claims if claim.kind == "difference"]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    tried = [(c, *_trial(c, runs, level)) for c in claims if c.kind == "difference"]
+    compared = {
+        _question(claim): (found, _direction(claim), None if claim.metric in COSTS else bound)
+        for claim, _, found in tried
+        if found is not None and claim.metric not in SIZES
+    }
+    decisions = decide(compared)
+    for claim, row, _ in tried:
+        if (question := _question(claim)) in compared:
+            found, _, small = compared[question]
+            _, p, same = decisions[question]
+            row |= {"p": p, "verdict": verdict(found, _direction(claim), small, p, same)}
+    return pd.DataFrame([row for _, row, _ in tried], columns=list(COLUMNS))
 
 
-def _trial(claim: Claim, runs: Runs, level: float) -> dict[str, Any]:
+def _question(claim: Claim) -> str:
+    """What is compared; a paper that claims it twice asks it once."""
+    return repr((claim.metric, claim.sides))
+
+
+def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Difference | None]:
+    """The row of a claim, and what decides it; None where nothing was compared."""
     metric = COSTS.get(claim.metric, claim.metric)
     runs = runs.having(metric)
     sides = {name: _side(runs, levels) for name, levels in claim.sides.items()}
@@ -62,19 +86,22 @@ def _trial(claim: Claim, runs: Runs, level: float) -> dict[str, Any]:
         "scale": "",
     }
     if not all(map(len, sides.values())):
-        return row | {"verdict": "no runs"}
+        return row | {"verdict": "no runs"}, None
     both = [run for side in sides.values() for run in side.records]
     elsewhere = [reason for run in both if (reason := other_scale(claim, run))]
     row["scale"] = f"another: {elsewhere[0]}" if elsewhere else "the paper's"
-    if reasons := runs.obstacles(claim.sides["a"], claim.sides["b"], metric):
-        return row | {"verdict": f"not comparable: {'; '.join(reasons)}"}
-    found = runs.compare(claim.sides["a"], claim.sides["b"], metric, level=level)
-    if claim.metric in SIZES:
-        found = SeedInterval(found.value, None, found.value, found.value)
+    try:
+        found = runs.contrast(claim.sides["a"], claim.sides["b"], metric, level=level)
+    except NotComparableError as error:
+        return row | {"verdict": f"not comparable: {error.reasons}"}, None
     numbers = {"ours": found.value, "low": found.low, "high": found.high}
-    numbers["smallest"] = found.smallest
+    numbers |= {"smallest": found.smallest, "people": found.people}
+    if claim.metric in SIZES:
+        numbers |= {"low": found.value, "high": found.value}
+        exact = 0.0 if found.value else 1.0
+        row["verdict"] = verdict(found, _direction(claim), None, p=exact)
     rounded = {name: None if x is None else round(x, 2) for name, x in numbers.items()}
-    return row | rounded | {"verdict": _verdict(claim, found), "found": _found(claim, found)}
+    return row | rounded | {"found": _found(claim, found)}, found
 
 
 def _side(runs: Runs, levels: Any) -> Runs:
@@ -84,16 +111,13 @@ def _side(runs: Runs, levels: Any) -> Runs:
         return Runs(runs.name)
 
 
-def _verdict(claim: Claim, found: SeedInterval) -> str:
-    if claim.metric in SIZES and found.value == 0:
-        return "no difference"
-    if not found.clear:
-        return "no clear difference"
-    upward = claim.direction == "higher" if claim.value is None else claim.value > 0
-    return "same direction" if (found.value > 0) == upward else "opposite direction"
+def _direction(claim: Claim) -> str:
+    if claim.value is None:
+        return claim.direction
+    return "higher" if claim.value > 0 else "lower"
 
 
-def _found(claim: Claim, found: SeedInterval) -> str:
+def _found(claim: Claim, found: Difference) -> str:
     if claim.metric in SIZES:
         return f"{found.value:+,.0f}"
     if found.low is None:

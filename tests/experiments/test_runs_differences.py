@@ -1,9 +1,13 @@
 """Several comparisons of one experiment in a table."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from reidlab.evaluation import people_and_seeds
 from reidlab.experiments import Runs
+from reidlab.report import figures
 
 
 def run(heads, seed, mean_ap):
@@ -43,3 +47,97 @@ def test_a_single_run_has_a_mean_and_no_interval():
     table = Runs("test", (run("one", 0, 0.5),)).means({"one": {"heads": "one"}})
     assert table.value.tolist() == [50.0]
     assert table[["low", "high"]].isna().all(axis=None)
+
+
+# --- with people ----------------------------------------------------------------------------------
+
+PIDS, QUERIES = [3, 7, 9, 12, 20], [2, 1, 4, 1, 2]
+
+
+def people_run(heads, seed, shift, *, pids=PIDS, queries=QUERIES, fold=None):
+    """A run whose people's APs are 0.3 to 0.5, higher by `shift`."""
+    rng = np.random.default_rng(seed + 100 * (heads == "rows"))
+    ap = (np.linspace(0.3, 0.5, len(pids)) + shift + rng.normal(0, 0.02, len(pids))) * queries
+    found = run(heads, seed, float(ap.sum() / sum(queries)))
+    found["after"] = {"people": {"pid": [*pids], "queries": [*queries], "ap": ap.tolist()}}
+    found["levels"] |= {} if fold is None else {"fold": fold}
+    return found
+
+
+def sides(**shifts):
+    return Runs(
+        "test",
+        tuple(people_run(heads, n, shift) for heads, shift in shifts.items() for n in range(3)),
+    )
+
+
+def test_people_are_by_seed_and_pid():
+    runs = sides(one=0, rows=0.1)
+    found = runs.people("mAP", "people", heads="rows")
+    assert found.seeds.tolist() == [0, 1, 2]
+    assert (found.pids.tolist(), found.queries.tolist()) == (PIDS, QUERIES)
+    own = [r["after"]["people"]["ap"] for r in runs.where(heads="rows").records]
+    assert found.sums.tolist() == own
+    assert found.sums.sum(1) / 10 == pytest.approx([x / 100 for x in runs.values(heads="rows")])
+
+
+def test_people_of_several_cells_are_averaged_and_of_folds_are_taken_together():
+    cells = [people_run("one", 0, 0), people_run("rows", 0, 0.2)]
+    found = Runs("test", tuple(cells)).people()
+    own = [cell["after"]["people"]["ap"] for cell in cells]
+    assert found.sums[0] == pytest.approx(np.mean(own, axis=0))
+    folds = [
+        people_run("one", 0, 0, pids=[5, 2], queries=[1, 2], fold="0"),
+        people_run("one", 0, 0, pids=[4], queries=[3], fold="1"),
+    ]
+    found = Runs("test", tuple(folds)).people()
+    assert (found.pids.tolist(), found.queries.tolist()) == ([2, 4, 5], [2, 3, 1])
+    ap = [fold["after"]["people"]["ap"] for fold in folds]
+    assert found.sums.tolist() == [[ap[0][1], ap[1][0], ap[0][0]]]
+
+
+def test_the_words_of_several_claims():
+    runs = sides(one=0, rows=0.2)
+    one, rows = {"heads": "one"}, {"heads": "rows"}
+    table = runs.decide(
+        {"up": (one, rows, "higher", 2.0), "down": (one, rows, "lower", 2.0),
+         "same": (one, one, "higher", 9.0)},
+    )  # fmt: skip
+    assert table.verdict.tolist() == ["holds", "contradicted", "smaller than 9 points"]
+    people = [runs.people(heads=heads) for heads in ("one", "rows")]
+    oracle = people_and_seeds(*(p.sums for p in people), QUERIES)
+    first = table.loc["up"]
+    assert (first.value, first.low, first.high) == (oracle.value, oracle.low, oracle.high)
+    assert first.value == pytest.approx(runs.compare(one, rows).value)
+    assert first.p == pytest.approx(3 * oracle.p_value)
+    assert (first.smallest, first.seeds, first.people) == (oracle.smallest, (3, 3), 5)
+    figures.forest(table, label="mAP, points", over="seeds and people")
+
+
+def test_runs_without_people_are_decided_over_seeds():
+    values = {"one": (0.50, 0.52, 0.54), "rows": (0.60, 0.61, 0.65)}
+    records = [run(heads, seed, v) for heads, vs in values.items() for seed, v in enumerate(vs)]
+    runs, (one, rows) = Runs("test", tuple(records)), ({"heads": "one"}, {"heads": "rows"})
+    row = runs.decide({"rows": (one, rows, "higher", 2.0)}).loc["rows"]
+    found = runs.compare(one, rows)
+    assert (row.low, row.high) == pytest.approx((found.low, found.high))
+    assert row.verdict == "holds"
+    assert pd.isna(row.people)
+
+
+def test_what_cannot_be_compared_is_refused():
+    one, rows = {"heads": "one"}, {"heads": "rows"}
+    other = [people_run("rows", n, 0, pids=[3, 7, 9, 12, 21]) for n in range(3)]
+    with pytest.raises(ValueError, match="test: not comparable: the sides judged other people"):
+        Runs("test", (*sides(one=0).records, *other)).contrast(one, rows)
+    with pytest.raises(ValueError, match="test: not comparable: its seeds judged other people"):
+        Runs("test", (people_run("one", 0, 0), {**other[1], "levels": one})).people()
+    with pytest.raises(ValueError, match="there are no runs of any level"):
+        Runs("test").people()
+    with pytest.raises(ValueError, match=r"seed 0 has no joy of each person, under 'people'"):
+        sides(one=0).people("joy")
+    with pytest.raises(ValueError, match=r"test, one: there is one seed, expected two"):
+        Runs("test", (people_run("one", 0, 0),)).components(heads="one")
+    twice = Runs("test", (*sides(one=0, rows=0).records, people_run("rows", 1, 0)))
+    with pytest.raises(ValueError, match="not comparable: side b holds seed 1 more than once"):
+        twice.contrast(one, rows)

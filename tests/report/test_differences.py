@@ -5,6 +5,7 @@ import copy
 import pytest
 from scipy import stats
 
+from reidlab.evaluation import people_and_seeds
 from reidlab.experiments import Runs, design
 from reidlab.report.claims import ClaimError, load_claims
 from reidlab.report.differences import trials
@@ -76,16 +77,16 @@ def test_the_difference_is_of_the_means_with_welchs_interval(claims_file, runs, 
     assert row["ours"] == pytest.approx(100 * (sum(B) - sum(A)) / 3, abs=0.0051)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=0.0051)
     assert (row["paper"], row["runs a"], row["runs b"]) == (1.5, 3, 3)
-    assert row["verdict"] == "same direction"
+    assert row["verdict"] == "holds"
 
 
 @pytest.mark.parametrize(
     ("value", "a", "b", "verdict"),
     [
-        ("1.5", A, B, "same direction"),
-        ("1.5", B, A, "opposite direction"),
-        ("-1.5", A, B, "opposite direction"),
-        ("-1.5", B, A, "same direction"),
+        ("1.5", A, B, "holds"),
+        ("1.5", B, A, "contradicted"),
+        ("-1.5", A, B, "contradicted"),
+        ("-1.5", B, A, "holds"),
         ("1.5", (0.5, 0.6, 0.7), (0.55, 0.65, 0.75), "no clear difference"),
         ("1.5", A[:1], B, "no clear difference"),  # one run has no interval
         ("1.5", (0.5, 0.5), (0.5, 0.5), "no clear difference"),
@@ -127,7 +128,64 @@ def test_what_no_result_depends_on_is_no_difference(claims_file, runs):
     records = runs(A, B)
     for run in records[3:]:
         run["experiment"] |= {"parameters": 200, "embedding_bytes": 9, "workers": 7}
-    assert only(claims_file, records)["verdict"] == "same direction"
+    assert only(claims_file, records)["verdict"] == "holds"
+
+
+def with_people(records, values):
+    """The same runs with four people, whose mean is the value of the run."""
+    for run, value in zip(records, values, strict=True):
+        rank1 = [value + shift for shift in (-0.2, 0.1, 0.2, -0.1)]
+        run["after"] = {"people": {"pid": [1, 2, 3, 4], "queries": [1] * 4, "rank1": rank1}}
+    return records
+
+
+def test_runs_with_people_have_them_in_the_interval(claims_file, runs):
+    records = with_people(runs(A, B), A + B)
+    row = only(claims_file, records)
+    sums = [[r["after"]["people"]["rank1"] for r in side] for side in (records[:3], records[3:])]
+    found = people_and_seeds(*sums, [1] * 4)
+    assert (row["low"], row["high"]) == pytest.approx((found.low, found.high), abs=0.0051)
+    assert (row["people"], row["verdict"]) == (4, "holds")
+    assert only(claims_file, runs(A, B))["people"] is None
+    records[4]["after"]["people"]["pid"] = [1, 2, 3, 5]
+    assert only(claims_file, records)["verdict"] == "not comparable: its seeds judged other people"
+    for run in records[3:]:
+        run["after"]["people"]["pid"] = [1, 2, 3, 5]
+    assert only(claims_file, records)["verdict"] == "not comparable: the sides judged other people"
+
+
+def test_another_evaluation_does_not_take_the_people_of_the_first(claims_file, runs):
+    records = with_people(runs(A, B), A + B)
+    for run in records:
+        run["after"]["other"] = {"metrics": run["metrics"]}
+    judged = Runs("la_transformer.table2", tuple(records), design=TABLE2).judged("other")
+    row = trials(load_claims(claims_file), judged).iloc[0]
+    assert row["people"] is None
+    assert row["verdict"] == "holds"
+
+
+def test_a_small_difference_is_shown_to_be_small(claims_file, runs):
+    a, b = (0.500, 0.502, 0.501), (0.501, 0.503, 0.500)
+    row = only(claims_file, runs(a, b))
+    assert row["verdict"] == "smaller than 2 points"
+    assert only(claims_file, runs(a, b), bound=0.05)["verdict"] == "no clear difference"
+
+
+@pytest.mark.parametrize(
+    ("second", "times"),
+    [("metric: mAP, value: 1.5", 2), ("metric: rank1, direction: lower", 1)],
+)
+def test_several_questions_count_as_several(claims_file, runs, second, times):
+    a, b = (0.50, 0.52, 0.51), (0.525, 0.535, 0.545)
+    alone = only(claims_file, runs(a, b))
+    assert (alone["verdict"], 0.025 < alone["p"] < 0.05) == ("holds", True)
+    more = GOOD[GOOD.index("  - {id") :].replace("heads, text", "again, text")
+    more = more.replace("metric: rank1, value: 1.5", second)
+    claims_file.write_text(GOOD + more)
+    table = trials(load_claims(claims_file), Runs("x", tuple(runs(a, b)), design=TABLE2))
+    assert table.p.tolist() == pytest.approx([times * alone["p"]] * 2)
+    unclear = ["no clear difference"] * 2  # the same question, claimed both ways, has one answer
+    assert table.verdict.tolist() == (unclear if times == 2 else ["holds", "contradicted"])
 
 
 def test_a_seed_counts_once(claims_file, runs):
@@ -155,7 +213,7 @@ def test_a_run_without_the_metric_is_no_run(claims_file, runs):
 def test_sizes_have_no_chance_in_them(claims_file, cell):
     change(claims_file, "metric: rank1, value: 1.5", "metric: parameters, direction: lower")
     for size, verdict in (
-        (60, "same direction"), (140, "opposite direction"), (100, "no difference")
+        (60, "holds"), (140, "contradicted"), (100, "no clear difference")
     ):  # fmt: skip
         row = only(claims_file, cell(ONE, A[:1]) + cell(ROWS, B[:1], parameters=size))
         assert (row["ours"], row["paper"], row["verdict"]) == (size - 100, "lower", verdict)
@@ -166,7 +224,7 @@ def test_seconds_are_compared_on_one_machine(claims_file, runs):
     records = runs(A, B)
     for i, run in enumerate(records):
         run["seconds"] = {"train": (60.0, 61.0, 62.0, 30.0, 31.0, 32.0)[i]}
-    assert only(claims_file, records)["verdict"] == "same direction"
+    assert only(claims_file, records)["verdict"] == "holds"
     records[4]["environment"]["device"] = "GPU"
     assert only(claims_file, records)["verdict"] == "not comparable: device: CPU / GPU"
     records[4]["environment"]["device"] = "CPU"
@@ -259,9 +317,9 @@ def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
     assert len(table) == 14
     assert list(table["runs a"]) == list(table["runs b"]) == [3] * 14
     assert not any(verdict.startswith("not comparable") for verdict in table["verdict"])
-    assert table.loc["gain-map", "verdict"] == "same direction"
-    assert table.loc["smoothing-map", "verdict"] == "no clear difference"
-    assert table.loc["less-storage", "verdict"] == "no difference"
+    assert table.loc["gain-map", "verdict"] == "holds"
+    assert table.loc["smoothing-map", "verdict"] == "smaller than 2 points"
+    assert table.loc["less-storage", "verdict"] == "no clear difference"
 
 
 def test_the_difference_as_text(claims_file, runs):
