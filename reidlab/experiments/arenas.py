@@ -21,6 +21,7 @@ import pandas as pd
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import components, over_seeds, smallest_difference
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
@@ -53,7 +54,7 @@ class Arena:
     epochs: int
     changes: Changes = field(default_factory=dict, hash=False)
     folds: int = 0
-    after: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = (PEOPLE,)
     seeds: int = 5
 
     def on(self, experiment: Experiment, name: str = "") -> Experiment:
@@ -108,11 +109,11 @@ ARENAS = {
         Arena("alike", "synthetic people of few colours", "alike", 20, SMALL),
         Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL),
         Arena("pku-folds", "real people, PKU-Reid in folds", "pku-reid", 20, SMALL, folds=3,
-              seeds=3),
+              after=(PEOPLE, BY_ORIENTATION), seeds=3),
         Arena("day-night", "infrared asks, visible answers", "day-night", 20, SMALL),
         Arena("day-night-twins", "thermal asks, visible answers", "day-night-twins", 20, SMALL),
         Arena("towns", "trained in one place, tested in others", "plaza", 20, SMALL,
-              after=(ELSEWHERE,)),
+              after=(PEOPLE, ELSEWHERE)),
         Arena("fleet", "vehicles", "fleet", 20, {**SMALL, "image_size": (96, 96)}),
     )
 }  # fmt: skip
