@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reidlab.training import Recipe
 
@@ -33,6 +33,24 @@ class Step:
     name: str
     find: Callable[[Trained, ReIDDataset], Mapping[str, Any]]
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+class Prediction(NamedTuple):
+    """What was expected of a comparison before its first run, in the form that `Runs.decide` reads.
+
+    Attributes:
+        text: in words.
+        a: levels of one side.
+        b: levels of the other.
+        direction: "higher" or "lower", how b lies to a.
+        bound: what would be too small to matter, in points.
+    """
+
+    text: str
+    a: Levels
+    b: Levels
+    direction: str
+    bound: float | None = 2.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class Experiment:
         rows: for an experiment whose result is a table and not runs of its own: yields a header
             {"header": {...}}, then one mapping a row.
         labels: levels and factors in words, for tables.
-        predictions: what was expected before the first run, as data.
+        predictions: what was expected before the first run.
     """
 
     name: str

@@ -346,7 +346,7 @@ class Runs:
 
     def decide(
         self,
-        claims: Mapping[str, tuple[Levels, Levels, str, float | None]],
+        claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None,
         metric: str = "mAP",
         *,
         level: float = 0.95,
@@ -357,6 +357,7 @@ class Runs:
             claims: what is claimed, in words -> levels of sides a and b, "higher" or "lower" (b
                 against a), and what is too small to matter, in points; see
                 `reidlab.evaluation.verdict`. All that are reported together: they count as several.
+                None: the predictions of the design.
             metric: see `measured`.
             level: of the intervals, each for itself, and of the words, for all together.
 
@@ -368,22 +369,15 @@ class Runs:
         Raises:
             ValueError: As in `contrast`, or in `reidlab.evaluation.verdict`.
         """
+        if claims is None:
+            claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
         found = {
             name: self.contrast(a, b, metric, level=level) for name, (a, b, _, _) in claims.items()
         }
         words = decide({name: (found[name], *claims[name][2:]) for name in claims})
         rows = [
-            (
-                d.value,
-                d.low,
-                d.high,
-                words[name].p,
-                d.smallest,
-                words[name].verdict,
-                d.seeds,
-                d.people,
-            )
-            for name, d in found.items()
+            (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
+            for d, word in ((found[name], words[name]) for name in found)
         ]
         columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
         table = pd.DataFrame(rows, index=[*found], columns=columns)

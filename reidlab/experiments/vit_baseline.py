@@ -13,7 +13,7 @@ import torch
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.experiments.arenas import ARENAS
-from reidlab.experiments.design import Experiment, Step
+from reidlab.experiments.design import Experiment, Prediction, Step
 from reidlab.experiments.runner import Trained, Workspace
 from reidlab.judging import untrained_records
 from reidlab.losses import common_share, triplet_gaps
@@ -80,10 +80,13 @@ TRIPLET = Experiment(
     labels={
         "none": "no triplet loss", "hardest": "the hardest triplets", "all": "all triplets",
     },
-    predictions=(  # sentence, level a, level b, where the mAP of b should lie
-        ("hardest triplets cost mAP, against none", "none", "hardest", "lower"),
-        ("all triplets do better than the hardest", "hardest", "all", "higher"),
-        ("all triplets help, against none", "none", "all", "higher"),
+    predictions=tuple(
+        Prediction(text, {"triplet": a}, {"triplet": b}, direction)
+        for text, a, b, direction in (
+            ("the hardest triplets, against none", "none", "hardest", "lower"),
+            ("all triplets, against the hardest", "hardest", "all", "higher"),
+            ("all triplets, against none", "none", "all", "higher"),
+        )
     ),
 )  # fmt: skip
 _STRONG = {"weights": "synth", "image_size": (128, 64)}

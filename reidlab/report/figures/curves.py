@@ -95,7 +95,12 @@ def two_curves(
 
 @style.styled
 def line_chart(
-    table: pd.DataFrame, *, x: str, label: str, upright: float | None = None
+    table: pd.DataFrame,
+    *,
+    x: str,
+    label: str,
+    upright: float | None = None,
+    across: float | None = None,
 ) -> BookFigure:
     """Draw a number against another, a line for each name.
 
@@ -109,6 +114,7 @@ def line_chart(
         x: the column of the horizontal axis, and its label.
         label: of the vertical axis, with the unit.
         upright: where on the horizontal axis a dotted line stands.
+        across: where on the vertical axis a dotted line lies.
 
     Raises:
         ValueError: the table is empty, lacks a column or has a point twice, seeds have no point in
@@ -133,6 +139,8 @@ def line_chart(
             panel.axhline(0, color=style.INK, lw=1.2, linestyle="-")
         if upright is not None:
             panel.axvline(upright, color=style.INK, lw=1.2, linestyle=":")
+        if across is not None:
+            panel.axhline(across, color=style.INK, lw=1.2, linestyle=":")
         panel.set(xlabel=x, title=str(title))
     panels[0].set_ylabel(label)
     _legend(figure, panels)
