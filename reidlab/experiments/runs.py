@@ -6,9 +6,11 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
 from reidlab.experiments.design import Experiment
@@ -16,6 +18,23 @@ from reidlab.record import Record, RecordError, check_schema, flatten, is_share
 from reidlab.training import Recipe
 
 Choice = str | Sequence[str]  # a level of a factor, or several
+
+
+class PeopleValues(NamedTuple):
+    """A result by seed and person. The metric of a seed is the sum over its sums by that over the
+    queries, a share of 1.
+
+    Attributes:
+        seeds: S of them, rising.
+        pids: (P,) int64, everybody with a counted query, rising.
+        queries: (P,) int64, how many of each count.
+        sums: (S, P) float64, over these queries.
+    """
+
+    seeds: list[int]
+    pids: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    sums: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -331,6 +350,40 @@ class Runs:
             seeds.setdefault(run["seed"], []).append(measured(run, metric))
         return [sum(values) / len(values) for _, values in sorted(seeds.items())]
 
+    def people(self, metric: str = "ap", step: str = "people", **levels: Choice) -> PeopleValues:
+        """The sums of each person in each seed, all runs of a seed together.
+
+        The people of several folds stand beside each other; who is in several cells of a seed has
+        the mean over them.
+
+        Args:
+            metric: "ap" or "rank1".
+            step: that kept sums by person, see `reidlab.experiments.after.people_sums`.
+            levels: which runs, as in `where`.
+
+        Raises:
+            ValueError: no runs, or without these sums; runs that were not judged alike; seeds that
+                do not hold the same cells, people and numbers of queries.
+        """
+        if metric not in PEOPLE_METRICS:
+            known = " or ".join(map(repr, PEOPLE_METRICS))
+            raise ValueError(f"there are no sums of {metric!r} by person: choose {known}")
+        chosen = self.where(**levels).records
+        if not chosen:
+            raise ValueError(f"{self.name} has no runs to take people of: run it first")
+        if reasons := self._judged_unlike(chosen):
+            raise ValueError(f"{self.name}: runs that were not judged alike: {'; '.join(reasons)}")
+        rows = pd.concat([_rows_of_people(run, metric, step) for run in chosen])
+        if reason := _uneven(rows):
+            raise ValueError(f"{self.name}: people cannot be pooled: {reason}")
+        sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
+        return PeopleValues(
+            seeds=sums.index.tolist(),
+            pids=sums.columns.to_numpy(np.int64),
+            queries=rows.groupby("pid")["queries"].first().to_numpy(np.int64),
+            sums=sums.to_numpy(np.float64),
+        )
+
     @property
     def histories(self) -> list[list[dict[str, Any]]]:
         """The epochs of each run, as curves are drawn of them."""
@@ -341,6 +394,7 @@ class Runs:
 
 
 Levels = Mapping[str, Choice]
+PEOPLE_METRICS = ("ap", "rank1")
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 
@@ -367,6 +421,36 @@ def _number(run: Record, metric: str) -> float | None:
     flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
     value = flat.get(metric, flat.get(f"experiment.{metric}"))
     return value if isinstance(value, int | float) else None
+
+
+def _rows_of_people(run: Record, metric: str, step: str) -> pd.DataFrame:
+    """One row for each person of a run: seed, cell, pid, queries and sum."""
+    found = run["after"].get(step, {})
+    found = found.get("people", found)
+    if "pid" not in found:
+        has = ", ".join(name for name, kept in run["after"].items() if "people" in (name, *kept))
+        raise ValueError(
+            f"a run keeps no people of a step {step!r}; of these it does: {has or '-'}"
+        )
+    cell = " ".join(f"{k}={v}" for k, v in run["levels"].items()) or "recipe"
+    columns = {"pid": found["pid"], "queries": found["queries"], "sum": found[metric]}
+    return pd.DataFrame(columns).assign(seed=run["seed"], cell=cell)
+
+
+def _uneven(rows: pd.DataFrame) -> str:
+    """What the seeds do not have in common, in words; empty if each has all."""
+    twice = rows[rows.duplicated(["seed", "cell", "pid"])]
+    if len(twice):
+        return f"seed {twice.seed.iloc[0]} of {twice.cell.iloc[0]} is there more than once"
+    for names, text in ((["cell"], "run of {0}"), (["cell", "pid"], "person {1} in {0}")):
+        held = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"].agg(set)
+        for *key, seeds in held.reset_index().itertuples(index=False):
+            if lacking := sorted({*rows["seed"]} - seeds):
+                return f"seed {lacking[0]} has no {text.format(*key)}, which seed {min(seeds)} has"
+    counts = rows.groupby("pid")["queries"].agg(["min", "max"])
+    for pid, low, high in counts[counts["min"] != counts["max"]].itertuples():
+        return f"person {pid} has {low} queries in one run and {high} in another"
+    return ""
 
 
 def judgement(run: Record) -> dict[str, Any]:
