@@ -39,9 +39,17 @@ class NotComparableError(ValueError):
 
 
 class PeopleValues(NamedTuple):
-    """What each person's queries came to: seeds (S,), pids (P,), queries (P,), sums (S, P)."""
+    """A result by seed and person. The metric of a seed is the sum over its sums by that over the
+    queries, a share of 1.
 
-    seeds: NDArray[np.int64]
+    Attributes:
+        seeds: S of them, rising.
+        pids: (P,) int64, everybody with a counted query, rising.
+        queries: (P,) int64, how many of each count.
+        sums: (S, P) float64, over these queries.
+    """
+
+    seeds: list[int]
     pids: NDArray[np.int64]
     queries: NDArray[np.int64]
     sums: NDArray[np.float64]
@@ -128,10 +136,8 @@ class Runs:
         records = []
         for run in self.records:
             found = run["after"][step]
-            after = {
-                **run["after"],
-                "people": found.get("people", {}),
-            }  # not those of the other one
+            people = found.get("people", {})  # not those of the evaluation before
+            after = {**run["after"], "people": people}
             records.append({**run, **found, "after": after})
         return replace(self, records=tuple(records))
 
@@ -273,35 +279,6 @@ class Runs:
         columns = ["value", "low", "high", "smallest", "found"]
         table = pd.DataFrame(rows, index=list(found), columns=columns)
         return table.astype(dict.fromkeys(columns[:-1], float))
-
-    def people(self, metric: str = "mAP", step: str = "people", **levels: Choice) -> PeopleValues:
-        """For each seed and person the sum over the person's queries, a share each.
-
-        Of several runs of a seed that judged the same person, the mean; of runs that judged others,
-        all of them together.
-
-        Raises:
-            ValueError: No runs, runs without people, or seeds that judged other people.
-        """
-        chosen, name = self.where(**levels), PERSONAL.get(metric, metric)
-        found: dict[int, dict[tuple[int, int], list[float]]] = {}
-        for run in chosen.records:
-            each = run["after"].get(step, {})
-            if name not in each:
-                raise ValueError(
-                    f"{self.name}: seed {run['seed']} has no {metric} of each person, under "
-                    f"{step!r}; the runs were made before people were kept, make them again"
-                )
-            for pid, count, value in zip(each["pid"], each["queries"], each[name], strict=True):
-                found.setdefault(run["seed"], {}).setdefault((pid, count), []).append(value)
-        if not found:
-            raise ValueError(f"{self.name}: there are no runs of {dict(levels) or 'any level'}")
-        seeds, persons = sorted(found), sorted(next(iter(found.values())))
-        if any(sorted(each) != persons for each in found.values()):
-            raise NotComparableError(self.name, ["its seeds judged other people"])
-        sums = [[float(np.mean(found[seed][person])) for person in persons] for seed in seeds]
-        pids, queries = np.array(persons).T
-        return PeopleValues(np.array(seeds), pids, queries, np.array(sums))
 
     def components(self, metric: str = "mAP", **levels: Choice) -> Components:
         """What varies in the results of a cell: seeds, people, and person x seed.
@@ -477,6 +454,40 @@ class Runs:
             seeds.setdefault(run["seed"], []).append(measured(run, metric))
         return [sum(values) / len(values) for _, values in sorted(seeds.items())]
 
+    def people(self, metric: str = "mAP", step: str = "people", **levels: Choice) -> PeopleValues:
+        """The sums of each person in each seed, all runs of a seed together.
+
+        The people of several folds stand beside each other; who is in several cells of a seed has
+        the mean over them.
+
+        Args:
+            metric: "mAP" (their sums are of average precision) or "rank1".
+            step: that kept sums by person, see `reidlab.experiments.after.people_sums`.
+            levels: which runs, as in `where`.
+
+        Raises:
+            ValueError: no runs, or without these sums; runs that were not judged alike; seeds that
+                do not hold the same cells, people and numbers of queries.
+        """
+        if metric not in PERSONAL:
+            known = " or ".join(map(repr, PERSONAL))
+            raise ValueError(f"there are no sums of {metric!r} by person: choose {known}")
+        chosen = self.where(**levels).records
+        if not chosen:
+            raise ValueError(f"{self.name} has no runs to take people of: run it first")
+        if reasons := self._judged_unlike(chosen):
+            raise ValueError(f"{self.name}: runs that were not judged alike: {'; '.join(reasons)}")
+        rows = pd.concat([_rows_of_people(run, PERSONAL[metric], step) for run in chosen])
+        if reason := _uneven(rows):
+            raise NotComparableError(self.name, [f"people cannot be pooled: {reason}"])
+        sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
+        return PeopleValues(
+            seeds=sums.index.tolist(),
+            pids=sums.columns.to_numpy(np.int64),
+            queries=rows.groupby("pid")["queries"].first().to_numpy(np.int64),
+            sums=sums.to_numpy(np.float64),
+        )
+
     @property
     def histories(self) -> list[list[dict[str, Any]]]:
         """The epochs of each run, as curves are drawn of them."""
@@ -487,7 +498,7 @@ class Runs:
 
 
 Levels = Mapping[str, Choice]
-PERSONAL = {"mAP": "ap", "rank1": "rank1"}  # metric -> its name among the values of people
+PERSONAL = {"mAP": "ap", "rank1": "rank1"}  # metric -> its name among the sums of people
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 
@@ -514,6 +525,36 @@ def _number(run: Record, metric: str) -> float | None:
     flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
     value = flat.get(metric, flat.get(f"experiment.{metric}"))
     return value if isinstance(value, int | float) else None
+
+
+def _rows_of_people(run: Record, metric: str, step: str) -> pd.DataFrame:
+    """One row for each person of a run: seed, cell, pid, queries and sum."""
+    found = run["after"].get(step, {})
+    found = found.get("people", found)
+    if "pid" not in found:
+        has = ", ".join(name for name, kept in run["after"].items() if "people" in (name, *kept))
+        raise ValueError(
+            f"a run keeps no people of a step {step!r}; of these it does: {has or '-'}"
+        )
+    cell = " ".join(f"{k}={v}" for k, v in run["levels"].items()) or "recipe"
+    columns = {"pid": found["pid"], "queries": found["queries"], "sum": found[metric]}
+    return pd.DataFrame(columns).assign(seed=run["seed"], cell=cell)
+
+
+def _uneven(rows: pd.DataFrame) -> str:
+    """What the seeds do not have in common, in words; empty if each has all."""
+    twice = rows[rows.duplicated(["seed", "cell", "pid"])]
+    if len(twice):
+        return f"seed {twice.seed.iloc[0]} of {twice.cell.iloc[0]} is there more than once"
+    for names, text in ((["cell"], "run of {0}"), (["cell", "pid"], "person {1} in {0}")):
+        held = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"].agg(set)
+        for *key, seeds in held.reset_index().itertuples(index=False):
+            if lacking := sorted({*rows["seed"]} - seeds):
+                return f"seed {lacking[0]} has no {text.format(*key)}, which seed {min(seeds)} has"
+    counts = rows.groupby("pid")["queries"].agg(["min", "max"])
+    for pid, low, high in counts[counts["min"] != counts["max"]].itertuples():
+        return f"person {pid} has {low} queries in one run and {high} in another"
+    return ""
 
 
 def judgement(run: Record) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from reidlab import recipes
 from reidlab.cli import app
 from reidlab.data import DatasetError
 from reidlab.experiments import Experiment, Runs, runner, sweep
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
 from reidlab.files import sha256
@@ -138,7 +139,8 @@ def by_folds(folds, **changes):
 
 def test_a_level_may_change_the_data(turned_people, tmp_path, trained):
     workspace, seen = Workspace("smoke", turned_people, tmp_path / "runs"), []
-    asked = by_folds(3, after=(Step("people", lambda _, ds: seen.append(ds) or {"n": 1}),))
+    counted = Step("seen", lambda _, ds: seen.append(ds) or {"n": 1})
+    asked = by_folds(3, after=(counted, PEOPLE, BY_ORIENTATION))
     assert asked.cells("smoke")["low_2"].options == {"fold": 2, "folds": 3}
     assert asked.cells("smoke")["low_2"].recipe == start("smoke").replace(lr=1e-5)
     low = ("low_1", "low_2", "low_3")
@@ -155,7 +157,15 @@ def test_a_level_may_change_the_data(turned_people, tmp_path, trained):
         assert run["data"]["options"] == {"split": "folds", "fold": fold, "folds": 3}
         assert run["options"] == {"fold": fold, "folds": 3}
         assert run["data"]["query_identities"] == ds.query["pid"].nunique() == 4
-    assert len(runs.by_seed("mAP")) == 1
+    for step, judged in (("people", runs), ("authors", runs.judged("authors"))):
+        found, metrics = runs.people("mAP", step), [run["metrics"] for run in judged.records]
+        assert found.sums.shape == (1, 12)
+        total = sum(each["mAP"] * each["num_valid"] for each in metrics)
+        assert found.queries.sum() == sum(each["num_valid"] for each in metrics)
+        assert found.sums.sum() == pytest.approx(total, abs=1e-4)
+        hits = sum(each["rank1"] * each["num_valid"] for each in metrics)
+        assert runs.people("rank1", step).sums.sum() == pytest.approx(hits, abs=1e-4)
+        assert len(judged.by_seed("mAP")) == 1
     list(workspace.run(asked, only=low))
     assert (len(trained), len(seen)) == (3, 3), "they are read back"
     assert len(workspace.runs(by_folds(2))) == 0, (

@@ -3,12 +3,13 @@
 import json
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from reidlab.experiments import Experiment, Runs
-from reidlab.experiments.runs import differing, judgement
+from reidlab.experiments.runs import PeopleValues, differing, judgement
 from reidlab.record import RecordError
 from reidlab.training import Recipe
 
@@ -276,3 +277,89 @@ def test_lines_are_records_a_header_or_rows(tmp_path, runs):
     path.write_text("{\n")
     with pytest.raises(RecordError, match="line 1, is no JSON"):
         Runs.read(path)
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def kept(run, pids, ap, queries=None, step="people"):
+    sums = {"pid": pids, "queries": queries or [4] * len(pids), "ap": ap,
+            "rank1": [x // 1 for x in ap]}  # fmt: skip
+    return run | {"after": {step: sums if step == "people" else {"people": sums}}}
+
+
+@pytest.fixture
+def people():
+    """Two folds, of the people 3 and 9 and of 5; the sums say heads, seed and person."""
+    found = []
+    for bonus, heads in enumerate(("one", "rows")):
+        for seed in (1, 0):
+            found += [
+                kept(in_fold(heads, "1", seed, 0.5), [3, 9], [bonus + seed + 0.3, bonus + 0.9]),
+                kept(in_fold(heads, "2", seed, 0.5), [5], [bonus + 0.5], [2]),
+            ]
+    return Runs("toy.folds", tuple(found), design=FOLDS)
+
+
+def test_people_of_all_folds_by_seed(people):
+    found = people.people("mAP", heads="one")
+    assert isinstance(found, PeopleValues)
+    assert (found.seeds, found.pids.tolist(), found.queries.tolist()) == (
+        [0, 1], [3, 5, 9], [4, 2, 4]
+    )  # fmt: skip
+    assert found.sums == pytest.approx(np.array([[0.3, 0.5, 0.9], [1.3, 0.5, 0.9]]))
+    assert (found.pids.dtype, found.queries.dtype, found.sums.dtype) == (int, int, float)
+    assert people.people("rank1", heads="one").sums.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert people.people(heads="one", fold="2").sums.tolist() == [[0.5], [0.5]]
+
+
+def test_who_is_in_several_cells_has_their_mean(people):
+    assert people.people().sums == pytest.approx(np.array([[0.8, 1.0, 1.4], [1.8, 1.0, 1.4]]))
+
+
+def test_people_of_a_step_that_is_an_evaluation_as_well(people):
+    runs = [kept(run, **_sums(run), step="authors") for run in people.records]
+    authors = Runs("toy.folds", tuple(runs), design=FOLDS)
+    assert authors.people(step="authors").sums.tolist() == people.people().sums.tolist()
+    with pytest.raises(ValueError, match="no people of a step 'people'; of these it does: authors"):
+        authors.people()
+
+
+def _sums(run):
+    found = run["after"]["people"]
+    return {"pids": found["pid"], "ap": found["ap"], "queries": found["queries"]}
+
+
+@pytest.mark.parametrize(
+    ("number", "sums", "said"),
+    [
+        (0, {"pids": [3], "ap": [0.1]}, "seed 1 has no person 9 in heads=one fold=1, which seed 0"),
+        (0, {"pids": [3, 9, 10], "ap": [0, 0, 0]}, "seed 0 has no person 10 in .*, which seed 1"),
+        (3, {"pids": [5], "ap": [0], "queries": [3]}, "person 5 has 2 queries in one run and 3 in"),
+    ],
+)
+def test_seeds_of_other_people_are_not_pooled(people, number, sums, said):
+    records = list(people.records)
+    records[number] = kept(records[number], **sums)
+    with pytest.raises(
+        ValueError, match=f"^toy.folds: not comparable: people cannot be pooled: {said}"
+    ):
+        Runs("toy.folds", tuple(records), design=FOLDS).people(heads="one")
+
+
+def test_what_else_forbids_to_pool_people(people):
+    fewer = Runs("toy.folds", people.records[:-1], design=FOLDS)
+    with pytest.raises(ValueError, match="seed 0 has no run of heads=rows fold=2, which seed 1"):
+        fewer.people()
+    twice = Runs("toy.folds", (*people.records, people.records[0]), design=FOLDS)
+    with pytest.raises(ValueError, match="seed 1 of heads=one fold=1 is there more than once"):
+        twice.people()
+    other = changed(people, 0, data={"name": "toy", "fingerprint": "another copy"})
+    with pytest.raises(ValueError, match="not judged alike: fold 1: fingerprint of the images: an"):
+        other.people()
+    with pytest.raises(ValueError, match="no sums of 'ap' by person: choose 'mAP' or 'rank1'"):
+        people.people("ap")
+    with pytest.raises(ValueError, match="has no runs to take people of"):
+        Runs("toy.folds", design=FOLDS).people()
+    with pytest.raises(ValueError, match="heads is 'two'; expected one of one, rows"):
+        people.people(heads="two")

@@ -71,31 +71,6 @@ def sides(**shifts):
     )
 
 
-def test_people_are_by_seed_and_pid():
-    runs = sides(one=0, rows=0.1)
-    found = runs.people("mAP", "people", heads="rows")
-    assert found.seeds.tolist() == [0, 1, 2]
-    assert (found.pids.tolist(), found.queries.tolist()) == (PIDS, QUERIES)
-    own = [r["after"]["people"]["ap"] for r in runs.where(heads="rows").records]
-    assert found.sums.tolist() == own
-    assert found.sums.sum(1) / 10 == pytest.approx([x / 100 for x in runs.values(heads="rows")])
-
-
-def test_people_of_several_cells_are_averaged_and_of_folds_are_taken_together():
-    cells = [people_run("one", 0, 0), people_run("rows", 0, 0.2)]
-    found = Runs("test", tuple(cells)).people()
-    own = [cell["after"]["people"]["ap"] for cell in cells]
-    assert found.sums[0] == pytest.approx(np.mean(own, axis=0))
-    folds = [
-        people_run("one", 0, 0, pids=[5, 2], queries=[1, 2], fold="0"),
-        people_run("one", 0, 0, pids=[4], queries=[3], fold="1"),
-    ]
-    found = Runs("test", tuple(folds)).people()
-    assert (found.pids.tolist(), found.queries.tolist()) == ([2, 4, 5], [2, 3, 1])
-    ap = [fold["after"]["people"]["ap"] for fold in folds]
-    assert found.sums.tolist() == [[ap[0][1], ap[1][0], ap[0][0]]]
-
-
 def test_the_words_of_several_claims():
     runs = sides(one=0, rows=0.2)
     one, rows = {"heads": "one"}, {"heads": "rows"}
@@ -130,14 +105,3 @@ def test_what_cannot_be_compared_is_refused():
     other = [people_run("rows", n, 0, pids=[3, 7, 9, 12, 21]) for n in range(3)]
     with pytest.raises(ValueError, match="test: not comparable: the sides judged other people"):
         Runs("test", (*sides(one=0).records, *other)).contrast(one, rows)
-    with pytest.raises(ValueError, match="test: not comparable: its seeds judged other people"):
-        Runs("test", (people_run("one", 0, 0), {**other[1], "levels": one})).people()
-    with pytest.raises(ValueError, match="there are no runs of any level"):
-        Runs("test").people()
-    with pytest.raises(ValueError, match=r"seed 0 has no joy of each person, under 'people'"):
-        sides(one=0).people("joy")
-    with pytest.raises(ValueError, match=r"test, one: there is one seed, expected two"):
-        Runs("test", (people_run("one", 0, 0),)).components(heads="one")
-    twice = Runs("test", (*sides(one=0, rows=0).records, people_run("rows", 1, 0)))
-    with pytest.raises(ValueError, match="not comparable: side b holds seed 1 more than once"):
-        twice.contrast(one, rows)
