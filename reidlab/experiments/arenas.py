@@ -26,7 +26,7 @@ from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
 from reidlab.judging import evaluate_on, zero_shot
-from reidlab.models import create_backbone
+from reidlab.models import TokenBackbone, load_weights
 from reidlab.training import Recipe
 
 STARTS: dict[str, Changes] = {"plain": {"weights": "plain"}, "strong": {"weights": "synth"}}
@@ -88,9 +88,8 @@ class Arena:
 def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     """mAP by each view of the tokens before any training."""
     recipe = run.recipe
-    backbone = create_backbone(
-        recipe.backbone, recipe.image_size, weights=recipe.weights, depth=recipe.depth
-    )
+    backbone = TokenBackbone(recipe.backbone, recipe.image_size, depth=recipe.depth)
+    load_weights(backbone, recipe.weights)
     return {view: found.mAP for view, found in zero_shot(backbone, ds, recipe).items()}
 
 

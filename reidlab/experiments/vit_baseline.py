@@ -54,7 +54,8 @@ def _geometry(run: Trained, ds: ReIDDataset) -> dict[str, float]:
     start = build_model(run.recipe, run.ds, seed=int(run.record["seed"])).eval()
     loader = training_batches(run.ds, run.recipe.replace(sampler="identity", workers=0))
     batches, found = list(itertools.islice(loader, 8)), {}
-    for when, model in (("before", start), ("after", run.model)):
+    models: dict[str, Any] = {"before": start, "after": run.model}
+    for when, model in models.items():
         with torch.inference_mode():
             features = [model.embed(batch["image"]) for batch in batches]
         found[f"common_{when}"] = common_share(torch.cat(features))

@@ -1,0 +1,127 @@
+"""Every idea tried so far, on every ground: the table behind the page "Does it work?".
+
+A chapter adds its ideas here, one entry for each: which experiments try it, and which claim of its
+paper prints a gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from reidlab.evaluation import decide
+from reidlab.experiments import experiment
+from reidlab.report.claims import load_claims
+
+Sides = tuple[Mapping[str, str], Mapping[str, str]]  # levels without the idea, and with it
+BOUND = 2.0  # points of mAP: what is too small to matter, and what an arena should decide
+
+
+@dataclass(frozen=True)
+class Idea:
+    """An idea of a paper, as a difference.
+
+    Attributes:
+        text: in words.
+        grounds: title -> name of the experiment, and its levels without and with the idea.
+        claim: (paper, id) of the claim that prints a gain; None where there is none.
+        better: "higher" if the idea is said to raise mAP, else "lower".
+    """
+
+    text: str
+    grounds: Mapping[str, tuple[str, Sides]] = field(hash=False)
+    claim: tuple[str, str] | None = None
+    better: str = "higher"
+
+
+RENDERED, REAL, FEW = "rendered people", "real people", "twelve real people"
+
+
+def _levels(a: Mapping[str, str], b: Mapping[str, str], **both: str) -> Sides:
+    return {**a, **both}, {**b, **both}
+
+
+_TRIPLET = _levels({"triplet": "hardest"}, {"triplet": "all"})
+_NO_TRIPLET = _levels({"triplet": "none"}, {"triplet": "all"})
+_CE = {"model": "la-tf", "loss": "ce"}
+IDEAS = (
+    Idea(
+        "a triplet loss (of all triplets)",
+        {RENDERED: ("vit_baseline.triplet_pilot", _NO_TRIPLET),
+         REAL: ("vit_baseline.triplet_pku-folds", _NO_TRIPLET)},
+    ),
+    Idea(
+        "all triplets, not the hardest",
+        {RENDERED: ("vit_baseline.triplet_pilot", _TRIPLET),
+         REAL: ("vit_baseline.triplet_pku-folds", _TRIPLET)},
+    ),
+    Idea(
+        "LA: rows and their classifiers, not the class token",
+        {RENDERED: ("la_transformer.table2", _levels(
+            {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"})),
+         FEW: ("la_transformer.corners", _levels(
+             {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}))},
+        ("la_transformer", "la-over-vit-map"),
+    ),
+    Idea(
+        "LA: blocks opened one by one",
+        {RENDERED: ("la_transformer.table2",
+                    _levels({"blocks": "at-once"}, {"blocks": "blockwise"})),
+         FEW: ("la_transformer.corners",
+               _levels({"blocks": "at-once"}, {"blocks": "blockwise"}))},
+        ("la_transformer", "blockwise-map"),
+    ),
+    Idea(
+        "LA-TF: label smoothing",
+        {FEW: ("la_tf_pp.losses", _levels(_CE, {**_CE, "loss": "cels"}, batches="shuffled"))},
+        ("la_tf_pp", "smoothing-map"),
+    ),
+    Idea(
+        "LA-TF: a triplet loss of logits",
+        {FEW: ("la_tf_pp.losses", _levels(_CE, {**_CE, "loss": "ce-tl"}, batches="shuffled"))},
+        ("la_tf_pp", "triplet-map"),
+        "lower",
+    ),
+    Idea(
+        "LA-TF++: one classifier, both losses",
+        {FEW: ("la_tf_pp.losses", _levels(
+            _CE, {"model": "la-tf-pp", "loss": "cels-tl"}, batches="shuffled"))},
+        ("la_tf_pp", "gain-map"),
+    ),
+)  # fmt: skip
+
+
+def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
+    """What each idea does to mAP on each ground, ready for `reidlab.report.figures.forest`.
+
+    Returns:
+        One row for each idea and ground: name, group (the ground), value (with the idea minus
+        without, in points), low, high, smallest, verdict (see `reidlab.evaluation.verdict`; all
+        rows count as one family), people (none where the interval is over seeds alone), and paper,
+        the gain that the paper prints. A ground without runs has no row.
+    """
+    tried = [
+        (idea, ground, runs.contrast(*sides))
+        for idea in ideas
+        for ground, (name, sides) in idea.grounds.items()
+        if len(runs := experiment(name))
+    ]
+    words = decide({str(i): (d, idea.better, BOUND) for i, (idea, _, d) in enumerate(tried)})
+    rows = [
+        {
+            "name": idea.text, "group": ground, "value": found.value, "low": found.low,
+            "high": found.high, "smallest": found.smallest, "verdict": words[str(i)].verdict,
+            "people": found.people, "paper": _printed(idea),
+        }
+        for i, (idea, ground, found) in enumerate(tried)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"low": float, "high": float, "paper": float})
+
+
+def _printed(idea: Idea) -> float | None:
+    if idea.claim is None:
+        return None
+    paper, name = idea.claim
+    return next(claim.value for claim in load_claims(paper) if claim.id == name)
