@@ -150,7 +150,7 @@ def test_shapes_that_do_not_fit(features, labels):
 
 def test_prints_its_margin():
     assert repr(TripletLoss()) == "TripletLoss(margin=soft, mining=hardest)"
-    assert repr(TripletLoss(0.3)) == "TripletLoss(margin=0.3)"
+    assert repr(TripletLoss(0.3, "all")) == "TripletLoss(margin=0.3, mining=all)"
 
 
 def test_the_example_in_the_docstring():

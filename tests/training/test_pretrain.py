@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from reidlab.cli import app
 from reidlab.experiments import experiment
 from reidlab.losses import Contrastive, Identity, Triplet
-from reidlab.models import create_model
+from reidlab.models import create_model, load_weights
 from reidlab.models.vit import TokenBackbone, token_views
 from reidlab.record import RunRecord
 from reidlab.synth import PARTS
@@ -24,6 +26,7 @@ from reidlab.synth.styles import COLOURS
 from reidlab.training import CheckpointError, Objective, RecipeError, TrainingDiverged, loop
 from reidlab.training.pretrain import (
     ABLATION,
+    PLAIN,
     PretrainConfig,
     ablation_arm,
     pictures,
@@ -685,3 +688,54 @@ def test_the_rate_warms_up_and_falls():
     assert np.all(np.diff(rates[:top]) > 0)
     assert np.all(np.diff(rates[top + 1 :]) < 0)
     assert rates[-1] == pytest.approx(config.final_lr, rel=0.01)
+
+
+# --- the plain start ------------------------------------------------------------------------------
+
+
+def test_the_plain_start_names_nobody_and_asks_the_class_token_alone(finished):
+    config = replace(CONFIG, losses=PLAIN.losses)
+    assert config.named == PLAIN.named == 0
+    assert (PLAIN.variant, PretrainConfig().variant) == ("vit_tiny_plain", "vit_tiny_synth")
+    backbone = TokenBackbone(config.backbone, config.image_size, depth=1)
+    model, objective = PretrainingModel(backbone, config.named), Objective(config.losses)
+    batch = next(iter(EpochLoader(Pictures(config, finished.parent), torch.device("cpu"))))
+    outputs = model(batch["image"])
+    outputs.features[1].retain_grad()
+    losses = objective(outputs, batch)
+    sum(losses.values()).backward()
+    assert set(losses) == {"attributes"}
+    assert outputs.logits == ()
+    assert not outputs.features[1].grad.any(), "the patch tokens are asked nothing"
+    assert not [name for name, _ in model.named_parameters() if "classifier" in name]
+
+
+def test_views_of_the_attributes_that_are_asked():
+    logits = (torch.randn(3, 4, 5), torch.randn(3, 4, 2))
+    right = torch.tensor([[0, 1], [4, 0], [2, -1], [1, 1]])
+    outputs, batch = SimpleNamespace(attributes=logits), {"attributes": right}
+    cross = torch.nn.functional.cross_entropy
+    for views in (1, 2, 3):
+        expected = sum(
+            cross(each[:views].flatten(0, 1), column.repeat(views), ignore_index=-1)
+            for each, column in zip(logits, right.T, strict=True)
+        )
+        found = Attributes(views=views).build()(outputs, batch)
+        assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_small_plain_start_by_its_command(tmp_path):
+    out = tmp_path / "plain"
+    result = CliRunner().invoke(app, ["pretrain", "--out", str(out), "--plain", "--small"])
+    assert result.exit_code == 0, result.output
+    record = RunRecord.load(out / "record.json")
+    assert record.experiment["variant"] == "vit_tiny_plain"
+    assert set(record.experiment["losses"]) == {"attributes"}
+    assert record.metrics == {}
+    backbone = TokenBackbone(PLAIN.backbone, (64, 32))
+    load_weights(backbone, out / "backbone.safetensors")
+
+
+def test_the_shipped_plain_start_has_its_settings():
+    record = RunRecord.load(ROOT / "reidlab/weights/vit_tiny_plain.json")
+    assert {k: v for k, v in PLAIN.to_dict().items() if record.experiment[k] != v} == {}

@@ -1,0 +1,79 @@
+"""Arenas: the same comparison on other grounds, and their cards, at the size of a test."""
+
+from dataclasses import replace
+
+import pytest
+
+from reidlab import recipes
+from reidlab.evaluation import components, smallest_difference
+from reidlab.experiments import design
+from reidlab.experiments.arenas import ARENAS, Arena, cards
+from reidlab.experiments.design import Experiment
+from reidlab.experiments.runner import Workspace
+
+TOY = Experiment(
+    name="toy.losses",
+    question="?",
+    start=lambda profile, preset=None: recipes.get("vit_baseline", profile, preset),
+    factors={"loss": {"both": {}, "identity": {"losses.triplet": None}}},
+)
+
+
+def test_a_comparison_on_other_grounds_has_their_data_start_and_budget():
+    arena = Arena("ground", "a ground", "alike", epochs=7, changes={"weights": "plain"}, seeds=4)
+    there = arena.on(TOY)
+    assert (there.name, there.data, there.seeds) == ("toy.losses_ground", "alike", 4)
+    assert list(there.cells()) == ["both", "identity"]
+    for recipe in (cell.recipe for cell in there.cells().values()):
+        assert (recipe.epochs, recipe.weights) == (7, "plain")
+    assert not [loss for loss in there.cells()["identity"].recipe.losses if loss.name == "triplet"]
+    small = there.cells("smoke")["both"].recipe
+    assert (small.epochs, small.weights) == (1, None), "a test keeps its own budget"
+
+
+def test_folds_are_a_factor_of_the_data():
+    cells = replace(ARENAS["pku-folds"], folds=2).on(TOY).cells()
+    assert list(cells) == ["both_1", "both_2", "identity_1", "identity_2"]
+    assert cells["both_2"].options == {"fold": 2, "folds": 2}
+
+
+def test_an_arena_without_its_data_says_where_to_get_them():
+    with pytest.raises(ValueError, match="this experiment is about pku-reid: --data-root FOLDER"):
+        list(Workspace("laptop").run(design("arenas.pku-folds"), ["plain_1/seed0"]))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return Workspace("smoke", folder=tmp_path_factory.mktemp("arenas"))
+
+
+@pytest.mark.parametrize("name", ARENAS)
+def test_the_baseline_runs_on_every_arena(workspace, name):
+    found = design(f"arenas.{name}")
+    fold = "_1" if ARENAS[name].folds else ""
+    (path,) = workspace.run(found, [f"plain{fold}/seed0"])
+    (run,) = workspace.runs(found).records
+    assert path.is_file()
+    assert {"people", "before"} <= set(run["after"])
+    assert set(run["after"]["before"]) == {"class", "pooled", "rows"}
+    people = run["after"]["people"]
+    assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(
+        run["metrics"]["mAP"], abs=1e-4
+    )
+
+
+def test_a_card_is_made_of_the_baselines_runs(workspace):
+    found = design("arenas.alike")
+    list(workspace.run(found, ["plain/seed0", "plain/seed1", "strong/seed0", "strong/seed1"]))
+    runs = workspace.runs(found)
+    table = cards([runs, workspace.runs(design("arenas.fleet"))])
+    assert [name for name in table.index if name[0] == "alike"] == [
+        ("alike", "plain start"), ("alike", "strong start")
+    ]  # fmt: skip
+    row, plain = table.loc[("alike", "plain start")], runs.where(start="plain")
+    values = [100 * run["metrics"]["mAP"] for run in plain.records]
+    people = plain.people()
+    parts = components(people.sums, people.queries)
+    assert row.after == pytest.approx(sum(values) / 2)
+    assert row.smallest == pytest.approx(smallest_difference(parts, 2), nan_ok=True)
+    assert (row.seeds, row.people) == (2, len(people.pids))
