@@ -228,7 +228,7 @@ def test_loss_that_is_no_number_and_the_fault_mended(finished, ds, recipe, tmp_p
     class Nan(torch.nn.Module):
         calls = 0
 
-        def __init__(self, margin):
+        def __init__(self, margin, mining):
             super().__init__()
 
         def forward(self, features, labels):
