@@ -395,7 +395,7 @@ def judge_file(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
-    start: Annotated[str | None, typer.Option(help='Go on from "synth" or a file.')] = None,
+    start: Annotated[str | None, typer.Option(help='Go on from "synth", "plain" or a file.')] = None,
     arm: Annotated[
         str | None, typer.Option(help='An arm of the ablation, such as "whole".')
     ] = None,
