@@ -294,7 +294,7 @@ def evaluate_run(
 def zero_shot(
     name: Name,
     root: Root,
-    weights: Annotated[str, typer.Option(help='"synth", "timm" or a file.')] = "synth",
+    weights: Annotated[str, typer.Option(help='"synth", "plain", "timm" or a file.')] = "synth",
     backbone: Backbone = "vit_tiny_patch16_224",
     save: Annotated[Path | None, typer.Option(help="Write the run record here.")] = None,
     image_size: Annotated[
@@ -395,7 +395,7 @@ def judge_file(
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for images, checkpoints and weights.")],
     seed: Annotated[int, typer.Option(help="Seed of the world and of the training.")] = 0,
-    start: Annotated[str | None, typer.Option(help='Go on from "synth", "plain" or a file.')] = None,
+    start: Annotated[str | None, typer.Option(help='Go on from "synth" or a file.')] = None,
     arm: Annotated[
         str | None, typer.Option(help='An arm of the ablation, such as "whole".')
     ] = None,
