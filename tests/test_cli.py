@@ -699,7 +699,7 @@ def test_power_prints_what_each_number_of_seeds_can_decide(baseline, local):
     [
         (None, (), "has no runs, neither in runs/experiments nor in the book: first python -m"),
         ({"seeds": 1}, (), "there is one seed, expected two at least, better five"),
-        ({"seeds": 2, "pid": []}, (), "seed 0 has no mAP of each person"),
+        ({"seeds": 2, "pid": []}, (), "a run keeps no people of a step 'people'"),
         ({"seeds": 2, "pid": [], "ap": []}, ("--only", "no"), "has no runs of 'no'; it has"),
         ({"seeds": 2}, ("--unlike", 3), "unlike is 3.0, expected 0 (people alike) to 1"),
         ({"seeds": 2}, ("--seeds", 0), "seeds is 0, expected at least 1"),

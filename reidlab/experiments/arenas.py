@@ -20,7 +20,7 @@ import pandas as pd
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset
-from reidlab.evaluation import components, over_seeds, smallest_difference
+from reidlab.evaluation import over_seeds, smallest_difference
 from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
@@ -136,25 +136,25 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
         In percent: mAP "before" (class token) and "patches before" (row means); "after", its mean
         over the seeds, with their "spread"; "smallest", the difference of two methods in points
         that as many seeds and these people tell from none in 80 % of cases (see
-        `reidlab.evaluation.smallest_difference`); "accuracy" on training images in the last epoch;
-        seeds, people, and "seconds" of a run.
+        `reidlab.evaluation.smallest_difference`), NaN for one seed; "accuracy" on training images
+        in the last epoch; seeds, people, and "seconds" of a run.
     """
     rows = {}
     for each in runs:
         for level in dict.fromkeys(run["levels"]["start"] for run in each.records):
             here = each.where(start=level)
             found, seconds = here.people(), here.by_seed("seconds.train")
-            parts = components(found.sums, found.queries)
+            n, several = len(found.seeds), len(found.seeds) > 1
             ends = [run["history"][-1]["accuracy"] for run in here.records]
             rows[each.name.partition(".")[2], BASELINE.labels[level]] = {
                 "before": over_seeds(here.by_seed("before.class")).value,
                 "patches before": over_seeds(here.by_seed("before.rows")).value,
                 "after": over_seeds(here.by_seed()).value,
                 "spread": over_seeds(here.by_seed()).spread,
-                "smallest": smallest_difference(parts, parts.runs),
+                "smallest": smallest_difference(here.components(), n) if several else float("nan"),
                 "accuracy": 100 * sum(ends) / len(ends),
-                "seeds": parts.runs,
-                "people": parts.persons,
+                "seeds": n,
+                "people": len(found.pids),
                 "seconds": sum(seconds) / len(seconds),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arena", "start"])

@@ -131,7 +131,8 @@ def test_every_layout_is_here():
 def test_a_chapter_runs_on_a_layout(layout, chapter, run, stand_in):
     said = run(chapter, layout, stand_in(layout))
     assert "Run record" in said
-    assert ("so nothing can be judged on it" in said) == (layout == "randperson")
+    judges = chapter != "09"  # it reads stored runs alone
+    assert ("so nothing can be judged on it" in said) == (layout == "randperson" and judges)
     assert "so nothing can be trained on it" not in said
     if layout != "randperson" and chapter in ("01", "03", "05"):
         assert MASKLESS in said
