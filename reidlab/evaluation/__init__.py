@@ -7,7 +7,7 @@ from reidlab.evaluation.differences import (
     decide,
     holm,
     people_and_seeds,
-    seeds_alone,
+    seed_difference,
     verdict,
 )
 from reidlab.evaluation.draws import sysu_gallery
@@ -26,7 +26,7 @@ from reidlab.evaluation.reranking import rerank
 from reidlab.evaluation.results import RankResult, TrialsResult, average
 from reidlab.evaluation.retrieval import RankedList, evaluate, pairwise_distances, ranked_list
 from reidlab.evaluation.search import SearchIndex, build_index, recall
-from reidlab.evaluation.seeds import SeedInterval, over_seeds, seed_difference
+from reidlab.evaluation.seeds import SeedInterval, over_seeds
 from reidlab.evaluation.statistics import (
     Comparison,
     Interval,
@@ -72,7 +72,6 @@ __all__ = [
     "recall",
     "rerank",
     "seed_difference",
-    "seeds_alone",
     "simulate",
     "smallest_difference",
     "sysu_gallery",

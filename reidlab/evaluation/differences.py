@@ -18,10 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from reidlab.evaluation.checks import as_array, check_level, one_of
 from reidlab.evaluation.results import FloatArray
-from reidlab.evaluation.seeds import POWER, over_seeds
+from reidlab.evaluation.seeds import over_seeds
 
 Direction = Literal["higher", "lower"]
 DIRECTIONS: tuple[Direction, ...] = ("higher", "lower")
+POWER = 0.8  # how often a difference of the size `smallest` would be told from none
 HOLDS, CONTRADICTED, UNCLEAR = "holds", "contradicted", "no clear difference"
 ROUNDING = 1e-9  # points; a standard error below it is one of the arithmetic
 
@@ -31,7 +32,7 @@ class Difference:
     """Side b minus side a, with what it takes to test it; prints as a sentence.
 
     Attributes:
-        value: the difference, in points (or in the unit of the values, see `seeds_alone`).
+        value: the difference, in points (or in the unit of the values, see `seed_difference`).
         error: its standard error; 0 where nothing varies, None where a side has one seed.
         freedom: degrees of freedom of Student's t; NaN where there is no error.
         level: of the interval, such as 0.95.
@@ -79,6 +80,11 @@ class Difference:
         return abs(self.value) + self._times(self.level) if self.error else None
 
     @property
+    def clear(self) -> bool:
+        """Whether there is an interval and zero lies outside."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+    @property
     def caution(self) -> str:
         """Why there is no interval; empty where there is one."""
         if self.error is None:
@@ -105,6 +111,16 @@ class Difference:
         if not bound > 0:
             raise ValueError(f"bound is {bound}, expected points above 0, such as 2")
         return self._above((bound - abs(self.value)) / self.error) if self.error else float("nan")
+
+    def text(self, unit: str = "points") -> str:
+        """In words, with its interval and with what could have been seen."""
+        if self.low is None or self.high is None or self.smallest is None:
+            return f"{self.value:+.1f} {unit}, without an interval (too few runs, or all alike)"
+        found = f"{self.value:+.1f} {unit} ({self.low:+.1f} to {self.high:+.1f})"
+        if self.clear:
+            return found
+        small = f"{self.smallest:.1f} {unit}"
+        return f"no clear difference: {found}; smaller than {small} would not have been seen"
 
     def _times(self, share: float) -> float:
         """The standard error times the t that has this share below it."""
@@ -201,10 +217,12 @@ def people_and_seeds(
     return Difference(_rounded(float(value)), error, float(freedom), level, seeds, **sizes)
 
 
-def seeds_alone(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Difference:
-    """The same over seeds alone (Welch's), where the people of the runs are not known.
+def seed_difference(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Difference:
+    """The same over seeds alone, where the people of the runs are not known.
 
-    It says nothing of other people than those that were asked for.
+    Welch's interval (Biometrika 1947), whose sides may spread unlike each other; seed k of one side
+    has nothing in common with seed k of the other, so that nothing is paired. It says nothing of
+    other people than those that were asked for.
 
     Args:
         a: one value for each run of the first side, in points or in another unit.

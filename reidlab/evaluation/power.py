@@ -9,8 +9,15 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from reidlab.evaluation.checks import check_level, whole_number
-from reidlab.evaluation.differences import Side, crossed, joint, person_counts, person_sums, split
-from reidlab.evaluation.seeds import POWER
+from reidlab.evaluation.differences import (
+    POWER,
+    Side,
+    crossed,
+    joint,
+    person_counts,
+    person_sums,
+    split,
+)
 
 
 @dataclass(frozen=True)

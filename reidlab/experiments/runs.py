@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from reidlab.evaluation import (
     Components,
     Difference,
-    SeedInterval,
     components,
     decide,
     over_seeds,
     people_and_seeds,
     seed_difference,
-    seeds_alone,
 )
 from reidlab.experiments.design import Experiment
 from reidlab.record import Record, RecordError, check_schema, flatten, is_share
@@ -213,8 +211,11 @@ class Runs:
 
     def compare(
         self, a: Levels, b: Levels, metric: str = "mAP", *, level: float = 0.95
-    ) -> SeedInterval:
-        """Mean of side b minus mean of side a, with Welch's interval over the seeds.
+    ) -> Difference:
+        """Mean of side b minus mean of side a, over seeds and people where the runs have people.
+
+        Other runs, and numbers that are not of people (seconds), have Welch's interval over the
+        seeds alone.
 
         A seed's value is its mean over the cells of the side, so that factors that neither side
         names are averaged over, and in the same levels on both sides. Where such a factor changes
@@ -228,16 +229,22 @@ class Runs:
 
         Raises:
             ValueError: A side has no runs, or the sides were not judged alike, or differ in what
-                they are averaged over.
+                they are averaged over, or judged other people.
         """
         left, right = self.where(**a), self.where(**b)
         if reasons := self.obstacles(a, b, metric):
             raise NotComparableError(self.name, reasons)
-        return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
+        both = (*left.records, *right.records)
+        if metric not in PERSONAL or not all(run["after"].get("people") for run in both):
+            return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
+        one, other = left.people(metric), right.people(metric)
+        if [*zip(*one[1:3], strict=True)] != [*zip(*other[1:3], strict=True)]:
+            raise NotComparableError(self.name, ["the sides judged other people"])
+        return people_and_seeds(one.sums, other.sums, one.queries, level=level)
 
     def difference(
         self, factor: str, a: str, b: str, metric: str = "mAP", *, level: float = 0.95, **at: str
-    ) -> SeedInterval:
+    ) -> Difference:
         """Level b of a factor minus level a, all else alike, averaged over what `at` leaves open.
 
         Args:
@@ -294,33 +301,6 @@ class Runs:
                 f"{self.name}, {' '.join(map(str, levels.values()))}: {error}"
             ) from None
 
-    def contrast(
-        self, a: Levels, b: Levels, metric: str = "mAP", *, level: float = 0.95
-    ) -> Difference:
-        """Mean of side b minus mean of side a, over seeds and people where the runs have people.
-
-        Other runs, and numbers that are not of people (seconds), have an interval over seeds alone.
-
-        Args:
-            a: levels of the first side.
-            b: levels of the second.
-            metric: see `measured`.
-            level: of the interval.
-
-        Raises:
-            ValueError: As in `compare`, or sides that judged other people.
-        """
-        left, right = self.where(**a), self.where(**b)
-        if reasons := self.obstacles(a, b, metric):
-            raise NotComparableError(self.name, reasons)
-        both = (*left.records, *right.records)
-        if metric not in PERSONAL or not all(run["after"].get("people") for run in both):
-            return seeds_alone(left.by_seed(metric), right.by_seed(metric), level=level)
-        one, other = left.people(metric), right.people(metric)
-        if [*zip(*one[1:3], strict=True)] != [*zip(*other[1:3], strict=True)]:
-            raise NotComparableError(self.name, ["the sides judged other people"])
-        return people_and_seeds(one.sums, other.sums, one.queries, level=level)
-
     def decide(
         self,
         claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None,
@@ -344,12 +324,12 @@ class Runs:
             `people`.
 
         Raises:
-            ValueError: As in `contrast`, or in `reidlab.evaluation.verdict`.
+            ValueError: As in `compare`, or in `reidlab.evaluation.verdict`.
         """
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
         found = {
-            name: self.contrast(a, b, metric, level=level) for name, (a, b, _, _) in claims.items()
+            name: self.compare(a, b, metric, level=level) for name, (a, b, _, _) in claims.items()
         }
         words = decide({name: (found[name], *claims[name][2:]) for name in claims})
         rows = [

@@ -91,7 +91,7 @@ def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Diff
     elsewhere = [reason for run in both if (reason := other_scale(claim, run))]
     row["scale"] = f"another: {elsewhere[0]}" if elsewhere else "the paper's"
     try:
-        found = runs.contrast(claim.sides["a"], claim.sides["b"], metric, level=level)
+        found = runs.compare(claim.sides["a"], claim.sides["b"], metric, level=level)
     except NotComparableError as error:
         return row | {"verdict": f"not comparable: {error.reasons}"}, None
     numbers = {"ours": found.value, "low": found.low, "high": found.high}

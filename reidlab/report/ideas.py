@@ -103,7 +103,7 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         the gain that the paper prints. A ground without runs has no row.
     """
     tried = [
-        (idea, ground, runs.contrast(*sides))
+        (idea, ground, runs.compare(*sides))
         for idea in ideas
         for ground, (name, sides) in idea.grounds.items()
         if len(runs := experiment(name))

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reidlab.evaluation import Difference, decide, differences, holm, people_and_seeds, seeds_alone
+from reidlab.evaluation import (
+    Difference,
+    decide,
+    differences,
+    holm,
+    people_and_seeds,
+    seed_difference,
+)
 from reidlab.evaluation import verdict as word
 
 NAN = float("nan")
@@ -81,7 +88,7 @@ def test_a_shift_of_all_people_leaves_welchs_interval_over_the_seeds():
     sums = [(person + shift[:, None]) * queries for shift in (a, b)]
     oracle = stats.ttest_ind(100 * b, 100 * a, equal_var=False)
     interval = oracle.confidence_interval(0.95)
-    for found in (people_and_seeds(*sums, queries), seeds_alone(100 * a, 100 * b)):
+    for found in (people_and_seeds(*sums, queries), seed_difference(100 * a, 100 * b)):
         assert found.value == pytest.approx(100 * (b.mean() - a.mean()))
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
         assert found.p_value == pytest.approx(oracle.pvalue)
@@ -189,7 +196,7 @@ def test_one_seed_has_no_interval(seeds):
     rng = np.random.default_rng(6)
     a, b = (rng.uniform(size=(n, 9)) for n in seeds)
     for found in (
-        people_and_seeds(a, b, [1] * 9), seeds_alone(100 * a.mean(1), 100 * b.mean(1))
+        people_and_seeds(a, b, [1] * 9), seed_difference(100 * a.mean(1), 100 * b.mean(1))
     ):  # fmt: skip
         assert found.value == pytest.approx(100 * (b.mean() - a.mean()))
         assert (found.error, found.low, found.high, found.smallest) == (None,) * 4
@@ -232,11 +239,11 @@ def test_other_refusals():
     with pytest.raises(ValueError, match="level is 95, expected a share"):
         people_and_seeds([[0, 0]], [[0, 0]], [1, 1], level=95)
     with pytest.raises(ValueError, match="there is no value"):
-        seeds_alone([], [1.0])
+        seed_difference([], [1.0])
     with pytest.raises(ValueError, match="bound is 0, expected points above 0"):
-        seeds_alone([1.0, 2.0], [1.0, 3.0]).equivalent(0)
+        seed_difference([1.0, 2.0], [1.0, 3.0]).equivalent(0)
     with pytest.raises(ValueError, match="unknown direction 'up': choose one of higher, lower"):
-        word(seeds_alone([1.0, 2.0], [1.0, 3.0]), "up", 2)
+        word(seed_difference([1.0, 2.0], [1.0, 3.0]), "up", 2)
     with pytest.raises(ValueError, match=r"a p-value is 1\.5, expected 0 to 1"):
         holm([0.5, 1.5])
 
@@ -248,7 +255,7 @@ def test_other_refusals():
 def test_equivalence_is_two_one_sided_tests(shift):
     rng = np.random.default_rng(8)
     a, b = rng.normal(50, 1, 6), rng.normal(50 + shift, 2, 7)
-    found = seeds_alone(a, b)
+    found = seed_difference(a, b)
     one_sided = [
         stats.ttest_ind(b, a + edge, equal_var=False, alternative=other).pvalue
         for edge, other in ((3, "less"), (-3, "greater"))
@@ -337,7 +344,7 @@ def test_a_family_without_differences_is_rarely_clear():
     for _ in range(300):
         sides = rng.normal(50, 1, (9, 5))  # eight methods against one baseline
         family = {
-            str(k): (seeds_alone(sides[0], s), "higher", 9.0) for k, s in enumerate(sides[1:])
+            str(k): (seed_difference(sides[0], s), "higher", 9.0) for k, s in enumerate(sides[1:])
         }
         wrong += any(d.verdict in ("holds", "contradicted") for d in decide(family).values())
     assert wrong / 300 <= 0.07
@@ -349,7 +356,7 @@ def test_it_prints_as_a_sentence():
         [[0.4, 0.7, 0.7], [0.5, 0.6, 0.8], [0.4, 0.7, 0.8]], [1, 1, 1],
     )  # fmt: skip
     assert str(found).startswith("+21.1 points (95 % interval over 3 and 3 seeds and 3 people: +")
-    assert "over 2 and 2 seeds: -" in str(seeds_alone([1.0, 2.0], [1.5, 2.5]))
+    assert "over 2 and 2 seeds: -" in str(seed_difference([1.0, 2.0], [1.5, 2.5]))
 
 
 def test_the_examples_of_the_docstrings():

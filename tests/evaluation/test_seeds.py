@@ -19,7 +19,7 @@ def test_three_runs_by_hand():
 def test_one_run_has_no_interval():
     assert over_seeds([7.0]) == type(over_seeds([7.0]))(7.0, None, None, None)
     gap = seed_difference([1.0], [3.0, 5.0])
-    assert (gap.value, gap.spread, gap.low, gap.high) == (3.0, None, None, None)
+    assert (gap.value, gap.low, gap.high) == (3.0, None, None)
 
 
 def test_equal_runs():

@@ -104,4 +104,4 @@ def test_what_cannot_be_compared_is_refused():
     one, rows = {"heads": "one"}, {"heads": "rows"}
     other = [people_run("rows", n, 0, pids=[3, 7, 9, 12, 21]) for n in range(3)]
     with pytest.raises(ValueError, match="test: not comparable: the sides judged other people"):
-        Runs("test", (*sides(one=0).records, *other)).contrast(one, rows)
+        Runs("test", (*sides(one=0).records, *other)).compare(one, rows)
