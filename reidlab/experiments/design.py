@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Changes = Mapping[str, Any]
 Levels = Mapping[str, str]  # name of a factor -> its level
 DATA = "data."
+BOUND = 2.0  # points that are too few to matter, and that a ground of ours should tell apart
 Rows = Callable[["Workspace"], Iterable[Mapping[str, Any]]]
 
 
@@ -50,7 +51,7 @@ class Prediction(NamedTuple):
     a: Levels
     b: Levels
     direction: str
-    bound: float | None = 2.0
+    bound: float | None = BOUND
 
 
 @dataclass(frozen=True)

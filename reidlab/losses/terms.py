@@ -39,10 +39,12 @@ class Loss(ABC):
 
     Attributes:
         name: What a record and the log call it; a recipe has one loss of a name.
+        younger: Settings that came later than records: these do not name them at their defaults.
         weight: Factor in the sum.
     """
 
     name: ClassVar[str]
+    younger: ClassVar[tuple[str, ...]] = ()
     weight: Weight = 1.0
 
     def __init_subclass__(cls) -> None:
@@ -66,7 +68,9 @@ class Loss(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a record."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        usual = {field.name: field.default for field in fields(self) if field.name in self.younger}
+        return {name: value for name, value in values.items() if (name, value) not in usual.items()}
 
 
 def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:

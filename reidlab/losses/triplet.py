@@ -29,10 +29,10 @@ class TripletLoss(nn.Module):
     of another. "all" has every triplet of an anchor, another image of its person and a stranger
     (both: Hermans et al., section 2).
 
-    While the mean gap is positive, nothing makes the hardest triplets' loss smaller than to shrink
-    all distances, up to one point for everybody, where it is log 2 (or the margin). Few epochs do
-    not leave that state. Over all triplets the mean gap is negative from the start wherever
-    features are better than chance, and the loss falls as distances grow.
+    While the mean gap is positive, shrinking all distances makes the loss smaller, down to log 2
+    (or the margin) where all images are one point: the hardest triplets often start there. Over all
+    triplets the mean gap is negative wherever features are better than chance, and the loss falls
+    as distances grow.
 
     Computed in float32, inside autocast too: in half precision the distances of near images, the
     difference of large numbers, would be noise.
@@ -99,15 +99,11 @@ class Triplet(Loss):
     """
 
     name = "triplet"
+    younger = ("mining",)
     margin: Annotated[float, Range(0, 1e4)] | None = None
     mining: Mining = "hardest"
     on: Literal["features", "logits"] = "features"
     over_heads: OverHeads = "mean"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a record; many are older than the choice of `mining`."""
-        values = super().to_dict()
-        return values if values.pop("mining") == "hardest" else {**values, "mining": self.mining}
 
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""

@@ -14,6 +14,7 @@ import pandas as pd
 
 from reidlab.evaluation import Difference, decide, verdict
 from reidlab.experiments import Runs
+from reidlab.experiments.design import BOUND
 from reidlab.experiments.runs import NotComparableError
 from reidlab.report.claims import COSTS, Claim, other_scale
 
@@ -22,7 +23,6 @@ COLUMNS = (
     "people", "verdict", "scale", "found",
 )  # fmt: skip
 SIZES = ("parameters", "embedding_bytes")  # no chance in them: one run shows all there is
-BOUND = 2.0  # points that are too few to matter: what five seeds on a ground of ours tell apart
 
 
 def trials(

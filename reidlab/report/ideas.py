@@ -13,10 +13,10 @@ import pandas as pd
 
 from reidlab.evaluation import decide
 from reidlab.experiments import experiment
+from reidlab.experiments.design import BOUND
 from reidlab.report.claims import load_claims
 
 Sides = tuple[Mapping[str, str], Mapping[str, str]]  # levels without the idea, and with it
-BOUND = 2.0  # points of mAP: what is too small to matter, and what an arena should decide
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,11 @@ class Idea:
 RENDERED, REAL, FEW = "rendered people", "real people", "twelve real people"
 
 
-def _levels(a: Mapping[str, str], b: Mapping[str, str], **both: str) -> Sides:
-    return {**a, **both}, {**b, **both}
-
-
-_TRIPLET = _levels({"triplet": "hardest"}, {"triplet": "all"})
-_NO_TRIPLET = _levels({"triplet": "none"}, {"triplet": "all"})
-_CE = {"model": "la-tf", "loss": "ce"}
+_TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
+_NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
+_ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
+_BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
+_CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
 IDEAS = (
     Idea(
         "a triplet loss (of all triplets)",
@@ -59,35 +57,29 @@ IDEAS = (
     ),
     Idea(
         "LA: rows and their classifiers, not the class token",
-        {RENDERED: ("la_transformer.table2", _levels(
-            {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"})),
-         FEW: ("la_transformer.corners", _levels(
-             {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}))},
+        {RENDERED: ("la_transformer.table2", _ROWS), FEW: ("la_transformer.corners", _ROWS)},
         ("la_transformer", "la-over-vit-map"),
     ),
     Idea(
         "LA: blocks opened one by one",
-        {RENDERED: ("la_transformer.table2",
-                    _levels({"blocks": "at-once"}, {"blocks": "blockwise"})),
-         FEW: ("la_transformer.corners",
-               _levels({"blocks": "at-once"}, {"blocks": "blockwise"}))},
+        {RENDERED: ("la_transformer.table2", _BLOCKS), FEW: ("la_transformer.corners", _BLOCKS)},
         ("la_transformer", "blockwise-map"),
     ),
     Idea(
         "LA-TF: label smoothing",
-        {FEW: ("la_tf_pp.losses", _levels(_CE, {**_CE, "loss": "cels"}, batches="shuffled"))},
+        {FEW: ("la_tf_pp.losses", (_CE, {**_CE, "loss": "cels"}))},
         ("la_tf_pp", "smoothing-map"),
     ),
     Idea(
         "LA-TF: a triplet loss of logits",
-        {FEW: ("la_tf_pp.losses", _levels(_CE, {**_CE, "loss": "ce-tl"}, batches="shuffled"))},
+        {FEW: ("la_tf_pp.losses", (_CE, {**_CE, "loss": "ce-tl"}))},
         ("la_tf_pp", "triplet-map"),
         "lower",
     ),
     Idea(
         "LA-TF++: one classifier, both losses",
-        {FEW: ("la_tf_pp.losses", _levels(
-            _CE, {"model": "la-tf-pp", "loss": "cels-tl"}, batches="shuffled"))},
+        {FEW: ("la_tf_pp.losses", (
+            _CE, {**_CE, "model": "la-tf-pp", "loss": "cels-tl"}))},
         ("la_tf_pp", "gain-map"),
     ),
 )  # fmt: skip

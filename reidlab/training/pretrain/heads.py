@@ -115,6 +115,7 @@ class Attributes(Loss):
     """
 
     name = "attributes"
+    younger = ("views",)
     views: Annotated[int, Range(1, 3)] = 3
 
     def build(self, whole: Whole = same_rows) -> Term:
