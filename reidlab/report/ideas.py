@@ -41,6 +41,7 @@ RENDERED, REAL, FEW = "rendered people", "real people", "twelve real people"
 
 _TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
 _NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
+_HEADS: Sides = {"heads": "one"}, {"heads": "rows"}
 _ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
 _BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
@@ -56,8 +57,8 @@ IDEAS = (
          REAL: ("vit_baseline.triplet_pku-folds", _TRIPLET)},
     ),
     Idea(
-        "LA: rows and their classifiers, not the class token",
-        {RENDERED: ("la_transformer.table2", _ROWS), FEW: ("la_transformer.corners", _ROWS)},
+        "LA: a classifier for each row",
+        {RENDERED: ("la_transformer.table2", _HEADS), FEW: ("la_transformer.corners", _ROWS)},
         ("la_transformer", "la-over-vit-map"),
     ),
     Idea(
@@ -92,28 +93,30 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         One row for each idea and ground: name, group (the ground), value (with the idea minus
         without, in points), low, high, smallest, verdict (see `reidlab.evaluation.verdict`; all
         rows count as one family), people (none where the interval is over seeds alone), and paper,
-        the gain that the paper prints. A ground without runs has no row.
+        the gain that the paper prints for the same two sides. A ground without runs has no row.
     """
     tried = [
-        (idea, ground, runs.compare(*sides))
+        (idea, ground, sides, runs.compare(*sides))
         for idea in ideas
         for ground, (name, sides) in idea.grounds.items()
         if len(runs := experiment(name))
     ]
-    words = decide({str(i): (d, idea.better, BOUND) for i, (idea, _, d) in enumerate(tried)})
+    words = decide({str(i): (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
     rows = [
         {
             "name": idea.text, "group": ground, "value": found.value, "low": found.low,
             "high": found.high, "smallest": found.smallest, "verdict": words[str(i)].verdict,
-            "people": found.people, "paper": _printed(idea),
+            "people": found.people, "paper": _printed(idea, sides),
         }
-        for i, (idea, ground, found) in enumerate(tried)
+        for i, (idea, ground, sides, found) in enumerate(tried)
     ]  # fmt: skip
     return pd.DataFrame(rows).astype({"low": float, "high": float, "paper": float})
 
 
-def _printed(idea: Idea) -> float | None:
+def _printed(idea: Idea, sides: Sides) -> float | None:
+    """The gain that the paper prints for just these two sides."""
     if idea.claim is None:
         return None
     paper, name = idea.claim
-    return next(claim.value for claim in load_claims(paper) if claim.id == name)
+    claim = next(claim for claim in load_claims(paper) if claim.id == name)
+    return claim.value if (claim.sides["a"], claim.sides["b"]) == sides else None

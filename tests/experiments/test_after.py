@@ -63,17 +63,29 @@ def test_the_sums_of_people_by_hand():
         people_sums(result, [7, 3])
 
 
-def test_people_by_the_protocol_of_the_set(fold, run):
-    found = PEOPLE.find(run, fold)
-    frame, order = fold.query, nearest_first(embed(run.model, fold.query, run.recipe))
-    pids, camids = frame["pid"].to_numpy(), frame["camid"].to_numpy()
+def by_loops(fold, run, kept, ap):
+    """For each person how many images ask, and the sums of AP and of hits at rank 1."""
+    order = nearest_first(embed(run.model, fold.query, run.recipe))
+    pids = fold.query["pid"].to_numpy()
     sums = {pid: [0, 0.0, 0] for pid in np.unique(pids)}
     for q, ranked in enumerate(order):
-        seen = [g for g in ranked if pids[g] != pids[q] or camids[g] != camids[q]]
-        right = [pids[g] == pids[q] for g in seen]
-        precisions = [sum(right[: k + 1]) / (k + 1) for k, hit in enumerate(right) if hit]
-        for place, value in enumerate((1, np.mean(precisions), int(right[0]))):
+        right = [pids[g] == pids[q] for g in ranked if kept(q, g)]
+        for place, value in enumerate((1, ap(right), int(right[0]))):
             sums[pids[q]][place] += value
+    return sums
+
+
+def precisions(right):
+    return [sum(right[: k + 1]) / (k + 1) for k, hit in enumerate(right) if hit]
+
+
+def test_people_by_the_protocol_of_the_set(fold, run):
+    found = PEOPLE.find(run, fold)
+    pids, camids = (fold.query[name].to_numpy() for name in ("pid", "camid"))
+    sums = by_loops(
+        fold, run, lambda q, g: pids[g] != pids[q] or camids[g] != camids[q],
+        lambda right: np.mean(precisions(right)),
+    )  # fmt: skip
     assert found["pid"] == [*sums]
     assert found["queries"] == [s[0] for s in sums.values()] == [16] * 4
     assert found["ap"] == pytest.approx([s[1] for s in sums.values()], abs=2e-6)
@@ -82,14 +94,11 @@ def test_people_by_the_protocol_of_the_set(fold, run):
 
 def test_the_authors_counting_of_a_fold_asks_with_each_image_once(fold, run):
     found = BY_ORIENTATION.find(run, fold)
-    frame, order = fold.query, nearest_first(embed(run.model, fold.query, run.recipe))
-    pids, views = frame["pid"].to_numpy(), frame["view"].to_numpy()
-    sums = {pid: [0, 0.0, 0] for pid in np.unique(pids)}
-    for q, ranked in enumerate(order):
-        right = [pids[g] == pids[q] for g in ranked if views[g] != views[q]]
-        precisions = [sum(right[: k + 1]) / (k + 1) for k in range(10) if right[k]]
-        for place, value in enumerate((1, np.mean(precisions or [0]), int(right[0]))):
-            sums[pids[q]][place] += value
+    frame, views = fold.query, fold.query["view"].to_numpy()
+    sums = by_loops(
+        fold, run, lambda q, g: views[g] != views[q],
+        lambda right: np.mean(precisions(right[:10]) or [0]),
+    )  # fmt: skip
     assert found["people"]["pid"] == [*sums]
     assert found["people"]["ap"] == pytest.approx([s[1] for s in sums.values()], abs=2e-6)
     assert found["people"]["rank1"] == [s[2] for s in sums.values()]

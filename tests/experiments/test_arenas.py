@@ -1,8 +1,10 @@
 """Arenas: the same comparison on other grounds, and their cards, at the size of a test."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
+import torch
 
 from reidlab import recipes
 from reidlab.evaluation import components, smallest_difference
@@ -10,6 +12,9 @@ from reidlab.experiments import design
 from reidlab.experiments.arenas import ARENAS, Arena, cards
 from reidlab.experiments.design import Experiment
 from reidlab.experiments.runner import Workspace
+from reidlab.experiments.vit_baseline import TRIPLET
+from reidlab.judging import evaluate_on
+from reidlab.training import build_model, training_batches
 
 TOY = Experiment(
     name="toy.losses",
@@ -56,10 +61,47 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
     assert path.is_file()
     assert {"people", "before"} <= set(run["after"])
     assert set(run["after"]["before"]) == {"class", "pooled", "rows"}
+    if name == "towns":
+        assert set(run["after"]["elsewhere"]) == {"town-mall", "town-night", "town-random"}
     people = run["after"]["people"]
     assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(
         run["metrics"]["mAP"], abs=1e-4
     )
+
+
+def test_before_is_what_the_start_does_by_its_class_token(workspace):
+    found, name = design("arenas.alike"), "strong/seed0"
+    list(workspace.run(found, [name]))
+    (run,) = workspace.runs(found).where(start="strong").records[:1]
+    ds, recipe = workspace.open("alike"), found.cells("smoke")["strong"].recipe
+    untrained = evaluate_on(build_model(recipe, ds).eval(), ds, recipe)
+    assert run["after"]["before"]["class"] == pytest.approx(untrained.mAP, abs=1e-6)
+
+
+def test_the_geometry_of_a_training_is_that_of_its_batches(workspace):
+    found = replace(ARENAS["alike"], changes={}).on(TRIPLET, "toy.triplet")
+    list(workspace.run(found, ["all/seed0"]))
+    (run,) = workspace.runs(found).records
+    shape = run["after"]["geometry"]
+    ds, recipe = workspace.open("alike"), found.cells("smoke")["all"].recipe
+    model, parts = build_model(recipe, ds, seed=0).eval(), []
+    with torch.inference_mode():
+        for batch in itertools.islice(training_batches(ds, recipe), 8):
+            parts.append((model.embed(batch["image"]), batch["label"].tolist()))
+    gaps = []
+    for features, labels in parts:
+        far = torch.cdist(features, features).tolist()
+        for anchor, row in enumerate(far):
+            own = [d for d, label in zip(row, labels, strict=True) if label == labels[anchor]]
+            other = [d for d, label in zip(row, labels, strict=True) if label != labels[anchor]]
+            gaps.append(max(own) - min(other))
+    assert shape["hardest_before"] == pytest.approx(sum(gaps) / len(gaps), rel=0.01)
+    f = torch.cat([features for features, _ in parts])
+    assert shape["common_before"] == pytest.approx(
+        float(f.mean(0).norm() ** 2 / (f.norm(dim=1) ** 2).mean()), rel=1e-3
+    )
+    assert shape["hardest_before"] >= shape["all_before"]
+    assert {name.split("_")[1] for name in shape} == {"before", "after"}
 
 
 def test_a_card_is_made_of_the_baselines_runs(workspace):

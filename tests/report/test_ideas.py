@@ -1,0 +1,47 @@
+"""The page across papers: each idea is what its name says, beside the number its paper prints."""
+
+import pytest
+
+from reidlab.experiments import experiment
+from reidlab.report import load_claims
+from reidlab.report.ideas import IDEAS, ideas_tried
+
+
+@pytest.fixture(scope="module")
+def tried():
+    return ideas_tried()
+
+
+def test_every_idea_stands_on_every_ground_that_has_runs(tried):
+    grounds = [(idea.text, ground) for idea in IDEAS for ground in idea.grounds]
+    assert [*zip(tried.name, tried.group, strict=True)] == grounds
+
+
+def test_a_row_is_with_the_idea_minus_without(tried):
+    for row, (idea, ground) in zip(
+        tried.itertuples(), ((i, g) for i in IDEAS for g in i.grounds), strict=True
+    ):
+        name, (without, with_it) = idea.grounds[ground]
+        means = []
+        for levels in (without, with_it):
+            runs = experiment(name).where(**levels).records
+            sums = [
+                sum(run["after"]["people"]["ap"]) if "people" in run["after"]
+                else run["metrics"]["mAP"]
+                for run in runs
+            ]  # fmt: skip
+            people = [sum(r["after"].get("people", {}).get("queries", [1])) for r in runs]
+            means.append(100 * sum(sums) / sum(people))
+        assert row.value == pytest.approx(means[1] - means[0], abs=1e-3)
+
+
+def test_a_diamond_is_the_papers_gain_for_the_same_sides(tried):
+    for idea in (i for i in IDEAS if i.claim):
+        (claim,) = (c for c in load_claims(idea.claim[0]) if c.id == idea.claim[1])
+        assert (claim.metric, claim.kind) == ("mAP", "difference")
+        assert (claim.value > 0) == (idea.better == "higher")
+        for ground, (_, (without, with_it)) in idea.grounds.items():
+            printed = tried[(tried.name == idea.text) & (tried.group == ground)].paper.item()
+            same = claim.sides == {"a": without, "b": with_it}
+            assert (printed == claim.value) == same, (idea.text, ground)
+    assert tried.paper.notna().sum() == 6
