@@ -101,6 +101,7 @@ def training_ways(cuda: bool) -> dict[str, Way]:
             "plain loop": Way(),
             "fused attention alone": Way(fused_attention=True),
             "fit, float32": Way(library=True),
+            "fit, bf16, attention fused": Way("bf16", library=True, fused_attention=True),
             "fit, bf16": Way("bf16", library=True),
         }
     return {
@@ -127,10 +128,12 @@ def embedding_ways(cuda: bool) -> dict[str, Way]:
     return ways
 
 
-def network(size: Size, *, fused_attention: bool, device: torch.device) -> nn.Module:
+def network(
+    size: Size, *, fused_attention: bool, always: bool = False, device: torch.device
+) -> nn.Module:
     """The ViT baseline with random weights, the same each time."""
     torch.manual_seed(0)
-    set_fused_attn(fused_attention)
+    set_fused_attn(fused_attention, experimental=always)
     try:
         return create_model(
             "vit_baseline",
@@ -209,7 +212,8 @@ def library_loop(way: Way, size: Size, batch: dict[str, Tensor]) -> Step:
     """A function that takes some training steps by the loop of `fit`."""
     device = batch["image"].device
     recipe = RECIPE.replace(precision=way.precision, image_size=size.image_size)
-    model = network(size, fused_attention=True, device=device)
+    always = way.fused_attention  # where the library would not
+    model = network(size, fused_attention=True, always=always, device=device)
     if way.compiled:
         model.compile()
     return training_steps(model, recipe, batch)

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import PatchEmbed
+from timm.layers import PatchEmbed, use_fused_attn
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -117,8 +117,8 @@ class TokenBackbone(nn.Module):
         self.rope: Any = getattr(vit, "rope", None)  # DINOv3: the angles of this grid
         self.norm_pre = vit.norm_pre
         self.blocks = vit.blocks
-        for block in self.blocks:
-            if block.attn.fused_attn:
+        if use_fused_attn() and not use_fused_attn(experimental=True):
+            for block in self.blocks:
                 block.attn.register_forward_pre_hook(_choose_attention)
         self.norm = vit.norm
         self.embed_dim: int = vit.embed_dim
@@ -206,9 +206,9 @@ class TokenBackbone(nn.Module):
 
 
 def _choose_attention(attention: Any, inputs: tuple[Tensor, ...]) -> None:
-    """Fused, but for half precision on a CPU, whose backward pass then takes half of a training.
+    """Fused, but for half precision on a CPU, where its backward pass takes half of a training.
 
-    Measured with PyTorch 2.15 and 33 to 73 tokens: 1.6 to 1.9 times as many images a second.
+    `benchmarks/bench_training.py` measures it; TIMM_FUSED_ATTN=2 in the environment has it fused.
     """
     half = torch.is_autocast_enabled("cpu") or inputs[0].dtype != torch.float32
     attention.fused_attn = not (half and inputs[0].device.type == "cpu")
