@@ -29,10 +29,10 @@ class TripletLoss(nn.Module):
     of another. "all" has every triplet of an anchor, another image of its person and a stranger
     (both: Hermans et al., section 2).
 
-    While the mean gap is positive, shrinking all distances makes the loss smaller, down to log 2
-    (or the margin) where all images are one point: the hardest triplets often start there. Over all
-    triplets the mean gap is negative wherever features are better than chance, and the loss falls
-    as distances grow.
+    Where the mean gap is positive, no scaling of the features has a smaller loss than one point for
+    all images (log 2, or the margin): the hardest triplets often start there, and few epochs may
+    not leave it. Over all triplets the mean gap is negative wherever features are better than
+    chance, and one point is a poor answer.
 
     Computed in float32, inside autocast too: in half precision the distances of near images, the
     difference of large numbers, would be noise.
