@@ -126,6 +126,26 @@ BASELINE = Experiment(
     labels={"plain": "plain start", "strong": "strong start"},
 )
 
+# How long, and at which rate? On people of whom nothing else is asked: another seed of the world;
+# of the real ones, twelve people of the first fold's training part.
+BUDGET = Experiment(
+    name="arenas.budget",
+    question="How many epochs, and which rate, does the baseline need from the plain start?",
+    start=partial(recipes.get, "vit_baseline"),
+    factors={
+        "rate": {"1.5e-4": {"lr": 1.5e-4}, "5e-4": {"lr": 5e-4}},
+        "epochs": {str(n): {"epochs": n} for n in (10, 20, 40)},
+    },
+)
+_LEFT_OUT = {"validate_every": 100, "validation_identities": 12, "data.fold": 1, "data.folds": 3}
+BUDGETS = (
+    replace(ARENAS["alike"], data="alike-budget", seeds=1).on(BUDGET, "arenas.budget_alike"),
+    replace(ARENAS["pku-folds"], folds=0, seeds=1, after=()).on(
+        replace(BUDGET, factors={**BUDGET.factors, "people": {"validation": _LEFT_OUT}}),
+        "arenas.budget_pku-folds",
+    ),
+)
+
 
 def cards(runs: Iterable[Runs]) -> pd.DataFrame:
     """One row for each arena and start, from the baseline's runs there.
@@ -161,4 +181,7 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arena", "start"])
 
 
-EXPERIMENTS = tuple(arena.on(BASELINE, f"arenas.{arena.name}") for arena in ARENAS.values())
+EXPERIMENTS = (
+    *(arena.on(BASELINE, f"arenas.{arena.name}") for arena in ARENAS.values()),
+    *BUDGETS,
+)
