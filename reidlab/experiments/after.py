@@ -50,8 +50,8 @@ def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
         pids: (Q,) who is asked for.
 
     Returns:
-        "pid": everybody with a counted query, rising; "queries": how many count; "ap" and "rank1":
-        the sums over them of average precision and of hits at rank 1, rounded to six digits. Sum
+        "pid": everybody with a counted query, rising; "queries": how many count; "ap", "rank1",
+        "rank5": the sums over them of average precision and of hits at these ranks, rounded to six digits. Sum
         over sum is the metric of any of these people.
 
     Raises:
@@ -59,9 +59,10 @@ def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
     """
     who, counted = integer_labels("pids", pids, len(result.ap)), ~np.isnan(result.ap)
     people, rows = np.unique(who[counted], return_inverse=True)
+    found = {"ap": result.ap, "rank1": result.hits(1), "rank5": result.hits(5)}
     sums = {
         name: np.bincount(rows, values[counted], minlength=len(people)).round(DIGITS).tolist()
-        for name, values in {"ap": result.ap, "rank1": result.hits(1)}.items()
+        for name, values in found.items()
     }
     return {"pid": people.tolist(), "queries": np.bincount(rows).tolist(), **sums}
 
@@ -99,7 +100,7 @@ def _by_orientation(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     return {
         "data": describe_data(judged),
         "metrics": {
-            "rank1": float(np.nanmean(pooled.hits(1))),
+            **{f"rank{k}": float(np.nanmean(pooled.hits(k))) for k in (1, 5)},
             "mAP": float(np.nanmean(pooled.ap)),
             "num_queries": len(pooled.valid),
             "num_valid": pooled.num_valid,

@@ -133,7 +133,7 @@ BUDGET = Experiment(
     question="How many epochs, and which rate, does the baseline need from the plain start?",
     start=partial(recipes.get, "vit_baseline"),
     factors={
-        "rate": {"1.5e-4": {"lr": 1.5e-4}, "5e-4": {"lr": 5e-4}},
+        "rate": {"1.5e-4": {"lr": 1.5e-4}, "5e-4": {"lr": 5e-4}, "1e-3": {"lr": 1e-3}},
         "epochs": {str(n): {"epochs": n} for n in (10, 20, 40)},
     },
 )

@@ -235,7 +235,7 @@ class Runs:
         if reasons := self.obstacles(a, b, metric):
             raise NotComparableError(self.name, reasons)
         both = (*left.records, *right.records)
-        if metric not in PERSONAL or not all(run["after"].get("people") for run in both):
+        if not all(PERSONAL.get(metric) in run["after"].get("people", {}) for run in both):
             return seed_difference(left.by_seed(metric), right.by_seed(metric), level=level)
         one, other = left.people(metric), right.people(metric)
         if [*zip(*one[1:3], strict=True)] != [*zip(*other[1:3], strict=True)]:
@@ -441,7 +441,7 @@ class Runs:
         the mean over them.
 
         Args:
-            metric: "mAP" (their sums are of average precision) or "rank1".
+            metric: "mAP" (their sums are of average precision), "rank1" or "rank5".
             step: that kept sums by person, see `reidlab.experiments.after.people_sums`.
             levels: which runs, as in `where`.
 
@@ -478,7 +478,7 @@ class Runs:
 
 
 Levels = Mapping[str, Choice]
-PERSONAL = {"mAP": "ap", "rank1": "rank1"}  # metric -> its name among the sums of people
+PERSONAL = {"mAP": "ap", "rank1": "rank1", "rank5": "rank5"}  # metric -> its name among the sums of people
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 

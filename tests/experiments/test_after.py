@@ -56,7 +56,8 @@ def test_the_sums_of_people_by_hand():
     )  # fmt: skip
     found = people_sums(result, [7, 3, 7, 5, 5])
     assert found == {
-        "pid": [5, 7], "queries": [2, 2], "ap": [1.333333, 0.75], "rank1": [2.0, 0.0]
+        "pid": [5, 7], "queries": [2, 2],
+        "ap": [1.333333, 0.75], "rank1": [2.0, 0.0], "rank5": [2.0, 2.0],
     }  # fmt: skip
     assert json.loads(json.dumps(found)) == found
     with pytest.raises(ValueError, match="pids"):
@@ -90,6 +91,7 @@ def test_people_by_the_protocol_of_the_set(fold, run):
     assert found["queries"] == [s[0] for s in sums.values()] == [16] * 4
     assert found["ap"] == pytest.approx([s[1] for s in sums.values()], abs=2e-6)
     assert found["rank1"] == [s[2] for s in sums.values()]
+    assert found["rank5"] >= found["rank1"]
 
 
 def test_the_authors_counting_of_a_fold_asks_with_each_image_once(fold, run):
