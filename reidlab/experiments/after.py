@@ -51,8 +51,8 @@ def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
 
     Returns:
         "pid": everybody with a counted query, rising; "queries": how many count; "ap", "rank1",
-        "rank5": the sums over them of average precision and of hits at these ranks, rounded to six digits. Sum
-        over sum is the metric of any of these people.
+        "rank5": the sums over them of average precision and of hits at these ranks, rounded to six
+        digits. Sum over sum is the metric of any of these people.
 
     Raises:
         ValueError: another number of ids than of queries.
