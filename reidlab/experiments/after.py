@@ -72,6 +72,14 @@ def _people(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     return people_sums(result, ds.query.loc[~ds.query["junk"], "pid"])
 
 
+def everybody(ds: ReIDDataset) -> ReIDDataset:
+    """A set that nothing was trained on: all its people ask, and all their images answer."""
+    frame = pd.concat([ds.train.drop(columns="label"), ds.query, ds.gallery])
+    frame = frame[(frame["pid"] > 0) & ~frame["junk"]].drop_duplicates("path")
+    frame = frame.reset_index(drop=True)
+    return dataclasses.replace(ds, query=frame, gallery=frame)
+
+
 def orientations(frame: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:
     """For each orientation, by its number: which images of a table show it, (N,)."""
     views = frame["view"].to_numpy(copy=True)

@@ -21,7 +21,7 @@ import pandas as pd
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import over_seeds, smallest_difference
-from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, everybody, people_sums
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
@@ -98,14 +98,17 @@ def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 
 def _elsewhere(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
-    """mAP in places that the network was not trained on."""
-    return {
-        name: evaluate_on(run.model, run.workspace.open(name), run.recipe).mAP for name in TOWNS
-    }
+    """Everybody in places that the network was not trained on."""
+    found = {}
+    for name in TOWNS:
+        there = everybody(run.workspace.open(name))
+        result = evaluate_on(run.model, there, run.recipe)
+        found[name] = {"mAP": result.mAP, "people": people_sums(result, there.query["pid"])}
+    return found
 
 
-TOWNS = ("town-mall", "town-night", "town-random")
-BEFORE, ELSEWHERE = Step("before", _before), Step("elsewhere", _elsewhere)
+TOWNS = ("town-mall", "town-night", "town-random", "pku-reid")
+BEFORE, ELSEWHERE = Step("before", _before), Step("elsewhere", _elsewhere, sets=TOWNS)
 SMALL: Changes = {"weights": "plain", "image_size": (128, 64)}  # twice as fast as 192 x 96
 ARENAS = {
     arena.name: arena

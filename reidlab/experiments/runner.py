@@ -169,6 +169,8 @@ class Workspace:
         if unknown := set(only) - set().union(*known.values()):
             cells = ", ".join(experiment.cells(self.profile))
             raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
+        for name in (name for step in experiment.after for name in step.sets):
+            self.open(name)
         for path, (cell, seed) in files.items():
             if not only or known[path] & set(only):
                 line = self.line(experiment, cell, seed)

@@ -11,7 +11,7 @@ import torch
 from reidlab import recipes
 from reidlab.data import open_dataset
 from reidlab.evaluation import RankResult
-from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, people_sums
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, everybody, people_sums
 from reidlab.judging import embed
 from reidlab.synth import World, write_dataset
 
@@ -118,3 +118,17 @@ def test_one_orientation_has_nobody_to_answer(fold, run):
     same = fold.query.assign(view=-1)
     with pytest.raises(ValueError, match="shows a single orientation"):
         BY_ORIENTATION.find(run, replace(fold, query=same, gallery=same))
+
+
+def test_everybody_of_a_set_asks_and_answers_but_for_junk_and_distractors(tmp_path):
+    world = World(seed=6, identities=8, cameras=3, images_per_camera=2, resolution=(32, 16))
+    ds = open_dataset("market1501", write_dataset("market1501", tmp_path, world))
+    assert ds.gallery["junk"].any()
+    assert ds.gallery["distractor"].any()
+    asked = everybody(ds)
+    files = {p for p in [*ds.train.path, *ds.query.path, *ds.gallery.path]}
+    rest = {*ds.gallery.path[(ds.gallery.pid <= 0)]}
+    assert {*asked.query.path} == files - rest
+    assert asked.query.path.is_unique
+    assert asked.query is asked.gallery or asked.query.equals(asked.gallery)
+    assert {*asked.query.pid} == {*range(1, 9)}

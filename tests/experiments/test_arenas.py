@@ -47,6 +47,13 @@ def test_an_arena_without_its_data_says_where_to_get_them():
         list(Workspace("laptop").run(design("arenas.pku-folds"), ["plain_1/seed0"]))
 
 
+def test_an_arena_that_is_judged_elsewhere_asks_for_those_data_before_it_trains(tmp_path):
+    workspace = Workspace("laptop", folder=tmp_path)
+    with pytest.raises(ValueError, match="this experiment is about pku-reid: --data-root FOLDER"):
+        list(workspace.run(design("arenas.towns"), ["plain/seed0"]))
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     return Workspace("smoke", folder=tmp_path_factory.mktemp("arenas"))
@@ -62,7 +69,11 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
     assert {"people", "before"} <= set(run["after"])
     assert set(run["after"]["before"]) == {"class", "pooled", "rows"}
     if name == "towns":
-        assert set(run["after"]["elsewhere"]) == {"town-mall", "town-night", "town-random"}
+        places = run["after"]["elsewhere"]
+        assert list(places) == ["town-mall", "town-night", "town-random", "pku-reid"]
+        for found in places.values():
+            mean = sum(found["people"]["ap"]) / sum(found["people"]["queries"])
+            assert mean == pytest.approx(found["mAP"], abs=1e-4)
     people = run["after"]["people"]
     assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(
         run["metrics"]["mAP"], abs=1e-4

@@ -357,7 +357,9 @@ def test_what_else_forbids_to_pool_people(people):
     other = changed(people, 0, data={"name": "toy", "fingerprint": "another copy"})
     with pytest.raises(ValueError, match="not judged alike: fold 1: fingerprint of the images: an"):
         other.people()
-    with pytest.raises(ValueError, match="no sums of 'ap' by person: choose 'mAP' or 'rank1' or 'rank5'"):
+    with pytest.raises(
+        ValueError, match="no sums of 'ap' by person: choose 'mAP' or 'rank1' or 'rank5'"
+    ):
         people.people("ap")
     with pytest.raises(ValueError, match="has no runs to take people of"):
         Runs("toy.folds", design=FOLDS).people()
