@@ -59,6 +59,23 @@ def summary(**points: str) -> Finding:
     return Finding(plain, bold)
 
 
+def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
+    """Differences as a list, each with its interval and its word.
+
+    Args:
+        grounds: in words -> a table of `reidlab.experiments.runs.Runs.decide`.
+    """
+    plain, bold = [], []
+    for ground, table in grounds.items():
+        rows = [
+            (name, f"{row.value + 0.0:+.1f} ({row.low:+.1f} to {row.high:+.1f})", row.verdict)
+            for name, row in table.iterrows()
+        ]
+        plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
+        bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
+    return Finding("\n".join(plain), "\n".join(bold))
+
+
 def metrics_table(
     results: Mapping[Any, Any], metrics: Sequence[str] = ("rank1", "mAP")
 ) -> pd.DataFrame:
