@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from reidlab import recipes
 from reidlab.data import open_dataset
 from reidlab.evaluation import Difference, decide, evaluate, people_and_seeds
-from reidlab.experiments.after import BY_RETRIEVAL
+from reidlab.experiments.after import BY_RETRIEVAL, everybody
 from reidlab.experiments.arenas import ARENAS
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Prediction
@@ -156,8 +155,8 @@ def knob_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
         settings={"networks": NETWORKS, "seeds": [*range(SEEDS)], "people": PEOPLE},
         worlds={name: world.config() for name, world in worlds.items()},
     )
-    yield from gains_table(measures)
-    yield from judge_predictions(measures)
+    tables = {"gains": gains_table(measures), "predictions": judge_predictions(measures)}
+    yield from ({"table": name, **row} for name, rows in tables.items() for row in rows)
 
 
 def knob_worlds(profile: str, people: int = PEOPLE, seed: int = SEED) -> dict[str, World]:
@@ -177,20 +176,14 @@ def measure(workspace: Workspace, world: World, seed: int) -> pd.DataFrame:
 
     def compute() -> dict[str, Any]:
         folder = workspace.folder / "worlds" / world.fingerprint()[:12]
-        frame = everybody(write_dataset("market1501", folder, world))
+        ds = open_dataset("market1501", write_dataset("market1501", folder, world))
+        frame = everybody(ds).query
         found = views(local.model, plain.model, frame, local.recipe)
         result = judged(found, frame, doubles=bool(world.differ))
         return {str(k): [None if np.isnan(v) else v for v in result[k].tolist()] for k in result}
 
     inputs = {"world": world.fingerprint(), "networks": [local.weights, plain.weights]}
     return pd.DataFrame(workspace.once(inputs, compute), dtype=float).astype({"pid": int})
-
-
-def everybody(folder: Path) -> pd.DataFrame:
-    """All images of all people of a world in Market-1501's layout: nobody was trained on."""
-    ds = open_dataset("market1501", folder)
-    frame = pd.concat([ds.train.drop(columns="label"), ds.query, ds.gallery], ignore_index=True)
-    return frame[frame["pid"] > 0].drop_duplicates("path").reset_index(drop=True)
 
 
 def views(local: Any, plain: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, Tensor]:
