@@ -175,8 +175,8 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
             n, several = len(found.seeds), len(found.seeds) > 1
             ends = [run["history"][-1]["accuracy"] for run in here.records]
             rows[each.name.partition(".")[2], BASELINE.labels[level]] = {
-                "before": over_seeds(here.by_seed("before.class")).value,
-                "patches before": over_seeds(here.by_seed("before.rows")).value,
+                "before": 100 * over_seeds(here.by_seed("before.class")).value,
+                "patches before": 100 * over_seeds(here.by_seed("before.rows")).value,
                 "after": over_seeds(here.by_seed()).value,
                 "spread": over_seeds(here.by_seed()).spread,
                 "smallest": smallest_difference(here.components(), n) if several else float("nan"),
@@ -186,6 +186,24 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
                 "seconds": sum(seconds) / len(seconds),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arena", "start"])
+
+
+def budget_curve(runs: Runs) -> pd.DataFrame:
+    """How far the baseline comes in so many epochs, ready for `reidlab.report.figures.line_chart`.
+
+    Args:
+        runs: of `arenas.budget_*`.
+
+    Returns:
+        One row a run: name (its rate), epochs, value: mAP in percent, of the people left out of
+        the training where some were, else of the test people.
+    """
+    rows = []
+    for run in runs.records:
+        found = run["history"][-1].get("validation") or run["metrics"]
+        line = {"name": f"rate {run['levels']['rate']}", "epochs": int(run["levels"]["epochs"])}
+        rows.append(line | {"value": 100 * found["mAP"]})
+    return pd.DataFrame(rows)
 
 
 EXPERIMENTS = (

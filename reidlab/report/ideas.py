@@ -44,6 +44,7 @@ _NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
 _HEADS: Sides = {"heads": "one"}, {"heads": "rows"}
 _ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
 _BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
+_CORNERS = "la_transformer.corners_pku-folds"
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
 IDEAS = (
     Idea(
@@ -58,12 +59,12 @@ IDEAS = (
     ),
     Idea(
         "LA: a classifier for each row",
-        {RENDERED: ("la_transformer.table2", _HEADS), FEW: ("la_transformer.corners", _ROWS)},
+        {RENDERED: ("la_transformer.table2", _HEADS), REAL: (_CORNERS, _ROWS)},
         ("la_transformer", "la-over-vit-map"),
     ),
     Idea(
         "LA: blocks opened one by one",
-        {RENDERED: ("la_transformer.table2", _BLOCKS), FEW: ("la_transformer.corners", _BLOCKS)},
+        {RENDERED: ("la_transformer.table2", _BLOCKS), REAL: (_CORNERS, _BLOCKS)},
         ("la_transformer", "blockwise-map"),
     ),
     Idea(

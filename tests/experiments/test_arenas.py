@@ -9,7 +9,7 @@ import torch
 from reidlab import recipes
 from reidlab.evaluation import components, smallest_difference
 from reidlab.experiments import design
-from reidlab.experiments.arenas import ARENAS, Arena, cards
+from reidlab.experiments.arenas import ARENAS, Arena, budget_curve, cards
 from reidlab.experiments.design import Experiment
 from reidlab.experiments.runner import Workspace
 from reidlab.experiments.vit_baseline import TRIPLET
@@ -128,5 +128,21 @@ def test_a_card_is_made_of_the_baselines_runs(workspace):
     people = plain.people()
     parts = components(people.sums, people.queries)
     assert row.after == pytest.approx(sum(values) / 2)
+    before = [run["after"]["before"]["class"] for run in plain.records]
+    assert row.before == pytest.approx(100 * sum(before) / 2)
     assert row.smallest == pytest.approx(smallest_difference(parts, 2), nan_ok=True)
     assert (row.seeds, row.people) == (2, len(people.pids))
+
+
+@pytest.mark.parametrize("name", ["arenas.budget_alike", "arenas.budget_pku-folds"])
+def test_a_budget_is_read_off_people_of_whom_nothing_else_is_asked(workspace, name):
+    found = design(name)
+    chosen = next(cell for cell in found.cells("smoke") if cell.startswith("5e-4_10"))
+    list(workspace.run(found, [chosen]))
+    runs = workspace.runs(found)
+    (run,) = runs.records
+    (row,) = budget_curve(runs).to_dict("records")
+    assert (row["name"], row["epochs"]) == ("rate 5e-4", 10)
+    left_out = run["history"][-1].get("validation")
+    assert (left_out is not None) == name.endswith("folds")
+    assert row["value"] == pytest.approx(100 * (left_out or run["metrics"])["mAP"])
