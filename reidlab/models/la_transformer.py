@@ -238,13 +238,7 @@ def _rename(key: str) -> str | None:
 
 
 def _explain(model: LATransformer, found: Mapping[str, Tensor]) -> str | None:
-    """Whether a checkpoint is of other people, or of the other paper."""
-    classes = {len(value) for key, value in found.items() if key.endswith("classifier.weight")}
-    if len(classes) == 1 and classes != {model.num_classes}:
-        return (
-            f"classifies {classes.pop()} identities and the model {model.num_classes}; "
-            "build it with create_model(..., num_classes=) of the checkpoint."
-        )
+    """Whether a checkpoint is of the other paper."""
     heads = {key.split(".")[1] for key in found if key.startswith("heads.")}
     if heads and len(heads) != len(model.heads):
         return (
