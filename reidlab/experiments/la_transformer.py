@@ -299,8 +299,8 @@ def contrast(
         a, b = (by_person(runs, f"{x} {measured}", measured) for x in (against, "rows"))
         gains.append((b[0] - a[0]) / np.where(a[1] > 0, a[1], np.nan))
     both = ~np.isnan(gains[0] + gains[1]).any(0)
-    shares = [(1 + each[:, both]) / 2 for each in gains]  # a gain lies between -1 and 1
-    half = people_and_seeds(*shares, np.ones(both.sum(), int))
+    less, more = ((1 + each[:, both]) / 2 for each in gains)  # a gain lies between -1 and 1
+    half = people_and_seeds(less, more, np.ones(both.sum(), int))
     return replace(half, value=2 * half.value, error=None if half.error is None else 2 * half.error)
 
 
@@ -315,7 +315,7 @@ def by_person(
     unit = (pids if measured == "ap" else (pids - 1) // 2).to_numpy()
     grouped = [run[column].groupby(unit) for run in runs]
     sums = np.stack([each.sum().to_numpy(np.float64) for each in grouped])
-    return sums, grouped[0].count().to_numpy(np.int64)
+    return sums, grouped[0].count().to_numpy().astype(np.int64)
 
 
 KNOBS_TURNED = Experiment(

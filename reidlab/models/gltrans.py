@@ -22,7 +22,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from timm.models.vision_transformer import Block
@@ -132,7 +132,7 @@ class Band(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.token = nn.Parameter(torch.zeros(1, 1, dim))  # (code) starts from zero
-        norm = partial(nn.LayerNorm, eps=1e-5)  # (code) torch's own; the ViT has 1e-6
+        norm: Any = partial(nn.LayerNorm, eps=1e-5)  # (code) torch's own; the ViT has 1e-6
         self.blocks = nn.Sequential(
             *(Block(dim, heads, qkv_bias=True, norm_layer=norm) for _ in range(BLOCKS))
         )
@@ -249,9 +249,10 @@ class GLTrans(nn.Module):
 
         local = switches.bands * dim if switches.lmf else 0
         widths = [dim] * (n + switches.gae) + ([local] if local else [])
-        self.necks = nn.ModuleList(BNNeck(width, num_classes) for width in widths)
-        for neck in self.necks:
+        necks = [BNNeck(width, num_classes) for width in widths]
+        for neck in necks:
             neck.norm.bias.requires_grad_(True)  # (code) TransReID freezes it
+        self.necks = nn.ModuleList(necks)
         self.embed_dim = local + dim * (1 + switches.gae)
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> Outputs:
@@ -322,7 +323,7 @@ def _check(backbone: TokenBackbone, num_classes: int, switches: GlobalLocal) -> 
 def _initialise(module: nn.Module) -> None:
     """(code) Kaiming's normal numbers, by what goes out of linear and into convolution layers."""
     if isinstance(module, nn.Linear | nn.Conv2d):
-        mode = "fan_out" if isinstance(module, nn.Linear) else "fan_in"
+        mode: Any = "fan_out" if isinstance(module, nn.Linear) else "fan_in"
         nn.init.kaiming_normal_(module.weight, mode=mode)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
