@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,18 @@ def everybody(ds: ReIDDataset) -> ReIDDataset:
     frame = frame[(frame["pid"] > 0) & ~frame["junk"]].drop_duplicates("path")
     frame = frame.reset_index(drop=True)
     return dataclasses.replace(ds, query=frame, gallery=frame)
+
+
+def _crowd(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+    there = everybody(run.workspace.open(name))
+    result = evaluate_on(run.model, there, run.recipe)
+    people = people_sums(result, there.query["pid"])
+    return {"data": describe_data(there), "metrics": result.as_dict(), "people": people}
+
+
+def crowd(name: str) -> Step:
+    """Everybody of another set of the same world is asked for: people cost no training."""
+    return Step("crowd", partial(_crowd, name), sets=(name,))
 
 
 def orientations(frame: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:

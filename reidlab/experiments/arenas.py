@@ -21,7 +21,7 @@ import pandas as pd
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import over_seeds, smallest_difference
-from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, everybody, people_sums
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, crowd, everybody, people_sums
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
@@ -113,8 +113,10 @@ SMALL: Changes = {"weights": "plain", "image_size": (128, 64)}  # twice as fast 
 ARENAS = {
     arena.name: arena
     for arena in (
-        Arena("alike", "synthetic people of few colours", "alike", 20, SMALL),
-        Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL),
+        Arena("alike", "synthetic people of few colours", "alike", 20, SMALL,
+              after=(PEOPLE, crowd("alike-crowd"))),
+        Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL,
+              after=(PEOPLE, crowd("plaza-crowd"))),
         Arena("pku-folds", "real people, PKU-Reid in folds", "pku-reid", 20, SMALL, folds=3,
               after=(PEOPLE, BY_ORIENTATION), seeds=3),
         Arena("day-night", "infrared asks, visible answers", "day-night", 20, SMALL),

@@ -124,6 +124,8 @@ class Workspace:
             ds = self.open(experiment.data, **options) if step.options else run.ds
             inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
             inputs |= _asked(cell.options)
+            if step.sets:
+                inputs["sets"] = {name: self.open(name).fingerprint() for name in step.sets}
             after[step.name] = self.once(inputs, partial(step.find, run, ds))
         told = {"levels": dict(cell.levels), **_asked(cell.options), "after": after}
         return {**run.record, **told}

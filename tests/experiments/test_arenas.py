@@ -68,6 +68,13 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
     assert path.is_file()
     assert {"people", "before"} <= set(run["after"])
     assert set(run["after"]["before"]) == {"class", "pooled", "rows"}
+    if name in ("alike", "plaza"):
+        crowd = workspace.runs(found).judged("crowd")
+        assert crowd.records[0]["data"]["fingerprint"] != run["data"]["fingerprint"]
+        shares = crowd.records[0]["after"]["people"]
+        mean = sum(shares["ap"]) / sum(shares["queries"])
+        assert mean == pytest.approx(crowd.records[0]["metrics"]["mAP"], abs=1e-4)
+        assert len(shares["pid"]) > len(run["after"]["people"]["pid"])
     if name == "towns":
         places = run["after"]["elsewhere"]
         assert list(places) == ["town-mall", "town-night", "town-random", "pku-reid"]
