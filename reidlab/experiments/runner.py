@@ -122,7 +122,11 @@ class Workspace:
         for step in experiment.after if is_main_process() else ():
             options = {**cell.options, **step.options}
             ds = self.open(experiment.data, **options) if step.options else run.ds
-            inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
+            inputs: dict[str, Any] = {
+                "step": step.name,
+                "network": run.weights,
+                "data": ds.fingerprint(),
+            }
             inputs |= _asked(cell.options)
             if step.sets:
                 inputs["sets"] = {name: self.open(name).fingerprint() for name in step.sets}

@@ -67,10 +67,10 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
     """
     plain, bold = [], []
     for ground, table in grounds.items():
-        rows = [
-            (name, f"{row.value + 0.0:+.1f} ({row.low:+.1f} to {row.high:+.1f})", row.verdict)
-            for name, row in table.iterrows()
-        ]
+        rows = []
+        for name, row in table.iterrows():
+            value = round(row.value, 1) + 0.0  # no minus before a zero
+            rows.append((name, f"{value:+.1f} ({row.low:+.1f} to {row.high:+.1f})", row.verdict))
         plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
         bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
     return Finding("\n".join(plain), "\n".join(bold))

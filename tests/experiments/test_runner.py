@@ -412,9 +412,9 @@ def run(*arguments):
 
 def test_list_and_show():
     assert "la_transformer.table2 (36 published)" in run("list").output
-    shown = run("show", "la_transformer.corners").output
+    shown = run("show", "la_transformer.corners_pku-folds").output
     assert "heads: one, rows" in shown
-    assert "of 12 results" in shown
+    assert "of 36 results" in shown
     assert "there is no experiment 'a.b'" in run("show", "a.b").stderr
 
 

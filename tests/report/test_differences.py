@@ -111,7 +111,7 @@ def test_verdicts(claims_file, runs, value, a, b, verdict):
         ("data", {"fingerprint": "cd" * 32}, "fingerprint of the images: abababababab / cdcdcdcd"),
         ("data", {"protocol": "standard"}, "protocol: la-official / standard"),
         ("metrics", {"ap": "mean_precision"}, "average precision: mean_precision / top10"),
-        ("experiment", {"epochs": 30}, "epochs: 12 / 30"),
+        ("experiment", {"epochs": 30}, "epochs: 20 / 30"),
         ("experiment", {"gather": False}, "gather: False / True"),
     ],
 )
