@@ -81,7 +81,8 @@ def everybody(ds: ReIDDataset) -> ReIDDataset:
     return dataclasses.replace(ds, query=frame, gallery=frame)
 
 
-def _crowd(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+def ask_everybody(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+    """The network judged on everybody of another set."""
     there = everybody(run.workspace.open(name))
     result = evaluate_on(run.model, there, run.recipe)
     people = people_sums(result, there.query["pid"])
@@ -90,7 +91,7 @@ def _crowd(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 def crowd(name: str) -> Step:
     """Everybody of another set of the same world is asked for: people cost no training."""
-    return Step("crowd", partial(_crowd, name), sets=(name,))
+    return Step("crowd", partial(ask_everybody, name), sets=(name,))
 
 
 def orientations(frame: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:

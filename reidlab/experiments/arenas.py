@@ -21,11 +21,11 @@ import pandas as pd
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import over_seeds, smallest_difference
-from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, crowd, everybody, people_sums
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, ask_everybody, crowd
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
-from reidlab.judging import evaluate_on, zero_shot
+from reidlab.judging import zero_shot
 from reidlab.models import TokenBackbone, load_weights
 from reidlab.training import Recipe
 
@@ -99,12 +99,7 @@ def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 def _elsewhere(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     """Everybody in places that the network was not trained on."""
-    found = {}
-    for name in TOWNS:
-        there = everybody(run.workspace.open(name))
-        result = evaluate_on(run.model, there, run.recipe)
-        found[name] = {"mAP": result.mAP, "people": people_sums(result, there.query["pid"])}
-    return found
+    return {name: ask_everybody(name, run, ds) for name in TOWNS}
 
 
 TOWNS = ("town-mall", "town-night", "town-random", "pku-reid")
@@ -148,7 +143,9 @@ BUDGET = Experiment(
 )
 _LEFT_OUT = {"validate_every": 100, "validation_identities": 12, "data.fold": 1, "data.folds": 3}
 BUDGETS = (
-    replace(ARENAS["alike"], data="alike-budget", seeds=1).on(BUDGET, "arenas.budget_alike"),
+    replace(ARENAS["alike"], data="alike-budget", seeds=1, after=()).on(
+        BUDGET, "arenas.budget_alike"
+    ),
     replace(ARENAS["pku-folds"], folds=0, seeds=1, after=()).on(
         replace(BUDGET, factors={**BUDGET.factors, "people": {"validation": _LEFT_OUT}}),
         "arenas.budget_pku-folds",

@@ -20,7 +20,7 @@ from reidlab import recipes
 from reidlab.data import open_dataset
 from reidlab.evaluation import Difference, decide, evaluate, people_and_seeds
 from reidlab.experiments.after import BY_RETRIEVAL, everybody
-from reidlab.experiments.arenas import ARENAS
+from reidlab.experiments.arenas import ARENAS, SMALL
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Prediction
 from reidlab.experiments.runner import Workspace
@@ -56,26 +56,23 @@ ROWS = {"heads": "rows"}
 # (LA-Transformer, other people of `alike`, one seed, 20 and 30 epochs) had shown both ways of
 # opening blocks at 97 to 100 % of the training images, and block by block 9 to 10 points of mAP
 # behind: the lower blocks open when the rate has decayed, and what a plain start lacks is there.
-TABLE2 = ARENAS["alike"].on(
-    Experiment(
-        name="la_transformer.table2",
-        question="Which tokens should the classifiers read, how many should there be, and do "
-        "blocks that are opened one by one help? Table 2 on synthetic people.",
-        start=partial(recipes.get, "la_transformer"),
-        factors=FACTORS,
-        after=(BY_RETRIEVAL,),
-        labels=LABELS,
-        predictions=(
-            Prediction("one classifier a row, over one", {"heads": "one"}, ROWS, "higher"),
-            Prediction("GELT over rows alone", ROWS | {"tokens": "local"}, LA, "higher"),
-            Prediction("GELT over the class token", ROWS | {"tokens": "global"}, LA, "higher"),
-            Prediction("block by block over all at once", FAST, SLOW, "lower"),
-        ),
+_TABLE2 = Experiment(
+    name="la_transformer.table2",
+    question="Which tokens should the classifiers read, how many should there be, and do blocks "
+    "that are opened one by one help? Table 2 on synthetic people.",
+    start=partial(recipes.get, "la_transformer"),
+    factors=FACTORS,
+    after=(BY_RETRIEVAL,),
+    labels=LABELS,
+    predictions=(
+        Prediction("one classifier a row, over one", {"heads": "one"}, ROWS, "higher"),
+        Prediction("GELT over rows alone", ROWS | {"tokens": "local"}, LA, "higher"),
+        Prediction("GELT over the class token", ROWS | {"tokens": "global"}, LA, "higher"),
+        Prediction("block by block over all at once", FAST, SLOW, "lower"),
     ),
-    "la_transformer.table2",
 )
 _CORNERS = replace(
-    TABLE2,
+    _TABLE2,
     name="la_transformer.corners",
     question="Four corners of Table 2 on other grounds.",
     combinations=tuple(
@@ -88,35 +85,29 @@ _CORNERS = replace(
         Prediction("block by block over all at once, LA", LA | FAST, LA | SLOW, "lower"),
     ),
 )
-_STRONG = {"weights": "synth", "image_size": (128, 64)}
-CORNERS = tuple(
-    arena.on(replace(_CORNERS, start=partial(recipes.get, "la_transformer")))
-    for arena in (
-        ARENAS["pku-folds"],
-        ARENAS["plaza"],
-        replace(ARENAS["pku-folds"], name="strong", changes=_STRONG),
-    )
-)
 # at equal steps both ways read all training images rightly; does anything move in twice as many?
 ONCE, TWICE = {"length": "once"}, {"length": "twice"}
-LONGER = ARENAS["alike"].on(
-    replace(
-        _CORNERS,
-        question="Does block by block catch up in a training twice as long?",
-        start=partial(recipes.get, "la_transformer"),
-        factors={**FACTORS, "length": {"once": {}, "twice": {"epochs": 40, "decay_every": 2}}},
-        combinations=tuple(
-            (*LA.values(), *blocks.values(), *length.values())
-            for blocks in (SLOW, FAST)
-            for length in (ONCE, TWICE)
-        ),
-        predictions=(
-            Prediction("twice as long, all at once", FAST | ONCE, FAST | TWICE, "higher"),
-            Prediction("twice as long, block by block", SLOW | ONCE, SLOW | TWICE, "higher"),
-            Prediction("block by block, both long", FAST | TWICE, SLOW | TWICE, "lower"),
-        ),
+_LONGER = replace(
+    _TABLE2,
+    name="la_transformer.longer",
+    question="Does block by block catch up in a training twice as long?",
+    factors={**FACTORS, "length": {"once": {}, "twice": {"epochs": 40, "decay_every": 2}}},
+    combinations=tuple(
+        (*LA.values(), *blocks.values(), *length.values())
+        for blocks in (SLOW, FAST)
+        for length in (ONCE, TWICE)
     ),
-    "la_transformer.longer",
+    predictions=(
+        Prediction("twice as long, all at once", FAST | ONCE, FAST | TWICE, "higher"),
+        Prediction("twice as long, block by block", SLOW | ONCE, SLOW | TWICE, "higher"),
+        Prediction("block by block, both long", FAST | TWICE, SLOW | TWICE, "lower"),
+    ),
+)
+TABLE2, LONGER = (ARENAS["alike"].on(each, each.name) for each in (_TABLE2, _LONGER))
+CORNERS = (
+    ARENAS["pku-folds"].on(_CORNERS),
+    ARENAS["plaza"].on(_CORNERS),
+    replace(ARENAS["pku-folds"], name="strong", changes={**SMALL, "weights": "synth"}).on(_CORNERS),
 )
 
 # --- where do rows help? ------------------------------------------------------------------------

@@ -122,14 +122,9 @@ class Workspace:
         for step in experiment.after if is_main_process() else ():
             options = {**cell.options, **step.options}
             ds = self.open(experiment.data, **options) if step.options else run.ds
-            inputs: dict[str, Any] = {
-                "step": step.name,
-                "network": run.weights,
-                "data": ds.fingerprint(),
-            }
-            inputs |= _asked(cell.options)
-            if step.sets:
-                inputs["sets"] = {name: self.open(name).fingerprint() for name in step.sets}
+            inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
+            sets = {name: self.open(name).fingerprint() for name in step.sets}
+            inputs |= _asked(cell.options) | ({"sets": sets} if sets else {})
             after[step.name] = self.once(inputs, partial(step.find, run, ds))
         told = {"levels": dict(cell.levels), **_asked(cell.options), "after": after}
         return {**run.record, **told}
@@ -175,8 +170,9 @@ class Workspace:
         if unknown := set(only) - set().union(*known.values()):
             cells = ", ".join(experiment.cells(self.profile))
             raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
-        for name in (name for step in experiment.after for name in step.sets):
-            self.open(name)
+        for step in experiment.after:
+            for name in step.sets:
+                self.open(name)
         for path, (cell, seed) in files.items():
             if not only or known[path] & set(only):
                 line = self.line(experiment, cell, seed)

@@ -28,6 +28,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes, check_rows
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone, choose_attention
@@ -305,19 +306,14 @@ class GLTrans(nn.Module):
 
 
 def _check(backbone: TokenBackbone, num_classes: int, switches: GlobalLocal) -> None:
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+    check_classes(num_classes)
     if switches.layers > backbone.depth:
         raise ValueError(
             f"layers is {switches.layers} and the backbone has {backbone.depth} blocks. Pass a "
             "smaller number of layers, or a larger depth."
         )
-    rows, columns = backbone.grid
-    if switches.lmf and switches.bands > rows:
-        raise ValueError(
-            f"bands is {switches.bands} and the grid of {rows}x{columns} patches has {rows} rows, "
-            "which can't be cut into so many. Pass fewer bands, higher images or a smaller stride."
-        )
+    if switches.lmf:
+        check_rows("bands", switches.bands, backbone.grid)
 
 
 def _initialise(module: nn.Module) -> None:

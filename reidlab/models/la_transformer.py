@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register
 from reidlab.models.vit import TokenBackbone
@@ -134,8 +135,7 @@ class LATransformer(nn.Module):
         self, backbone: TokenBackbone, num_classes: int, switches: LocallyAware = PRESETS["code"]
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+        check_classes(num_classes)
         self.backbone = backbone
         self.num_classes = num_classes
         self.switches = switches

@@ -15,6 +15,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes, check_rows
 from reidlab.models.la_transformer import LocallyAware, RowClassifier
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Model, register
@@ -56,14 +57,8 @@ class PCB(nn.Module):
         self, backbone: TokenBackbone, num_classes: int, switches: Stripes = Stripes()
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
-        rows, columns = backbone.grid
-        if switches.stripes > rows:
-            raise ValueError(
-                f"stripes is {switches.stripes} and the grid of {rows}x{columns} patches has {rows}"
-                " rows. Pass fewer stripes, higher images or a smaller stride."
-            )
+        check_classes(num_classes)
+        check_rows("stripes", switches.stripes, backbone.grid)
         self.backbone, self.num_classes, self.switches = backbone, num_classes, switches
         self.embed_dim = switches.stripes * backbone.embed_dim
         self.heads = nn.ModuleList(

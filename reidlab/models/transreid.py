@@ -22,6 +22,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
@@ -110,8 +111,7 @@ class TransReID(nn.Module):
 
 
 def _check(backbone: TokenBackbone, num_classes: int, switches: Jigsaw) -> None:
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+    check_classes(num_classes)
     if backbone.depth < 2:
         raise ValueError(
             "the backbone has one block; TransReID has its last one twice, on what those before it "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
@@ -56,8 +57,7 @@ class ViTBaseline(nn.Module):
 
     def __init__(self, backbone: TokenBackbone, num_classes: int) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+        check_classes(num_classes)
         self.backbone = backbone
         self.num_classes = num_classes
         self.embed_dim = backbone.embed_dim

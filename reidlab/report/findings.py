@@ -59,6 +59,11 @@ def summary(**points: str) -> Finding:
     return Finding(plain, bold)
 
 
+def in_points(value: float, low: float, high: float) -> str:
+    """A difference with its interval, such as "+1.2 (-0.3 to +2.7)"."""
+    return f"{round(value, 1) + 0.0:+.1f} ({low:+.1f} to {high:+.1f})"  # no minus before a zero
+
+
 def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
     """Differences as a list, each with its interval and its word.
 
@@ -67,10 +72,10 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
     """
     plain, bold = [], []
     for ground, table in grounds.items():
-        rows = []
-        for name, row in table.iterrows():
-            value = round(row.value, 1) + 0.0  # no minus before a zero
-            rows.append((name, f"{value:+.1f} ({row.low:+.1f} to {row.high:+.1f})", row.verdict))
+        rows = [
+            (name, in_points(row.value, row.low, row.high), row.verdict)
+            for name, row in table.iterrows()
+        ]
         plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
         bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
     return Finding("\n".join(plain), "\n".join(bold))

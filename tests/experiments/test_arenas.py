@@ -80,7 +80,7 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
         assert list(places) == ["town-mall", "town-night", "town-random", "pku-reid"]
         for found in places.values():
             mean = sum(found["people"]["ap"]) / sum(found["people"]["queries"])
-            assert mean == pytest.approx(found["mAP"], abs=1e-4)
+            assert mean == pytest.approx(found["metrics"]["mAP"], abs=1e-4)
     people = run["after"]["people"]
     assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(
         run["metrics"]["mAP"], abs=1e-4

@@ -37,7 +37,7 @@ def test_the_classifier_is_pcbs():
 
 
 def test_what_cannot_be_built():
-    message = "stripes is 6 and the grid of 4x2 patches has 4 rows. Pass fewer"
+    message = "stripes is 6 and the grid of 4x2 patches has 4 rows, which can't be cut"
     with pytest.raises(ValueError, match=message):
         tiny(switches={"stripes": 6})
     with pytest.raises(ValueError, match="stripes is 0; expected a number of 1 or more"):
