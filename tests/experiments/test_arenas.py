@@ -1,6 +1,7 @@
 """Arenas: the same comparison on other grounds, and their cards, at the size of a test."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -75,6 +76,9 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
         mean = sum(shares["ap"]) / sum(shares["queries"])
         assert mean == pytest.approx(crowd.records[0]["metrics"]["mAP"], abs=1e-4)
         assert len(shares["pid"]) > len(run["after"]["people"]["pid"])
+        made = [json.loads(each.read_text()) for each in workspace.folder.rglob("result.json")]
+        asked = {f"{name}-crowd": workspace.open(f"{name}-crowd").fingerprint()}
+        assert asked in [each["inputs"].get("sets") for each in made], "others are judged anew"
     if name == "towns":
         places = run["after"]["elsewhere"]
         assert list(places) == ["town-mall", "town-night", "town-random", "pku-reid"]

@@ -137,6 +137,10 @@ def test_a_prediction_is_the_gain_here_minus_the_gain_there():
     assert [row["contrast"] for row in rows] == pytest.approx([20, -20, 0, 10, 10])
     expected = ["holds", "contradicted", "smaller than 2 points", "holds", "holds"]
     assert [row["verdict"] for row in rows] == expected
+    # each gain is a mean of two seeds 0.2 points apart: standard errors of 0.1, two of them
+    half_width = 4.303 * (0.1**2 + 0.1**2) ** 0.5  # Student's t with two degrees of freedom
+    for row in rows:
+        assert row["high"] - row["contrast"] == pytest.approx(half_width, rel=1e-3)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
@@ -171,6 +175,22 @@ def test_the_corners_are_cells_of_table_2_in_every_fold():
         assert cell.recipe == cells[corner].recipe
         assert cell.options == {"fold": int(fold), "folds": 3}
     assert design("la_transformer.corners_pku-folds").data == "pku-reid"
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "asked"),
+    [
+        ("table2", ["people", "crowd", "by_retrieval"], ["alike-crowd"]),
+        ("longer", ["people", "crowd", "by_retrieval"], ["alike-crowd"]),
+        ("corners_plaza", ["people", "crowd", "by_retrieval"], ["plaza-crowd"]),
+        ("corners_pku-folds", ["people", "authors", "by_retrieval"], []),
+        ("corners_strong", ["people", "authors", "by_retrieval"], []),
+    ],
+)
+def test_on_each_ground_its_own_people_are_asked_for(name, steps, asked):
+    after = design(f"la_transformer.{name}").after
+    assert [step.name for step in after] == steps
+    assert [data for step in after for data in step.sets] == asked
 
 
 def test_a_longer_training_has_twice_the_epochs_at_half_the_pace():
