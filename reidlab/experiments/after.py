@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from reidlab.evaluation.results import PerQuery
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Trained
 from reidlab.judging import embed, evaluate_on, judge
-from reidlab.judging.embedding import timed_evaluation
 from reidlab.record import describe_data
 
 RETRIEVALS = ("rows", "gelt", "mean")
@@ -30,16 +30,6 @@ def _by_retrieval(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
         result = evaluate_on(run.model, ds, run.recipe, retrieval=retrieval)
         found[retrieval] = {"rank1": result.rank1, "mAP": result.mAP}
     return found
-
-
-def _official(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
-    judged = dataclasses.replace(ds, protocol="la-official")
-    result, seconds = timed_evaluation(run.model, judged, run.recipe.replace(ap="top10"))
-    return {
-        "data": describe_data(judged),
-        "metrics": result.as_dict(),
-        "seconds": {**run.record["seconds"], **seconds},
-    }
 
 
 def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
@@ -70,6 +60,27 @@ def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
 def _people(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     result = evaluate_on(run.model, ds, run.recipe)
     return people_sums(result, ds.query.loc[~ds.query["junk"], "pid"])
+
+
+def everybody(ds: ReIDDataset) -> ReIDDataset:
+    """A set that nothing was trained on: all its people ask, and all their images answer."""
+    frame = pd.concat([ds.train.drop(columns="label"), ds.query, ds.gallery])
+    frame = frame[(frame["pid"] > 0) & ~frame["junk"]].drop_duplicates("path")
+    frame = frame.reset_index(drop=True)
+    return dataclasses.replace(ds, query=frame, gallery=frame)
+
+
+def ask_everybody(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
+    """The network judged on everybody of another set."""
+    there = everybody(run.workspace.open(name))
+    result = evaluate_on(run.model, there, run.recipe)
+    people = people_sums(result, there.query["pid"])
+    return {"data": describe_data(there), "metrics": result.as_dict(), "people": people}
+
+
+def crowd(name: str) -> Step:
+    """Everybody of another set of the same world is asked for: people cost no training."""
+    return Step("crowd", partial(ask_everybody, name), sets=(name,))
 
 
 def orientations(frame: pd.DataFrame) -> Iterator[NDArray[np.bool_]]:
@@ -113,8 +124,6 @@ def _by_orientation(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 
 BY_RETRIEVAL = Step("by_retrieval", _by_retrieval)  # LA-Transformer by each retrieval feature
-# PKU-Reid as the authors' program judges it: 28 queries, a gallery of 181, AP over the first ten
-OFFICIAL = Step("official", _official, {"split": "la-tf-pp"})
 PEOPLE = Step("people", _people)  # by the set's own protocol
 # PKU-Reid's folds by the counting of the authors' program, each image once: those of one
 # orientation ask and the others answer, for all eight, pooled

@@ -21,11 +21,11 @@ import pandas as pd
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import over_seeds, smallest_difference
-from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE, ask_everybody, crowd
 from reidlab.experiments.design import Changes, Experiment, Step
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
-from reidlab.judging import evaluate_on, zero_shot
+from reidlab.judging import zero_shot
 from reidlab.models import TokenBackbone, load_weights
 from reidlab.training import Recipe
 
@@ -98,20 +98,20 @@ def _before(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 
 def _elsewhere(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
-    """mAP in places that the network was not trained on."""
-    return {
-        name: evaluate_on(run.model, run.workspace.open(name), run.recipe).mAP for name in TOWNS
-    }
+    """Everybody in places that the network was not trained on."""
+    return {name: ask_everybody(name, run, ds) for name in TOWNS}
 
 
-TOWNS = ("town-mall", "town-night", "town-random")
-BEFORE, ELSEWHERE = Step("before", _before), Step("elsewhere", _elsewhere)
+TOWNS = ("town-mall", "town-night", "town-random", "pku-reid")
+BEFORE, ELSEWHERE = Step("before", _before), Step("elsewhere", _elsewhere, sets=TOWNS)
 SMALL: Changes = {"weights": "plain", "image_size": (128, 64)}  # twice as fast as 192 x 96
 ARENAS = {
     arena.name: arena
     for arena in (
-        Arena("alike", "synthetic people of few colours", "alike", 20, SMALL),
-        Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL),
+        Arena("alike", "synthetic people of few colours", "alike", 20, SMALL,
+              after=(PEOPLE, crowd("alike-crowd"))),
+        Arena("plaza", "synthetic people of many colours", "plaza", 20, SMALL,
+              after=(PEOPLE, crowd("plaza-crowd"))),
         Arena("pku-folds", "real people, PKU-Reid in folds", "pku-reid", 20, SMALL, folds=3,
               after=(PEOPLE, BY_ORIENTATION), seeds=3),
         Arena("day-night", "infrared asks, visible answers", "day-night", 20, SMALL),
@@ -143,7 +143,9 @@ BUDGET = Experiment(
 )
 _LEFT_OUT = {"validate_every": 100, "validation_identities": 12, "data.fold": 1, "data.folds": 3}
 BUDGETS = (
-    replace(ARENAS["alike"], data="alike-budget", seeds=1).on(BUDGET, "arenas.budget_alike"),
+    replace(ARENAS["alike"], data="alike-budget", seeds=1, after=()).on(
+        BUDGET, "arenas.budget_alike"
+    ),
     replace(ARENAS["pku-folds"], folds=0, seeds=1, after=()).on(
         replace(BUDGET, factors={**BUDGET.factors, "people": {"validation": _LEFT_OUT}}),
         "arenas.budget_pku-folds",
@@ -172,8 +174,8 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
             n, several = len(found.seeds), len(found.seeds) > 1
             ends = [run["history"][-1]["accuracy"] for run in here.records]
             rows[each.name.partition(".")[2], BASELINE.labels[level]] = {
-                "before": over_seeds(here.by_seed("before.class")).value,
-                "patches before": over_seeds(here.by_seed("before.rows")).value,
+                "before": 100 * over_seeds(here.by_seed("before.class")).value,
+                "patches before": 100 * over_seeds(here.by_seed("before.rows")).value,
                 "after": over_seeds(here.by_seed()).value,
                 "spread": over_seeds(here.by_seed()).spread,
                 "smallest": smallest_difference(here.components(), n) if several else float("nan"),
@@ -183,6 +185,24 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
                 "seconds": sum(seconds) / len(seconds),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arena", "start"])
+
+
+def budget_curve(runs: Runs) -> pd.DataFrame:
+    """How far the baseline comes in so many epochs, ready for `reidlab.report.figures.line_chart`.
+
+    Args:
+        runs: of `arenas.budget_*`.
+
+    Returns:
+        One row a run: name (its rate), epochs, value: mAP in percent, of the people left out of
+        the training where some were, else of the test people.
+    """
+    rows = []
+    for run in runs.records:
+        found = run["history"][-1].get("validation") or run["metrics"]
+        line = {"name": f"rate {run['levels']['rate']}", "epochs": int(run["levels"]["epochs"])}
+        rows.append(line | {"value": 100 * found["mAP"]})
+    return pd.DataFrame(rows)
 
 
 EXPERIMENTS = (

@@ -76,8 +76,7 @@ _LOSSES = Experiment(
         ),
     ),
 )  # fmt: skip
-LOSSES = ARENAS["pku-folds"].on(_LOSSES, "la_tf_pp.losses")
-LOSSES_ALIKE = ARENAS["alike"].on(_LOSSES)
+LOSSES, LOSSES_ALIKE = (ARENAS[name].on(_LOSSES) for name in ("pku-folds", "alike"))
 
 # --- flip test and re-ranking of these networks ---------------------------------------------------
 # The sizes of k1 were fixed before anything was measured; k2 = min(6, k1) and lambda 0.3 are as in

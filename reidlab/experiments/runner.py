@@ -123,7 +123,8 @@ class Workspace:
             options = {**cell.options, **step.options}
             ds = self.open(experiment.data, **options) if step.options else run.ds
             inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
-            inputs |= _asked(cell.options)
+            sets = {name: self.open(name).fingerprint() for name in step.sets}
+            inputs |= _asked(cell.options) | ({"sets": sets} if sets else {})
             after[step.name] = self.once(inputs, partial(step.find, run, ds))
         told = {"levels": dict(cell.levels), **_asked(cell.options), "after": after}
         return {**run.record, **told}
@@ -169,6 +170,9 @@ class Workspace:
         if unknown := set(only) - set().union(*known.values()):
             cells = ", ".join(experiment.cells(self.profile))
             raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
+        for step in experiment.after:
+            for name in step.sets:
+                self.open(name)
         for path, (cell, seed) in files.items():
             if not only or known[path] & set(only):
                 line = self.line(experiment, cell, seed)

@@ -470,11 +470,8 @@ class Runs:
 
 
 Levels = Mapping[str, Choice]
-PERSONAL = {
-    "mAP": "ap",
-    "rank1": "rank1",
-    "rank5": "rank5",
-}  # metric -> its name among the sums of people
+# metric -> its name among the sums of people
+PERSONAL = {"mAP": "ap", "rank1": "rank1", "rank5": "rank5"}
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 

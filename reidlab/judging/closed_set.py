@@ -10,21 +10,22 @@ from torch import nn
 from reidlab.data import make_loader
 from reidlab.judging.embedding import autocast, test_transform
 from reidlab.judging.settings import Judging
-from reidlab.losses import IdentityLoss
+from reidlab.losses import IdentityLoss, terms
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def classify(
-    model: nn.Module, frame: pd.DataFrame, recipe: Judging, over_heads: str = "mean"
+    model: nn.Module, frame: pd.DataFrame, recipe: Judging, over_heads: terms.OverHeads = "mean"
 ) -> dict[str, float]:
     """Identity loss, without smoothing, and accuracy of the vote of the heads on some images.
 
     Args:
         model: With classifiers; it is returned in the mode it came in.
         frame: Rows with path and label.
-        recipe: Gives the transform, batch size, and whether the losses of several heads are added.
+        recipe: Gives the transform and the batch size.
+        over_heads: What becomes of the losses of several heads, as in a recipe's `Identity`.
 
     Returns:
         "loss" and "accuracy" (0..1), means over the images.
@@ -49,9 +50,8 @@ def classify(
                         f"{type(model).__name__} has no classifiers, whose votes are asked for; "
                         "pass a model that has some, or validate on people."
                     )
-                losses = torch.stack([identity_loss(logits, labels) for logits in out.logits])
-                loss = losses.sum() if over_heads == "sum" else losses.mean()
-                total += float(loss) * len(labels)
+                each = [identity_loss(logits, labels) for logits in out.logits]
+                total += float(terms.over_heads(over_heads, each)) * len(labels)
                 right += int((out.vote().argmax(1) == labels).sum())
     finally:
         model.train(was_training)

@@ -55,7 +55,8 @@ class Contrastive(Loss):
 
     Attributes:
         temperature: As in `ContrastiveLoss`.
-        over_heads: What becomes of the losses of several features: their "mean" or their "sum".
+        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
+            "halves", see `reidlab.losses.over_heads`.
     """
 
     name = "contrastive"

@@ -22,7 +22,7 @@ Batch = Mapping[str, Tensor]
 Term = Callable[[Any, Batch], Tensor]
 Whole = Callable[[Tensor], Tensor]
 """The rows of a tensor on all processes, for losses that compare the images of a batch."""
-OverHeads = Literal["mean", "sum"]
+OverHeads = Literal["mean", "sum", "halves"]
 Weight = Annotated[float, Range(0, 1e4)]
 LOSSES: dict[str, type[Loss]] = {}
 """By name; filled by the subclasses of `Loss`."""
@@ -74,8 +74,13 @@ class Loss(ABC):
 
 
 def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:
-    """The losses of several classifiers or features as one: their mean or their sum."""
+    """The losses of several classifiers or features as one: their mean or their sum, or "halves".
+
+    Halves are TransReID's: of the first, which is global, and of the mean of the others.
+    """
     stacked = torch.stack(tuple(values))
+    if kind == "halves" and len(stacked) > 1:
+        return (stacked[0] + stacked[1:].mean()) / 2
     return stacked.sum() if kind == "sum" else stacked.mean()
 
 

@@ -95,7 +95,8 @@ class Triplet(Loss):
         margin: As in `TripletLoss`.
         mining: Likewise.
         on: What distances are measured of: the model's "features", or its "logits" (LA-TF++).
-        over_heads: What becomes of the losses of several features: their "mean" or their "sum".
+        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
+            "halves", see `reidlab.losses.over_heads`.
     """
 
     name = "triplet"

@@ -1,26 +1,40 @@
 """One paper, one file, which registers its model; `create_model` finds it by name."""
 
-from reidlab.models import la_tf_pp, la_transformer, vit_baseline  # noqa: F401  they register
+from reidlab.models import (  # noqa: F401  they register
+    gltrans,
+    la_tf_pp,
+    la_transformer,
+    pcb,
+    transreid,
+    vit_baseline,
+)
 from reidlab.models.authors import load_authors_checkpoint
 from reidlab.models.backbones import BACKBONES, BackboneFacts, PaperUse, expected_statistics
 from reidlab.models.export import export_timm
 from reidlab.models.factory import create_backbone, create_model
+from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
 from reidlab.models.outputs import Outputs
+from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
+from reidlab.models.transreid import Jigsaw, TransReID
 from reidlab.models.vit import TokenBackbone, Tokens, token_views
 from reidlab.models.vit_baseline import BNNeck, ViTBaseline
 from reidlab.models.weights_file import WeightsError
 
 __all__ = [
     "BACKBONES",
+    "PCB",
     "Authors",
     "BNNeck",
     "BackboneFacts",
     "ConvBackbone",
+    "GLTrans",
+    "GlobalLocal",
+    "Jigsaw",
     "LATFpp",
     "LATransformer",
     "LocallyAware",
@@ -30,6 +44,7 @@ __all__ = [
     "PaperUse",
     "TokenBackbone",
     "Tokens",
+    "TransReID",
     "ViTBaseline",
     "WeightsError",
     "create_backbone",

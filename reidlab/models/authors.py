@@ -84,11 +84,23 @@ def load_authors_checkpoint(
     if difference:
         backbone: Any = model.backbone
         height, width = backbone.image_size
-        reason = authors.explain(model, renamed) or (
+        fits_not = (
             f"does not fit this {type(model).__name__}: {difference}. Expected the authors' state "
             f"dict of a {backbone.name} for images of {height}x{width} ({authors.entries} entries "
             "with the paper's backbone and images)."
         )
+        reason = _other_people(model, renamed) or authors.explain(model, renamed) or fits_not
         raise WeightsError(f"{name} {reason}")
     model.load_state_dict(renamed)
     return model
+
+
+def _other_people(model: Any, found: Mapping[str, Tensor]) -> str | None:
+    """Whether a checkpoint classifies another number of people."""
+    classes = {len(value) for key, value in found.items() if key.endswith("classifier.weight")}
+    if len(classes) != 1 or classes == {model.num_classes}:
+        return None
+    return (
+        f"classifies {classes.pop()} identities and the model {model.num_classes}; "
+        "build it with create_model(..., num_classes=) of the checkpoint."
+    )

@@ -175,6 +175,35 @@ def check_drop_path(drop_path: float) -> None:
         raise ValueError(f"drop_path is {drop_path}; expected a probability below 1.")
 
 
+def check_classes(num_classes: int) -> None:
+    """Check that a model has somebody to learn.
+
+    Raises:
+        ValueError: If it has not.
+    """
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+
+
+def check_rows(parts: str, count: int, grid: tuple[int, int]) -> None:
+    """Check that a grid of patches can be cut into so many bands of rows.
+
+    Args:
+        parts: What the model calls them, "bands" or "stripes".
+        count: How many.
+        grid: Rows and columns.
+
+    Raises:
+        ValueError: If it has fewer rows.
+    """
+    rows, columns = grid
+    if count > rows:
+        raise ValueError(
+            f"{parts} is {count} and the grid of {rows}x{columns} patches has {rows} rows, which "
+            f"can't be cut into so many. Pass fewer {parts}, higher images or a smaller stride."
+        )
+
+
 def check_input(
     images: Tensor, image_size: tuple[int, int], layers: tuple[int, ...], depth: int
 ) -> None:

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register
 from reidlab.models.vit import TokenBackbone
@@ -134,8 +135,7 @@ class LATransformer(nn.Module):
         self, backbone: TokenBackbone, num_classes: int, switches: LocallyAware = PRESETS["code"]
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+        check_classes(num_classes)
         self.backbone = backbone
         self.num_classes = num_classes
         self.switches = switches
@@ -238,13 +238,7 @@ def _rename(key: str) -> str | None:
 
 
 def _explain(model: LATransformer, found: Mapping[str, Tensor]) -> str | None:
-    """Whether a checkpoint is of other people, or of the other paper."""
-    classes = {len(value) for key, value in found.items() if key.endswith("classifier.weight")}
-    if len(classes) == 1 and classes != {model.num_classes}:
-        return (
-            f"classifies {classes.pop()} identities and the model {model.num_classes}; "
-            "build it with create_model(..., num_classes=) of the checkpoint."
-        )
+    """Whether a checkpoint is of the other paper."""
     heads = {key.split(".")[1] for key in found if key.startswith("heads.")}
     if heads and len(heads) != len(model.heads):
         return (

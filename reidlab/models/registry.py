@@ -9,6 +9,7 @@ Who has a model of their own does the same from outside the library:
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone
 from reidlab.settings import check_names
 
-PLANNED = ("transreid", "pcb", "gltrans", "tvtr", "qaconv", "transmatcher")
+PLANNED = ("tvtr", "qaconv", "transmatcher")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,23 @@ class Authors:
     rename: Callable[[str], str | None]
     entries: int
     explain: Callable[[Any, Mapping[str, Tensor]], str | None] = lambda model, found: None
+
+
+def renaming(patterns: Mapping[str, str | None]) -> Callable[[str], str | None]:
+    """A `rename` of `Authors` from regular expressions of their whole keys, the first that matches.
+
+    Args:
+        patterns: Expression of a key of theirs -> template of ours (`\\1` is its first group), or
+            None where their network never uses the weight.
+    """
+
+    def rename(key: str) -> str | None:
+        for pattern, ours in patterns.items():
+            if found := re.fullmatch(pattern, key):
+                return None if ours is None else found.expand(ours)
+        raise KeyError(key)
+
+    return rename
 
 
 @dataclass(frozen=True)

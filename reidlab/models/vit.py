@@ -15,6 +15,7 @@ the camera table is `sie_embed`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -117,9 +118,7 @@ class TokenBackbone(nn.Module):
         self.rope: Any = getattr(vit, "rope", None)  # DINOv3: the angles of this grid
         self.norm_pre = vit.norm_pre
         self.blocks = vit.blocks
-        if use_fused_attn() and not use_fused_attn(experimental=True):
-            for block in self.blocks:
-                block.attn.register_forward_pre_hook(_choose_attention)
+        choose_attention(self.blocks)
         self.norm = vit.norm
         self.embed_dim: int = vit.embed_dim
         self.num_prefix_tokens: int = vit.num_prefix_tokens
@@ -205,11 +204,21 @@ class TokenBackbone(nn.Module):
         return self.sie_embed[camids]  # (B, 1, D)
 
 
-def _choose_attention(attention: Any, inputs: tuple[Tensor, ...]) -> None:
-    """Fused, but for half precision on a CPU, where its backward pass takes half of a training.
+def choose_attention(blocks: Iterable[Any]) -> None:
+    """Fused attention, but for half precision on a CPU, whose backward pass would then take half of
+    a training.
 
     `benchmarks/bench_training.py` measures it; TIMM_FUSED_ATTN=2 in the environment has it fused.
+
+    Args:
+        blocks: timm's, with an `attn` each.
     """
+    if use_fused_attn() and not use_fused_attn(experimental=True):
+        for block in blocks:
+            block.attn.register_forward_pre_hook(_choose_attention)
+
+
+def _choose_attention(attention: Any, inputs: tuple[Tensor, ...]) -> None:
     half = torch.is_autocast_enabled("cpu") or inputs[0].dtype != torch.float32
     attention.fused_attn = not (half and inputs[0].device.type == "cpu")
 

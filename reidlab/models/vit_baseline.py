@@ -3,15 +3,18 @@
 He et al., "TransReID: Transformer-based Object Re-Identification", ICCV 2021 (arXiv 2102.04378),
 section 3.1; the BNNeck is from Luo et al., "Bag of Tricks and a Strong Baseline for Deep Person
 Re-identification", CVPR workshops 2019 (arXiv 1903.07071).
-Every paper of this book starts from this model and is compared with it.
+Every paper of this book starts from this model and is compared with it. TransReID's published
+checkpoints of its baseline load into it; `camera_embedding` and `stride` of a recipe add the side
+information and the overlapping patches.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
-from reidlab.models.registry import Model, register
+from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
 
 CLASSIFIER_STD = 0.001  # (code) of the normal the classifier starts from
@@ -54,8 +57,7 @@ class ViTBaseline(nn.Module):
 
     def __init__(self, backbone: TokenBackbone, num_classes: int) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes is {num_classes}; expected at least one identity.")
+        check_classes(num_classes)
         self.backbone = backbone
         self.num_classes = num_classes
         self.embed_dim = backbone.embed_dim
@@ -71,4 +73,17 @@ class ViTBaseline(nn.Module):
         return self.backbone(images, camids).cls
 
 
-register(Model(name="vit_baseline", build=ViTBaseline))
+_NAMES = {  # TransReID's, without its jigsaw patch module -> ours
+    r"base\.fc\.\w+": None,  # the classifier of ImageNet, which is never called
+    r"base\.(.+)": r"backbone.\1",
+    r"bottleneck\.(\w+)": r"neck.norm.\1",
+    r"classifier\.weight": "neck.classifier.weight",
+}
+
+register(
+    Model(
+        name="vit_baseline",
+        build=ViTBaseline,
+        authors=Authors(rename=renaming(_NAMES), entries=158),
+    )
+)

@@ -1,14 +1,15 @@
 """One paper, one file: what its runs compute, each value with its source; `get` finds them by name.
 
 A file holds `PRESETS`, recipes of the paper's own size ("code" and "paper" where the two differ,
-the default first), and `SIZES`, what a smaller size changes in any of them.
+the default first), `SIZES`, what a smaller size changes in any of them, and, where the paper has
+vehicles as well as people, `VEHICLES`, what these change in each size.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from reidlab.recipes import la_tf_pp, la_transformer, vit_baseline
+from reidlab.recipes import gltrans, la_tf_pp, la_transformer, pcb, transreid, vit_baseline
 from reidlab.training import Recipe
 
 __all__ = ["get", "names", "presets"]
@@ -17,6 +18,9 @@ _PAPERS: dict[str, Any] = {
     "vit_baseline": vit_baseline,
     "la_transformer": la_transformer,
     "la_tf_pp": la_tf_pp,
+    "gltrans": gltrans,
+    "transreid": transreid,
+    "pcb": pcb,
 }
 
 
@@ -30,7 +34,13 @@ def presets(paper: str) -> tuple[str | None, ...]:
     return tuple(_paper(paper).PRESETS)
 
 
-def get(paper: str, profile: str = "laptop", preset: str | None = None) -> Recipe:
+def get(
+    paper: str,
+    profile: str = "laptop",
+    preset: str | None = None,
+    *,
+    of: Literal["people", "vehicles"] = "people",
+) -> Recipe:
     """The recipe of a paper in one of its sizes.
 
     Args:
@@ -38,9 +48,10 @@ def get(paper: str, profile: str = "laptop", preset: str | None = None) -> Recip
         profile: "smoke" (seconds), "laptop" (minutes) or "paper" (a GPU, hours).
         preset: "code", what the authors' program does, or "paper", what their text says; None: the
             first of `presets(paper)`.
+        of: What is on the images: "people", or "vehicles", of VeRi-776 in the paper's size.
 
     Raises:
-        ValueError: If there is no such paper, profile or preset.
+        ValueError: If there is no such paper, profile or preset, or none for vehicles.
     """
     found = _paper(paper)
     sizes = {**found.SIZES, "paper": {}}
@@ -52,8 +63,16 @@ def get(paper: str, profile: str = "laptop", preset: str | None = None) -> Recip
     if preset not in known:
         listed = ", ".join(map(str, known)) if known[0] else "none: its paper and code agree"
         raise ValueError(f"{paper} has no preset {preset!r}; it has: {listed}.")
-    recipe: Recipe = found.PRESETS[preset]
-    return recipe.replace(**sizes[profile])
+    recipe: Recipe = found.PRESETS[preset].replace(**sizes[profile])
+    if of == "people":
+        return recipe
+    if of != "vehicles" or not hasattr(found, "VEHICLES"):
+        here = [name for name, each in _PAPERS.items() if hasattr(each, "VEHICLES")]
+        raise ValueError(
+            f"{paper} has no recipe of {of!r}; expected 'people', or 'vehicles' for one of: "
+            f"{', '.join(sorted(here))}."
+        )
+    return recipe.replace(**found.VEHICLES[profile])
 
 
 def _paper(name: str) -> Any:

@@ -86,3 +86,8 @@ SMOKE = LAPTOP | dict(
 
 PRESETS = {None: PAPER}  # paper and code agree
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}
+VEHICLES = {
+    "paper": dict(image_size=(256, 256)),  # (paper) VeRi-776
+    "laptop": dict(image_size=(96, 96)),  # (ours) 36 patches
+    "smoke": dict(image_size=(64, 64)),
+}

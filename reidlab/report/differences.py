@@ -17,6 +17,7 @@ from reidlab.experiments import Runs
 from reidlab.experiments.design import BOUND
 from reidlab.experiments.runs import NotComparableError
 from reidlab.report.claims import COSTS, Claim, other_scale
+from reidlab.report.findings import in_points
 
 COLUMNS = (
     "id", "claim", "metric", "paper", "ours", "low", "high", "p", "smallest", "runs a", "runs b",
@@ -120,7 +121,6 @@ def _direction(claim: Claim) -> str:
 def _found(claim: Claim, found: Difference) -> str:
     if claim.metric in SIZES:
         return f"{found.value:+,.0f}"
-    if found.low is None:
+    if found.low is None or found.high is None:
         return f"{found.value:+.1f} (no interval)"
-    value = round(found.value, 1) + 0.0  # no minus before a zero
-    return f"{value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+    return in_points(found.value, found.low, found.high)

@@ -59,6 +59,28 @@ def summary(**points: str) -> Finding:
     return Finding(plain, bold)
 
 
+def in_points(value: float, low: float, high: float) -> str:
+    """A difference with its interval, such as "+1.2 (-0.3 to +2.7)"."""
+    return f"{round(value, 1) + 0.0:+.1f} ({low:+.1f} to {high:+.1f})"  # no minus before a zero
+
+
+def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
+    """Differences as a list, each with its interval and its word.
+
+    Args:
+        grounds: in words -> a table of `reidlab.experiments.runs.Runs.decide`.
+    """
+    plain, bold = [], []
+    for ground, table in grounds.items():
+        rows = [
+            (name, in_points(row.value, row.low, row.high), row.verdict)
+            for name, row in table.iterrows()
+        ]
+        plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
+        bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
+    return Finding("\n".join(plain), "\n".join(bold))
+
+
 def metrics_table(
     results: Mapping[Any, Any], metrics: Sequence[str] = ("rank1", "mAP")
 ) -> pd.DataFrame:

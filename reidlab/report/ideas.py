@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from reidlab.evaluation import decide
-from reidlab.experiments import experiment
+from reidlab.experiments import Runs, experiment
 from reidlab.experiments.design import BOUND
 from reidlab.report.claims import load_claims
 
@@ -25,7 +25,8 @@ class Idea:
 
     Attributes:
         text: in words.
-        grounds: title -> name of the experiment, and its levels without and with the idea.
+        grounds: title -> name of the experiment ("NAME:STEP": as judged by that step), and its
+            levels without and with the idea.
         claim: (paper, id) of the claim that prints a gain; None where there is none.
         better: "higher" if the idea is said to raise mAP, else "lower".
     """
@@ -44,6 +45,8 @@ _NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
 _HEADS: Sides = {"heads": "one"}, {"heads": "rows"}
 _ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
 _BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
+_TABLE2 = "la_transformer.table2:crowd"
+_CORNERS = "la_transformer.corners_pku-folds"
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
 IDEAS = (
     Idea(
@@ -58,12 +61,12 @@ IDEAS = (
     ),
     Idea(
         "LA: a classifier for each row",
-        {RENDERED: ("la_transformer.table2", _HEADS), FEW: ("la_transformer.corners", _ROWS)},
+        {RENDERED: (_TABLE2, _HEADS), REAL: (_CORNERS, _ROWS)},
         ("la_transformer", "la-over-vit-map"),
     ),
     Idea(
         "LA: blocks opened one by one",
-        {RENDERED: ("la_transformer.table2", _BLOCKS), FEW: ("la_transformer.corners", _BLOCKS)},
+        {RENDERED: (_TABLE2, _BLOCKS), REAL: (_CORNERS, _BLOCKS)},
         ("la_transformer", "blockwise-map"),
     ),
     Idea(
@@ -99,7 +102,7 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         (idea, ground, sides, runs.compare(*sides))
         for idea in ideas
         for ground, (name, sides) in idea.grounds.items()
-        if len(runs := experiment(name))
+        if len(runs := _runs(name))
     ]
     words = decide({str(i): (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
     rows = [
@@ -111,6 +114,12 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         for i, (idea, ground, sides, found) in enumerate(tried)
     ]  # fmt: skip
     return pd.DataFrame(rows).astype({"low": float, "high": float, "paper": float})
+
+
+def _runs(name: str) -> Runs:
+    name, _, step = name.partition(":")
+    runs = experiment(name)
+    return runs.judged(step) if step else runs
 
 
 def _printed(idea: Idea, sides: Sides) -> float | None:

@@ -1,6 +1,7 @@
 """Arenas: the same comparison on other grounds, and their cards, at the size of a test."""
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from reidlab import recipes
 from reidlab.evaluation import components, smallest_difference
 from reidlab.experiments import design
-from reidlab.experiments.arenas import ARENAS, Arena, cards
+from reidlab.experiments.arenas import ARENAS, Arena, budget_curve, cards
 from reidlab.experiments.design import Experiment
 from reidlab.experiments.runner import Workspace
 from reidlab.experiments.vit_baseline import TRIPLET
@@ -47,6 +48,13 @@ def test_an_arena_without_its_data_says_where_to_get_them():
         list(Workspace("laptop").run(design("arenas.pku-folds"), ["plain_1/seed0"]))
 
 
+def test_an_arena_that_is_judged_elsewhere_asks_for_those_data_before_it_trains(tmp_path):
+    workspace = Workspace("laptop", folder=tmp_path)
+    with pytest.raises(ValueError, match="this experiment is about pku-reid: --data-root FOLDER"):
+        list(workspace.run(design("arenas.towns"), ["plain/seed0"]))
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     return Workspace("smoke", folder=tmp_path_factory.mktemp("arenas"))
@@ -61,8 +69,22 @@ def test_the_baseline_runs_on_every_arena(workspace, name):
     assert path.is_file()
     assert {"people", "before"} <= set(run["after"])
     assert set(run["after"]["before"]) == {"class", "pooled", "rows"}
+    if name in ("alike", "plaza"):
+        crowd = workspace.runs(found).judged("crowd")
+        assert crowd.records[0]["data"]["fingerprint"] != run["data"]["fingerprint"]
+        shares = crowd.records[0]["after"]["people"]
+        mean = sum(shares["ap"]) / sum(shares["queries"])
+        assert mean == pytest.approx(crowd.records[0]["metrics"]["mAP"], abs=1e-4)
+        assert len(shares["pid"]) > len(run["after"]["people"]["pid"])
+        made = [json.loads(each.read_text()) for each in workspace.folder.rglob("result.json")]
+        asked = {f"{name}-crowd": workspace.open(f"{name}-crowd").fingerprint()}
+        assert asked in [each["inputs"].get("sets") for each in made], "others are judged anew"
     if name == "towns":
-        assert set(run["after"]["elsewhere"]) == {"town-mall", "town-night", "town-random"}
+        places = run["after"]["elsewhere"]
+        assert list(places) == ["town-mall", "town-night", "town-random", "pku-reid"]
+        for found in places.values():
+            mean = sum(found["people"]["ap"]) / sum(found["people"]["queries"])
+            assert mean == pytest.approx(found["metrics"]["mAP"], abs=1e-4)
     people = run["after"]["people"]
     assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(
         run["metrics"]["mAP"], abs=1e-4
@@ -117,5 +139,21 @@ def test_a_card_is_made_of_the_baselines_runs(workspace):
     people = plain.people()
     parts = components(people.sums, people.queries)
     assert row.after == pytest.approx(sum(values) / 2)
+    before = [run["after"]["before"]["class"] for run in plain.records]
+    assert row.before == pytest.approx(100 * sum(before) / 2)
     assert row.smallest == pytest.approx(smallest_difference(parts, 2), nan_ok=True)
     assert (row.seeds, row.people) == (2, len(people.pids))
+
+
+@pytest.mark.parametrize("name", ["arenas.budget_alike", "arenas.budget_pku-folds"])
+def test_a_budget_is_read_off_people_of_whom_nothing_else_is_asked(workspace, name):
+    found = design(name)
+    chosen = next(cell for cell in found.cells("smoke") if cell.startswith("5e-4_10"))
+    list(workspace.run(found, [chosen]))
+    runs = workspace.runs(found)
+    (run,) = runs.records
+    (row,) = budget_curve(runs).to_dict("records")
+    assert (row["name"], row["epochs"]) == ("rate 5e-4", 10)
+    left_out = run["history"][-1].get("validation")
+    assert (left_out is not None) == name.endswith("folds")
+    assert row["value"] == pytest.approx(100 * (left_out or run["metrics"])["mAP"])

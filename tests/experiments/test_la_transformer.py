@@ -15,7 +15,7 @@ from reidlab.experiments.course import course_world
 
 
 def test_a_world_differs_from_the_training_set_in_its_seed_and_one_knob():
-    trained = course_world("smoke", "alike-market1501")
+    trained = course_world("smoke", "alike")
     worlds = knobs.knob_worlds("smoke", people=10)
     assert len(worlds) == sum(map(len, knobs.KNOBS.values()))
     for name, world in worlds.items():
@@ -93,22 +93,37 @@ def runs_with(gains, measured="ap", people=12):
     ]
 
 
-def test_the_table_holds_differences_over_people_and_by_seed():
+def test_the_table_holds_differences_over_seeds_and_people():
     rows = knobs.gains_table({"palette=3": runs_with((0.1, 0.3)), "differ=": runs_with((0.0, 0.0))})
     first = rows[0]
     assert (first["knob"], first["value"], first["comparison"]) == ("palette", "3", "two networks")
-    assert first["difference"] == pytest.approx(0.2)
-    assert first["rows"] - first["against"] == pytest.approx(0.2)
-    assert first["by_seed"] == pytest.approx([0.1, 0.3])
-    assert first["low"] <= first["difference"] <= first["high"]
+    assert first["difference"] == pytest.approx(20)
+    assert first["rows"] - first["against"] == pytest.approx(20)
+    # of two seeds that spread by 0.2 and people who do not: Student's t with one degree of freedom
+    assert first["high"] - first["low"] == pytest.approx(2 * 12.706 * 10, rel=1e-3)
     assert (first["drawn"], first["queries"], len(rows)) == (12, 24, 4)
 
 
 def test_pairs_of_doubles_are_drawn_as_one():
     runs = [pd.concat([a, b.drop(columns="pid")], axis=1) for a, b in
-            zip(runs_with((0.1,)), runs_with((0.2,), "choice"), strict=True)]  # fmt: skip
+            zip(runs_with((0.1, 0.1)), runs_with((0.2, 0.2), "choice"), strict=True)]  # fmt: skip
     drawn = {row["measure"]: row["drawn"] for row in knobs.gains_table({"differ=shoes": runs})}
     assert drawn == {"ap": 12, "choice": 6}
+
+
+def test_sums_by_person_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    pids = np.array([1, 2, 2, 3, 4, 4, 4])
+    runs = [pd.DataFrame({"pid": pids, "rows ap": rng.random(7)}) for _ in range(2)]
+    for run in runs:
+        run.loc[3, "rows ap"] = np.nan  # a query without a match
+    sums, queries = knobs.by_person(runs, "rows ap", "ap")
+    assert queries.tolist() == [1, 2, 0, 3]
+    for s, run in enumerate(runs):
+        for k, pid in enumerate((1, 2, 3, 4)):
+            values = [v for p, v in zip(run.pid, run["rows ap"], strict=True) if p == pid]
+            assert sums[s, k] == pytest.approx(sum(v for v in values if v == v))
+    assert knobs.by_person(runs, "rows ap", "choice")[1].tolist() == [3, 3]
 
 
 def test_a_prediction_is_the_gain_here_minus_the_gain_there():
@@ -117,30 +132,22 @@ def test_a_prediction_is_the_gain_here_minus_the_gain_there():
     for _, knob, larger, smaller in knobs.PREDICTIONS:
         measured = "choice" if knob == "differ" else "ap"
         for value, gain in zip((larger, smaller), gains.get(knob, (0.2, 0.1)), strict=True):
-            found[f"{knob}={value}"] = runs_with((gain, gain), measured)
+            found[f"{knob}={value}"] = runs_with((gain - 0.001, gain + 0.001), measured)
     rows = [r for r in knobs.judge_predictions(found) if r["comparison"] == "two networks"]
-    assert [row["contrast"] for row in rows] == pytest.approx([0.2, -0.2, 0.0, 0.1, 0.1])
-    expected = ["holds", "contradicted", "not decided", "holds", "holds"]
+    assert [row["contrast"] for row in rows] == pytest.approx([20, -20, 0, 10, 10])
+    expected = ["holds", "contradicted", "smaller than 2 points", "holds", "holds"]
     assert [row["verdict"] for row in rows] == expected
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p", "word"),
-    [
-        (0.1, 0.2, 0.01, "holds"),
-        (-0.2, -0.1, 0.01, "contradicted"),
-        (-0.1, 0.1, 0.01, "not decided"),
-        (0.1, 0.2, 0.05, "not decided"),
-        (-0.2, -0.1, 0.2, "not decided"),
-    ],
-)
-def test_a_verdict_needs_an_interval_without_zero_and_the_test(low, high, p, word):
-    assert knobs.verdict(low, high, p) == word
+    # each gain is a mean of two seeds 0.2 points apart: standard errors of 0.1, two of them
+    half_width = 4.303 * (0.1**2 + 0.1**2) ** 0.5  # Student's t with two degrees of freedom
+    for row in rows:
+        assert row["high"] - row["contrast"] == pytest.approx(half_width, rel=1e-3)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
 def test_table_2_has_its_twelve_cells(profile):
     start = recipes.get("la_transformer", profile)
+    if profile == "laptop":
+        start = start.replace(weights="plain", image_size=(128, 64), epochs=20)
     expected = {
         (heads, tokens, blocks): start.replace(
             switches={"heads": heads, "retrieval": retrieval, "local_weight": weight},
@@ -153,18 +160,44 @@ def test_table_2_has_its_twelve_cells(profile):
     cells = design("la_transformer.table2").cells(profile)
     assert {tuple(cell.levels.values()): cell.recipe for cell in cells.values()} == expected
     assert next(iter(cells)) == "one_global_blockwise"
-    assert design("la_transformer.table2").data == "alike-market1501"
+    assert design("la_transformer.table2").data == "alike"
 
 
-def test_the_corners_are_cells_of_table_2_with_the_epochs_of_la_tf_pp():
+def test_the_corners_are_cells_of_table_2_in_every_fold():
     cells = design("la_transformer.table2").cells()
-    found = design("la_transformer.corners").cells()
-    assert sorted(found) == [
+    found = design("la_transformer.corners_pku-folds").cells()
+    corners = [
         "one_global_at-once", "one_global_blockwise", "rows_both_at-once", "rows_both_blockwise",
     ]  # fmt: skip
+    assert sorted(found) == [f"{name}_{fold}" for name in corners for fold in (1, 2, 3)]
     for name, cell in found.items():
-        assert cell.recipe == cells[name].recipe.replace(epochs=8)
-    assert design("la_transformer.corners").data == "pku-reid"
+        corner, _, fold = name.rpartition("_")
+        assert cell.recipe == cells[corner].recipe
+        assert cell.options == {"fold": int(fold), "folds": 3}
+    assert design("la_transformer.corners_pku-folds").data == "pku-reid"
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "asked"),
+    [
+        ("table2", ["people", "crowd", "by_retrieval"], ["alike-crowd"]),
+        ("longer", ["people", "crowd", "by_retrieval"], ["alike-crowd"]),
+        ("corners_plaza", ["people", "crowd", "by_retrieval"], ["plaza-crowd"]),
+        ("corners_pku-folds", ["people", "authors", "by_retrieval"], []),
+        ("corners_strong", ["people", "authors", "by_retrieval"], []),
+    ],
+)
+def test_on_each_ground_its_own_people_are_asked_for(name, steps, asked):
+    after = design(f"la_transformer.{name}").after
+    assert [step.name for step in after] == steps
+    assert [data for step in after for data in step.sets] == asked
+
+
+def test_a_longer_training_has_twice_the_epochs_at_half_the_pace():
+    cells = design("la_transformer.longer").cells()
+    for blocks in ("blockwise", "at-once"):
+        once, twice = (cells[f"rows_both_{blocks}_{length}"].recipe for length in ("once", "twice"))
+        assert twice == once.replace(epochs=2 * once.epochs, decay_every=2 * once.decay_every)
 
 
 def test_the_predictions_are_those_that_were_made_before_the_first_run():

@@ -412,9 +412,9 @@ def run(*arguments):
 
 def test_list_and_show():
     assert "la_transformer.table2 (36 published)" in run("list").output
-    shown = run("show", "la_transformer.corners").output
+    shown = run("show", "la_transformer.corners_pku-folds").output
     assert "heads: one, rows" in shown
-    assert "of 12 results" in shown
+    assert "of 36 results" in shown
     assert "there is no experiment 'a.b'" in run("show", "a.b").stderr
 
 
@@ -429,4 +429,4 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     table = tmp_path / "runs/experiments/vit_baseline.sweep/smoke-market1501/summary.csv"
     assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
     assert run("run", *given, "--only", "nothing").exit_code == 1
-    assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.losses").stderr
+    assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.losses_pku-folds").stderr

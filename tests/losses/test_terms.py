@@ -127,6 +127,9 @@ def test_a_batch_of_one_person(loss, labels):
 def test_over_heads():
     values = [torch.tensor(float(v)) for v in (1, 2, 6)]
     assert (over_heads("sum", values), over_heads("mean", values)) == (9, 3)
+    first, *others = values
+    assert over_heads("halves", values) == (first + sum(others) / len(others)) / 2
+    assert over_heads("halves", values[:1]) == first
 
 
 def test_the_losses_by_name():

@@ -336,10 +336,8 @@ def test_equal_copies_need_no_warning():
 
 
 def test_a_model_that_no_authors_published():
-    with pytest.raises(
-        TypeError, match=r"ViTBaseline has no authors' checkpoint; expected .*la_tf"
-    ):
-        load_authors_checkpoint(tiny("vit_baseline"), {})
+    with pytest.raises(TypeError, match=r"PCB has no authors' checkpoint; expected .*la_tf"):
+        load_authors_checkpoint(tiny("pcb"), {})
 
 
 # ------------------------------------------------------------------ rows, mixture, retrieval

@@ -29,6 +29,9 @@ PRESETS = {
     "vit_baseline": (None,),
     "la_transformer": ("code", "paper"),
     "la_tf_pp": ("code", "paper"),
+    "gltrans": ("paper", "code"),
+    "transreid": ("code",),
+    "pcb": ("paper",),
 }
 ALL = [
     (paper, profile, preset)
@@ -47,7 +50,7 @@ def test_the_presets_of_a_paper_the_default_first():
             assert recipes.get(paper, profile) == recipe
 
 
-@pytest.mark.parametrize("paper", ["la_transformer", "la_tf_pp"])
+@pytest.mark.parametrize("paper", ["la_transformer", "la_tf_pp", "gltrans"])
 @pytest.mark.parametrize("profile", ["smoke", "laptop"])
 def test_a_size_changes_the_same_in_both_presets(paper, profile):
     small = {preset: recipes.get(paper, profile, preset) for preset in ("code", "paper")}
@@ -115,6 +118,57 @@ def test_la_tf_pps_paper_where_it_differs_from_its_program():
     }  # fmt: skip
 
 
+def test_gltrans_where_it_differs_from_transreids_baseline():
+    heads = {"over_heads": "mean", "weight": 1.0}
+    before, gltrans = (recipes.get(paper, "paper") for paper in ("vit_baseline", "gltrans"))
+    assert differences(before, gltrans) == {
+        "model": "gltrans", "preset": "paper", "stride": 12, "camera_embedding": True,
+        "epochs": 200,
+    }  # fmt: skip
+    assert gltrans.to_dict()["losses"] == {
+        "identity": {"label_smoothing": 0.0, **heads},
+        "triplet": {"margin": None, "on": "features", **heads},
+    }
+    assert differences(gltrans, recipes.get("gltrans", "paper", "code")) == {"preset": "code"}
+    apart = differences(gltrans, recipes.get("pcb", "paper"))
+    assert apart == {"model": "pcb", "losses": {"identity": {"label_smoothing": 0.0, **heads}}}
+
+
+def test_transreid_where_it_differs_from_its_baseline():
+    before, full = (recipes.get(paper, "paper") for paper in ("vit_baseline", "transreid"))
+    assert differences(before, full) == {
+        "model": "transreid", "preset": "code", "stride": 12, "camera_embedding": True,
+        "losses": {
+            "identity": {"label_smoothing": 0.0, "over_heads": "halves", "weight": 1.0},
+            "triplet": {"margin": None, "on": "features", "over_heads": "halves", "weight": 1.0},
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
+@pytest.mark.parametrize("paper", ["vit_baseline", "gltrans", "transreid", "pcb"])
+def test_recipes_of_vehicles(paper, profile):
+    recipe = recipes.get(paper, profile, of="vehicles").replace(weights=None)
+    assert recipe.image_size[0] == recipe.image_size[1]
+    cars = SimpleNamespace(num_classes=576, num_cameras=20, name="veri776")
+    with torch.device("meta"):
+        model = build_model(recipe, cars)
+    if profile == "paper":
+        grid = (16, 16) if paper == "vit_baseline" else (21, 21)
+        assert model.backbone.grid == grid
+        assert recipe.lr == (0.008 if paper == "vit_baseline" else 0.01)
+    if paper == "transreid":
+        assert model.switches.shift == 8
+
+
+def test_a_paper_without_vehicles():
+    message = r"la_tf_pp has no recipe of 'vehicles'; .* one of: gltrans, pcb, transreid, vit_base"
+    with pytest.raises(ValueError, match=message):
+        recipes.get("la_tf_pp", of="vehicles")
+    with pytest.raises(ValueError, match=r"gltrans has no recipe of 'cars'; expected 'people'"):
+        recipes.get("gltrans", of="cars")
+
+
 def differences(one, other):
     before = one.to_dict()
     return {key: value for key, value in other.to_dict().items() if value != before[key]}
@@ -122,7 +176,7 @@ def differences(one, other):
 
 def test_unknown_names():
     with pytest.raises(
-        ValueError, match=r"no recipe for 'vit'; there are: la_tf_pp, la_transformer, vit_"
+        ValueError, match=r"no recipe for 'vit'; there are: gltrans, la_tf_pp, la_transformer, pcb"
     ):
         recipes.get("vit", "laptop")
     with pytest.raises(ValueError, match=r"no profile 'huge'; it has: laptop, smoke, paper"):

@@ -111,7 +111,7 @@ def test_verdicts(claims_file, runs, value, a, b, verdict):
         ("data", {"fingerprint": "cd" * 32}, "fingerprint of the images: abababababab / cdcdcdcd"),
         ("data", {"protocol": "standard"}, "protocol: la-official / standard"),
         ("metrics", {"ap": "mean_precision"}, "average precision: mean_precision / top10"),
-        ("experiment", {"epochs": 30}, "epochs: 12 / 30"),
+        ("experiment", {"epochs": 30}, "epochs: 20 / 30"),
         ("experiment", {"gather": False}, "gather: False / True"),
     ],
 )
@@ -306,7 +306,7 @@ def test_table_2_whole_answers_every_difference_of_la_transformer(cell):
 
 
 def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
-    losses, records = design("la_tf_pp.losses"), []
+    losses, records = design("la_tf_pp.losses_pku-folds"), []
     for each in losses.cells().values():
         values = B if each.levels["model"] == "la-tf-pp" else A
         records += cell(each.levels, values, losses, embedding_bytes=48)

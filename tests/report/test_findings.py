@@ -1,11 +1,12 @@
 """Computed sentences and tables of results."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reidlab.evaluation import rank
 from reidlab.record import RunRecord
-from reidlab.report import finding, metrics_table, summary
+from reidlab.report import decisions, finding, metrics_table, summary
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -18,6 +19,15 @@ def test_a_summary_is_a_list_whose_first_words_are_bold():
     said = summary(found="mAP is 71.5 %.", how_sure="Three runs.")
     assert repr(said) == "- Found. mAP is 71.5 %.\n- How sure. Three runs."
     assert said._repr_markdown_() == "- **Found.** mAP is 71.5 %.\n- **How sure.** Three runs."
+
+
+def test_decisions_are_a_list_under_each_ground():
+    row = {"value": -0.04, "low": -1.06, "high": 1.0, "verdict": "smaller than 2 points"}
+    said = decisions({"real people": pd.DataFrame([row], index=["rows"])})
+    assert repr(said) == "real people:\n- rows: +0.0 (-1.1 to +1.0), smaller than 2 points\n"
+    assert said._repr_markdown_() == (
+        "**real people**\n\n- rows: +0.0 (-1.1 to +1.0), *smaller than 2 points*\n"
+    )
 
 
 def test_results_of_every_kind_stand_beside_each_other(record):

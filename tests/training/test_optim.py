@@ -16,6 +16,7 @@ from reidlab.training.optim import (
 PAPER = get("vit_baseline", "paper")
 
 
+@pytest.mark.parametrize("paper", ["vit_baseline", "gltrans"])
 @pytest.mark.parametrize(
     ("epoch", "rate"),
     [
@@ -32,8 +33,9 @@ PAPER = get("vit_baseline", "paper")
         (200, 1.6e-5),
     ],
 )
-def test_transreids_schedule(epoch, rate):
-    recipe = PAPER.replace(epochs=200)  # the check values are of the 200-epoch configuration
+def test_transreids_schedule(paper, epoch, rate):
+    # the check values are of the 200-epoch configuration, which is GLTrans'
+    recipe = get("gltrans", "paper") if paper == "gltrans" else PAPER.replace(epochs=200)
     time = schedule_time(recipe, epoch, step=3, steps=17)  # the same at every step of the epoch
     assert learning_rate(recipe, time) == pytest.approx(rate, rel=2e-4)  # the spec rounds
 
@@ -43,6 +45,18 @@ def test_biases_peak_at_twice_the_rate_but_share_start_and_floor():
     assert learning_rate(recipe, 0, 2.0) == pytest.approx(8e-5)
     assert learning_rate(recipe, 1, 2.0) == pytest.approx(8e-5 + (0.016 - 8e-5) / 5)
     assert learning_rate(recipe, 200, 2.0) == pytest.approx(1.6e-5)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"),
+    [(1, 0.003264), (4, 0.012816), (5, 0.01597536), (100, 0.008008), (200, 1.6e-5)],
+)
+def test_the_rate_of_gltrans_biases(epoch, rate):
+    recipe = get("gltrans", "paper")
+    optimizer = make_optimizer(Tiny(), recipe)
+    set_learning_rate(optimizer, recipe, schedule_time(recipe, epoch, step=0, steps=9))
+    rates = {group["multiplier"]: group["lr"] for group in optimizer.param_groups}
+    assert rates[2.0] == pytest.approx(rate, rel=1e-6)
 
 
 def test_per_step_the_time_reaches_the_end_and_never_stands_still():

@@ -70,12 +70,13 @@ def test_one_job_for_each_seed_of_each_combination(project):
 
 
 def test_one_job_for_each_run_of_an_experiment(project):
-    corners = ("experiment=la_transformer.corners", "seeds=2")
+    corners = ("experiment=la_transformer.corners_pku-folds", "seeds=2")
     found = runs_asked_for(project, *corners, target="experiment")
     cells = ("one_global", "rows_both")
     assert found == {
-        f"{cell}_{blocks}/seed{seed}"
-        for cell in cells for blocks in ("blockwise", "at-once") for seed in (0, 1)
+        f"{cell}_{blocks}_{fold}/seed{seed}"
+        for cell in cells for blocks in ("blockwise", "at-once")
+        for fold in (1, 2, 3) for seed in (0, 1)
     }  # fmt: skip
     done = snakemake(project, "-n", "--config", "profile=laptop", corners[0], target="experiment")
     assert "needs data_root, the folder of your copy" in done.stdout + done.stderr
