@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidlab.experiments import arenas, la_tf_pp, la_transformer, pretraining, vit_baseline
+from reidlab.experiments import arenas, gltrans, la_tf_pp, la_transformer, pretraining, vit_baseline
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
 from reidlab.experiments.sweep import sweep
@@ -26,6 +26,7 @@ _ALL: dict[str, Experiment] = {
     each.name: each
     for each in (
         *la_transformer.EXPERIMENTS,
+        *gltrans.EXPERIMENTS,
         *la_tf_pp.EXPERIMENTS,
         *vit_baseline.EXPERIMENTS,
         *pretraining.EXPERIMENTS,

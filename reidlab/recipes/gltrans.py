@@ -32,7 +32,7 @@ SMALL = dict(
     ),
 )
 LAPTOP = vit_baseline.LAPTOP | SMALL
-SMOKE = vit_baseline.SMOKE | SMALL | dict(depth=3)  # three layers are read
+SMOKE = vit_baseline.SMOKE | SMALL | dict(depth=4)  # three layers are read, or four
 
 PRESETS = {"paper": PAPER, "code": CODE}
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}
