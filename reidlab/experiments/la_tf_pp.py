@@ -6,6 +6,7 @@ Mittal, Khandelwal, "Locally Aware Transformer++", 2021.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,9 @@ from reidlab.record import describe_data
 from reidlab.training import Recipe
 
 
-def start(profile: str, preset: str | None = None) -> Recipe:
+def start(profile: str, preset: str | None = None, **changes: Any) -> Recipe:
     """The paper's recipe, for LA-TF as well, so that both train alike."""
-    return recipes.get("la_tf_pp", profile, preset)
+    return recipes.get("la_tf_pp", profile, preset).replace(**changes)
 
 
 SMOOTHED, PLAIN = ({"losses.identity.label_smoothing": share} for share in (0.1, 0.0))
@@ -35,6 +36,7 @@ NO_TRIPLET = {"losses.triplet": None}
 CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
 PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
 PEOPLE_BATCHES = PLUS | {"batches": "people"}
+WRITTEN = PEOPLE_BATCHES | {"loss": "cels-tl-features"}
 # What is compared and what was expected were fixed before the first run on these grounds; of the
 # first and the last three, runs on twelve people from the strong start had shown a direction.
 _LOSSES = Experiment(
@@ -70,13 +72,28 @@ _LOSSES = Experiment(
         Prediction("label smoothing", CE, CE | {"loss": "cels"}, "higher"),
         Prediction("a triplet loss of logits", CE, CE | {"loss": "ce-tl"}, "lower"),
         Prediction("P x K batches", PLUS, PEOPLE_BATCHES, "higher"),
-        Prediction(
-            "features, not logits", PEOPLE_BATCHES,
-            PEOPLE_BATCHES | {"loss": "cels-tl-features"}, "higher",
-        ),
+        Prediction("features, not logits", PEOPLE_BATCHES, WRITTEN, "higher"),
     ),
 )  # fmt: skip
 LOSSES, LOSSES_ALIKE = (ARENAS[name].on(_LOSSES) for name in ("pku-folds", "alike"))
+
+# Block by block, as both programs train, costs some 15 points on real people (see
+# `la_transformer.CORNERS`), more than anything that is compared here. So the three networks that
+# the paper and its program speak of are compared once more where all blocks learn from the start.
+# Fixed when `LOSSES` was half run: LA-TF++ as coded was behind there by about 4 points.
+_AT_ONCE = replace(
+    _LOSSES,
+    name="la_tf_pp.at_once",
+    question="LA-TF, LA-TF++ as coded and as written, with all blocks open from the start.",
+    start=partial(start, unfreezing=None),
+    combinations=tuple(tuple(each.values()) for each in (CE, PLUS, WRITTEN)),
+    predictions=(
+        Prediction("LA-TF++ as coded over LA-TF", CE, PLUS, "lower"),
+        Prediction("LA-TF++ as written over LA-TF", CE, WRITTEN, "higher"),
+        Prediction("as written over as coded", PLUS, WRITTEN, "higher"),
+    ),
+)
+AT_ONCE = ARENAS["pku-folds"].on(_AT_ONCE)
 
 # --- flip test and re-ranking of these networks ---------------------------------------------------
 # The sizes of k1 were fixed before anything was measured; k2 = min(6, k1) and lambda 0.3 are as in
@@ -183,4 +200,4 @@ RANKING = Experiment(
     question="Do flip test and re-ranking help, and does k1 beyond the images of a person hurt?",
     rows=ranking_rows,
 )
-EXPERIMENTS = (LOSSES, LOSSES_ALIKE, RANKING)
+EXPERIMENTS = (LOSSES, LOSSES_ALIKE, AT_ONCE, RANKING)
