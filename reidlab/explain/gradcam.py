@@ -134,7 +134,7 @@ def gradcam(
         images: Normalised images, (B, 3, H, W), of the model's precision.
         target: `IdentityTarget` or `SimilarityTarget`.
         layers: 1-based layers, in the order wanted.
-        camids: Cameras, for a model with a camera embedding, (B,).
+        camids: Rows of the camera embedding, if the model has one, see `with_rows`, (B,).
 
     Returns:
         Heat (B, L, H, W) in 0..1, on the CPU; bilinearly enlarged from the patch grid. A map
