@@ -130,13 +130,13 @@ def deletion_insertion(
         ValueError: If the arguments do not fit each other, or all maps are 0 everywhere.
     """
     check_some_heat(heat)
-    if heat.shape[:1] + heat.shape[2:] != images.shape[:1] + images.shape[2:]:
-        raise ValueError(
-            f"heat has shape {tuple(heat.shape)} and images {tuple(images.shape)}; expected maps "
-            "of these images, (B, L, H, W): those that gradcam or another map returned."
-        )
     generator = torch.Generator().manual_seed(seed)
     with prepared(model, images, camids) as (network, pixels, cameras):
+        if heat.shape[:1] + heat.shape[2:] != images.shape[:1] + images.shape[2:]:
+            raise ValueError(
+                f"heat has shape {tuple(heat.shape)} and images {tuple(images.shape)}; expected "
+                "maps of these images, (B, L, H, W): those that gradcam or another map returned."
+            )
         cells = _Cells(network, pixels, window, color)
         score = Score(network, target, pixels, cameras)
         counts = torch.linspace(0, cells.count, min(STEPS, cells.count) + 1).round().int().tolist()

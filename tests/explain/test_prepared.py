@@ -151,9 +151,7 @@ def test_a_model_that_another_wraps(explain, images):
 @every_map
 def test_what_every_map_refuses(explain, images):
     model = build()
-    with pytest.raises(
-        ValueError, match=r"of shape \(3, 64, 32\); .*images\[None\]|heat has shape"
-    ):
+    with pytest.raises(ValueError, match=r"of shape \(3, 64, 32\); .*images\[None\]"):
         explain(model, images[0])
     broken = images.clone()
     broken[1, 0, 3, 3] = torch.nan
