@@ -235,6 +235,9 @@ def train(  # each parameter is an option of the command
     preset: Annotated[
         str | None, typer.Option(help='"code" or "paper", where the two differ.')
     ] = None,
+    of: Annotated[
+        str, typer.Option(help="people or vehicles, where the paper has both.")
+    ] = "people",
     seed: Annotated[int, typer.Option(help="Of weights, batches and augmentation.")] = 0,
     change: Annotated[
         list[str] | None,
@@ -264,7 +267,8 @@ def train(  # each parameter is an option of the command
     ds = _open(dataset, root, option)
     ds = ds.train_only() if train_only else ds
     changes = parse_settings(change or [], "--set epochs=5")
-    recipe = recipes.get(paper, profile, preset).replace(**changes)
+    recipe = recipes.get(paper, profile, preset, of=of)  # type: ignore[arg-type]  # it looks
+    recipe = recipe.replace(**changes)
     model = build_model(recipe, ds, seed=seed)
     found = fit(model, ds, recipe, seed=seed, out=out, tracker=tracker)
     if is_main_process():
@@ -281,12 +285,15 @@ def evaluate_run(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     name: Name,
     root: Root,
+    mean_camera: Annotated[
+        bool, typer.Option(help="Use the mean of the camera embedding: for other cameras.")
+    ] = False,
     option: Options = None,
 ) -> None:
     """Judge the trained model of a run on a data set, its own or another."""
     from reidlab.training import evaluate_run as judge_run
 
-    found = judge_run(run, _open(name, root, option))
+    found = judge_run(run, _open(name, root, option), mean_camera=mean_camera)
     typer.echo(f"{_in_percent(found.as_dict())}  {found.num_valid} queries, {found.protocol}")
 
 

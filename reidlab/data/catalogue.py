@@ -62,6 +62,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
             regdb: trial=1 to 10, mode="visible-thermal" | "thermal-visible";
             pku-reid: split="all_imgs" | "la-tf-pp" | "57-57" | "official", or, to cross-validate,
             fold=1 to n of folds=n;
+            veri776: views="all" | "known" (without images of unknown viewpoint, as TransReID);
             folder: train_fraction=0.5.
 
     Returns:

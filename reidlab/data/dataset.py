@@ -144,6 +144,12 @@ class ReIDDataset:
             )
         return int(camids.max()) + 1 if len(camids) else 0
 
+    @property
+    def num_views(self) -> int:
+        """Size of a table indexed by view, over all splits; 0 where no image has a viewpoint."""
+        views = pd.concat([getattr(self, split)["view"] for split in SPLITS])
+        return int(views.max()) + 1 if len(views) else 0
+
     def describe(self) -> pd.DataFrame:
         """Images, people and cameras of each split, the published counts, and the difference.
 

@@ -20,6 +20,7 @@ from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_root, image_of, leave_out, matching_images
 from reidlab.data.lists import image_name, present, read_lines, read_names, unlisted
+from reidlab.data.options import choose
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
@@ -45,25 +46,34 @@ class Attributes(NamedTuple):
 NOTHING = Attributes(-1, -1, -1)
 
 
-def open_veri776(root: str | Path) -> ReIDDataset:
+def open_veri776(root: str | Path, views: str = "all") -> ReIDDataset:
     """Read the folder that holds image_train, image_query and image_test.
 
     name_train.txt, name_query.txt and name_test.txt are followed where they are there. From
     train_label.xml and test_label.xml come columns `color` and `type` (the set's numbers, -1
     unknown), from keypoint_train.txt and keypoint_test.txt, a third party's annotation, `view`, 0
-    to 7.
+    to 7. With views="known" images without one are left out, as in TransReID.
     """
+    known = choose("veri776", "views", views, ("all", "known")) == "known"
     folder = existing_root("veri776", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
     files = dict.fromkeys(LABELS.values())
     attributes = {name: _attributes(folder / name, found) for name in files}
-    views = {name: _views(folder / name, found) for name in dict.fromkeys(VIEWS.values())}
+    seen = {name: _views(folder / name, found) for name in dict.fromkeys(VIEWS.values())}
     tables = {}
     for split in FOLDERS:
-        frame = _images(folder, split, views[VIEWS[split]], found)
+        frame = _images(folder, split, seen[VIEWS[split]], found)
+        unseen = frame["view"] < 0
+        if known and unseen.any():
+            names = some(Path(path).name for path in frame.loc[unseen, "path"])
+            found.notes.append(
+                f"{int(unseen.sum())} images of {split} without a viewpoint are left out: {names}"
+            )
+            frame = frame[~unseen].reset_index(drop=True)
         tables[split] = _with_attributes(frame, attributes[LABELS[split]], LABELS[split], found)
     lists = [folder / name for name in LISTS.values() if (folder / name).is_file()]
-    return finish("veri776", found, tables, lists=lists)
+    options = {"views": views} if known else {}  # younger than records of the set
+    return finish("veri776", found, tables, lists=lists, options=options)
 
 
 def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings) -> pd.DataFrame:

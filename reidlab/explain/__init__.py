@@ -1,18 +1,51 @@
-"""What a model looks at, and whether that is true."""
+"""What a model looks at, and whether that is true.
 
-from reidlab.explain.gradcam import IdentityTarget, SimilarityTarget, Target, gradcam
+Maps of a layer: `gradcam` (of a target), `raw_attention` and `rollout` (of the class token, with no
+target); of the pixels: `occlusion` (of a target, any model). Tests of maps: `heat_share`,
+`pointing_game` against true masks, `deletion_insertion` against the score, `randomized` against
+what was learned.
+
+What a map can show in the last of N layers depends on what the model reads:
+
+* `vit_baseline` reads the class token after layer N. The patches that layer N gives out have no
+  effect, so all its evidence passes the attention of layer N, which all maps see.
+* `transreid`: the same for the global vector. The local ones come from patches of layer N - 1 by a
+  copy of the last block, which is no layer here: Grad-CAM of layer N explains the global vector
+  alone, layers below explain all; raw attention and rollout never see the copy.
+* `la_transformer`, `la_tf_pp` read the patches of layer N as well. What a patch carries past the
+  attention of layer N is in no map of layer N but occlusion knows it. `pcb` reads patches alone:
+  in layer N the class token, and so raw attention and rollout, have no part in the score.
+* `gltrans` reads class tokens and patches after each of its last n layers (`model.taps`: 10, 11, 12
+  at paper size). Grad-CAM of layer 12 sees only what passes the attention of block 12, and so
+  nothing of taps 10 and 11; layer 11 lacks tap 10; layer 10 sees what reaches all three by its
+  attention. The bands' own attention is no layer here: raw attention and rollout stop before it.
+"""
+
+from reidlab.explain.attention import raw_attention, rollout
+from reidlab.explain.gradcam import gradcam
+from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
-from reidlab.explain.scores import PERSON, HeatShare, heat_share
+from reidlab.explain.sanity import Randomized, randomized
+from reidlab.explain.scores import PERSON, HeatShare, heat_share, pointing_game
+from reidlab.explain.targets import IdentityTarget, SimilarityTarget, Target
 
 __all__ = [
     "PERSON",
     "HeatShare",
     "IdentityTarget",
+    "Randomized",
+    "Removal",
     "RowVote",
     "SimilarityTarget",
     "Target",
+    "deletion_insertion",
     "gradcam",
     "heat_share",
+    "occlusion",
+    "pointing_game",
+    "randomized",
+    "raw_attention",
+    "rollout",
     "row_evidence",
     "row_parts",
     "row_similarity",

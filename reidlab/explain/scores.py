@@ -38,20 +38,12 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
         ValueError: If shapes do not fit, a label is none of the parts, or heat is negative or no
             number.
     """
-    if (
-        heat.ndim != 4
-        or masks.ndim != 3
-        or len(heat) != len(masks)
-        or 0 in (*heat.shape[-2:], *masks.shape[-2:])
-    ):
+    check_heat(heat)
+    if masks.ndim != 3 or len(heat) != len(masks) or 0 in masks.shape[-2:]:
         raise ValueError(
             f"heat has shape {tuple(heat.shape)} and masks {tuple(masks.shape)}; expected "
             "(B, L, H, W) and (B, h, w), of one pixel at least."
         )
-    if not heat.isfinite().all():
-        raise ValueError("heat has values that are no numbers; expected maps from 0 to 1.")
-    if heat.numel() and float(heat.min()) < 0:
-        raise ValueError(f"heat has the value {float(heat.min()):g}; expected none below 0.")
     known = part_labels(masks)[:, None].to(heat.device, torch.float32)
     labels = F.interpolate(known, heat.shape[-2:], mode="nearest-exact")[:, 0]
     onehot = F.one_hot(labels.long(), len(PARTS)).double()  # (B, H, W, 8)
@@ -60,6 +52,59 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
     person = list(PERSON)
     area = onehot[..., person].sum(-1).mean((1, 2))
     return HeatShare(parts[..., person].sum(-1).float(), parts.float(), area.float())
+
+
+def pointing_game(heat: Tensor, masks: Tensor) -> HeatShare:
+    """Whether the hottest pixel lies on the person, and on which part.
+
+    Zhang et al., "Top-Down Neural Attention by Excitation Backprop", IJCV 2018 (arXiv 1608.00507),
+    section 4.1, without its tolerance of 15 pixels around an object.
+
+    Args:
+        heat: Maps, not negative, (B, L, H, W).
+        masks: Part labels 0..7, (B, h, w); brought to H x W by the nearest pixel.
+
+    Returns:
+        1 for a hit and 0 for a miss; where several pixels are hottest, the share of them that hits.
+        NaN where a map is 0 everywhere. `area` is what a pixel drawn by lot would score.
+
+    Raises:
+        ValueError: As `heat_share`.
+    """
+    check_heat(heat)
+    hottest = heat == heat.amax((-2, -1), keepdim=True)
+    return heat_share((hottest & (heat > 0)).float(), masks)
+
+
+def check_heat(heat: Tensor) -> None:
+    """Check that maps are maps.
+
+    Raises:
+        ValueError: If they are not (B, L, H, W), or have values below 0 or that are no numbers.
+    """
+    if heat.ndim != 4 or 0 in heat.shape[-2:]:
+        raise ValueError(
+            f"heat has shape {tuple(heat.shape)}; expected (B, L, H, W), of one pixel at least."
+        )
+    if not heat.isfinite().all():
+        raise ValueError("heat has values that are no numbers; expected maps from 0 to 1.")
+    if heat.numel() and float(heat.min()) < 0:
+        raise ValueError(f"heat has the value {float(heat.min()):g}; expected none below 0.")
+
+
+def check_some_heat(heat: Tensor) -> None:
+    """Check that there is a map to be tested, as `check_heat`, and with some heat.
+
+    Raises:
+        ValueError: If all of them are 0 everywhere.
+    """
+    check_heat(heat)
+    if not heat.any():
+        raise ValueError(
+            f"all {heat.shape[0] * heat.shape[1]} maps are 0 everywhere; expected heat in one at "
+            "least. Nothing speaks for this target in these layers: take other layers, or another "
+            "target."
+        )
 
 
 def part_labels(masks: Tensor) -> Tensor:

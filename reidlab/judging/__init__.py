@@ -8,6 +8,7 @@ from reidlab.judging.embedding import (
     timed_evaluation,
 )
 from reidlab.judging.protocol import check_judged, has_test_part, judge
+from reidlab.judging.side_information import sides_of, with_rows
 from reidlab.judging.untrained import untrained_records
 from reidlab.judging.validation import split_images, split_validation
 from reidlab.judging.zero_shot import of_training_people, zero_shot, zero_shot_record
@@ -20,11 +21,13 @@ __all__ = [
     "has_test_part",
     "judge",
     "of_training_people",
+    "sides_of",
     "split_images",
     "split_validation",
     "test_transform",
     "timed_evaluation",
     "untrained_records",
+    "with_rows",
     "zero_shot",
     "zero_shot_record",
 ]

@@ -10,6 +10,7 @@ from torch import nn
 from reidlab.data import make_loader
 from reidlab.judging.embedding import autocast, test_transform
 from reidlab.judging.settings import Judging
+from reidlab.judging.side_information import with_rows
 from reidlab.losses import IdentityLoss, terms
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def classify(
 
     Args:
         model: With classifiers; it is returned in the mode it came in.
-        frame: Rows with path and label.
+        frame: Rows with path and label, and what `with_rows` reads.
         recipe: Gives the transform and the batch size.
         over_heads: What becomes of the losses of several heads, as in a recipe's `Identity`.
 
@@ -35,7 +36,10 @@ def classify(
     """
     device = next(model.parameters()).device
     loader = make_loader(
-        frame, test_transform(recipe), batch_size=recipe.embed_batch_size, workers=0
+        with_rows(model, frame),
+        test_transform(recipe),
+        batch_size=recipe.embed_batch_size,
+        workers=0,
     )
     identity_loss = IdentityLoss(label_smoothing=0.0)
     total, right, was_training = 0.0, 0, model.training

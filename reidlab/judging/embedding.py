@@ -14,6 +14,7 @@ from reidlab.data import build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
 from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
+from reidlab.judging.side_information import with_rows
 from reidlab.processes import (
     barrier,
     broadcast,
@@ -50,7 +51,7 @@ def embed(
 
     Args:
         model: Anything with `embed(images, camids)`; it is returned in the mode it came in.
-        frame: Rows with `path`, `pid`, `camid`.
+        frame: Rows with `path`, `pid`, `camid`, and `view` if the model asks for viewpoints.
         recipe: Gives image size, normalisation, batch size, precision, workers, flip test.
         flip_test: Whether to do the flip test; None: as the recipe says.
         shared: Under several processes, whether each embeds a share of the table. All must call it
@@ -64,6 +65,7 @@ def embed(
     Raises:
         ValueError: If the table is empty, or a flip test is asked of a model that embeds an image
             as a map.
+        RecipeError: If the model has no vector of a camera or viewpoint, see `with_rows`.
         DatasetError: If an image cannot be read.
         ProcessError: With `shared`, if another process fails.
     """
@@ -79,7 +81,10 @@ def embed(
     device = next(model.parameters()).device
     transform = test_transform(recipe)
     loader = make_loader(
-        frame, transform, batch_size=recipe.embed_batch_size, workers=recipe.workers
+        with_rows(model, frame),
+        transform,
+        batch_size=recipe.embed_batch_size,
+        workers=recipe.workers,
     )
     flip_test = recipe.flip_test if flip_test is None else flip_test
     was_training = model.training
@@ -118,8 +123,8 @@ def evaluate_on(
         description: As in `embed`.
 
     Raises:
-        RecipeError: If the set has no test part, or no query of it has a match: before anything is
-            embedded.
+        RecipeError: If the set has no test part, or no query of it has a match, or the model no
+            vector of a camera: before anything is embedded.
         DatasetError: If an image cannot be read.
     """
     return timed_evaluation(model, ds, recipe, shared=shared, **description)[0]
@@ -131,6 +136,8 @@ def timed_evaluation(
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     check_judged(ds)  # before minutes of embedding
+    for frame in (query, gallery):
+        with_rows(model, frame, ds.name)
     clock = time.perf_counter()
     q_emb, g_emb = (
         embed(model, frame, recipe, shared=shared, **description) for frame in (query, gallery)

@@ -18,6 +18,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, per channel
+Sides = int | tuple[int, int]  # cameras, or cameras and viewpoints, of which a table has vectors
 
 
 class PaperUse(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from reidlab.models.backbones import Sides
 from reidlab.models.pretrained import load_weights
 from reidlab.models.registry import get_model
 from reidlab.models.resnet import ConvBackbone, is_resnet
@@ -23,7 +24,7 @@ def create_model(  # the one door to every network: what can be chosen of one st
     weights: str | Path | None = "synth",
     weights_grid: tuple[int, int] | None = None,
     stride: int | None = None,
-    num_cameras: int = 0,
+    num_cameras: Sides = 0,
     preset: str | None = None,
     switches: Mapping[str, Any] | None = None,
     depth: int | None = None,
@@ -40,7 +41,8 @@ def create_model(  # the one door to every network: what can be chosen of one st
             (random).
         weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         stride: Pixels between patches; None: the patch size.
-        num_cameras: Rows of the camera embedding; 0: none.
+        num_cameras: Of the camera embedding, or cameras and viewpoints, see `TokenBackbone`; 0:
+            none.
         preset: "paper" or "code", for the models whose paper and code differ; None: their "code".
         switches: Some fields of the model's switches, in place of the preset's: those of
             `LocallyAware` for `la_transformer` and `la_tf_pp`, as {"local_weight": 1.0}.
@@ -81,7 +83,7 @@ def create_backbone(
     weights: str | Path | None = None,
     weights_grid: tuple[int, int] | None = None,
     stride: int | None = None,
-    num_cameras: int = 0,
+    num_cameras: Sides = 0,
     depth: int | None = None,
     drop_path: float = 0.0,
 ) -> TokenBackbone | ConvBackbone:
@@ -96,7 +98,7 @@ def create_backbone(
         weights_grid: The `grid` of `load_weights`.
         stride: Pixels between patches, or between the positions of a ResNet's last map; None: the
             backbone's own.
-        num_cameras: Rows of the camera embedding, for tokens only.
+        num_cameras: As in `create_model`, for tokens only.
         depth: Keep the first `depth` blocks of a ViT, stages of a ResNet.
         drop_path: Stochastic depth of the last block.
 

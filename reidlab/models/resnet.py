@@ -24,7 +24,7 @@ import torch
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
-from reidlab.models.backbones import check_drop_path, check_input, check_tag
+from reidlab.models.backbones import Sides, check_drop_path, check_input, check_tag
 
 RESNETS = ("resnet50", "resnet50_ibn_a", "resnet50_ibn_b")
 BLOCKS = (3, 4, 6, 3)  # of each stage of ResNet-50
@@ -100,7 +100,7 @@ class ConvBackbone(nn.Module):
         image_size: tuple[int, int] = (256, 128),
         *,
         stride: int | None = None,
-        num_cameras: int = 0,
+        num_cameras: Sides = 0,
         depth: int | None = None,
         drop_path: float = 0.0,
     ) -> None:

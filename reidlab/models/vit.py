@@ -6,11 +6,12 @@ EVA-CLIP, whose positions are rotary). This file adds what re-identification nee
 * class and patch tokens of any layer, not one pooled vector (GLTrans reads layers 10, 11, 12);
 * patches that overlap: any stride, TransReID's "*" rows use 12 with patches of 16;
 * position embeddings resized to the grid of the image at hand;
-* a learned vector per camera, added to the tokens (TransReID's side information embedding).
+* a learned vector per camera, viewpoint or both, added to the tokens (TransReID's side information
+  embedding).
 
 He et al., "TransReID: Transformer-based Object Re-Identification", ICCV 2021 (arXiv 2102.04378),
 sections 3.1 and 3.3. State-dict names are timm's own, so that a timm file loads without renaming;
-the camera table is `sie_embed`.
+the table of side information is `sie_embed`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from reidlab.models.backbones import check_drop_path, check_input, check_tag
+from reidlab.models.backbones import Sides, check_drop_path, check_input, check_tag
 
 SIE_WEIGHT = 3.0  # λ (TransReID code: 3.0 in every configuration)
 SIE_STD = 0.02  # of the truncated normal the table starts from (TransReID code)
@@ -80,7 +81,8 @@ class TokenBackbone(nn.Module):
             before the blocks and axial rotary positions are taken as they are.
         image_size: Height and width of the images in pixels; every image must have it.
         stride: Pixels between two patches; None means the patch size (no overlap).
-        num_cameras: Rows of the camera table; 0 means no camera embedding.
+        num_cameras: K, for a vector of each camera; (K, V) for one of each camera from each of V
+            viewpoints, in row camera * V + view; (0, V) for one of each viewpoint; 0: none.
         depth: Keep only the first `depth` blocks; None means all of them.
         drop_path: Stochastic depth of the last block; it grows linearly from 0 at the first.
 
@@ -96,7 +98,7 @@ class TokenBackbone(nn.Module):
         image_size: tuple[int, int] = (192, 96),
         *,
         stride: int | None = None,
-        num_cameras: int = 0,
+        num_cameras: Sides = 0,
         depth: int | None = None,
         drop_path: float = 0.0,
     ) -> None:
@@ -126,14 +128,16 @@ class TokenBackbone(nn.Module):
         # DINOv2 with registers and DeiT III give learned positions to patches only
         own = self.pos_embed is not None and not vit.no_embed_class
         self.prefix_positions: int = self.num_prefix_tokens if own else 0
-        self.num_cameras = int(num_cameras)
+        sides = (num_cameras, 0) if isinstance(num_cameras, int) else num_cameras
+        self.num_cameras, self.num_views = map(int, sides)
         self.sie_embed: nn.Parameter | None = None
-        if self.num_cameras < 0:
+        if min(self.num_cameras, self.num_views) < 0:
             raise ValueError(
                 f"num_cameras is {num_cameras}; expected 0 (no camera embedding) or more."
             )
-        if self.num_cameras > 0:
-            self.sie_embed = nn.Parameter(torch.empty(self.num_cameras, 1, self.embed_dim))
+        if self.num_cameras or self.num_views:
+            rows = max(self.num_cameras, 1) * max(self.num_views, 1)
+            self.sie_embed = nn.Parameter(torch.empty(rows, 1, self.embed_dim))
             nn.init.trunc_normal_(self.sie_embed, std=SIE_STD)
 
     @property
@@ -148,7 +152,8 @@ class TokenBackbone(nn.Module):
 
         Args:
             images: Normalised images, (B, 3, H, W).
-            camids: 0-based cameras, (B,); needed when there is a camera table, else ignored.
+            camids: 0-based rows of the table, (B,); needed when there is one, else ignored. Those
+                of a table of cameras are the cameras; `reidlab.judging.with_rows` finds any.
             layers: 1-based layers whose residual stream is returned as well.
 
         Raises:
@@ -188,20 +193,30 @@ class TokenBackbone(nn.Module):
 
     def _camera_rows(self, camids: Tensor | None) -> Tensor:
         assert self.sie_embed is not None
+        if not self.num_cameras and not self.num_views:
+            return self.sie_embed  # the mean
+        rows, what = len(self.sie_embed), "row" if self.num_views else "camera"
         if camids is None:
             raise ValueError(
-                f"this model has an embedding for {self.num_cameras} cameras and needs `camids`; "
-                "pass the camera of each image, or build the model with num_cameras=0."
+                f"this model has an embedding for {rows} {what}s and needs `camids`; pass the "
+                f"{what} of each image, or build the model with num_cameras=0."
             )
         low, high = int(camids.min()), int(camids.max())
-        if low < 0 or high >= self.num_cameras:
+        if low < 0 or high >= rows:
             wrong = low if low < 0 else high
             raise ValueError(
-                f"camera {wrong} is not in the table of this model: it learned cameras 0 to "
-                f"{self.num_cameras - 1}. An unseen camera has no embedding; build the model with "
-                "a larger num_cameras before training, or with num_cameras=0."
+                f"{what} {wrong} is not in the table of this model: it learned {what}s 0 to "
+                f"{rows - 1}. An unseen camera has no embedding; call "
+                "model.backbone.forget_cameras() to give every image the mean of the table, or "
+                "build the model with a larger num_cameras before training, or with num_cameras=0."
             )
         return self.sie_embed[camids]  # (B, 1, D)
+
+    def forget_cameras(self) -> None:
+        """From here on every image gets the mean of the table: for cameras never trained on."""
+        if self.sie_embed is not None:
+            self.sie_embed = nn.Parameter(self.sie_embed.detach().mean(0, keepdim=True))
+        self.num_cameras = self.num_views = 0
 
 
 def choose_attention(blocks: Iterable[Any]) -> None:

@@ -39,7 +39,7 @@ SIZES = {"laptop": LAPTOP, "smoke": SMOKE}
 VEHICLES = {
     "paper": dict(
         image_size=(256, 256),  # (ours) TransReID's; theirs for VeRi-776 are not published
-        lr=0.01,  # (ours) likewise
+        lr=0.01,  # (ours) likewise; cameras alone, as its code with viewpoints cannot run
     ),
     "laptop": vit_baseline.VEHICLES["laptop"],
     "smoke": vit_baseline.VEHICLES["smoke"],

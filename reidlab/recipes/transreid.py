@@ -35,6 +35,7 @@ VEHICLES = {
     "paper": dict(
         image_size=(256, 256),  # (paper)
         lr=0.01,  # (code)
+        camera_embedding="both",  # (code) 20 cameras times 8 viewpoints
         **{"switches.shift": 8},  # (paper)
     ),
     "laptop": vit_baseline.VEHICLES["laptop"] | {"switches.shift": 8},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,9 +23,11 @@ from reidlab.judging import (
     classify,
     evaluate_on,
     has_test_part,
+    sides_of,
     split_images,
     split_validation,
     timed_evaluation,
+    with_rows,
 )
 from reidlab.judging.validation import check_people
 from reidlab.losses import Identity
@@ -54,7 +57,7 @@ from reidlab.training.launch import check_agreement, check_processes, one_at_a_t
 from reidlab.training.objectives import Objective
 from reidlab.training.optim import make_optimizer, set_rate_of_step
 from reidlab.training.progress import Progress
-from reidlab.training.recipe import Recipe, build_model, model_of_size
+from reidlab.training.recipe import CAMERAS, Recipe, build_model, model_of_size
 from reidlab.training.session import Session, State, make_accelerator
 from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
@@ -146,7 +149,7 @@ def fit(
     """
     check_tracker(tracker)
     learn, validation = _parts(ds, recipe, seed)
-    check_fits(model, ds, recipe, learn.num_classes)
+    check_fits(model, ds, recipe, learn)
     run = _Run(model, ds, recipe, seed, Path(out), learn, validation)
     configuration = run.configuration
     accelerator = make_accelerator(recipe, run.out, tracker)
@@ -252,12 +255,16 @@ def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module,
     return model.eval(), record
 
 
-def evaluate_run(out: str | Path, ds: ReIDDataset, **description: Any) -> RankResult:
+def evaluate_run(
+    out: str | Path, ds: ReIDDataset, *, mean_camera: bool = False, **description: Any
+) -> RankResult:
     """Judge the trained model of a finished run on a data set, its own or another.
 
     Args:
         out: Folder that `fit` wrote.
         ds: Any set with a test part.
+        mean_camera: Give every image the mean of the camera embedding, if the model has one: for
+            cameras that it was not trained on.
         description: As in `evaluate_on`.
 
     Raises:
@@ -265,6 +272,15 @@ def evaluate_run(out: str | Path, ds: ReIDDataset, **description: Any) -> RankRe
         RecipeError: If the set cannot be judged, see `evaluate_on`.
     """
     model, record = load_run(out)
+    if any(sides_of(model)):
+        if mean_camera:
+            model.backbone.forget_cameras()  # type: ignore[operator, union-attr]
+        elif ds.name != record.data["name"]:
+            warnings.warn(
+                f"the model learned the cameras of {record.data['name']}, and those of {ds.name} "
+                "are others of the same numbers: pass mean_camera=True.",
+                stacklevel=2,
+            )
     return evaluate_on(model, ds, Recipe.from_record(record.experiment), **description)
 
 
@@ -276,7 +292,7 @@ def training_batches(
     Call `loader.batch_sampler.set_epoch(epoch)` before each pass; see `reidlab.data.make_loader`.
 
     Args:
-        ds: Its `train` is read.
+        ds: Its `train` is read; for a model with viewpoints in the form of `with_rows`.
         recipe: Gives sampler, batch size, transform, workers.
         seed: Of order and augmentation.
         processes: That share a batch.
@@ -317,7 +333,7 @@ def _trained_on(
 ) -> str:
     """A digest of all that training reads of a set: nothing of its test part is in it."""
     if validation is None:
-        return ds.rows_fingerprint(learn.train, cameras=recipe.camera_embedding)
+        return ds.rows_fingerprint(learn.train, cameras=recipe.camera_embedding in CAMERAS)
     aside = validation.train, validation.query, validation.gallery
     return ds.rows_fingerprint(learn.train, *aside, cameras=True)  # the protocol looks at them
 
@@ -336,6 +352,7 @@ def _was_trained_on(record: RunRecord, recipe: Recipe, ds: ReIDDataset) -> bool:
 def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any]) -> Session:
     """Everything that the loop needs."""
     model, recipe = run.model.to(accelerator.device), run.recipe
+    learn = dataclasses.replace(run.learn, train=with_rows(model, run.learn.train))
     blocks = blocks_of(model)
     plan = Unfreezing.of(recipe, len(blocks)) if recipe.unfreezing is not None else None
 
@@ -346,9 +363,7 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
     return Session(
         model=model,
         optimizer=make_optimizer(model, recipe),
-        loader=training_batches(
-            run.learn, recipe, seed=run.seed, processes=accelerator.num_processes
-        ),
+        loader=training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes),
         recipe=recipe,
         accelerator=accelerator,
         rate=partial(set_rate_of_step, recipe),
@@ -443,13 +458,14 @@ def _record(
 ) -> RunRecord:
     history, validated = state.history, run.validation is not None
     train_seconds = sum(row["seconds"] for row in history)
+    cameras, views = sides_of(run.model)
     experiment = {
         "paper": run.recipe.model,
         "variant": run.recipe.model,
         **run.recipe.to_dict(),
         "weights_sha256": run.configuration["weights_sha256"],
         "num_classes": run.learn.num_classes,
-        "num_cameras": run.ds.num_cameras if run.recipe.camera_embedding else 0,
+        "num_cameras": [cameras, views] if views else cameras,
         "parameters": sum(p.numel() for p in run.model.parameters()),
     }
     switches: Any = getattr(run.model, "switches", None)

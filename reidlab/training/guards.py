@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
 from reidlab.errors import RecipeError, ReidlabError
+from reidlab.judging import sides_of, with_rows
 from reidlab.models import TokenBackbone
-from reidlab.training.recipe import Recipe
+from reidlab.training.recipe import CAMERAS, VIEWS, Recipe
 from reidlab.training.unfreezing import blocks_of
 
 if TYPE_CHECKING:
@@ -22,14 +25,14 @@ class TrainingDiverged(ReidlabError, RuntimeError):
     """A loss, a gradient or a weight is no number any more; the last good checkpoint is kept."""
 
 
-def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) -> None:
+def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDataset) -> None:
     """Find now what would otherwise fail after hours, or in a GPU kernel without a message."""
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise RecipeError(
             "precision is 'fp16' and this machine has no GPU; on a CPU use "
             "recipe.replace(precision='bf16') or 'no'."
         )
-    if learned < 2:
+    if (learned := learn.num_classes) < 2:
         raise RecipeError(
             f"{ds.name} trains on {learned} person; expected 2 or more: there is nobody to tell "
             "apart. Train on more people."
@@ -48,13 +51,7 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
             f"the model takes images of {size[0]}x{size[1]} and the recipe says "
             f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
         )
-    cameras = getattr(backbone, "num_cameras", 0)
-    if cameras and cameras < ds.num_cameras:
-        raise RecipeError(
-            f"the model embeds cameras 0 to {cameras - 1} and {ds.name} has camera "
-            f"{ds.num_cameras - 1}; build the model with a larger num_cameras, or with "
-            "camera_embedding=False."
-        )
+    _check_sides(model, ds, recipe, learn)
     if recipe.gradient_checkpointing and not _has_token_backbone(model):
         raise RecipeError(
             f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
@@ -64,6 +61,40 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learned: int) 
         raise RecipeError(
             f"unfreezing is {recipe.unfreezing!r} and the backbone of {type(model).__name__} has "
             "no transformer blocks to freeze; set it None."
+        )
+
+
+def _check_sides(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDataset) -> None:
+    """Whether the table of the model is what the recipe asks for, and can be learned and used."""
+    embedding, table = recipe.camera_embedding, sides_of(model)
+    train, *tested = (
+        with_rows(model, frame[~frame["junk"]], ds.name)["camid"]
+        for frame in (ds.train, ds.query, ds.gallery)
+    )
+    if (embedding in CAMERAS, embedding in VIEWS) != tuple(map(bool, table)):
+        raise RecipeError(
+            f"camera_embedding is {embedding!r} and the model tells {table[0]} cameras and "
+            f"{table[1]} viewpoints apart; build the model with build_model(recipe, ds)."
+        )
+    if not embedding:
+        return
+    learned = with_rows(model, learn.train)["camid"]
+    if learned.nunique() < 2:
+        raise RecipeError(
+            f"camera_embedding is {embedding!r} and all {len(learned)} training images of "
+            f"{ds.name} are of one camera or viewpoint, so that no difference can be learned; use "
+            "camera_embedding=False."
+        )
+    never = pd.concat([train, *tested])
+    never = never[~never.isin(learned)]
+    if len(never):
+        rows = ", ".join(map(str, sorted(never.unique())[:5]))
+        warnings.warn(
+            f"{len(never)} images of {ds.name} that are not trained on are of {never.nunique()} "
+            f"cameras or viewpoints that no training image is of (rows {rows} of the table): their "
+            "vectors stay random. Train with camera_embedding=False, or judge by the mean of the "
+            "table: evaluate_run(out, ds, mean_camera=True).",
+            stacklevel=4,
         )
 
 

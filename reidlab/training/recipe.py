@@ -21,7 +21,7 @@ from reidlab.files import sha256
 from reidlab.judging.validation import check_people, held_out
 from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losses_from
 from reidlab.models import BACKBONES, create_model, expected_statistics
-from reidlab.models.backbones import SHIPPED
+from reidlab.models.backbones import SHIPPED, Sides
 from reidlab.models.pretrained import shipped_weights
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
@@ -30,6 +30,7 @@ Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1, 100_000)]
 Size = Annotated[tuple[int, int], Words("height and width in pixels, such as (192, 96) or 192x96")]
 Grid = Annotated[tuple[int, int], Words("rows and columns of patches, such as (16, 8) or 16x8")]
+CAMERAS, VIEWS = (True, "both"), ("view", "both")  # settings that ask for cameras, for viewpoints
 Switches = Annotated[Mapping, Words("switches by name, such as {'local_weight': 1.0}")]
 
 
@@ -50,7 +51,8 @@ class Recipe:
         weights: "synth", "plain", "timm", a path or None, see `create_model`.
         weights_grid: Rows and columns of patches of a file that does not say, see `load_weights`.
         drop_path: Stochastic depth of the last block.
-        camera_embedding: Whether the backbone learns a vector per camera.
+        camera_embedding: Whether the backbone learns a vector per camera (True), per viewpoint
+            ("view") or per camera and viewpoint ("both": TransReID on VeRi-776).
         epochs: Passes of the sampler.
         sampler: "identity" draws batches of P people with K images each; "shuffle" draws P * K
             images in any order, each image once an epoch.
@@ -130,7 +132,7 @@ class Recipe:
     weights: str | None = "synth"
     weights_grid: Grid | None = None
     drop_path: Annotated[float, Range(0, 0.99)] = 0.0
-    camera_embedding: bool = False
+    camera_embedding: Literal[False, True, "view", "both"] = False
     epochs: Count = 10
     sampler: Literal["identity", "shuffle"] = "identity"
     identities_per_batch: Annotated[int, Range(2, 100_000)] = 8  # one identity has no negative
@@ -305,12 +307,13 @@ def build_model(recipe: Recipe, ds: ReIDDataset, *, seed: int = 0) -> nn.Module:
     seed_everything(seed)
     validated = recipe.validate_every is not None and recipe.validate_on == "people"
     left_out = held_out(ds, recipe.validation_identities) if validated else 0
-    cameras = ds.num_cameras if recipe.camera_embedding else 0
-    return model_of_size(recipe, ds.num_classes - left_out, cameras)
+    cameras = ds.num_cameras if recipe.camera_embedding in CAMERAS else 0
+    sides = (cameras, ds.num_views) if recipe.camera_embedding in VIEWS else cameras
+    return model_of_size(recipe, ds.num_classes - left_out, sides)
 
 
-def model_of_size(recipe: Recipe, num_classes: int, num_cameras: int) -> nn.Module:
-    """The model a recipe asks for, for so many identities and rows of the camera embedding."""
+def model_of_size(recipe: Recipe, num_classes: int, num_cameras: Sides) -> nn.Module:
+    """The model a recipe asks for, for so many identities, and cameras as in `create_model`."""
     return create_model(
         recipe.model,
         num_classes=num_classes,

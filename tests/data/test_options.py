@@ -33,7 +33,7 @@ OPTIONS = [
     ("sysu-mm01", "mode"), ("sysu-mm01", "shots"), ("sysu-mm01", "trial"), ("sysu-mm01", "draw"),
     ("cuhk03-np", "boxes"), ("cuhk03-np", "source"), ("cuhk03-classic", "split"),
     ("pku-reid", "split"), ("pku-reid", "fold"), ("pku-reid", "folds"),
-    ("folder", "train_fraction"),
+    ("folder", "train_fraction"), ("veri776", "views"),
 ]  # fmt: skip
 
 

@@ -145,7 +145,14 @@ class OnePatch(nn.Module):
         block.norm1 = nn.Linear(1, 1, bias=False)
         block.norm1.weight.data.fill_(1.0)
         self.block = block
-        self.backbone = SimpleNamespace(grid=(6, 3), num_prefix_tokens=1, blocks=[block])
+        self.backbone = SimpleNamespace(
+            grid=(6, 3),
+            image_size=SIZE,
+            patch_size=16,
+            stride=16,
+            num_prefix_tokens=1,
+            blocks=[block],
+        )
 
     def forward(self, images, camids=None):
         patches = F.avg_pool2d(images.mean(1, keepdim=True), 16).flatten(2).transpose(1, 2)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reidlab.explain import heat_share
+from reidlab.explain import heat_share, pointing_game
 from reidlab.synth import PARTS
 
 
@@ -66,6 +66,29 @@ def test_nobody_in_the_image_and_no_image():
     assert heat_share(torch.ones(0, 2, 4, 4), torch.zeros(0, 2, 2)).parts.shape == (0, 2, 8)
 
 
+def test_pointing_on_paper():
+    masks = torch.tensor([[[0, 1], [7, 4]]], dtype=torch.uint8)
+    hit, miss, half, blank = (
+        [[1.0, 3.0], [0.0, 2.0]],
+        [[1.0, 3.0], [5.0, 2.0]],  # on the occluder, which is not the person
+        [[3.0, 3.0], [0.0, 1.0]],
+        [[0.0, 0.0], [0.0, 0.0]],
+    )
+    found = pointing_game(torch.tensor([[hit, miss, half, blank]]), masks)
+    assert found.person[0, :3].tolist() == [1.0, 0.0, 0.5]
+    assert found.person[0, 3].isnan()
+    assert found.parts[0, 0].tolist() == [float(part == "head") for part in PARTS]
+    assert found.parts[0, 1].tolist() == [float(part == "occluder") for part in PARTS]
+    assert found.area.tolist() == [0.5]
+
+
+def test_a_uniform_map_points_by_lot():
+    masks = torch.randint(0, 8, (1, 8, 4), generator=torch.Generator().manual_seed(0))
+    found = pointing_game(torch.full((1, 1, 8, 4), 0.3), masks)
+    assert found.person[0, 0].item() == pytest.approx(found.area[0].item())
+
+
+@pytest.mark.parametrize("score", [heat_share, pointing_game])
 @pytest.mark.parametrize(
     ("heat", "masks", "message"),
     [
@@ -82,6 +105,6 @@ def test_nobody_in_the_image_and_no_image():
         (torch.ones(1, 1, 0, 2), torch.zeros(1, 2, 2), "of one pixel at least"),
     ],
 )
-def test_bad_arguments(heat, masks, message):
+def test_bad_arguments(score, heat, masks, message):
     with pytest.raises(ValueError, match=message):
-        heat_share(heat, masks)
+        score(heat, masks)

@@ -150,13 +150,16 @@ def test_transreid_where_it_differs_from_its_baseline():
 def test_recipes_of_vehicles(paper, profile):
     recipe = recipes.get(paper, profile, of="vehicles").replace(weights=None)
     assert recipe.image_size[0] == recipe.image_size[1]
-    cars = SimpleNamespace(num_classes=576, num_cameras=20, name="veri776")
+    cars = SimpleNamespace(num_classes=576, num_cameras=20, num_views=8, name="veri776")
     with torch.device("meta"):
         model = build_model(recipe, cars)
     if profile == "paper":
         grid = (16, 16) if paper == "vit_baseline" else (21, 21)
         assert model.backbone.grid == grid
         assert recipe.lr == (0.008 if paper == "vit_baseline" else 0.01)
+        table = model.backbone.sie_embed
+        rows = {"vit_baseline": 0, "transreid": 160}.get(paper, 20)
+        assert (0 if table is None else len(table)) == rows
     if paper == "transreid":
         assert model.switches.shift == 8
 

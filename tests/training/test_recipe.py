@@ -84,7 +84,7 @@ def test_a_value_that_cannot_work(setting, message):
 CLOSED = {  # typed by hand
     "profile": ["smoke", "laptop", "paper"],
     "preset": [None, "paper", "code"],
-    "camera_embedding": [True, False],
+    "camera_embedding": [False, True, "view", "both"],
     "sampler": ["identity", "shuffle"],
     "optimizer": ["sgd", "adamw", "adam"],
     "schedule": ["epoch", "step", "decay"],
