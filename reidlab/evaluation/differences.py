@@ -145,7 +145,12 @@ class Difference:
 
 
 def people_and_seeds(
-    a_sums: ArrayLike, b_sums: ArrayLike, queries: ArrayLike, *, level: float = 0.95
+    a_sums: ArrayLike,
+    b_sums: ArrayLike,
+    queries: ArrayLike,
+    *,
+    same_networks: bool = False,
+    level: float = 0.95,
 ) -> Difference:
     """Mean over all queries, averaged over seeds, of side b minus side a; one interval for both.
 
@@ -155,7 +160,9 @@ def people_and_seeds(
       together, so the person is the unit (linearised ratio estimator of cluster sampling: Cochran,
       "Sampling Techniques", 1977, section 6.4);
     - v_a, v_b: variance of a side's mean over its seeds, divided by their number. The seeds of
-      different sides have nothing in common and are not paired; the people are;
+      different sides have nothing in common and are not paired; the people are. Where the same
+      networks stand on both sides, as with an addition to each of them, seeds are paired as well:
+      then v_a is 0, and v_b and v_both are those of the differences;
     - v_both: that a network is good with some people and bad with others (person x seed) is part
       of v_people and of v_a + v_b. It is estimated from what person and seed leave over (two-way
       table) and counted once. SE^2 never falls below v_people, nor below v_a + v_b.
@@ -168,7 +175,8 @@ def people_and_seeds(
     12 or nearly all spread is person x seed. Hits at rank 1 (50 and 86 %): 96 to 99 %. With v_both
     left in it is up to 99.4 % at 150 people, too, and up to 27 % wider. The seeds alone hold the
     truth in 35 to 67 % of the cases where people matter most, the people alone in 17 to 56 % where
-    seeds do.
+    seeds do. With the same networks on both sides (3,000 cases each, 12 to 200 people): 91.6 to
+    99.0 % with 3 seeds, 92.6 to 98.6 % with 5; the least where the seeds spread most of all.
 
     It is no bootstrap over seeds: three of them, drawn with replacement, spread too little by a
     factor of sqrt(2/3), and the percentiles have no t. Drawing seeds and people crosswise held the
@@ -184,6 +192,7 @@ def people_and_seeds(
             queries: of average precisions, or of hits at rank 1.
         b_sums: (Sb, P) likewise for the other side, the same people in the same order.
         queries: (P,) counted queries of each person; people without any are passed over.
+        same_networks: whether row s of both tables is of one network.
         level: of the interval.
 
     Returns:
@@ -204,16 +213,23 @@ def people_and_seeds(
     check_level(level)
     counts = person_counts(queries)
     a, b = (person_sums(name, s, counts) for name, s in (("a_sums", a_sums), ("b_sums", b_sums)))
+    seeds = (len(a), len(b))
+    if same_networks and len(a) != len(b):
+        raise ValueError(
+            f"a_sums has {len(a)} networks and b_sums {len(b)}, expected the same ones: give the "
+            "sums of the same seeds in the same order"
+        )
     counted = counts > 0
     sizes = {"people": int(counted.sum()), "queries": int(counts.sum())}
     a, b, counts = 100 * a[:, counted], 100 * b[:, counted], counts[counted]
-    if min(len(a), len(b)) < 2:
+    if same_networks:
+        a, b = np.zeros_like(a), b - a
+    if min(seeds) < 2:
         value = (b.mean(0).sum() - a.mean(0).sum()) / counts.sum()
         error, freedom = None, float("nan")
     else:
         value, variance, freedom = crossed(split(a, counts), split(b, counts))
         error = _rounded(float(variance) ** 0.5)
-    seeds = (len(a), len(b))
     return Difference(_rounded(float(value)), error, float(freedom), level, seeds, **sizes)
 
 

@@ -4,52 +4,73 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reidlab.evaluation import decide, people_and_seeds
+from reidlab.experiments.design import BOUND
 from reidlab.experiments.la_tf_pp import LOSSES
-from reidlab.experiments.runs import Runs
+from reidlab.experiments.runs import Runs, pooled
 
 RULES = {
     "standard": "mAP, standard rule",
-    "standard, in folds": "mAP, standard rule in folds",
-    "official": "AP@10, authors' evaluation",
+    "standard, by orientation": "mAP, one orientation asks",
+    "authors": "AP@10, one orientation asks",
 }
 
 
 def addition_gains(runs: Runs) -> pd.DataFrame:
-    """Compare each network with an addition to the same one without.
+    """Compare the networks with an addition to the same ones without, over all folds.
 
     Args:
         runs: the table `experiment("la_tf_pp.ranking")`.
 
     Returns:
-        One row for each network, rule and addition: network, seed and rule in words; addition; k1
-        of re-ranking, NaN of the flip test; gain and its interval over people, low and high, in
-        points; found, by how many more queries find a right image first; drop, whether both Rank-1
-        and AP fall.
+        One row for each kind of network, rule and addition: network and rule in words; addition; k1
+        of re-ranking, NaN of the flip test; gain in points of AP and its interval over people and
+        seeds, low and high; the word for "it helps", where the additions under all rules to both
+        kinds of networks count as several; rank1, the gain in Rank-1; drop, whether both fall.
+
+    Raises:
+        ValueError: Networks, folds or people are missing of one side.
     """
-    key = ["model", "seed", "rule"]
-    plain = runs.rows(addition="plain").set_index(key)[["rank1", "mAP", "found first"]]
-    table = runs.rows().query("addition != 'plain'").join(plain.add_suffix(", plain"), on=key)
-    return pd.DataFrame(
-        {
-            "network": table["model"].map(LOSSES.labels),
-            "seed": table["seed"],
-            "rule": table["rule"].map(RULES),
-            "addition": table["addition"],
-            "k1": pd.to_numeric(table["addition"].str.extract(r"k1 = (\d+)")[0]),
-            "gain": 100 * table["difference"],
-            "low": 100 * table["interval"].str[0],
-            "high": 100 * table["interval"].str[1],
-            "found": (table["found first"] - table["found first, plain"]).astype(int),
-            "drop": (table["rank1"] < table["rank1, plain"]) & (table["mAP"] < table["mAP, plain"]),
-        }
-    ).reset_index(drop=True)
+    keys = ["model", "rule", "addition"]
+    people = {
+        (*map(str, key), metric): pooled(
+            zip(rows["seed"], "fold " + rows["fold"], rows["people"], strict=True),
+            metric, runs.name,
+        )
+        for key, rows in runs.rows().groupby(keys, sort=False)
+        for metric in ("ap", "rank1")
+    }  # fmt: skip
+    gains = {
+        (model, rule, addition, metric): people_and_seeds(
+            people[model, rule, "plain", metric].sums, found.sums, found.queries,
+            same_networks=True,
+        )
+        for (model, rule, addition, metric), found in people.items()
+        if addition != "plain"
+    }  # fmt: skip
+    tested = {key: gain for key, gain in gains.items() if key[-1] == "ap"}
+    words = decide({" ".join(key): (gain, "higher", BOUND) for key, gain in tested.items()})
+    rows = []
+    for (model, rule, addition, _), gain in tested.items():
+        rank1 = gains[model, rule, addition, "rank1"].value
+        rows.append(
+            {
+                "network": LOSSES.labels[model], "rule": RULES[rule], "addition": addition,
+                "gain": gain.value, "low": gain.low, "high": gain.high,
+                "word": words[f"{model} {rule} {addition} ap"].verdict,
+                "rank1": rank1, "drop": max(gain.value, rank1) < 0,
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows).astype({"low": float, "high": float})
+    k1 = pd.to_numeric(table["addition"].str.extract(r"k1 = (\d+)")[0])
+    return table.assign(k1=k1)
 
 
 def in_words(gains: pd.DataFrame) -> str:
-    """The range of some gains, and how many are clear: rows of `addition_gains`."""
+    """The range of some gains, and what is said of them: rows of `addition_gains`."""
     lowest, highest = (round(end, 1) + 0.0 for end in (gains["gain"].min(), gains["gain"].max()))
-    won, lost = int((gains["low"] > 0).sum()), int((gains["high"] < 0).sum())
+    words = [f"{word} in {n}" for word, n in gains["word"].value_counts(sort=False).items()]
     return (
-        f"{lowest:+.1f} to {highest:+.1f} points, {won} clear gains and {lost} clear losses in "
+        f"{lowest:+.1f} to {highest:+.1f} points; that it helps: {', '.join(words)} of "
         f"{len(gains)} cases"
     )

@@ -18,7 +18,6 @@ from reidlab.evaluation.results import PerQuery
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Trained
 from reidlab.judging import embed, evaluate_on, judge
-from reidlab.judging.embedding import timed_evaluation
 from reidlab.record import describe_data
 
 RETRIEVALS = ("rows", "gelt", "mean")
@@ -31,16 +30,6 @@ def _by_retrieval(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
         result = evaluate_on(run.model, ds, run.recipe, retrieval=retrieval)
         found[retrieval] = {"rank1": result.rank1, "mAP": result.mAP}
     return found
-
-
-def _official(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
-    judged = dataclasses.replace(ds, protocol="la-official")
-    result, seconds = timed_evaluation(run.model, judged, run.recipe.replace(ap="top10"))
-    return {
-        "data": describe_data(judged),
-        "metrics": result.as_dict(),
-        "seconds": {**run.record["seconds"], **seconds},
-    }
 
 
 def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
@@ -135,8 +124,6 @@ def _by_orientation(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 
 BY_RETRIEVAL = Step("by_retrieval", _by_retrieval)  # LA-Transformer by each retrieval feature
-# PKU-Reid as the authors' program judges it: 28 queries, a gallery of 181, AP over the first ten
-OFFICIAL = Step("official", _official, {"split": "la-tf-pp"})
 PEOPLE = Step("people", _people)  # by the set's own protocol
 # PKU-Reid's folds by the counting of the authors' program, each image once: those of one
 # orientation ask and the others answer, for all eight, pooled

@@ -28,13 +28,11 @@ class Step:
     Attributes:
         name: under which it stands there.
         find: from the run, and the set it is judged on, to plain values.
-        options: of that set, where it is another part of the training's.
         sets: others that it opens; they have to be there before anything is trained.
     """
 
     name: str
     find: Callable[[Trained, ReIDDataset], Mapping[str, Any]]
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sets: tuple[str, ...] = ()
 
 

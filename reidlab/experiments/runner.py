@@ -120,12 +120,10 @@ class Workspace:
         run = self.trained(experiment, cell, seed)
         after = {}
         for step in experiment.after if is_main_process() else ():
-            options = {**cell.options, **step.options}
-            ds = self.open(experiment.data, **options) if step.options else run.ds
-            inputs = {"step": step.name, "network": run.weights, "data": ds.fingerprint()}
+            inputs = {"step": step.name, "network": run.weights, "data": run.ds.fingerprint()}
             sets = {name: self.open(name).fingerprint() for name in step.sets}
             inputs |= _asked(cell.options) | ({"sets": sets} if sets else {})
-            after[step.name] = self.once(inputs, partial(step.find, run, ds))
+            after[step.name] = self.once(inputs, partial(step.find, run, run.ds))
         told = {"levels": dict(cell.levels), **_asked(cell.options), "after": after}
         return {**run.record, **told}
 

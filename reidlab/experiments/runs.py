@@ -457,16 +457,8 @@ class Runs:
             raise ValueError(f"{self.name} has no runs to take people of: run it first")
         if reasons := self._judged_unlike(chosen):
             raise ValueError(f"{self.name}: runs that were not judged alike: {'; '.join(reasons)}")
-        rows = pd.concat([_rows_of_people(run, PERSONAL[metric], step) for run in chosen])
-        if reason := _uneven(rows):
-            raise NotComparableError(self.name, [f"people cannot be pooled: {reason}"])
-        sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
-        return PeopleValues(
-            seeds=sums.index.tolist(),
-            pids=sums.columns.to_numpy(np.int64),
-            queries=rows.groupby("pid")["queries"].first().to_numpy(np.int64),
-            sums=sums.to_numpy(np.float64),
-        )
+        parts = [(run["seed"], _cell(run), _sums(run, step)) for run in chosen]
+        return pooled(parts, PERSONAL[metric], self.name)
 
     @property
     def histories(self) -> list[list[dict[str, Any]]]:
@@ -508,18 +500,51 @@ def _number(run: Record, metric: str) -> float | None:
     return value if isinstance(value, int | float) else None
 
 
-def _rows_of_people(run: Record, metric: str, step: str) -> pd.DataFrame:
-    """One row for each person of a run: seed, cell, pid, queries and sum."""
-    found = run["after"].get(step, {})
+def pooled(
+    parts: Iterable[tuple[int, str, Mapping[str, Any]]], metric: str, name: str
+) -> PeopleValues:
+    """Sums by person of several runs as one table; see `Runs.people`.
+
+    Args:
+        parts: of each run its seed, its cell, and the sums as
+            `reidlab.experiments.after.people_sums` gives them.
+        metric: name of the sums.
+        name: of the experiment, for messages.
+
+    Raises:
+        NotComparableError: Seeds that do not hold the same cells, people and numbers of queries.
+    """
+    rows = pd.concat(
+        pd.DataFrame(
+            {"pid": found["pid"], "queries": found["queries"], "sum": found[metric]}
+        ).assign(seed=seed, cell=cell)
+        for seed, cell, found in parts
+    )
+    if reason := _uneven(rows):
+        raise NotComparableError(name, [f"people cannot be pooled: {reason}"])
+    sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
+    return PeopleValues(
+        seeds=sums.index.tolist(),
+        pids=sums.columns.to_numpy(np.int64),
+        queries=rows.groupby("pid")["queries"].first().to_numpy(np.int64),
+        sums=sums.to_numpy(np.float64),
+    )
+
+
+def _cell(run: Record) -> str:
+    return " ".join(f"{k}={v}" for k, v in run["levels"].items()) or "recipe"
+
+
+def _sums(run: Record, step: str) -> Mapping[str, Any]:
+    """What a step of a run kept by person."""
+    found: Mapping[str, Any] = run["after"].get(step, {})
     found = found.get("people", found)
     if "pid" not in found:
         has = ", ".join(name for name, kept in run["after"].items() if "people" in (name, *kept))
         raise ValueError(
             f"a run keeps no people of a step {step!r}; of these it does: {has or '-'}"
         )
-    cell = " ".join(f"{k}={v}" for k, v in run["levels"].items()) or "recipe"
-    columns = {"pid": found["pid"], "queries": found["queries"], "sum": found[metric]}
-    return pd.DataFrame(columns).assign(seed=run["seed"], cell=cell)
+    return found
 
 
 def _uneven(rows: pd.DataFrame) -> str:

@@ -37,7 +37,7 @@ class Idea:
     better: str = "higher"
 
 
-RENDERED, REAL, FEW = "rendered people", "real people", "twelve real people"
+RENDERED, REAL = "rendered people", "real people"
 
 
 _TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
@@ -47,7 +47,10 @@ _ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens":
 _BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
 _TABLE2 = "la_transformer.table2:crowd"
 _CORNERS = "la_transformer.corners_pku-folds"
+_LOSSES = "la_tf_pp.losses_pku-folds"
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
+_PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
+_WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"}
 IDEAS = (
     Idea(
         "a triplet loss (of all triplets)",
@@ -71,21 +74,21 @@ IDEAS = (
     ),
     Idea(
         "LA-TF: label smoothing",
-        {FEW: ("la_tf_pp.losses", (_CE, {**_CE, "loss": "cels"}))},
+        {REAL: (_LOSSES, (_CE, {**_CE, "loss": "cels"}))},
         ("la_tf_pp", "smoothing-map"),
     ),
     Idea(
         "LA-TF: a triplet loss of logits",
-        {FEW: ("la_tf_pp.losses", (_CE, {**_CE, "loss": "ce-tl"}))},
+        {REAL: (_LOSSES, (_CE, {**_CE, "loss": "ce-tl"}))},
         ("la_tf_pp", "triplet-map"),
         "lower",
     ),
     Idea(
         "LA-TF++: one classifier, both losses",
-        {FEW: ("la_tf_pp.losses", (
-            _CE, {**_CE, "model": "la-tf-pp", "loss": "cels-tl"}))},
+        {REAL: (_LOSSES, (_CE, _PLUS))},
         ("la_tf_pp", "gain-map"),
     ),
+    Idea("LA-TF++: P x K batches, triplets of features", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
 )  # fmt: skip
 
 

@@ -116,6 +116,29 @@ def test_with_many_seeds_it_is_the_crossed_bootstrap():
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.08 * (high - low))
 
 
+@pytest.mark.parametrize(("seeds", "people"), [(2, 4), (5, 12)])
+def test_the_same_networks_on_both_sides_are_one_table_of_differences(seeds, people):
+    rng = np.random.default_rng(people)
+    queries = rng.integers(1, 6, people)
+    a = side(rng, seeds, people, queries, seed=0.1)
+    b = np.clip(a + rng.normal(0.02, 0.02, a.shape), 0, queries)
+    found = people_and_seeds(a, b, queries, same_networks=True)
+    value, variance, freedom = by_loops([[0] * people] * seeds, (b - a).tolist(), queries.tolist())
+    assert found.value == pytest.approx(100 * value)
+    assert found.error == pytest.approx(100 * math.sqrt(variance))
+    assert found.freedom == pytest.approx(freedom)
+    assert found.error < people_and_seeds(a, b, queries).error / 2, "networks differ far more"
+    assert found.seeds == (seeds, seeds)
+
+
+def test_one_person_a_query_and_equal_networks_leave_the_paired_test():
+    rng = np.random.default_rng(1)
+    (a, b), shift = rng.uniform(0.3, 0.6, (2, 20)), rng.uniform(-0.3, 0.3, (4, 1))
+    oracle = stats.ttest_rel(b, a)
+    found = people_and_seeds(a + shift, b + shift, [1] * 20, same_networks=True)
+    assert found.p_value == pytest.approx(oracle.pvalue)
+
+
 def held(rng, seeds, people, repeats, interval, **spread):
     """How often an interval holds the truth, which is no difference."""
     queries, count = rng.integers(1, 6, people), 0
@@ -137,6 +160,21 @@ def test_the_interval_holds_the_truth(seeds, people):
     rng = np.random.default_rng(3)
     for spread in ({"seed": 0.02, "both": 0.02}, {"seed": 0.003, "both": 0.05}):
         assert held(rng, seeds, people, 500, ends, **spread) >= 0.93
+
+
+@pytest.mark.parametrize(("seeds", "people"), [(3, 12), (3, 74)])
+@pytest.mark.parametrize("spread", [(0.02, 0.02), (0.003, 0.05), (0, 0.02)])
+def test_the_interval_of_the_same_networks_holds_the_truth(seeds, people, spread):
+    rng, count = np.random.default_rng(3), 0
+    of_seed, of_both = spread
+    for _ in range(500):
+        queries = rng.integers(1, 6, people)
+        a = rng.uniform(0.3, 0.6, (seeds, people)) * queries
+        gain = rng.normal(0, of_seed, (seeds, 1)) + rng.normal(0, 0.03, people)
+        gain = gain + rng.normal(0, of_both, (seeds, people))
+        found = people_and_seeds(a, a + gain * queries, queries, same_networks=True)
+        count += found.low <= 0 <= found.high
+    assert count >= 0.9 * 500
 
 
 def test_a_bootstrap_over_three_seeds_is_too_narrow():
@@ -236,6 +274,8 @@ def test_wrong_tables_are_refused(a, queries, message):
 
 
 def test_other_refusals():
+    with pytest.raises(ValueError, match="3 networks and b_sums 2, expected the same ones"):
+        people_and_seeds(np.zeros((3, 4)), np.zeros((2, 4)), [1] * 4, same_networks=True)
     with pytest.raises(ValueError, match="level is 95, expected a share"):
         people_and_seeds([[0, 0]], [[0, 0]], [1, 1], level=95)
     with pytest.raises(ValueError, match="there is no value"):

@@ -1,48 +1,58 @@
-"""Gains of additions, against the lines of the table."""
+"""Gains of additions, by hand, from sums of people in folds."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from reidlab.experiments import Runs
 from reidlab.experiments.additions import addition_gains, in_words
 
-
-def line(addition, rank1, mean_ap, first, difference=None, interval=None, seed=0):
-    row = {
-        "model": "la-tf-pp", "seed": seed, "rule": "official", "addition": addition,
-        "rank1": rank1, "mAP": mean_ap, "found first": first, "queries": 10,
-    }  # fmt: skip
-    return row if difference is None else row | {"difference": difference, "interval": interval}
+# addition -> gain of each of two seeds in AP, and in hits at rank 1, at each query
+ADDED = {"plain": ((0, 0), 0), "flip test": ((-0.1, -0.1), -1), "k1 = 20": ((0.05, 0.0501), 0)}
 
 
-RUNS = Runs(
-    "test",
-    lines=(
-        line("plain", 0.8, 0.6, 8),
-        line("flip test", 0.7, 0.55, 7, -0.05, [-0.08, -0.02]),
-        line("k1 = 20", 0.7, 0.64, 7, 0.04, [0.01, 0.07]),
-        line("plain", 0.5, 0.4, 5, seed=1),
-        line("k1 = 20", 0.6, 0.4, 6, 0.0, [-0.01, 0.02], seed=1),
-    ),
-)
+def lines(rule="authors", model="la-tf-pp"):
+    """Two folds of 20 people with two queries each, and of 21 with one, in two seeds."""
+    rng = np.random.default_rng(0)
+    for fold, first, n, queries in (("1", 1, 20, 2), ("2", 21, 21, 1)):
+        hard = rng.uniform(0.3, 0.6, n)
+        for seed in (0, 1):
+            for addition, (gains, hits) in ADDED.items():
+                noise = rng.normal(0, 1e-4, n)
+                people = {
+                    "pid": [*range(first, first + n)], "queries": [queries] * n,
+                    "ap": (queries * (hard + 0.1 * seed + gains[seed] + noise)).tolist(),
+                    "rank1": [1 + hits] * n,
+                }  # fmt: skip
+                yield {"model": model, "fold": fold, "seed": seed, "rule": rule,
+                       "addition": addition, "people": people}  # fmt: skip
 
 
-def test_each_network_is_compared_with_itself():
-    table = addition_gains(RUNS)
-    assert table.addition.tolist() == ["flip test", "k1 = 20", "k1 = 20"]
-    assert set(table.network) == {"LA-TF++"}
-    assert set(table.rule) == {"AP@10, authors' evaluation"}
-    assert table.k1.isna().tolist() == [True, False, False]
-    assert table.k1.tolist()[1:] == [20, 20]
-    assert table.gain.tolist() == pytest.approx([-5.0, 4.0, 0.0])
-    assert table.low.tolist() == pytest.approx([-8.0, 1.0, -1.0])
-    assert table.high.tolist() == pytest.approx([-2.0, 7.0, 2.0])
-    assert table.found.tolist() == [-1, -1, 1]
-    assert table["drop"].tolist() == [True, False, False], "one score fell, the other rose"
+def test_each_network_is_compared_with_itself_over_the_people_of_all_folds():
+    table = addition_gains(Runs("test", lines=(*lines(), *lines("standard"))))
+    assert table["addition"].tolist() == ["flip test", "k1 = 20"] * 2
+    assert set(table["network"]) == {"LA-TF++"}
+    assert table["rule"].unique().tolist() == [
+        "AP@10, one orientation asks", "mAP, standard rule",
+    ]  # fmt: skip
+    assert table["k1"].isna().tolist() == [True, False] * 2
+    assert table["gain"].tolist() == pytest.approx([-10, 5] * 2, abs=0.05)
+    assert (table["high"] - table["low"] < 1).all(), "that seeds differ by 10 points is no spread"
+    assert table["word"].tolist() == ["contradicted", "holds"] * 2
+    assert table["rank1"].tolist() == pytest.approx([-100 * 41 / 61, 0] * 2)
+    assert table["drop"].tolist() == [True, False] * 2
 
 
-def test_the_words_count_what_is_clear():
-    table = addition_gains(RUNS)
-    assert in_words(table) == "-5.0 to +4.0 points, 1 clear gains and 1 clear losses in 3 cases"
-    tiny = pd.DataFrame({"gain": [-0.01], "low": [-1.0], "high": [1.0]})
-    assert in_words(tiny).startswith("+0.0 to +0.0 points, 0 clear gains")
+def test_a_missing_network_is_named():
+    rows = [row for row in lines() if (row["fold"], row["seed"]) != ("2", 1)]
+    with pytest.raises(ValueError, match="seed 1 has no run of fold 2"):
+        addition_gains(Runs("test", lines=tuple(rows)))
+
+
+def test_the_words_are_counted():
+    table = addition_gains(Runs("test", lines=tuple(lines())))
+    found = in_words(table)
+    assert found.startswith("-10.0 to +5.0")
+    assert found.endswith("that it helps: contradicted in 1, holds in 1 of 2 cases")
+    tiny = pd.DataFrame({"gain": [-0.01], "word": ["no clear difference"]})
+    assert in_words(tiny).startswith("+0.0 to +0.0 points; that it helps: no clear difference in 1")

@@ -2,14 +2,16 @@
 
 import types
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from reidlab.evaluation import average, rank, rerank
-from reidlab.experiments import design, la_tf_pp
+from reidlab.evaluation import rank, rerank
+from reidlab.experiments import Runs, design, la_tf_pp
+from reidlab.experiments.additions import addition_gains
+from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.runner import Trained, Workspace
+from reidlab.judging import evaluate_on
 
 
 @pytest.fixture
@@ -26,76 +28,114 @@ def test_no_more_images_are_averaged_than_are_neighbours():
     assert [la_tf_pp.k2_of(k1) for k1 in (4, 6, 20)] == [4, 6, 6]
 
 
-def test_in_a_fold_each_image_asks_once_and_never_meets_itself(people, monkeypatch):
+def test_the_sums_of_each_rule_by_hand(people):
     frame, emb = people
-    asked = []
-    real = la_tf_pp.evaluate
-
-    def spy(q, g, *who, **options):
-        asked.extend(map(tuple, q.tolist()))
-        assert len(q) + len(g) == len(frame)
-        assert not set(map(tuple, q.tolist())) & set(map(tuple, g.tolist()))
-        return real(q, g, *who, **options)
-
-    monkeypatch.setattr(la_tf_pp, "evaluate", spy)
-    found = la_tf_pp.in_folds({"plain": emb}, frame)
-    assert sorted(asked) == sorted(map(tuple, emb.tolist()))
-    assert found["plain"]["queries"] == len(frame)
-    assert set(found) == {"plain", *(f"k1 = {k1}" for k1 in la_tf_pp.K1)}
-
-
-def test_the_folds_by_hand(people):
-    frame, emb = people
-    parts = []
+    parts, pids = [], []
     for view in range(3):
         asks = frame["view"].to_numpy() == view
-        q, g = frame[asks], frame[~asks]
-        picked = torch.tensor(asks)
+        q, g, picked = frame[asks], frame[~asks], torch.tensor(asks)
         d = rerank(emb[picked], emb[~picked], k1=6, k2=6, lambda_value=0.3, metric="cosine")
-        parts.append(rank(d, q.pid, g.pid, q.camid, g.camid))
-    row = la_tf_pp.in_folds({"plain": emb}, frame)["k1 = 6"]
-    assert row["mAP"] == pytest.approx(average(parts).mAP)
-    assert row["found first"] == sum(int(part.hits(1).sum()) for part in parts)
-
-
-def test_a_difference_is_that_of_the_two_means(people):
-    frame, emb = people
-    plain = la_tf_pp.whole_set(emb, frame)
-    other = la_tf_pp.whole_set(emb[:, :3], frame)
-    rows = la_tf_pp.compare({"plain": plain, "less": other}, frame.pid)
-    assert "difference" not in rows["plain"]
-    assert rows["less"]["difference"] == pytest.approx(other.mAP - plain.mAP)
-    low, high = rows["less"]["interval"]
-    assert low <= rows["less"]["difference"] <= high
-    assert rows["less"]["people"] == 4
+        plain = 1 - torch.nn.functional.cosine_similarity(
+            emb[picked][:, None], emb[~picked][None], dim=2
+        )
+        who = q.pid, g.pid, q.camid, g.camid
+        for name, dist in (("k1 = 6", d), ("plain", plain)):
+            for rule, protocol in (
+                ("standard, by orientation", "standard"), ("authors", "la-official"),
+            ):  # fmt: skip
+                parts.append((rule, name, q.pid, rank(dist, *who, protocol=protocol)))
+        pids.extend(q.pid)
+    assert sorted(pids) == sorted(frame.pid), "each image asks once"
+    found = la_tf_pp.by_orientation({"plain": emb, "flip test": emb[:, :3]}, frame)
+    names = {"plain", "flip test", *(f"k1 = {k1}" for k1 in la_tf_pp.K1)}
+    assert {rule: set(sums) for rule, sums in found.items()} == {
+        "standard, by orientation": names, "authors": names,
+    }  # fmt: skip
+    for rule, additions in found.items():
+        for name in ("plain", "k1 = 6"):
+            sums = dict.fromkeys(range(4), 0.0)
+            for at, which, asked, result in parts:
+                for pid, ap in zip(asked, result.ap, strict=True):
+                    sums[pid] += ap if (at, which) == (rule, name) else 0
+            assert additions[name]["pid"] == [*sums]
+            assert additions[name]["queries"] == [6] * 4
+            assert additions[name]["ap"] == pytest.approx([*sums.values()], abs=2e-6)
 
 
 def test_weights_of_another_run_are_refused(people, tmp_path, monkeypatch):
     frame, emb = people
-    right = la_tf_pp.whole_set(emb, frame).mAP
-    ds = types.SimpleNamespace(query=frame, gallery=frame)
+    who = (frame.pid, frame.pid, frame.camid, frame.camid)
+    right = rank(
+        1 - torch.nn.functional.normalize(emb) @ torch.nn.functional.normalize(emb).T, *who
+    )
     monkeypatch.setattr(la_tf_pp, "embed", lambda *_, **__: emb)
-    for recorded, refused in ((right, False), (right + 0.1, True)):
+    for recorded, refused in ((right.mAP, False), (right.mAP + 0.1, True)):
+        ds = types.SimpleNamespace(query=frame)
         run = Trained(Workspace(), ds, None, tmp_path, {"metrics": {"mAP": recorded}})
         run.model = None
         if refused:
             with pytest.raises(ValueError, match=r"weights give mAP .* train again"):
-                la_tf_pp.judge_network(run, ds)
+                la_tf_pp.judge_network(run)
         else:
-            assert set(la_tf_pp.judge_network(run, ds)) == {
-                "standard", "standard, in folds", "official",
-            }  # fmt: skip
+            found = la_tf_pp.judge_network(run)
+            assert set(found) == {"standard", "standard, by orientation", "authors"}
+            assert set(found["standard"]) == {"plain", "flip test"}
+            assert sum(found["standard"]["plain"]["ap"]) / len(frame) == pytest.approx(right.mAP)
 
 
-def test_the_official_rule_keeps_the_own_camera():
-    query = pd.DataFrame({"pid": [7], "camid": [0]})
-    gallery = pd.DataFrame({"pid": [7, 3, 7], "camid": [0, 1, 1]})
-    q = torch.tensor([[1.0, 0.0]])
-    g = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
-    official = la_tf_pp.official_rule(q, g, query, gallery)
-    assert official.rank1 == 1.0
-    assert official.mAP == pytest.approx((1 + 2 / 3) / 2)
-    assert np.isclose(rank(1 - (q @ g.T), [7], gallery.pid, [0], gallery.camid).mAP, 1 / 2)
+class LeftHalf(torch.nn.Module):
+    """An image is the mean colour of its left half, so that a mirror image is another."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(3))
+
+    def embed(self, images, camids):
+        return images[..., : images.shape[-1] // 2].mean((2, 3)) * self.scale
+
+
+def test_each_network_is_judged_on_the_people_of_its_fold(tmp_path, monkeypatch):
+    trained = {}
+
+    def stub(workspace, experiment, cell, seed):
+        ds = workspace.open(experiment.data, **cell.options)
+        key = (cell.levels["model"], cell.levels["fold"], seed)
+        if key not in trained:
+            mean_ap = evaluate_on(LeftHalf(), ds, cell.recipe).mAP
+            record = {"metrics": {"mAP": mean_ap}}
+            trained[key] = run = Trained(workspace, ds, cell.recipe, tmp_path, record)
+            run.model, run.weights = LeftHalf(), str(key)
+        return trained[key]
+
+    monkeypatch.setattr(Workspace, "trained", stub)
+    monkeypatch.setattr(la_tf_pp, "K1", (4, 20))
+    workspace = Workspace("smoke", folder=tmp_path)
+    header, *rows = la_tf_pp.ranking_rows(workspace)
+    assert {(name, data["options"]["fold"]) for name, data in header["header"]["data"].items()} == {
+        ("1", 1), ("2", 2), ("3", 3),
+    }  # fmt: skip
+    assert set(trained) == {
+        (model, fold, seed)
+        for model in ("la-tf", "la-tf-pp") for fold in "123" for seed in range(3)
+    }  # fmt: skip
+    assert len(rows) == len(trained) * (2 + 2 * (2 + len(la_tf_pp.K1)))
+    asked = {fold: set() for fold in "123"}
+    for row in rows:
+        asked[row["fold"]].update(row["people"]["pid"])
+    assert sum(map(len, asked.values())) == len(set.union(*asked.values())), "each in one fold"
+    run = trained["la-tf", "2", 0]
+    for rule, kept in (
+        ("standard", PEOPLE.find(run, run.ds)),
+        ("authors", BY_ORIENTATION.find(run, run.ds)["people"]),
+    ):
+        (plain,) = (
+            row["people"] for row in rows
+            if (row["weights"], row["rule"], row["addition"]) == (run.weights, rule, "plain")
+        )  # fmt: skip
+        assert plain == kept, "as after the training"
+    table = addition_gains(Runs("test", lines=tuple(rows)))
+    assert len(table) == 2 * (1 + 2 * 3)
+    assert table["gain"].notna().all()
 
 
 SETTINGS = {  # model, label smoothing, what the triplet loss measures, sampler
@@ -111,13 +151,15 @@ SETTINGS = {  # model, label smoothing, what the triplet loss measures, sampler
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
 def test_the_seven_settings_of_the_losses(profile):
-    cells = design("la_tf_pp.losses").cells(profile)
+    cells = design("la_tf_pp.losses_pku-folds").cells(profile)
     found, rest = {}, set()
     for cell in cells.values():
         settings = cell.recipe.to_dict()
         losses = settings.pop("losses")
         triplet = losses.get("triplet", {"on": None})
-        found[tuple(cell.levels.values())] = (
+        *levels, fold = cell.levels.values()
+        assert cell.options == {"fold": int(fold), "folds": 3}
+        found[tuple(levels)] = (
             settings.pop("model"), losses["identity"]["label_smoothing"], triplet["on"],
             settings.pop("sampler"),
         )  # fmt: skip
@@ -126,4 +168,5 @@ def test_the_seven_settings_of_the_losses(profile):
         rest.add(str(settings))
     assert found == SETTINGS
     assert len(rest) == 1, "nothing else differs"
-    assert next(iter(cells)) == "la-tf_ce_shuffled"
+    assert len(cells) == 3 * len(SETTINGS)
+    assert next(iter(cells)) == "la-tf_ce_shuffled_1"

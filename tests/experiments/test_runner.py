@@ -429,4 +429,4 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     table = tmp_path / "runs/experiments/vit_baseline.sweep/smoke-market1501/summary.csv"
     assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
     assert run("run", *given, "--only", "nothing").exit_code == 1
-    assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.losses").stderr
+    assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.ranking").stderr

@@ -306,7 +306,7 @@ def test_table_2_whole_answers_every_difference_of_la_transformer(cell):
 
 
 def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
-    losses, records = design("la_tf_pp.losses"), []
+    losses, records = design("la_tf_pp.losses_pku-folds"), []
     for each in losses.cells().values():
         values = B if each.levels["model"] == "la-tf-pp" else A
         records += cell(each.levels, values, losses, embedding_bytes=48)
@@ -316,7 +316,7 @@ def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
     table = trials(load_claims("la_tf_pp"), Runs("x", tuple(records), design=losses))
     table = table.set_index("id")
     assert len(table) == 14
-    assert list(table["runs a"]) == list(table["runs b"]) == [3] * 14
+    assert list(table["runs a"]) == list(table["runs b"]) == [9] * 14
     assert not any(verdict.startswith("not comparable") for verdict in table["verdict"])
     assert table.loc["gain-map", "verdict"] == "holds"
     assert table.loc["smoothing-map", "verdict"] == "smaller than 2 points"

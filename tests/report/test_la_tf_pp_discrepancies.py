@@ -34,13 +34,14 @@ def test_the_list(listed):
 
 
 def test_people_and_queries_are_those_of_the_records(listed):
-    run = experiment("la_tf_pp.losses").judged("official").records[0]
-    data = run["data"]
+    data = experiment("vit_baseline.pku_reid").records[0]["data"]
+    counts = load_claims("la_tf_pp")[0].counts
     people = (data["train_identities"], data["query_identities"])
     assert people == (62, 12)
     assert found(listed, "people to train on").startswith("62 of 114; 12 are the test, 40 are")
     assert 114 - sum(people) == 40
-    assert data["query_images"] == 28
+    assert data["train_images"] == counts["train_images"]
+    assert counts["query_images"] == 28
 
 
 def test_copies_are_those_of_the_audit(listed):
@@ -96,7 +97,7 @@ def test_anchors_that_are_alone(listed):
 
 
 def test_training_pictures_and_strangers(listed):
-    runs = experiment("la_tf_pp.losses").where(model="la-tf", loss="ce")
+    runs = experiment("la_tf_pp.losses_pku-folds").where(model="la-tf", loss="ce")
     learned = [run[-1]["accuracy"] for run in runs.histories]
     assert min(learned) > 0.99
     ranks = runs.values("rank1")
