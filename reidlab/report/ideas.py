@@ -88,7 +88,7 @@ IDEAS = (
         {REAL: (_LOSSES, (_CE, _PLUS))},
         ("la_tf_pp", "gain-map"),
     ),
-    Idea("LA-TF++: P x K batches, triplets of features", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
+    Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
 )  # fmt: skip
 
 
