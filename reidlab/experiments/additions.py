@@ -31,36 +31,32 @@ def addition_gains(runs: Runs) -> pd.DataFrame:
     Raises:
         ValueError: Networks, folds or people are missing of one side.
     """
-    keys = ["model", "rule", "addition"]
     people = {
-        (*map(str, key), metric): pooled(
+        (metric, *map(str, key)): pooled(
             zip(rows["seed"], "fold " + rows["fold"], rows["people"], strict=True),
             metric, runs.name,
         )
-        for key, rows in runs.rows().groupby(keys, sort=False)
+        for key, rows in runs.rows().groupby(["model", "rule", "addition"], sort=False)
         for metric in ("ap", "rank1")
     }  # fmt: skip
     gains = {
-        (model, rule, addition, metric): people_and_seeds(
-            people[model, rule, "plain", metric].sums, found.sums, found.queries,
-            same_networks=True,
+        key: people_and_seeds(
+            people[*key[:-1], "plain"].sums, found.sums, found.queries, same_networks=True
         )
-        for (model, rule, addition, metric), found in people.items()
-        if addition != "plain"
-    }  # fmt: skip
-    tested = {key: gain for key, gain in gains.items() if key[-1] == "ap"}
+        for key, found in people.items()
+        if key[-1] != "plain"
+    }
+    tested = {key[1:]: gain for key, gain in gains.items() if key[0] == "ap"}
     words = decide({" ".join(key): (gain, "higher", BOUND) for key, gain in tested.items()})
-    rows = []
-    for (model, rule, addition, _), gain in tested.items():
-        rank1 = gains[model, rule, addition, "rank1"].value
-        rows.append(
-            {
-                "network": LOSSES.labels[model], "rule": RULES[rule], "addition": addition,
-                "gain": gain.value, "low": gain.low, "high": gain.high,
-                "word": words[f"{model} {rule} {addition} ap"].verdict,
-                "rank1": rank1, "drop": max(gain.value, rank1) < 0,
-            }
-        )  # fmt: skip
+    rows = [
+        {
+            "network": LOSSES.labels[key[0]], "rule": RULES[key[1]], "addition": key[2],
+            "gain": gain.value, "low": gain.low, "high": gain.high,
+            "word": words[" ".join(key)].verdict,
+            "rank1": (rank1 := gains["rank1", *key].value), "drop": max(gain.value, rank1) < 0,
+        }
+        for key, gain in tested.items()
+    ]  # fmt: skip
     table = pd.DataFrame(rows).astype({"low": float, "high": float})
     k1 = pd.to_numeric(table["addition"].str.extract(r"k1 = (\d+)")[0])
     return table.assign(k1=k1)

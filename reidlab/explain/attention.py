@@ -35,7 +35,7 @@ def raw_attention(
         model: As in `gradcam`; it is left exactly as it was.
         images: Normalised images, (B, 3, H, W), of the model's precision.
         layers: 1-based layers, in the order wanted.
-        camids: Cameras, for a model with a camera embedding, (B,).
+        camids: As in `gradcam`.
 
     Returns:
         Heat (B, L, H, W) in 0..1, on the CPU: a map is divided by the value of its hottest patch,
@@ -72,7 +72,7 @@ def rollout(
         model: As in `gradcam`; it is left exactly as it was.
         images: Normalised images, (B, 3, H, W), of the model's precision.
         layers: 1-based layers up to which attention is multiplied, in the order wanted.
-        camids: Cameras, for a model with a camera embedding, (B,).
+        camids: As in `gradcam`.
 
     Returns:
         Heat (B, L, H, W), as `raw_attention`.

@@ -79,7 +79,7 @@ def occlusion(
             or `SimilarityTarget`.
         window: Side of a cell, pixels; None: the patch size of the model.
         color: That covers it, in normalised units; 0: the gray that normalisation subtracts.
-        camids: Cameras, for a model with a camera embedding, (B,).
+        camids: As in `gradcam`.
 
     Returns:
         Heat (B, 1, H, W) in 0..1, on the CPU: max(0, fall of the score), divided by the largest
@@ -123,7 +123,7 @@ def deletion_insertion(
             and of equally hot cells the first is drawn by lot.
         window: Side of a cell, pixels; None: the patch size of the model.
         color: Of what is not there, in normalised units; 0: the gray that normalisation subtracts.
-        camids: Cameras, for a model with a camera embedding, (B,).
+        camids: As in `gradcam`.
         seed: Of the lots, and of the random orders.
 
     Raises:

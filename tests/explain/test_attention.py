@@ -7,21 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from reidlab.explain import raw_attention, rollout
-from reidlab.models import create_model
 
 SIZE = (64, 32)  # 4 x 2 patches
-
-
-def build(name="vit_baseline", **options):
-    torch.manual_seed(0)
-    if name == "gltrans":
-        options["switches"] = {"layers": 2}
-    options = {"image_size": SIZE, "depth": 2, "weights": None, **options}
-    model = create_model(name, num_classes=3, **options)
-    with torch.no_grad():  # random weights hardly attend: make them
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
 
 
 def pictures(count=2, size=SIZE):
@@ -62,7 +49,7 @@ def drawn_by_hand(row, grid=(4, 2), size=SIZE):
 @pytest.mark.parametrize(
     "name", ["vit_baseline", "la_transformer", "la_tf_pp", "gltrans", "transreid", "pcb"]
 )
-def test_raw_attention_and_rollout_of_every_model(name):
+def test_raw_attention_and_rollout_of_every_model(name, build):
     model, images = build(name), pictures()
     raw, rolled = (explain(model, images, layers=(2, 1)) for explain in (raw_attention, rollout))
     assert raw.shape == rolled.shape == (2, 2, *SIZE)
@@ -87,7 +74,7 @@ def test_raw_attention_and_rollout_of_every_model(name):
     ("backbone", "size"),
     [("vit_small_patch14_reg4_dinov2", (56, 28)), ("vit_small_patch16_dinov3", SIZE)],
 )
-def test_registers_and_rotary_positions(backbone, size):
+def test_registers_and_rotary_positions(backbone, size, build):
     """Four registers stand between the class token and the patches, and are not drawn."""
     model = build(backbone=backbone, image_size=size)
     heat, kept = raw_attention(model, pictures(size=size), layers=(2,)), []
@@ -100,7 +87,7 @@ def test_registers_and_rotary_positions(backbone, size):
     torch.testing.assert_close(heat[0, 0], drawn_by_hand(row, size=size), rtol=0, atol=1e-4)
 
 
-def test_patches_that_overlap_lie_where_the_network_saw_them():
+def test_patches_that_overlap_lie_where_the_network_saw_them(build):
     model = build(stride=12)
     rows, columns = model.backbone.grid
     assert (rows, columns) == (5, 2)
@@ -119,7 +106,7 @@ def test_patches_that_overlap_lie_where_the_network_saw_them():
     assert heat[60:, :8].std() < 1e-6  # beyond the last centre, 56, nothing changes
 
 
-def test_cameras_reach_the_model():
+def test_cameras_reach_the_model(build):
     model = build(num_cameras=2)
     with torch.no_grad():
         model.backbone.sie_embed.mul_(100)

@@ -16,13 +16,8 @@ SIZE = (96, 48)  # 6 x 3 patches: neither square nor 14 x 14
 
 
 @pytest.fixture
-def model():
-    torch.manual_seed(0)
-    model = create_model("vit_baseline", num_classes=5, image_size=SIZE, weights=None, depth=3)
-    with torch.no_grad():  # random weights hardly attend: make them
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
+def model(build):
+    return build(num_classes=5, image_size=SIZE, depth=3)
 
 
 @pytest.fixture

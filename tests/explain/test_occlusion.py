@@ -69,12 +69,8 @@ def test_a_detector_of_shoes_is_hot_on_the_shoes(shoes, images):
 
 
 @pytest.mark.parametrize(("window", "color"), [(16, 0.0), (12, -1.5), (32, 0.5), (5, 0.0)])
-def test_occlusion_by_a_loop(window, color):
-    torch.manual_seed(0)
-    model = create_model("vit_baseline", num_classes=3, image_size=SIZE, weights=None, depth=1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+def test_occlusion_by_a_loop(window, color, build):
+    model = build(image_size=SIZE, depth=1)
     images = torch.randn(2, 3, *SIZE)
     reference = model.eval().embed(images.flip(0)).detach()
     heat = occlusion(model, images, SimilarityTarget(reference), window=window, color=color)

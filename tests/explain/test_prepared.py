@@ -17,7 +17,7 @@ from reidlab.explain import (
     raw_attention,
     rollout,
 )
-from reidlab.models import ConvBackbone, create_model
+from reidlab.models import ConvBackbone
 
 SIZE = (64, 32)
 CAMERAS = torch.tensor([0, 1])
@@ -57,19 +57,6 @@ MAPS = {
 every_map = pytest.mark.parametrize("explain", MAPS.values(), ids=MAPS)
 
 
-def build(name="vit_baseline", **options):
-    torch.manual_seed(0)
-    if name == "gltrans":
-        options["switches"] = {"layers": 2}
-    model = create_model(
-        name, num_classes=3, image_size=SIZE, depth=2, weights=None, num_cameras=2, **options
-    )
-    with torch.no_grad():  # random weights hardly attend: make them
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
 @pytest.fixture
 def images():
     return torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(1))
@@ -89,8 +76,8 @@ def state(model):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_model_is_left_bit_identical(name, images):
-    model = build(name).train()
+def test_every_model_is_left_bit_identical(name, images, build):
+    model = build(name, num_cameras=2).train()
     model.backbone.norm.eval()
     model.backbone.cls_token.requires_grad_(False)
     model.backbone.blocks[0].attn.fused_attn = False
@@ -109,8 +96,8 @@ def test_every_model_is_left_bit_identical(name, images):
 
 
 @pytest.mark.parametrize("title", ["raw_attention", "rollout", "gradcam", "occlusion"])
-def test_heat_is_the_same_for_an_image_alone(title, images):
-    model = build("transreid")
+def test_heat_is_the_same_for_an_image_alone(title, images, build):
+    model = build("transreid", num_cameras=2)
     target = SimilarityTarget(torch.ones(model.embed_dim))
     options = {} if title in ("raw_attention", "rollout") else {"target": target}
     if title != "occlusion":
@@ -121,8 +108,8 @@ def test_heat_is_the_same_for_an_image_alone(title, images):
 
 
 @pytest.mark.parametrize("title", ["raw_attention", "rollout", "gradcam", "occlusion"])
-def test_heat_is_from_0_to_1(title, images):
-    heat = MAPS[title](build(), images)
+def test_heat_is_from_0_to_1(title, images, build):
+    heat = MAPS[title](build(num_cameras=2), images)
     assert heat.shape == (2, 1 if title == "occlusion" else 2, *SIZE)
     assert heat.dtype == torch.float32
     assert heat.min() >= 0
@@ -130,9 +117,9 @@ def test_heat_is_from_0_to_1(title, images):
 
 
 @pytest.mark.parametrize("title", ["raw_attention", "rollout", "gradcam"])
-def test_overlapping_patches_lie_where_the_network_saw_them(title, images):
+def test_overlapping_patches_lie_where_the_network_saw_them(title, images, build):
     """Between the centres, 8, 20, 32, ..., a map is a straight line: it bends nowhere else."""
-    model = build(stride=12)
+    model = build(num_cameras=2, stride=12)
     assert model.backbone.grid == (5, 2)
     heat = MAPS[title](model, images).double()
     for line, last in ((heat, 56), (heat.transpose(2, 3), 20)):
@@ -142,15 +129,15 @@ def test_overlapping_patches_lie_where_the_network_saw_them(title, images):
 
 
 @every_map
-def test_a_model_that_another_wraps(explain, images):
-    model = build()
+def test_a_model_that_another_wraps(explain, images, build):
+    model = build(num_cameras=2)
     wrapped = torch.compile(nn.DataParallel(model), backend="eager")
     torch.testing.assert_close(explain(wrapped, images), explain(model, images))
 
 
 @every_map
-def test_what_every_map_refuses(explain, images):
-    model = build()
+def test_what_every_map_refuses(explain, images, build):
+    model = build(num_cameras=2)
     with pytest.raises(ValueError, match=r"of shape \(3, 64, 32\); .*images\[None\]"):
         explain(model, images[0])
     broken = images.clone()
@@ -169,11 +156,11 @@ def test_what_every_map_refuses(explain, images):
 
 
 @pytest.mark.parametrize("explain", [raw_attention, rollout])
-def test_layers_that_do_not_exist(explain, images):
+def test_layers_that_do_not_exist(explain, images, build):
     with pytest.raises(ValueError, match="layer 12 does not exist: this model has layers 1 to 2"):
-        explain(build(), images, layers=(12,), camids=CAMERAS)
+        explain(build(num_cameras=2), images, layers=(12,), camids=CAMERAS)
     with pytest.raises(ValueError, match="layers is empty; expected one at least"):
-        explain(build(), images, layers=(), camids=CAMERAS)
+        explain(build(num_cameras=2), images, layers=(), camids=CAMERAS)
 
 
 class Convolutions(nn.Module):
