@@ -82,10 +82,11 @@ class Gate(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim // REDUCTION, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(dim // REDUCTION)
+        few = max(1, dim // REDUCTION)
+        self.conv1 = nn.Conv2d(dim, few, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(few)
         self.act = nn.GELU()
-        self.conv2 = nn.Conv2d(dim // REDUCTION, dim, 1, bias=False)
+        self.conv2 = nn.Conv2d(few, dim, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(dim)
 
     def forward(self, patches: Tensor) -> Tensor:

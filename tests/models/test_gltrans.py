@@ -248,8 +248,9 @@ def test_a_file_of_other_people():
 # ------------------------------------------------------------------ parts, by hand
 
 
-def test_a_gate_is_a_factor_between_one_and_two_of_each_channel_and_patch():
-    gate, maps = Gate(8).eval(), torch.randn(2, 8, 3, 2)
+@pytest.mark.parametrize("dim", [8, 2])  # 2 channels are fewer than the gate divides them by
+def test_a_gate_is_a_factor_between_one_and_two_of_each_channel_and_patch(dim):
+    gate, maps = Gate(dim).eval(), torch.randn(2, dim, 3, 2)
     with torch.no_grad():
         factor = gate(maps) / maps
         assert ((factor > 1) & (factor < 2)).all()

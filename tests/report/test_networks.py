@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from reidlab.report import style
 from reidlab.report.figures import networks
 
 PATCHES = [[[2.0, 0.0], [4.0, 0.0]], [[0.0, 3.0], [0.0, 5.0]]]
 CLS = [1.0, -1.0]
+LAYERS = [[[[2.0, 0.0], [4.0, 0.0]], [[0.0, 3.0], [0.0, 5.0]]], [[[7.0, 1.0]] * 2] * 2]
+TOKENS = [[1.0, -1.0], [0.0, 9.0]]
 DRAWINGS = (networks.vit_baseline, networks.la_transformer, networks.la_tf_pp)
 
 
@@ -36,10 +39,24 @@ def test_la_tf_pp_has_one_classifier_on_the_mean_of_the_mixed_rows():
     assert "classifier" not in found
 
 
-@pytest.mark.parametrize("draw", DRAWINGS)
+def test_gltrans_has_the_tokens_of_two_layers_and_two_bands():
+    found = words(networks.gltrans(torch.tensor(LAYERS), torch.tensor(TOKENS)))
+    assert {"2, 0", "4, 0", "0, 3", "0, 5", "$c_{11}$ = 1, −1", "$c_{12}$ = 0, 9"} <= set(found)
+    assert found.count("7, 1") == 4
+    assert {"GAE", "PTF", "GMA", "PTL 1", "PTL 2", "g", "L", "L′", "$f_1$", "$f_2$"} <= set(found)
+
+
+def test_a_row_of_gltrans_has_the_colour_of_its_band():
+    patches = np.ones((2, 3, 1, 2))  # three rows: two in the first band
+    figure = networks.gltrans(patches, TOKENS)
+    edges = [to_hex(box.get_edgecolor()) for box in figure.axes[0].patches[:3]]  # the picture
+    assert edges == [style.QUERY, style.QUERY, style.WRONG]
+
+
+@pytest.mark.parametrize("draw", [*DRAWINGS, networks.gltrans])
 def test_without_a_toy_there_are_symbols_and_everything_is_on_the_sheet(draw):
     figure = draw()
-    assert "G" in words(figure)
+    assert {"G", "$c_{11}$"} & set(words(figure))
     figure.draw_without_rendering()
     page = figure.bbox
     for text in filter(lambda each: each.get_text(), figure.axes[0].texts):
@@ -58,6 +75,19 @@ def test_without_a_toy_there_are_symbols_and_everything_is_on_the_sheet(draw):
 def test_a_toy_that_does_not_go_together_is_refused(draw, patches, cls):
     with pytest.raises(ValueError, match="at most 4 rows"):
         draw(patches, cls)
+
+
+@pytest.mark.parametrize(
+    ("patches", "classes"),
+    [
+        (LAYERS, None), (None, TOKENS), (LAYERS[:1], TOKENS), (LAYERS, TOKENS[:1]),
+        (LAYERS, [[1.0], [2.0]]), (np.ones((2, 5, 2, 2)), TOKENS), (np.ones((2, 1, 2, 2)), TOKENS),
+        (PATCHES, CLS),
+    ],
+)  # fmt: skip
+def test_layers_that_do_not_go_together_are_refused(patches, classes):
+    with pytest.raises(ValueError, match="2 to 4 rows"):
+        networks.gltrans(patches, classes)
 
 
 def test_an_arrow_passes_its_points():

@@ -230,6 +230,80 @@ def la_tf_pp(patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 
     return sheet.figure
 
 
+@style.styled
+def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
+    """Draw GLTrans on two layers and two bands: class tokens to GAE, patches to PTF, GMA and PTL.
+
+    The paper has three of each. What follows from learned weights is drawn as letters.
+
+    Args:
+        patches: the toy's patch tokens of layers 11 and 12, (2, h, w, D) with two to four rows, and
+            small numbers; an array or a tensor. None: letters instead of numbers.
+        classes: its class tokens, (2, D).
+
+    Raises:
+        ValueError: one is given without the other, or shapes do not go together.
+    """
+    layers = _layers(patches, classes)
+    halves = np.array_split(range(len(layers[0].patches)), 2)
+    bands = (style.QUERY, style.WRONG)
+    colours = [bands[i] for i, rows in enumerate(halves) for _ in rows]
+    sheet, tall = Drawing(height=3.45), 1.73
+    cls = [_until_tokens(sheet, layers[0], colours)]
+    cls.append(sheet.box(Box(2.8, 0.25, 1.0, 0.4), layers[1].cls))
+    sheet.tokens(Box(2.8, 0.85, 1.05, 1.8), layers[1].patches, colours)
+    gae = sheet.box(Box(4.05, 0.25, 0.55, 0.4), "GAE", colour=style.ACCENT)
+    whole = sheet.box(Box(4.85, 0.25, 0.34, 0.4), "g", colour=style.ACCENT)
+    ptf = sheet.box(Box(4.05, 0.85, 0.34, tall), "PTF", upright=True)
+    gma = sheet.box(Box(4.85, 0.85, 0.34, tall), "GMA", upright=True)
+    parts = sheet.column(Box(5.65, 0.85, 0.65, 1.8), ["PTL 1", "PTL 2"], bands)
+    local = sheet.column(Box(6.6, 0.85, 0.5, 1.8), ["$f_1$", "$f_2$"], bands)
+    for row in (0.45, ptf.left[1]):
+        sheet.arrow((2.5, row), (2.8, row))  # layer 12 reads layer 11
+    sheet.arrow((2.0, 0.85 + tall), (2.0, 2.66), (ptf.bottom[0], 2.66), ptf.bottom)
+    sheet.arrow((3.8, ptf.left[1]), ptf.left)
+    sheet.arrow(ptf.right, gma.left)
+    sheet.arrow(gae.right, whole.left, colour=style.ACCENT)
+    sheet.arrow(whole.bottom, gma.top, colour=style.ACCENT)
+    for token in cls:
+        sheet.arrow(
+            token.top, (token.top[0], 0.1), (gae.top[0], 0.1), gae.top, colour=style.ACCENT
+        )
+    for part, vector, colour in zip(parts, local, bands, strict=True):
+        row = part.left[1] + 0.2
+        sheet.arrow(
+            (gae.top[0], 0.1), (5.4, 0.1), (5.4, row), (part.x, row), colour=style.ACCENT
+        )
+        sheet.arrow((gma.right[0], part.left[1] - 0.15), (part.x, part.left[1] - 0.15))
+        sheet.arrow(part.right, vector.left, colour=colour)
+    for x, y, text in (
+        (2.0, 2.85, "layer 11"), (3.3, 2.85, "layer 12"), (4.61, 1.5, "L"), (5.29, 0.96, "L′"),
+    ):  # fmt: skip
+        sheet.words((x, y), text)
+    sheet.box(Box(1.5, 3.08, 2.89, 0.32), "classifiers of $c_{11}$, $c_{12}$, g, f")
+    sheet.box(Box(4.85, 3.08, 2.25, 0.32), "search by f, g, $c_{12}$", colour=style.MATCH)
+    return sheet.figure
+
+
+def _layers(patches: Any, classes: Any) -> list[_Toy]:
+    """Return the words of a toy's layers 11 and 12."""
+    names = ("$c_{11}$", "$c_{12}$")
+    if patches is None and classes is None:
+        return [_toy(None, None, 1.0)._replace(cls=name) for name in names]
+    grids, tokens = np.asarray(patches, float), np.asarray(classes, float)
+    fits = grids.ndim == 4 and len(grids) == 2 and tokens.shape == (2, grids.shape[3])
+    if not fits or not 2 <= grids.shape[1] <= len(ROW_COLOURS):
+        raise ValueError(
+            f"patches have shape {grids.shape} and classes {tokens.shape}: expected (2, h, w, D) "
+            f"with 2 to {len(ROW_COLOURS)} rows, and (2, D); both, or neither"
+        )
+    toys = [_toy(grid, token, 1.0) for grid, token in zip(grids, tokens, strict=True)]
+    return [
+        toy._replace(cls=f"{name} = {_vector(token)}")
+        for toy, name, token in zip(toys, names, tokens, strict=True)
+    ]
+
+
 def _toy(patches: Any, cls: Any, local_weight: float) -> _Toy:
     """Return the words of a toy: its numbers, or symbols where none are given."""
     if patches is None and cls is None:
