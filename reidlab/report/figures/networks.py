@@ -266,14 +266,10 @@ def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
     sheet.arrow(gae.right, whole.left, colour=style.ACCENT)
     sheet.arrow(whole.bottom, gma.top, colour=style.ACCENT)
     for token in cls:
-        sheet.arrow(
-            token.top, (token.top[0], 0.1), (gae.top[0], 0.1), gae.top, colour=style.ACCENT
-        )
+        sheet.arrow(token.top, (token.top[0], 0.1), (gae.top[0], 0.1), gae.top, colour=style.ACCENT)
     for part, vector, colour in zip(parts, local, bands, strict=True):
         row = part.left[1] + 0.2
-        sheet.arrow(
-            (gae.top[0], 0.1), (5.4, 0.1), (5.4, row), (part.x, row), colour=style.ACCENT
-        )
+        sheet.arrow((gae.top[0], 0.1), (5.4, 0.1), (5.4, row), (part.x, row), colour=style.ACCENT)
         sheet.arrow((gma.right[0], part.left[1] - 0.15), (part.x, part.left[1] - 0.15))
         sheet.arrow(part.right, vector.left, colour=colour)
     for x, y, text in (
