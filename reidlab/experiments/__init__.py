@@ -14,7 +14,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reidlab.experiments import arenas, gltrans, la_tf_pp, la_transformer, pretraining, vit_baseline
+from reidlab.experiments import (
+    arenas,
+    gltrans,
+    la_tf_pp,
+    la_transformer,
+    maps,
+    pretraining,
+    vit_baseline,
+)
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
 from reidlab.experiments.sweep import sweep
@@ -27,6 +35,7 @@ _ALL: dict[str, Experiment] = {
     for each in (
         *la_transformer.EXPERIMENTS,
         *gltrans.EXPERIMENTS,
+        *maps.EXPERIMENTS,
         *la_tf_pp.EXPERIMENTS,
         *vit_baseline.EXPERIMENTS,
         *pretraining.EXPERIMENTS,

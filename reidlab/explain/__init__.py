@@ -24,9 +24,10 @@ What a map can show in the last of N layers depends on what the model reads:
 from reidlab.explain.attention import raw_attention, rollout
 from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
+from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
 from reidlab.explain.sanity import Randomized, randomized
-from reidlab.explain.scores import PERSON, HeatShare, heat_share, pointing_game
+from reidlab.explain.scores import PERSON, HeatShare, heat_share, number_of_parts, pointing_game
 from reidlab.explain.targets import IdentityTarget, SimilarityTarget, Target
 
 __all__ = [
@@ -38,9 +39,12 @@ __all__ = [
     "RowVote",
     "SimilarityTarget",
     "Target",
+    "cross_camera_pairs",
     "deletion_insertion",
     "gradcam",
     "heat_share",
+    "image_batch",
+    "number_of_parts",
     "occlusion",
     "pointing_game",
     "randomized",
@@ -50,4 +54,5 @@ __all__ = [
     "row_parts",
     "row_similarity",
     "row_vote",
+    "true_masks",
 ]

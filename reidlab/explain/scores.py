@@ -76,6 +76,22 @@ def pointing_game(heat: Tensor, masks: Tensor) -> HeatShare:
     return heat_share((hottest & (heat > 0)).float(), masks)
 
 
+def number_of_parts(share: HeatShare) -> Tensor:
+    """Over how many parts of the person the heat spreads: exp of the entropy of their shares.
+
+    As many equal shares have the same entropy (Hill, "Diversity and Evenness", Ecology 1973).
+
+    Args:
+        share: of maps, `heat_share`.
+
+    Returns:
+        1 (all in one part) to 6 (the same in each), (B, L); NaN where nothing is on the person.
+    """
+    parts = share.parts[..., list(PERSON)]
+    parts = parts / parts.sum(-1, keepdim=True)
+    return torch.special.entr(parts).sum(-1).exp()
+
+
 def check_heat(heat: Tensor) -> None:
     """Check that maps are maps.
 

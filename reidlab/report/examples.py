@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from reidlab.data import ReIDDataset, mask_path, read_image, read_mask
 from reidlab.evaluation import RankResult
 from reidlab.explain import heat_share
 from reidlab.report.findings import NO_MASKS, Finding, finding
@@ -37,58 +34,6 @@ def typical_queries(result: RankResult) -> dict[str, int]:
     return {"best": int(order[-1]), "median": int(order[len(order) // 2]), "worst": int(order[0])}
 
 
-def cross_camera_pairs(ds: ReIDDataset, count: int, seed: int) -> pd.DataFrame:
-    """Draw queries, each with a gallery image of the same person in another camera.
-
-    Args:
-        ds: the data set; junk images of its gallery are left out.
-        count: pairs at most; one for each query.
-        seed: which of the queries are drawn.
-
-    Returns:
-        Rows of `ds.query`, with the columns of the gallery image beside them under names that end
-        in "_2": `path` and `path_2`, `camid` and `camid_2`. The gallery image is the first one.
-
-    Raises:
-        ValueError: a count below 1.
-    """
-    if count < 1:
-        raise ValueError(f"count is {count}: expected 1 pair or more")
-    good = ds.gallery[~ds.gallery.junk]
-    pairs = ds.query.merge(good, on="pid", suffixes=("", "_2"))
-    pairs = pairs[pairs.camid != pairs.camid_2].drop_duplicates("path")
-    return pairs.sample(min(count, len(pairs)), random_state=seed)
-
-
-def image_batch(paths: Iterable[str | Path], transform: Callable[..., Tensor]) -> Tensor:
-    """Read images as a network gets them, (B, 3, H, W).
-
-    Args:
-        paths: of the images.
-        transform: such as `reidlab.judging.test_transform(recipe)`.
-    """
-    return torch.stack([transform(read_image(path)) for path in paths])
-
-
-def true_masks(paths: Iterable[str | Path]) -> Tensor | None:
-    """Read the true masks of images of one size.
-
-    Args:
-        paths: of the images.
-
-    Returns:
-        Part labels (B, H, W), see `reidlab.synth.PARTS`; None where an image has no mask, as in
-        every data set but the synthetic ones.
-
-    Raises:
-        DatasetError: a mask cannot be read.
-    """
-    masks = [mask_path(path) for path in paths]
-    if not all(mask.exists() for mask in masks):
-        return None
-    return torch.from_numpy(np.stack([read_mask(mask) for mask in masks]))
-
-
 def heat_scores(
     heats: Mapping[str, Tensor], masks: Tensor | None, layers: Sequence[int]
 ) -> pd.DataFrame | Finding:
@@ -97,8 +42,8 @@ def heat_scores(
     Args:
         heats: who looks -> its maps of the same images, (B, L, H, W): the trained network, and as
             a second control the same one with random weights.
-        masks: part labels of these images, (B, h, w): `true_masks`. None: nothing can be scored,
-            and one sentence says so instead.
+        masks: part labels of these images, (B, h, w): `reidlab.explain.true_masks`. None:
+            nothing can be scored, and one sentence says so instead.
         layers: L numbers of layers, the columns.
 
     Returns:

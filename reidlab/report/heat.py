@@ -8,16 +8,16 @@ import pandas as pd
 from torch import nn
 
 from reidlab.data import ReIDDataset
-from reidlab.explain import SimilarityTarget, gradcam
-from reidlab.judging import test_transform
-from reidlab.judging.settings import Judging
-from reidlab.report.examples import (
+from reidlab.explain import (
+    SimilarityTarget,
     cross_camera_pairs,
-    heat_scores,
+    gradcam,
     image_batch,
-    layers_above,
     true_masks,
 )
+from reidlab.judging import test_transform
+from reidlab.judging.settings import Judging
+from reidlab.report.examples import heat_scores, layers_above
 from reidlab.report.findings import NO_MASKS, Finding, finding
 
 
@@ -31,7 +31,7 @@ def heat_on_person(
             the trained one, and as a control the same with random weights.
         ds: The data set; its queries are looked at.
         recipe: Gives image size and normalisation.
-        count: Pairs of pictures at most, see `reidlab.report.examples.cross_camera_pairs`.
+        count: Pairs of pictures at most, see `reidlab.explain.cross_camera_pairs`.
         seed: Which queries.
 
     Returns:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from reidlab.explain import heat_share, pointing_game
+from reidlab.explain import heat_share, number_of_parts, pointing_game
 from reidlab.synth import PARTS
 
 
@@ -108,3 +108,17 @@ def test_a_uniform_map_points_by_lot():
 def test_bad_arguments(score, heat, masks, message):
     with pytest.raises(ValueError, match=message):
         score(heat, masks)
+
+
+def test_the_number_of_parts_by_hand():
+    masks = torch.tensor([[[1, 2, 3], [4, 0, 7]]])  # four parts, background, occluder
+    heat = torch.tensor([[
+        [[5.0, 0.0, 0.0], [0.0, 9.0, 9.0]],  # one part
+        [[1.0, 0.0, 1.0], [0.0, 9.0, 0.0]],  # two alike
+        [[2.0, 2.0, 2.0], [2.0, 0.0, 0.0]],  # four alike
+        [[3.0, 1.0, 0.0], [0.0, 0.0, 0.0]],  # 3/4 and 1/4: 4 / 3^(3/4)
+        [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]],  # nothing on the person
+    ]])  # fmt: skip
+    found = number_of_parts(heat_share(heat, masks))[0].tolist()
+    assert found[:4] == [pytest.approx(x, rel=1e-5) for x in (1, 2, 4, 4 / 3**0.75)]
+    assert found[4] != found[4]

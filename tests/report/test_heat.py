@@ -6,10 +6,16 @@ import torch
 
 from reidlab import recipes
 from reidlab.data import mask_path, open_dataset, read_image
-from reidlab.explain import SimilarityTarget, gradcam, heat_share
+from reidlab.explain import (
+    SimilarityTarget,
+    cross_camera_pairs,
+    gradcam,
+    heat_share,
+    true_masks,
+)
 from reidlab.judging import test_transform as transform_of
 from reidlab.models import create_model
-from reidlab.report.examples import cross_camera_pairs, heat_scores, true_masks
+from reidlab.report.examples import heat_scores
 from reidlab.report.heat import heat_on_person
 from reidlab.synth import World, write_dataset
 
