@@ -46,7 +46,7 @@ from reidlab.record import describe_data
 
 # --- the design, fixed before the first map was tested --------------------------------------------
 NETWORKS = ("vit", "pcb", "all")
-COUNT = 48  # people of a target
+COUNT = 32  # people of a target
 LAST = 3  # layers
 PLANTED = "average person"
 OCCLUSION = "occlusion"
@@ -195,7 +195,7 @@ def try_maps(run: Trained, asked: Asked) -> dict[str, dict[str, list[float | Non
         last = maps_of(network, asked, asked.target(network))
         return torch.stack([*last.values()], dim=1)
 
-    forgotten = randomized(model, explain, asked.known)
+    forgotten = randomized(model, explain, asked.known, steps=("embedding",))
     blank = heat_share(torch.stack([*last.values()], dim=1), asked.masks).person
     planted = average_person(run.ds, tuple(asked.images.shape[2:]))  # type: ignore[arg-type]
     heat = torch.stack([*heats.values(), planted.expand_as(heats[OCCLUSION])], dim=1)

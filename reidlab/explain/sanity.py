@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -34,6 +34,7 @@ def randomized(
     explain: Callable[[nn.Module], Tensor],
     score: Callable[[nn.Module], Tensor],
     *,
+    steps: Collection[str] = (),
     seed: int = 0,
 ) -> Randomized:
     """Sanity check of a map: randomise the weights from the last block down, and draw it again.
@@ -57,21 +58,27 @@ def randomized(
             a similarity, embed the reference by the network handed in.
         score: Network -> what it knows of each image, (B,), such as the logit of the right person
             less the mean of the others.
+        steps: After which a map is drawn, beside the first; empty: after each.
         seed: Of the shuffling.
 
     Raises:
-        ValueError: If the model has no blocks, the first maps are 0 everywhere, or shapes do not
-            fit.
+        ValueError: If the model has no blocks, a step does not exist, the first maps are 0
+            everywhere, or shapes do not fit.
     """
     generator = torch.Generator().manual_seed(seed)
     correlations, scores, first = [], [], None
     with torch.inference_mode(False), torch.no_grad():
         network: Any = copy.deepcopy(unwrapped(model)).eval()
         stages = _stages(network)
-        for weights in stages.values():
+        if unknown := [step for step in steps if step not in stages]:
+            raise ValueError(f"there is no step {unknown[0]!r}; expected of {', '.join(stages)}")
+        drawn = [step for step in stages if not steps or step in ("nothing", *steps)]
+        for step, weights in stages.items():
             for weight in weights:
                 lot = torch.randperm(weight.numel(), generator=generator).to(weight.device)
                 weight.copy_(weight.flatten()[lot].view_as(weight))
+            if step not in drawn:
+                continue
             heat = explain(network)
             (check_some_heat if first is None else check_heat)(heat)
             known = score(network).float().cpu()
@@ -88,7 +95,7 @@ def randomized(
             first = heat if first is None else first
             correlations.append(_rank_correlation(first, heat))
             scores.append(known)
-    return Randomized(tuple(stages), torch.stack(correlations), torch.stack(scores))
+    return Randomized(tuple(drawn), torch.stack(correlations), torch.stack(scores))
 
 
 def _stages(network: nn.Module) -> dict[str, list[nn.Parameter]]:

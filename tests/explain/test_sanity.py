@@ -76,6 +76,17 @@ def test_a_trained_network_forgets_and_its_map_changes(trained):
     assert all(v.equal(values[k]) for k, v in trained.state_dict().items())
 
 
+def test_chosen_steps_are_those_of_all(trained):
+    whole = randomized(trained, explain, margin)
+    found = randomized(trained, explain, margin, steps=("block 1",))
+    assert found.steps == ("nothing", "block 1")
+    rows = [STEPS.index(step) for step in found.steps]
+    torch.testing.assert_close(found.correlation, whole.correlation[rows], equal_nan=True)
+    torch.testing.assert_close(found.score, whole.score[rows])
+    with pytest.raises(ValueError, match="no step 'block 3'; expected of nothing, head, block 2"):
+        randomized(trained, explain, margin, steps=("block 3",))
+
+
 def test_a_random_network_fails_the_premise():
     """It has nothing to forget, so correlations say nothing of its map."""
     found = randomized(build(), explain, margin)
