@@ -6,9 +6,11 @@ no number of the paper stands behind these comparisons, only what its abstract s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from reidlab.data import ReIDDataset
 from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.design import Changes, Experiment, Prediction, Step
 from reidlab.experiments.runner import Trained
+from reidlab.experiments.runs import Runs
 from reidlab.judging import embed, judge
 from reidlab.models import TokenBackbone
 from reidlab.training import Recipe
@@ -98,6 +101,26 @@ def _by_layer(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
         name: judge(ds, q[:, of].flatten(1), g[:, of].flatten(1), metric=run.recipe.metric).mAP
         for name, of in chosen.items()
     }
+
+
+def by_layer_after(runs: Runs, networks: Sequence[str]) -> pd.DataFrame:
+    """mAP by the class token of each layer, after a training.
+
+    Args:
+        runs: of `gltrans.networks_*`.
+        networks: levels of "network" whose runs know it: not "transreid", "pcb".
+
+    Returns:
+        One row for each network and layer: name, layer, value (percent, mean over the seeds), ready
+        for `reidlab.report.figures.line_chart`.
+    """
+    rows = []
+    for network in networks:
+        found = [run["after"]["by_layer"] for run in runs.where(network=network).records]
+        for layer in filter(str.isdigit, found[0]):
+            value = 100 * sum(each[layer] for each in found) / len(found)
+            rows.append({"name": LABELS[network], "layer": int(layer), "value": value})
+    return pd.DataFrame(rows)
 
 
 def _over(text: str, a: str, b: str) -> Prediction:

@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import normalize
 
 from reidlab.evaluation import rank
-from reidlab.experiments import design
-from reidlab.experiments.gltrans import ClassTokens
+from reidlab.experiments import Runs, design
+from reidlab.experiments.gltrans import ClassTokens, by_layer_after
 from reidlab.experiments.runner import Workspace
 from reidlab.judging import embed
 from reidlab.models import create_backbone
@@ -85,3 +85,15 @@ def test_a_run_keeps_what_each_layer_finds(tmp_path, network):
     q, g = (normalize(each[:, -2 * width :]) for each in (q, g))
     who = [frame[column] for column in ("pid", "camid") for frame in frames]
     assert found["last 2"] == pytest.approx(rank(1 - q @ g.T, *who).mAP, abs=1e-6)
+
+
+def test_layers_after_a_training_are_means_over_the_seeds():
+    levels = [("vit", 0.1, 0.3), ("vit", 0.2, 0.5), ("all", 0.4, 0.6)]
+    records = tuple(
+        {"levels": {"network": name}, "after": {"by_layer": {"1": one, "2": two, "last 2": 0.9}}}
+        for name, one, two in levels
+    )
+    table = by_layer_after(Runs("gltrans.networks", records), ("all", "vit"))
+    assert table["name"].tolist() == ["GLTrans", "GLTrans", "ViT", "ViT"]
+    assert table["layer"].tolist() == [1, 2, 1, 2]
+    assert table["value"].tolist() == [pytest.approx(x) for x in (40, 60, 15, 40)]

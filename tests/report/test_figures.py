@@ -90,6 +90,20 @@ def test_heat_is_opaque_where_it_is_hot(pictures):
     ]
 
 
+def test_heat_of_several_pictures_stands_in_rows(pictures):
+    heats = np.zeros((2, 3, 4, 2))
+    heats[1, 2] = 1
+    figure = figures.heat_overlay(pictures[:2], heats, ["a", "b", "c"])
+    panels = figure.axes[:8]
+    assert [axes.get_title(loc="left") for axes in panels] == ["image", "a", "b", "c"] + [""] * 4
+    for axes, picture in zip(panels[::4], pictures, strict=False):
+        assert np.array_equal(axes.images[0].get_array(), picture)
+    hot = [axes.images[1].get_alpha().max() > 0 for axes in (*panels[1:4], *panels[5:8])]
+    assert hot == [False] * 5 + [True]
+    with pytest.raises(ValueError, match=r"heats has shape \(2, 3, 4, 2\)"):
+        figures.heat_overlay(pictures[:1], heats, ["a", "b", "c"])
+
+
 @pytest.mark.parametrize(
     ("heats", "names", "message"),
     [

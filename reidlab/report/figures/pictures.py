@@ -229,45 +229,56 @@ def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: 
 
 @style.styled
 def heat_overlay(
-    image: Picture, heats: NDArray[Any], names: Sequence[str], *, label: str = "heat"
+    image: Picture | Sequence[Picture],
+    heats: NDArray[Any],
+    names: Sequence[str],
+    *,
+    label: str = "heat",
 ) -> BookFigure:
-    """Lay heat maps over a picture: grey below, colour and opacity by heat.
+    """Lay heat maps over a picture, or over several of one size: colour and opacity by heat.
 
     Args:
-        image: the picture, `(H, W, 3)`.
-        heats: `(L, h, w)` in 0..1, of any resolution; scaled to the picture.
+        image: the picture, `(H, W, 3)`; or N pictures, which stand in rows.
+        heats: `(L, h, w)` in 0..1, of any resolution; scaled to the picture. Of N pictures
+            `(N, L, h, w)`.
         names: L names, such as the layers.
         label: what the colour bar measures.
 
     Raises:
-        ValueError: if `heats` is not `(L, h, w)` in 0..1, or the number of names differs.
+        ValueError: if `heats` is not `(L, h, w)` or `(N, L, h, w)` in 0..1, or the number of names
+            or pictures differs.
     """
-    picture, heats = read_picture(image), np.asarray(heats, dtype=float)
-    if heats.ndim != 3 or len(heats) != len(names):
+    heats = np.asarray(heats, dtype=float)
+    several = list(image) if heats.ndim == 4 else [image]
+    rows = heats if heats.ndim == 4 else heats[None]
+    if rows.ndim != 4 or rows.shape[:2] != (len(several), len(names)):
         raise ValueError(
             f"heats has shape {heats.shape} and there are {len(names)} names: expected (L, h, w) "
-            "and L names, e.g. heats[0] of a batch (B, L, h, w)"
+            "and L names, e.g. heats[0] of a batch (B, L, h, w); or (N, L, h, w) and N pictures"
         )
-    if not np.isfinite(heats).all() or heats.min() < 0 or heats.max() > 1:
-        raise ValueError(f"heat lies in 0..1, not {heats.min():.3g}..{heats.max():.3g}")
-    height, width = picture.shape[:2]
-    columns = len(heats) + 1
+    if not np.isfinite(rows).all() or rows.min() < 0 or rows.max() > 1:
+        raise ValueError(f"heat lies in 0..1, not {rows.min():.3g}..{rows.max():.3g}")
+    pictures = [read_picture(each) for each in several]  # type: ignore[arg-type]
+    height, width = pictures[0].shape[:2]
+    columns = len(names) + 1
     filled = min(1.0, 0.2 * columns)
-    figure = style.figure(aspect=columns * width / height * 1.25 / filled, filled=filled)
-    panels = figure.subplots(1, columns, squeeze=False)[0]
-    panels[0].imshow(picture)
-    panels[0].set_title("image")
-    grey = picture.mean(axis=-1) * 0.7 + 50  # flattened contrast: the heat is what counts
-    for panel, heat, name in zip(panels[1:], heats, names, strict=True):
-        panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
-        scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
-        values = np.clip(np.asarray(scaled), 0, 1)
-        shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+    shape = columns * width / (len(rows) * height)
+    figure = style.figure(aspect=shape * 1.25 / filled, filled=filled)
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for line, picture, maps in zip(panels, pictures, rows, strict=True):
+        line[0].imshow(picture)
+        grey = picture.mean(axis=-1) * 0.7 + 50  # flattened contrast: the heat is what counts
+        for panel, heat in zip(line[1:], maps, strict=True):
+            panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
+            scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
+            values = np.clip(np.asarray(scaled), 0, 1)
+            shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+    for panel, name in zip(panels[0], ("image", *names), strict=True):
         panel.set_title(name)
-    for panel in panels:
+    for panel in panels.flat:
         panel.set_axis_off()
     bar = figure.colorbar(
-        mappable=_opaque(shown.cmap), ax=list(panels), shrink=0.8, pad=0.02, label=label
+        mappable=_opaque(shown.cmap), ax=list(panels.flat), shrink=0.8, pad=0.02, label=label
     )
     bar.outline.set_visible(False)
     return figure
