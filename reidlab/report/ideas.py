@@ -37,7 +37,7 @@ class Idea:
     better: str = "higher"
 
 
-RENDERED, REAL = "rendered people", "real people"
+RENDERED, REAL, VEHICLES = "rendered people", "real people", "vehicles"
 
 
 _TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
@@ -51,6 +51,14 @@ _LOSSES = "la_tf_pp.losses_pku-folds"
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
 _PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
 _WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"}
+
+
+def _gltrans(a: str, b: str) -> dict[str, tuple[str, Sides]]:
+    sides: Sides = {"network": a}, {"network": b}
+    grounds = {RENDERED: "alike:crowd", REAL: "pku-folds", VEHICLES: "fleet"}
+    return {ground: (f"gltrans.networks_{name}", sides) for ground, name in grounds.items()}
+
+
 IDEAS = (
     Idea(
         "a triplet loss (of all triplets)",
@@ -89,6 +97,9 @@ IDEAS = (
         ("la_tf_pp", "gain-map"),
     ),
     Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
+    Idea("GLTrans: fused class tokens (GAE)", _gltrans("vit", "gae")),
+    Idea("GLTrans: fused patches (LMF)", _gltrans("vit", "lmf")),
+    Idea("GLTrans: both", _gltrans("vit", "all")),
 )  # fmt: skip
 
 

@@ -13,14 +13,20 @@ def tried():
 
 
 def test_every_idea_stands_on_every_ground_that_has_runs(tried):
-    grounds = [(idea.text, ground) for idea in IDEAS for ground in idea.grounds]
+    grounds = [
+        (idea.text, ground)
+        for idea in IDEAS
+        for ground, (name, _) in idea.grounds.items()
+        if len(experiment(name.partition(":")[0]))
+    ]
+    assert len(grounds) >= 12
     assert [*zip(tried.name, tried.group, strict=True)] == grounds
 
 
 def test_a_row_is_with_the_idea_minus_without(tried):
-    for row, (idea, ground) in zip(
-        tried.itertuples(), ((i, g) for i in IDEAS for g in i.grounds), strict=True
-    ):
+    ideas = {idea.text: idea for idea in IDEAS}
+    for row in tried.itertuples():
+        idea, ground = ideas[row.name], row.group
         name, (without, with_it) = idea.grounds[ground]
         name, _, step = name.partition(":")
         means = []
