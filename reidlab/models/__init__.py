@@ -6,6 +6,7 @@ from reidlab.models import (  # noqa: F401  they register
     la_transformer,
     pcb,
     transreid,
+    tvtr,
     vit_baseline,
 )
 from reidlab.models.authors import load_authors_checkpoint
@@ -21,6 +22,7 @@ from reidlab.models.pretrained import load_weights
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
 from reidlab.models.transreid import Jigsaw, TransReID
+from reidlab.models.tvtr import TVTR, TopK, select_tokens
 from reidlab.models.vit import TokenBackbone, Tokens, token_views
 from reidlab.models.vit_baseline import BNNeck, ViTBaseline
 from reidlab.models.weights_file import WeightsError
@@ -28,6 +30,7 @@ from reidlab.models.weights_file import WeightsError
 __all__ = [
     "BACKBONES",
     "PCB",
+    "TVTR",
     "Authors",
     "BNNeck",
     "BackboneFacts",
@@ -44,6 +47,7 @@ __all__ = [
     "PaperUse",
     "TokenBackbone",
     "Tokens",
+    "TopK",
     "TransReID",
     "ViTBaseline",
     "WeightsError",
@@ -55,6 +59,7 @@ __all__ = [
     "load_authors_checkpoint",
     "load_weights",
     "register",
+    "select_tokens",
     "token_views",
     "unregister",
 ]
