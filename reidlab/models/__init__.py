@@ -1,6 +1,7 @@
 """One paper, one file, which registers its model; `create_model` finds it by name."""
 
 from reidlab.models import (  # noqa: F401  they register
+    agw,
     gltrans,
     la_tf_pp,
     la_transformer,
@@ -9,6 +10,7 @@ from reidlab.models import (  # noqa: F401  they register
     tvtr,
     vit_baseline,
 )
+from reidlab.models.agw import AGW
 from reidlab.models.authors import load_authors_checkpoint
 from reidlab.models.backbones import BACKBONES, BackboneFacts, PaperUse, expected_statistics
 from reidlab.models.export import export_timm
@@ -28,6 +30,7 @@ from reidlab.models.vit_baseline import BNNeck, ViTBaseline
 from reidlab.models.weights_file import WeightsError
 
 __all__ = [
+    "AGW",
     "BACKBONES",
     "PCB",
     "TVTR",
