@@ -65,7 +65,8 @@ class AGW(nn.Module):
     def __init__(self, backbone: ConvBackbone, num_classes: int) -> None:
         super().__init__()
         check_classes(num_classes)
-        self.backbone, self.num_classes = backbone, num_classes
+        self.backbone: Any = backbone
+        self.num_classes = num_classes
         self.embed_dim = backbone.embed_dim
         # both within the backbone, whose rate they learn at, as in the code
         stem = (backbone.conv1, backbone.bn1, backbone.act1, backbone.maxpool)
@@ -110,7 +111,8 @@ class AGW(nn.Module):
     def _stems(self, images: Tensor, camids: Tensor | None) -> Tensor:
         """Each image through the stem of its modality, (B, 64, H / 4, W / 4)."""
         if camids is None:
-            return self.backbone.stem(images)
+            found: Tensor = self.backbone.stem(images)
+            return found
         infrared = camids == 1
         stems = ((~infrared, self.backbone.stem), (infrared, self.backbone.infrared_stem))
         rows = [(mask.nonzero()[:, 0], stem) for mask, stem in stems if bool(mask.any())]
