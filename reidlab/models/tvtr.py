@@ -41,7 +41,7 @@ from reidlab.models.vit_baseline import BNNeck
 from reidlab.settings import Range, Words, check_fields
 
 Retrieval = Literal["feature", "neck", "class", "visual"]
-AT_ONCE = {"cpu": 2**18, "cuda": 2**25}  # attention weights in memory; a cache holds the first
+AT_ONCE = {"cpu": 2**18, "cuda": 2**25}  # attention weights held at a time; 1 MB stays in a cache
 
 
 @dataclass(frozen=True)
