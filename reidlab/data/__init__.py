@@ -9,14 +9,20 @@ from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image, read_mask
 from reidlab.data.loader import make_loader, watched_workers
-from reidlab.data.samplers import IdentitySampler, ShuffleSampler, make_sampler
+from reidlab.data.samplers import CrossModalSampler, IdentitySampler, ShuffleSampler, make_sampler
 from reidlab.data.sysu_mm01 import draw_gallery
-from reidlab.data.transforms import NORMALIZATIONS, build_transform, normalization_for
+from reidlab.data.transforms import (
+    NORMALIZATIONS,
+    build_transform,
+    colour_changes,
+    normalization_for,
+)
 
 __all__ = [
     "CARDS",
     "NORMALIZATIONS",
     "Counts",
+    "CrossModalSampler",
     "DatasetCard",
     "DatasetError",
     "DatasetWarning",
@@ -25,6 +31,7 @@ __all__ = [
     "ShuffleSampler",
     "build_transform",
     "check_images",
+    "colour_changes",
     "data_catalogue",
     "data_help",
     "draw_gallery",

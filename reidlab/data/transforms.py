@@ -8,6 +8,7 @@ Transformer-based Object Re-identification", ICCV 2021, and its code.)
 from __future__ import annotations
 
 import torch
+from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
 # A backbone sees the world as its pre-training did: mean and deviation per channel.
@@ -16,6 +17,7 @@ NORMALIZATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # DeiT, ResNet
 }
 REFERENCE_PAD, REFERENCE_HEIGHT = 10, 256  # TransReID: 10 pixels at 256x128
+BLUR, BLUR_KERNEL = (0.1, 3.0), 21  # MIP, PMT: deviation and pixels, at 256x128
 ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)  # timm's defaults, TransReID uses them
 
 
@@ -83,6 +85,52 @@ def build_transform(
             v2.RandomErasing(erasing, scale=ERASED_AREA, ratio=ERASED_ASPECT, value="random"),
         ]
     )
+
+
+def colour_changes(
+    *,
+    grey: float = 0.0,
+    channel_exchange: float = 0.0,
+    jitter: float = 0.0,
+    blur: float = 0.0,
+) -> list[v2.Transform]:
+    """What draws a visible and an infrared image nearer to each other; from PIL image to PIL image.
+
+    Each happens by itself with its probability, in the order jitter, blur, exchange, grey. Neither
+    of the last two changes an infrared image, whose three channels are equal.
+
+    Args:
+        grey: The image in grey (MIP has 0.5, PMT 1 in its first epochs).
+        channel_exchange: Red, green or blue in all three channels (CAJ: Ye et al., ICCV 2021).
+        jitter: Brightness and contrast times 0.7 to 1.3 (MIP, PMT: one of this and blur).
+        blur: Gaussian, of 0.1 to 3 pixels for a height of 256, in proportion (likewise).
+
+    Raises:
+        ValueError: a probability out of range.
+    """
+    given = {"jitter": jitter, "blur": blur, "channel_exchange": channel_exchange, "grey": grey}
+    changes = {
+        "jitter": v2.ColorJitter(brightness=0.3, contrast=0.3),
+        "blur": v2.Lambda(_blurred),
+        "channel_exchange": v2.Lambda(_exchanged),
+        "grey": v2.Grayscale(num_output_channels=3),
+    }
+    for name, value in given.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}, expected a probability between 0 and 1")
+    return [v2.RandomApply([changes[name]], value) for name, value in given.items() if value]
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    scale = image.height / REFERENCE_HEIGHT
+    sigma = float(torch.empty(1).uniform_(*BLUR)) * scale
+    kernel = 2 * max(1, round(BLUR_KERNEL // 2 * scale)) + 1
+    blurred: Image.Image = v2.functional.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
+    return blurred
+
+
+def _exchanged(image: Image.Image) -> Image.Image:
+    return Image.merge("RGB", [image.getchannel(int(torch.randint(3, ())))] * 3)
 
 
 def normalization_for(backbone: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 from torch import nn
 
 from reidlab.errors import RecipeError
@@ -23,11 +24,12 @@ def sides_of(model: nn.Module) -> tuple[int, int]:
 
 
 def with_rows(model: nn.Module, frame: pd.DataFrame, name: str = "the table") -> pd.DataFrame:
-    """A table whose `camid` is what the model takes: camera, view, or camera * views + view.
+    """A table whose `camid` is what the model takes: camera, view, camera * views + view, or, for a
+    model with a stem of each modality (`by_modality`: AGW), 1 for infrared and 0 for visible.
 
     Args:
         model: Any; one without a table of side information leaves everything as it is.
-        frame: Rows with `path`, `camid` and, where the model asks for it, `view`.
+        frame: Rows with `path`, `camid` and, where the model asks for it, `view` or `modality`.
         name: Of the data set, for the message.
 
     Returns:
@@ -37,6 +39,9 @@ def with_rows(model: nn.Module, frame: pd.DataFrame, name: str = "the table") ->
         RecipeError: If a camera or view is beyond the table, or a viewpoint is not known; it names
             the images.
     """
+    if getattr(model, "by_modality", False):
+        infrared = frame.get("modality", "visible") == "infrared"
+        return frame.assign(camid=np.int64(0) + infrared)
     cameras, views = sides_of(model)
     if not cameras and not views:
         return frame

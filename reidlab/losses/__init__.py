@@ -4,6 +4,15 @@ Each has a twin for recipes, such as `Triplet` for `TripletLoss`; a new family i
 line here.
 """
 
+from reidlab.losses.circle import (
+    GlobalCircle,
+    PairwiseCircle,
+    WeightedTriplet,
+    circle_logits,
+    classifier_circle,
+    pairwise_circle,
+    weighted_triplet,
+)
 from reidlab.losses.contrastive import Contrastive, ContrastiveLoss
 from reidlab.losses.identity import Identity, IdentityLoss
 from reidlab.losses.terms import (
@@ -22,15 +31,22 @@ __all__ = [
     "Batch",
     "Contrastive",
     "ContrastiveLoss",
+    "GlobalCircle",
     "Identity",
     "IdentityLoss",
     "Loss",
+    "PairwiseCircle",
     "Term",
     "Triplet",
     "TripletLoss",
+    "WeightedTriplet",
     "change_losses",
+    "circle_logits",
+    "classifier_circle",
     "common_share",
     "losses_from",
     "over_heads",
+    "pairwise_circle",
     "triplet_gaps",
+    "weighted_triplet",
 ]

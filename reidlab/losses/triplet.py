@@ -150,12 +150,12 @@ def common_share(features: Tensor) -> float:
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """All distances within a batch, in float32: (B, D) -> (B, B).
+    """All distances within a batch, in float32, or float64 as the features: (B, D) -> (B, B).
 
     From the differences themselves: the usual |a|^2 + |b|^2 - 2ab loses what is small against the
     norms (for 768 numbers of size 1 a copy comes out at 0.02 instead of 0), and is slower here.
     """
     with torch.autocast(features.device.type, enabled=False):
-        x = features.float()
+        x = features if features.dtype == torch.float64 else features.float()
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
         return distances.clamp(min=SMALLEST_DISTANCE)

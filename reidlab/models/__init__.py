@@ -1,13 +1,16 @@
 """One paper, one file, which registers its model; `create_model` finds it by name."""
 
 from reidlab.models import (  # noqa: F401  they register
+    agw,
     gltrans,
     la_tf_pp,
     la_transformer,
     pcb,
     transreid,
+    tvtr,
     vit_baseline,
 )
+from reidlab.models.agw import AGW
 from reidlab.models.authors import load_authors_checkpoint
 from reidlab.models.backbones import BACKBONES, BackboneFacts, PaperUse, expected_statistics
 from reidlab.models.export import export_timm
@@ -21,13 +24,16 @@ from reidlab.models.pretrained import load_weights
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
 from reidlab.models.transreid import Jigsaw, TransReID
+from reidlab.models.tvtr import TVTR, TopK, select_tokens
 from reidlab.models.vit import TokenBackbone, Tokens, token_views
 from reidlab.models.vit_baseline import BNNeck, ViTBaseline
 from reidlab.models.weights_file import WeightsError
 
 __all__ = [
+    "AGW",
     "BACKBONES",
     "PCB",
+    "TVTR",
     "Authors",
     "BNNeck",
     "BackboneFacts",
@@ -44,6 +50,7 @@ __all__ = [
     "PaperUse",
     "TokenBackbone",
     "Tokens",
+    "TopK",
     "TransReID",
     "ViTBaseline",
     "WeightsError",
@@ -55,6 +62,7 @@ __all__ = [
     "load_authors_checkpoint",
     "load_weights",
     "register",
+    "select_tokens",
     "token_views",
     "unregister",
 ]

@@ -138,7 +138,10 @@ _TABLE = (
         image_size=(224, 224),
         file="resnet50-0676ba61.pth",
         weights="timm",
-        used_by={"transmatcher": PaperUse((384, 128), 16, "none", "(code) its choice without IBN")},
+        used_by={
+            "transmatcher": PaperUse((384, 128), 16, "none", "(code) its choice without IBN"),
+            "agw": PaperUse((288, 144), 16, "imagenet", "(code) last stride 1"),
+        },
     ),
 )
 

@@ -20,7 +20,7 @@ from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone
 from reidlab.settings import check_names
 
-PLANNED = ("tvtr", "qaconv", "transmatcher")
+PLANNED = ("qaconv", "transmatcher")
 
 
 @dataclass(frozen=True)

@@ -152,13 +152,20 @@ class ConvBackbone(nn.Module):
             ValueError: If the images have another size or a stage does not exist.
         """
         check_input(images, self.image_size, layers, self.depth)
-        x = self.maxpool(self.act1(self.bn1(self.conv1(images))))  # (B, 64, H/4, W/4)
+        return Maps(*self.stages(self.stem(images), layers))
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What comes before the stages, (B, 64, H / 4, W / 4)."""
+        return self.maxpool(self.act1(self.bn1(self.conv1(images))))
+
+    def stages(self, x: Tensor, layers: tuple[int, ...] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """The last map of what the stem gave, and that after each stage in `layers`."""
         taps: dict[int, Tensor] = {}
         for layer, stage in enumerate(self._stages, start=1):
             x = self.get_submodule(stage)(x)
             if layer in layers:
                 taps[layer] = x
-        return Maps(x, taps)
+        return x, taps
 
 
 def is_resnet(name: str) -> bool:

@@ -160,6 +160,26 @@ class TokenBackbone(nn.Module):
             ValueError: If the images have another size, a layer does not exist, or a camera is
                 missing from the table.
         """
+        x, taps = self.residual(images, camids, layers)
+        x = self.norm(x)
+        return Tokens(x[:, 0], x[:, self.num_prefix_tokens :], taps)
+
+    def residual(
+        self,
+        images: Tensor,
+        camids: Tensor | None = None,
+        layers: tuple[int, ...] = (),
+        *,
+        depth: int | None = None,
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """The residual stream after the first `depth` blocks, (B, P + h*w, D), and `layers` of it.
+
+        Args:
+            images: As in `forward`, which raises the same errors.
+            camids: Likewise.
+            layers: Likewise, up to `depth`.
+            depth: How many blocks; None: all.
+        """
         check_input(images, self.image_size, layers, self.depth)
         x = self._with_prefix(self.patch_embed(images))  # (B, P + N, D)
         if self.sie_embed is not None:
@@ -167,14 +187,15 @@ class TokenBackbone(nn.Module):
         x = self.norm_pre(x)
         rotary = {} if self.rope is None else {"rope": self.rope.get_embed()}
         taps: dict[int, Tensor] = {}
-        for layer, block in enumerate(self.blocks, start=1):
-            x = self._run(block, x, **rotary)
+        for layer, block in enumerate(self.blocks[:depth], start=1):
+            x = self.run(block, x, **rotary)
             if layer in layers:
                 taps[layer] = x
-        x = self.norm(x)
-        return Tokens(x[:, 0], x[:, self.num_prefix_tokens :], taps)
+        return x, taps
 
-    def _run(self, block: nn.Module, x: Tensor, **options: Tensor) -> Tensor:
+    def run(self, block: nn.Module, x: Tensor, **options: Tensor) -> Tensor:
+        """A block of this backbone on tokens (B, T, D); again in the backward pass where that is
+        wanted (`gradient_checkpointing`)."""
         if self.gradient_checkpointing and torch.is_grad_enabled():
             # it restores the random numbers, so stochastic depth drops the same images again
             return checkpoint(partial(block, **options), x, use_reentrant=False)

@@ -14,8 +14,9 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
-from reidlab.data import build_transform, make_loader, make_sampler
+from reidlab.data import build_transform, colour_changes, make_loader, make_sampler
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
 from reidlab.files import sweep, write_json
@@ -299,9 +300,10 @@ def training_batches(
     """
     sampler = make_sampler(
         recipe.sampler,
-        ds.train["label"].to_numpy(),
+        ds.train["pid"].to_numpy(),  # in the order of the labels
         identities_per_batch=recipe.identities_per_batch,
         images_per_identity=recipe.images_per_identity,
+        infrared=ds.train["modality"] == "infrared" if "modality" in ds.train else None,
         seed=seed,
         processes=processes,
     )
@@ -313,6 +315,14 @@ def training_batches(
         flip=recipe.flip,
         erasing=recipe.erasing,
     )
+    changes = colour_changes(
+        grey=recipe.grey,
+        channel_exchange=recipe.channel_exchange,
+        jitter=recipe.jitter,
+        blur=recipe.blur,
+    )
+    if changes:
+        transform = v2.Compose([*changes, transform])
     return make_loader(
         ds.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=seed
     )

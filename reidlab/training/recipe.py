@@ -54,7 +54,8 @@ class Recipe:
         camera_embedding: Whether the backbone learns a vector per camera (True), per viewpoint
             ("view") or per camera and viewpoint ("both": TransReID on VeRi-776).
         epochs: Passes of the sampler.
-        sampler: "identity" draws batches of P people with K images each; "shuffle" draws P * K
+        sampler: "identity" draws batches of P people with K images each; "cross-modal" likewise,
+            half of the K visible and half infrared, see `CrossModalSampler`; "shuffle" draws P * K
             images in any order, each image once an epoch.
         identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
@@ -100,6 +101,10 @@ class Recipe:
             at a height of 256, in proportion.
         flip: Probability of a horizontal flip.
         erasing: Probability of random erasing.
+        grey: Probability of a grey image, see `reidlab.data.colour_changes`.
+        channel_exchange: Of one channel in place of all three.
+        jitter: Of another brightness and contrast.
+        blur: Of a blur.
         embed_batch_size: Images per batch when embedding.
         flip_test: Whether an embedding is the mean of the image's and its mirror image's, which
             doubles the time of embedding.
@@ -120,6 +125,11 @@ class Recipe:
 
     FREE: ClassVar[tuple[str, ...]] = ("workers", "embed_batch_size", "gradient_checkpointing")
     """Settings that change no trained weight, and may change when a run goes on."""
+    YOUNGER: ClassVar[tuple[str, ...]] = (
+        "weights_grid", "grey", "channel_exchange", "jitter", "blur",
+    )  # fmt: skip
+    """Settings that came later than records, which do not name them at their defaults: their
+    digests stay."""
 
     model: str = "vit_baseline"
     profile: Literal["smoke", "laptop", "paper"] = "laptop"
@@ -134,7 +144,7 @@ class Recipe:
     drop_path: Annotated[float, Range(0, 0.99)] = 0.0
     camera_embedding: Literal[False, True, "view", "both"] = False
     epochs: Count = 10
-    sampler: Literal["identity", "shuffle"] = "identity"
+    sampler: Literal["identity", "cross-modal", "shuffle"] = "identity"
     identities_per_batch: Annotated[int, Range(2, 100_000)] = 8  # one identity has no negative
     images_per_identity: Count = 4
     accumulation_steps: Count = 1
@@ -163,6 +173,10 @@ class Recipe:
     pad: Annotated[int, Range(0, 10_000)] | None = None
     flip: Share = 0.5
     erasing: Share = 0.5
+    grey: Share = 0.0
+    channel_exchange: Share = 0.0
+    jitter: Share = 0.0
+    blur: Share = 0.0
     embed_batch_size: Count = 64
     flip_test: bool = False
     workers: Annotated[int, Range(0, 1024)] = 2
@@ -198,6 +212,11 @@ class Recipe:
                 "schedule",
                 self.unfreezing is None or self.schedule == "decay",
                 f"'decay' with unfreezing={self.unfreezing!r}",
+            ),
+            (
+                "images_per_identity",
+                self.sampler != "cross-modal" or self.images_per_identity % 2 == 0,
+                "an even number with sampler='cross-modal': half of them are infrared",
             ),
             ("losses", len(self.losses) > 0, "one or more, such as (Identity(),)"),
         ):
@@ -244,11 +263,14 @@ class Recipe:
         }
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
-        if self.weights_grid is None:
-            del values["weights_grid"]  # younger than many records, whose digests stay
-        else:
+        if self.weights_grid is not None:
             values["weights_grid"] = list(self.weights_grid)
-        return values
+        usual = {each.name: each.default for each in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self.YOUNGER or value != usual[name]
+        }
 
     @classmethod
     def from_record(cls, experiment: Mapping[str, Any]) -> Recipe:

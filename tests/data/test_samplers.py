@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidlab.data import IdentitySampler, ShuffleSampler
+from reidlab.data import CrossModalSampler, IdentitySampler, ShuffleSampler, make_sampler
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
@@ -104,3 +104,91 @@ def test_shuffled_batches(length, batch_size, drop_last, epoch):
     assert set(flat) <= set(range(length))
     assert len(flat) == (length // batch_size * batch_size if drop_last else length)
     assert batches == list(sampler)
+
+
+# ------------------------------------------------------------------ visible and infrared
+
+
+def modalities(counts):
+    """People and modality of images: {person: (visible, infrared)}."""
+    rows = [
+        (person, kind)
+        for person, each in counts.items()
+        for kind in (0, 1)
+        for _ in range(each[kind])
+    ]
+    who, infrared = np.array(rows).T
+    order = np.random.default_rng(0).permutation(len(who))
+    return who[order], infrared[order]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=9),
+    st.integers(1, 3),
+    st.integers(0, 3),
+)
+def test_half_of_a_persons_images_are_infrared(counts, half, epoch):
+    who, infrared = modalities({10 * n: each for n, each in enumerate(counts)})
+    people, k = min(len(counts), 3), 2 * half
+    sampler = CrossModalSampler(who, infrared, people, k, seed=1)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    largest = max(infrared.sum(), (1 - infrared).sum())
+    assert len(batches) == len(sampler) == largest // (people * half) + 1
+    for batch in batches:
+        groups = np.array(batch).reshape(people, k)
+        assert len({who[group[0]] for group in groups}) == people
+        for group in groups:
+            assert set(who[group]) == {who[group[0]]}
+            assert infrared[group].tolist() == [0] * half + [1] * half
+            for kind, side in enumerate((group[:half], group[half:])):
+                there = counts[who[group[0]] // 10][kind]
+                assert len(set(side)) == half or there < half
+    assert batches == list(sampler)
+
+
+def test_a_person_of_one_modality_has_more_of_it_and_is_named():
+    who, infrared = modalities({3: (4, 4), 5: (2, 3), 7: (5, 0), 8: (3, 0), 9: (0, 2)})
+    with pytest.warns(UserWarning, match="people have no") as told:
+        sampler = CrossModalSampler(who, infrared, 3, 4)
+    texts = sorted(str(each.message) for each in told)
+    assert texts[0].startswith("1 of the 5 training people have no visible images (9): ")
+    assert texts[1].startswith("2 of the 5 training people have no infrared images (7, 8): loss")
+    seen = set()
+    for epoch in range(30):
+        sampler.set_epoch(epoch)
+        for batch in sampler:
+            groups = np.array(batch).reshape(3, 4)
+            assert {3, 5} & set(who[groups[:, 0]])  # each batch has somebody with both
+            for group in groups:
+                kinds = infrared[group].tolist()
+                assert kinds == {7: [0] * 4, 8: [0] * 4, 9: [1] * 4}.get(
+                    who[group[0]], [0, 0, 1, 1]
+                )
+            seen.update(batch)
+    assert seen == set(range(len(who)))
+
+
+@pytest.mark.parametrize(
+    ("counts", "people", "images", "message"),
+    [
+        ({1: (2, 2)}, 2, 4, "the training split has 1 people, but a batch needs identities_per_b"),
+        ({1: (2, 2), 2: (2, 2)}, 2, 3, "images_per_identity 3, expected .* an even number of imag"),
+        ({1: (2, 2), 2: (2, 2)}, 0, 4, "identities_per_batch is 0"),
+        ({1: (2, 0), 2: (2, 0)}, 2, 4, "none of the 2 people .* has visible and infrared images"),
+        ({1: (2, 0), 2: (0, 2)}, 2, 4, "none of the 2 people .* has visible and infrared images"),
+    ],
+)
+def test_no_cross_modal_batches(counts, people, images, message):
+    with pytest.raises(ValueError, match=message):
+        CrossModalSampler(*modalities(counts), people, images)
+
+
+def test_the_sampler_by_its_name():
+    who, infrared = modalities({1: (2, 2), 2: (2, 2)})
+    sizes = {"identities_per_batch": 2, "images_per_identity": 4}
+    sampler = make_sampler("cross-modal", who, infrared=infrared, seed=3, **sizes)
+    assert list(sampler) == list(CrossModalSampler(who, infrared, 2, 4, seed=3))
+    with pytest.raises(ValueError, match="none of the 2 people"):
+        make_sampler("cross-modal", who, **sizes)

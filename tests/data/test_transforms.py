@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reidlab.data import NORMALIZATIONS, build_transform, normalization_for
+from reidlab.data import NORMALIZATIONS, build_transform, colour_changes, normalization_for
 
 
 def picture(height=64, width=32, seed=0):
@@ -145,3 +145,68 @@ def test_normalisation_of_a_strange_backbone(backbone, message):
 def test_bad_arguments(changes, message):
     with pytest.raises(ValueError, match=message):
         build_transform(**{"image_size": (64, 32), "train": True, **changes})
+
+
+# ------------------------------------------------------------------ visible and infrared
+
+
+def changed(image, **options):
+    (change,) = colour_changes(**options)
+    return np.array(change(image))
+
+
+def test_nothing_is_changed_unless_asked():
+    assert colour_changes() == []
+
+
+def test_grey_is_the_luma_in_three_channels():
+    pixels = np.array(picture()).astype(float)
+    expected = pixels @ [0.299, 0.587, 0.114]
+    found = changed(picture(), grey=1.0).astype(float)
+    assert found.shape == pixels.shape
+    assert np.abs(found - expected[..., None]).max() <= 1
+
+
+def test_one_channel_in_place_of_all():
+    torch.manual_seed(0)
+    pixels, seen = np.array(picture()), set()
+    for _ in range(40):
+        found = changed(picture(), channel_exchange=1.0)
+        (channel,) = [c for c in range(3) if (found == pixels[..., [c]]).all()]
+        seen.add(channel)
+    assert seen == {0, 1, 2}
+
+
+def test_jitter_stays_within_its_bounds():
+    torch.manual_seed(0)
+    levels = [int(changed(grey(100), jitter=1.0)[0, 0, 0]) for _ in range(60)]
+    assert 65 <= min(levels) < 80
+    assert 120 < max(levels) <= 135
+
+
+def test_a_blur_in_proportion_to_the_height():
+    torch.manual_seed(0)
+    spreads = {}
+    for height in (64, 256):
+        pixels = np.zeros((height, height // 2, 3), np.uint8)
+        pixels[:, height // 4 :] = 255  # an edge
+        rows = [changed(Image.fromarray(pixels), blur=1.0)[height // 2, :, 0] for _ in range(30)]
+        spreads[height] = max(int(((row > 12) & (row < 243)).sum()) for row in rows)
+    assert spreads[64] * 3 < spreads[256] < spreads[64] * 6
+
+
+def test_an_infrared_image_has_no_colour_to_change():
+    pixels = np.array(picture())
+    infrared = Image.fromarray(np.repeat(pixels[..., :1], 3, axis=2))
+    assert np.array_equal(changed(infrared, channel_exchange=1.0), np.array(infrared))
+    assert np.abs(changed(infrared, grey=1.0).astype(int) - np.array(infrared)).max() <= 1
+
+
+def test_probabilities_and_their_errors():
+    torch.manual_seed(0)
+    (change,) = colour_changes(grey=0.5)
+    as_is = sum(change(picture()) == picture() for _ in range(200))
+    assert 70 < as_is < 130
+    assert len(colour_changes(grey=0.1, channel_exchange=0.1, jitter=0.1, blur=0.1)) == 4
+    with pytest.raises(ValueError, match=r"blur is 1.5, expected a probability between 0 and 1"):
+        colour_changes(blur=1.5)

@@ -32,6 +32,8 @@ PRESETS = {
     "gltrans": ("paper", "code"),
     "transreid": ("code",),
     "pcb": ("paper",),
+    "tvtr": ("paper",),
+    "agw": (None,),
 }
 ALL = [
     (paper, profile, preset)
@@ -134,6 +136,21 @@ def test_gltrans_where_it_differs_from_transreids_baseline():
     assert apart == {"model": "pcb", "losses": {"identity": {"label_smoothing": 0.0, **heads}}}
 
 
+def test_tvtr_where_it_differs_from_transreids_baseline_and_its_own():
+    before, paper = (recipes.get(name, "paper") for name in ("vit_baseline", "tvtr"))
+    assert {"image_size": [288, 144], "stride": 12, "sampler": "cross-modal"}.items() <= (
+        differences(before, paper).items()
+    )
+    assert (paper.identities_per_batch, paper.images_per_identity, paper.lr) == (8, 8, 0.01)
+    circles = {
+        name: (loss["gamma"], loss["margin"]) for name, loss in paper.to_dict()["losses"].items()
+    }
+    assert circles == {"global_circle": (30.0, 0.5), "pairwise_circle": (20.0, 0.25)}
+    baseline = paper.replace(**recipes.tvtr.BASELINE)
+    assert differences(paper, baseline).keys() == {"switches", "losses"}
+    assert [loss.name for loss in baseline.losses] == ["identity", "weighted_triplet"]
+
+
 def test_transreid_where_it_differs_from_its_baseline():
     before, full = (recipes.get(paper, "paper") for paper in ("vit_baseline", "transreid"))
     assert differences(before, full) == {
@@ -174,12 +191,13 @@ def test_a_paper_without_vehicles():
 
 def differences(one, other):
     before = one.to_dict()
-    return {key: value for key, value in other.to_dict().items() if value != before[key]}
+    return {key: value for key, value in other.to_dict().items() if value != before.get(key)}
 
 
 def test_unknown_names():
     with pytest.raises(
-        ValueError, match=r"no recipe for 'vit'; there are: gltrans, la_tf_pp, la_transformer, pcb"
+        ValueError,
+        match=r"no recipe for 'vit'; there are: agw, gltrans, la_tf_pp, la_transformer, pcb",
     ):
         recipes.get("vit", "laptop")
     with pytest.raises(ValueError, match=r"no profile 'huge'; it has: laptop, smoke, paper"):

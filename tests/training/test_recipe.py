@@ -52,7 +52,12 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"validation_identities": 0.0}, "validation_identities is 0.0"),
         ({"keep": "first"}, "keep is 'first'; expected one of 'last', 'best'"),
         ({"keep": "best"}, "keep is 'best'; expected 'last', unless validate_every is set"),
-        ({"sampler": "random"}, "sampler is 'random'; expected one of 'identity', 'shuffle'"),
+        (
+            {"sampler": "cross-modal", "images_per_identity": 3},
+            "images_per_identity is 3; expected an even number with sampler='cross-modal'",
+        ),
+        ({"grey": 1.5}, "grey is 1.5; expected a number from 0 to 1"),
+        ({"sampler": "random"}, "sampler is 'random'; expected one of 'identity', 'cross-mod"),
         ({"schedule": "cosine"}, "schedule is 'cosine'; expected one of 'epoch', 'step', 'decay'"),
         ({"lr_decay": 0}, "lr_decay is 0; expected a number from 1e-06 to 1"),
         ({"decay_every": 0.5}, "decay_every is 0.5; expected a whole number from 1"),
@@ -85,7 +90,7 @@ CLOSED = {  # typed by hand
     "profile": ["smoke", "laptop", "paper"],
     "preset": [None, "paper", "code"],
     "camera_embedding": [False, True, "view", "both"],
-    "sampler": ["identity", "shuffle"],
+    "sampler": ["identity", "cross-modal", "shuffle"],
     "optimizer": ["sgd", "adamw", "adam"],
     "schedule": ["epoch", "step", "decay"],
     "unfreezing": [None, "code", "algorithm-1"],
@@ -106,7 +111,7 @@ def test_every_closed_set_is_in_the_list_above():
     """By the annotations: what is no number, no size, no mapping and no free text."""
     free = {"model", "backbone", "weights", "switches", "image_size", "weights_grid", "losses"}
     hints = get_type_hints(Recipe, include_extras=False)
-    del hints["FREE"]
+    del hints["FREE"], hints["YOUNGER"]
     numbers = {name for name, hint in hints.items() if {int, float} & {hint, *get_args(hint)}}
     assert hints.keys() - numbers - free == CLOSED.keys()
 
@@ -119,6 +124,14 @@ def test_the_values_of_a_closed_set(name):
     for wrong in ("imagent", 0, 1, [], *(() if None in CLOSED[name] else (None,))):
         with pytest.raises(RecipeError, match=rf"^recipe: {name} is .*; expected one of "):
             base.replace(**{name: wrong})
+
+
+def test_settings_younger_than_records_are_named_where_they_are_used():
+    assert not set(Recipe.YOUNGER) & Recipe().to_dict().keys()
+    recipe = Recipe(grey=0.5, blur=0.1, weights_grid=(4, 2), sampler="cross-modal")
+    values = recipe.to_dict()
+    assert set(Recipe.YOUNGER) & values.keys() == {"grey", "blur", "weights_grid"}
+    assert Recipe.from_record(values) == recipe
 
 
 def test_through_json_and_back():
