@@ -19,6 +19,8 @@ What a map can show in the last of N layers depends on what the model reads:
   at paper size). Grad-CAM of layer 12 sees only what passes the attention of block 12, and so
   nothing of taps 10 and 11; layer 11 lacks tap 10; layer 10 sees what reaches all three by its
   attention. The bands' own attention is no layer here: raw attention and rollout stop before it.
+* `tvtr`: its last layer sees chosen patches alone, so Grad-CAM has maps of the layers before it.
+  Raw attention and rollout of the last layer are those of the plain backbone, which nothing reads.
 """
 
 from reidlab.explain.attention import raw_attention, rollout

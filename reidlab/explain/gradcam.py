@@ -56,7 +56,8 @@ def gradcam(
         without any positive evidence is 0 everywhere.
 
     Raises:
-        ValueError: If a layer does not exist, or model, images and target do not fit each other.
+        ValueError: If a layer does not exist or does not read all patches, or model, images and
+            target do not fit each other.
         ImportError: If the package grad-cam is not installed.
     """
     with prepared(model, images, camids) as (network, pixels, cameras), torch.enable_grad():
@@ -98,6 +99,12 @@ def _layer_cam(score: Score, taps: list[nn.Module], backbone: Any) -> Any:
         """Drop the class token and lay the patches out: (B, 1 + h*w, D) to (B, D, h, w)."""
         rows, columns = backbone.grid
         patches = tokens[:, backbone.num_prefix_tokens :]
+        if patches.shape[1] != rows * columns:
+            raise ValueError(
+                f"a layer reads {patches.shape[1]} patches and the grid of {rows}x{columns} has "
+                f"{rows * columns}: it sees chosen ones, as the last layer of TVTR does, which are "
+                "no map. Take the layers before it; `choose` says which patches it sees."
+            )
         return patches.reshape(len(tokens), rows, columns, -1).permute(0, 3, 1, 2)
 
     return LayerCAMs(model=score, target_layers=taps, reshape_transform=to_grid)

@@ -350,3 +350,12 @@ def test_package_missing(model, images, monkeypatch):
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
     with pytest.raises(ImportError, match="pip install grad-cam"):
         gradcam(model, images, IdentityTarget([0, 1]), layers=(1,))
+
+
+def test_a_layer_of_chosen_patches_has_no_map(build, images):
+    model = build("tvtr", num_classes=5, image_size=SIZE, depth=3, switches={"k": 2})
+    heat = gradcam(model, images, SimilarityTarget(torch.ones(model.embed_dim)), layers=(1, 2))
+    assert (heat.amax((2, 3)) > 0).all()
+    with pytest.raises(ValueError, match="reads 6 patches and the grid of 6x3 has 18"):
+        gradcam(model, images, SimilarityTarget(torch.ones(model.embed_dim)), layers=(3,))
+    assert not any(module._forward_hooks for module in model.modules())
