@@ -5,6 +5,7 @@ from reidlab.models import (  # noqa: F401  they register
     la_tf_pp,
     la_transformer,
     pcb,
+    transmatcher,
     transreid,
     vit_baseline,
 )
@@ -15,11 +16,13 @@ from reidlab.models.factory import create_backbone, create_model
 from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
+from reidlab.models.matcher import Matcher
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
+from reidlab.models.transmatcher import Matching, TransMatcher, resize_matcher
 from reidlab.models.transreid import Jigsaw, TransReID
 from reidlab.models.vit import TokenBackbone, Tokens, token_views
 from reidlab.models.vit_baseline import BNNeck, ViTBaseline
@@ -39,11 +42,14 @@ __all__ = [
     "LATransformer",
     "LocallyAware",
     "Maps",
+    "Matcher",
+    "Matching",
     "Model",
     "Outputs",
     "PaperUse",
     "TokenBackbone",
     "Tokens",
+    "TransMatcher",
     "TransReID",
     "ViTBaseline",
     "WeightsError",
@@ -55,6 +61,7 @@ __all__ = [
     "load_authors_checkpoint",
     "load_weights",
     "register",
+    "resize_matcher",
     "token_views",
     "unregister",
 ]

@@ -59,10 +59,10 @@ def create_model(  # the one door to every network: what can be chosen of one st
     """
     model = get_model(name)
     chosen = model.switches(preset, switches or {})
-    if _kind(backbone) is not model.reads:
-        raise ValueError(
-            f"{name} reads {model.reads.returns}; backbone={backbone!r} is no such backbone."
-        )
+    kinds = model.reads if isinstance(model.reads, tuple) else (model.reads,)
+    if _kind(backbone) not in kinds:
+        wanted = ", or ".join(kind.returns for kind in kinds)
+        raise ValueError(f"{name} reads {wanted}; backbone={backbone!r} is no such backbone.")
     filled = create_backbone(
         backbone,
         image_size,
