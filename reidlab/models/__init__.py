@@ -5,6 +5,7 @@ from reidlab.models import (  # noqa: F401  they register
     la_tf_pp,
     la_transformer,
     pcb,
+    qaconv,
     transmatcher,
     transreid,
     vit_baseline,
@@ -20,6 +21,7 @@ from reidlab.models.matcher import Matcher
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
+from reidlab.models.qaconv import Convolution, QAConv
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
 from reidlab.models.transmatcher import Matching, TransMatcher, resize_matcher
@@ -35,6 +37,7 @@ __all__ = [
     "BNNeck",
     "BackboneFacts",
     "ConvBackbone",
+    "Convolution",
     "GLTrans",
     "GlobalLocal",
     "Jigsaw",
@@ -47,6 +50,7 @@ __all__ = [
     "Model",
     "Outputs",
     "PaperUse",
+    "QAConv",
     "TokenBackbone",
     "Tokens",
     "TransMatcher",

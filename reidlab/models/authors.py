@@ -61,7 +61,8 @@ def load_authors_checkpoint(
             ours = authors.rename(key)
         except KeyError:
             return False
-        return ours in {None, *own} and apart == (ours or "").startswith(authors.apart)
+        lies_apart = bool(authors.apart) and (ours or "").startswith(authors.apart)
+        return ours in {None, *own} and lies_apart == apart
 
     def read(apart: bool) -> WeightsFile:
         if isinstance(checkpoint, str | Path):

@@ -190,3 +190,17 @@ class Matcher(nn.Module, ABC):
         for name, parameter in self.named_parameters():
             groups[name.split(".")[0] in self.scored].append(parameter)
         return groups
+
+
+def precision(like: Tensor) -> torch.dtype:
+    """That in which places are compared: autocast's, or that of the maps."""
+    kind = like.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
+
+
+def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a batch norm in evaluation."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias - norm.running_mean * scale

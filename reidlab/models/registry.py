@@ -32,15 +32,15 @@ class Authors:
         rename: Their key -> ours, None where their network never uses the weight; KeyError for a
             key that is not theirs.
         entries: Of a whole file, for the paper's own backbone and image size.
-        apart: Beginnings of our names that lie in a mapping of their own in a file, beside that of
-            all others, as a matcher lies beside its network.
+        apart: Beginning of our names that lie in a mapping of their own in a file, beside that of
+            all others, as a matcher lies beside its network; "": there is one mapping.
         explain: (model, renamed state dict that does not fit) -> what is wrong in the paper's own
             terms, such as another number of people; None if it can't tell.
     """
 
     rename: Callable[[str], str | None]
     entries: int
-    apart: tuple[str, ...] = ()
+    apart: str = ""
     explain: Callable[[Any, Mapping[str, Tensor]], str | None] = lambda model, found: None
 
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import Matcher
+from reidlab.models.matcher import Matcher, affine, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone
@@ -165,8 +165,8 @@ class DecoderLayer(nn.Module):
 
     def folded(self, last: nn.BatchNorm1d) -> Folded:
         """The layer in evaluation, with its share of the last norm but for that one's own shift."""
-        (s1, t1), (s2, t2), (s3, t3) = map(_affine, (self.bn1, self.bn2, self.bn3))
-        scale, _ = _affine(last)
+        (s1, t1), (s2, t2), (s3, t3) = map(affine, (self.bn1, self.bn2, self.bn3))
+        scale, _ = affine(last)
         rows = 2 * self.switches.heads
         return Folded(
             gate=self.gate(),
@@ -186,14 +186,6 @@ class DecoderLayer(nn.Module):
         hidden = rows.to(inner.dtype).flatten(0, 2) @ inner.T  # (q k 2 H, D)
         values = hidden.add_(folded.bias).relu_() @ folded.outer
         return values.view(len(query), len(gallery), -1).to(rows.dtype).sum(2) + folded.shift
-
-
-def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a batch norm in evaluation."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
 
 
 class Decoder(nn.Module):
@@ -292,7 +284,7 @@ class TransMatcher(Matcher):
         chunks = emb.flatten(1, 2).chunk(len(layers), 2)
         with torch.autocast(emb.device.type, enabled=False):
             maps = [layer.fc1(x) for layer, x in zip(layers, chunks, strict=True)]
-        return torch.stack(maps, 1).to(_precision(emb))  # (n, N, S, d)
+        return torch.stack(maps, 1).to(precision(emb))  # (n, N, S, d)
 
     def pair_bytes(self) -> int:
         """Of the products of all places, one layer."""
@@ -302,8 +294,8 @@ class TransMatcher(Matcher):
         """As in `Matcher`: the gate once, the norms folded."""
         layers: Any = self.decoder.layers
         norm = self.decoder.norm
-        ready = [_at(layer.folded(norm), _precision(layer.fc1.weight)) for layer in layers]
-        _, last = _affine(norm)
+        ready = [_at(layer.folded(norm), precision(layer.fc1.weight)) for layer in layers]
+        _, last = affine(norm)
 
         def score(queries: Tensor, images: Tensor, step: int) -> Tensor:
             total = last
@@ -312,12 +304,6 @@ class TransMatcher(Matcher):
             return total
 
         return score
-
-
-def _precision(like: Tensor) -> torch.dtype:
-    """That in which places are compared: autocast's, or that of the maps."""
-    kind = like.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else like.dtype
 
 
 def _at(folded: Folded, dtype: torch.dtype) -> Folded:
@@ -404,7 +390,7 @@ register(
         reads=(ConvBackbone, TokenBackbone),
         presets=PRESETS,
         authors=Authors(
-            rename=renaming(_NAMES), entries=440, explain=explain_grid, apart=("decoder.",)
+            rename=renaming(_NAMES), entries=440, explain=explain_grid, apart="decoder."
         ),
     )
 )
