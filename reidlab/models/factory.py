@@ -90,8 +90,8 @@ def create_backbone(
     """Build a backbone, tokens or maps by its name, filled with the weights asked for.
 
     Args:
-        name: A ViT of timm (`TokenBackbone`), or "resnet50", "resnet50_ibn_a", "resnet50_ibn_b"
-            (`ConvBackbone`). With weights="timm" it carries timm's tag; `BACKBONES` lists those
+        name: A ViT of timm (`TokenBackbone`), or "resnet50" or "resnet18", either also with
+            "_ibn_a" or "_ibn_b" (`ConvBackbone`). With weights="timm" it carries timm's tag; `BACKBONES` lists those
             of the papers.
         image_size: Height and width of the images, pixels.
         weights: As in `load_weights`.
