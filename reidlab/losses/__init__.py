@@ -6,6 +6,7 @@ line here.
 
 from reidlab.losses.contrastive import Contrastive, ContrastiveLoss
 from reidlab.losses.identity import Identity, IdentityLoss
+from reidlab.losses.pairwise import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss
 from reidlab.losses.terms import (
     LOSSES,
     Batch,
@@ -25,6 +26,10 @@ __all__ = [
     "Identity",
     "IdentityLoss",
     "Loss",
+    "MatchTriplet",
+    "MatchTripletLoss",
+    "Pairwise",
+    "PairwiseLoss",
     "Term",
     "Triplet",
     "TripletLoss",

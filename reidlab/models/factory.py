@@ -91,8 +91,8 @@ def create_backbone(
 
     Args:
         name: A ViT of timm (`TokenBackbone`), or "resnet50" or "resnet18", either also with
-            "_ibn_a" or "_ibn_b" (`ConvBackbone`). With weights="timm" it carries timm's tag; `BACKBONES` lists those
-            of the papers.
+            "_ibn_a" or "_ibn_b" (`ConvBackbone`). With weights="timm" it carries timm's tag;
+            `BACKBONES` lists those of the papers.
         image_size: Height and width of the images, pixels.
         weights: As in `load_weights`.
         weights_grid: The `grid` of `load_weights`.

@@ -49,7 +49,10 @@ class Convolution:
         check_fields(self, "switches")
 
 
-PRESETS = {"code": Convolution()}  # 2.0: {"version": "2.0", "dim": 64, "frozen": False}
+PRESETS = {
+    "code": Convolution(),
+    "paper": Convolution(version="2.0", dim=64, frozen=False),  # the rows of TransMatcher's tables
+}
 
 
 class QAConvLayer(nn.Module):

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from reidlab.recipes import gltrans, la_tf_pp, la_transformer, pcb, transreid, vit_baseline
+from reidlab.recipes import (
+    gltrans,
+    la_tf_pp,
+    la_transformer,
+    pcb,
+    qaconv,
+    transmatcher,
+    transreid,
+    vit_baseline,
+)
 from reidlab.training import Recipe
 
 __all__ = ["get", "names", "presets"]
@@ -21,6 +30,8 @@ _PAPERS: dict[str, Any] = {
     "gltrans": gltrans,
     "transreid": transreid,
     "pcb": pcb,
+    "transmatcher": transmatcher,
+    "qaconv": qaconv,
 }
 
 

@@ -15,12 +15,14 @@ from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from reidlab.data import build_transform, make_loader, make_sampler
+from reidlab.data import GraphSampler, build_transform, make_loader, make_sampler
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
 from reidlab.files import sweep, write_json
 from reidlab.judging import (
+    alike,
     classify,
+    embed,
     evaluate_on,
     has_test_part,
     sides_of,
@@ -31,7 +33,7 @@ from reidlab.judging import (
 )
 from reidlab.judging.validation import check_people
 from reidlab.losses import Identity
-from reidlab.processes import barrier, is_main_process, largest
+from reidlab.processes import barrier, broadcast, is_main_process, largest
 from reidlab.record import (
     RecordError,
     RunRecord,
@@ -63,6 +65,8 @@ from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reidlab.data import ReIDDataset
 
 FLOAT32 = 4  # bytes
@@ -290,6 +294,7 @@ def training_batches(
     """The batches that `fit` trains on: those of the recipe's sampler, augmented.
 
     Call `loader.batch_sampler.set_epoch(epoch)` before each pass; see `reidlab.data.make_loader`.
+    A `GraphSampler`, `loader.batch_sampler.sampler`, must look at a model then.
 
     Args:
         ds: Its `train` is read; for a model with viewpoints in the form of `with_rows`.
@@ -312,6 +317,7 @@ def training_batches(
         pad=recipe.pad,
         flip=recipe.flip,
         erasing=recipe.erasing,
+        augmentation=recipe.augmentation,
     )
     return make_loader(
         ds.train, transform, batch_sampler=sampler, workers=recipe.workers, seed=seed
@@ -356,14 +362,22 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
     blocks = blocks_of(model)
     plan = Unfreezing.of(recipe, len(blocks)) if recipe.unfreezing is not None else None
 
-    def open_blocks(epoch: int) -> None:
+    loader = training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes)
+    sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]  # of `EpochBatches`
+
+    def before_epoch(epoch: int) -> None:
         if plan is not None:
             plan.apply(model, epoch - 1)
+        if isinstance(sampler, GraphSampler):
+            sampler.set_epoch(epoch)
+            sampler.drawn[:] = session.state.drawn or 0
+            sampler.look(lambda rows: _distances(model, learn.train.iloc[rows], recipe))
+            session.state.drawn = sampler.drawn.tolist()
 
-    return Session(
+    session = Session(
         model=model,
         optimizer=make_optimizer(model, recipe),
-        loader=training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes),
+        loader=loader,
         recipe=recipe,
         accelerator=accelerator,
         rate=partial(set_rate_of_step, recipe),
@@ -371,9 +385,17 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
         seed=run.seed,
         out=run.out,
         configuration=configuration,
-        before_epoch=open_blocks,
+        before_epoch=before_epoch,
         after_epoch=partial(_validate, run),
     )
+    return session
+
+
+def _distances(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> Any:
+    """How little alike the images of a table are to the model, the same on all processes."""
+    found = alike(model, embed(model, frame, recipe))
+    saturating = recipe.sampler == "graph-sigmoid"
+    return broadcast((1 - (found / 10).sigmoid() if saturating else -found).numpy())
 
 
 def _validate(run: _Run, state: State, model: nn.Module) -> None:

@@ -156,7 +156,7 @@ def test_losses_stay_in_their_order():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"center": {}}, r"there is no loss 'center'; there are: contrastive, identity, triplet"),
+        ({"center": {}}, r"there is no loss 'center'; there are: contrastive, identity, pairw"),
         (
             {"triplet": {"margn": 0.3}},
             r"the loss triplet has no setting 'margn'. Did you mean 'marg",

@@ -32,6 +32,8 @@ PRESETS = {
     "gltrans": ("paper", "code"),
     "transreid": ("code",),
     "pcb": ("paper",),
+    "transmatcher": ("code",),
+    "qaconv": ("code", "paper"),
 }
 ALL = [
     (paper, profile, preset)
