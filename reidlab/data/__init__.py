@@ -9,7 +9,13 @@ from reidlab.data.errors import DatasetError, DatasetWarning
 from reidlab.data.help import data_help
 from reidlab.data.images import read_image, read_mask
 from reidlab.data.loader import make_loader, watched_workers
-from reidlab.data.samplers import CrossModalSampler, IdentitySampler, ShuffleSampler, make_sampler
+from reidlab.data.samplers import (
+    CrossModalSampler,
+    GraphSampler,
+    IdentitySampler,
+    ShuffleSampler,
+    make_sampler,
+)
 from reidlab.data.sysu_mm01 import draw_gallery
 from reidlab.data.transforms import (
     NORMALIZATIONS,
@@ -26,6 +32,7 @@ __all__ = [
     "DatasetCard",
     "DatasetError",
     "DatasetWarning",
+    "GraphSampler",
     "IdentitySampler",
     "ReIDDataset",
     "ShuffleSampler",

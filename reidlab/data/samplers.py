@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,13 +45,7 @@ class IdentitySampler(Sampler[list[int]]):
                 f"identities_per_batch is {identities_per_batch} and images_per_identity "
                 f"{images_per_identity}, expected at least 1 of each"
             )
-        array = np.asarray(labels)
-        self.images_of = [np.flatnonzero(array == label) for label in np.unique(array)]
-        if len(self.images_of) < identities_per_batch:
-            raise ValueError(
-                f"the training split has {len(self.images_of)} people, but a batch needs "
-                f"identities_per_batch={identities_per_batch}: lower it, or train on more people"
-            )
+        self.images_of = _images_of(labels, identities_per_batch)
         self.identities_per_batch = identities_per_batch
         self.images_per_identity = images_per_identity
         self.batch_size = identities_per_batch * images_per_identity
@@ -233,6 +227,122 @@ class ShuffleSampler(Sampler[list[int]]):
         return (self.length + rest) // self.batch_size
 
 
+class GraphSampler(Sampler[list[int]]):
+    """One batch for each person: P - 1 people who look like them to the model, and themselves.
+
+    Liao, Shao, "Graph Sampling Based Deep Metric Learning for Generalizable Person
+    Re-Identification", CVPR 2022 (arXiv 2104.01546), in the form of its code since 2.1. The sampler
+    must `look` before each epoch, which has as many batches as there are people.
+
+    The images of a person are drawn in turn from a shuffled list, which goes on from batch to batch
+    and from epoch to epoch, and is shuffled anew where it ends; a batch in which it ends may show
+    an image twice, as does one of a person with fewer than K. How many were drawn of each, `drawn`,
+    is all that the sampler has to remember.
+
+    Args:
+        labels: (N,) person of each image.
+        identities_per_batch: P.
+        images_per_identity: K.
+        seed: of anchors, lists and the order of the batches.
+
+    Raises:
+        ValueError: fewer than P people, or P below 2, or K below 1.
+    """
+
+    drop_last = True  # every batch is full
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        identities_per_batch: int,
+        images_per_identity: int,
+        seed: int = 0,
+    ) -> None:
+        if identities_per_batch < 2 or images_per_identity < 1:
+            raise ValueError(
+                f"identities_per_batch is {identities_per_batch} and images_per_identity "
+                f"{images_per_identity}, expected at least 2, as everybody gets a neighbour, and 1"
+            )
+        self.images_of = _images_of(labels, identities_per_batch)
+        self.identities_per_batch = identities_per_batch
+        self.images_per_identity = images_per_identity
+        self.batch_size = identities_per_batch * images_per_identity
+        self.seed = seed
+        self.epoch = 0
+        self.drawn = np.zeros(len(self.images_of), np.int64)
+        self._planned: tuple[int, list[list[int]]] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def look(self, distances: Callable[[list[int]], ArrayLike]) -> None:
+        """Find out who looks like whom, and draw the batches of the present epoch.
+
+        Args:
+            distances: asked once, with the row of a random image of each person: (C,) rows to
+                (C, C) distances, row by row and not necessarily symmetric. Equal ones are ordered
+                at random: a model that sees no difference gives random neighbours.
+
+        Raises:
+            ValueError: another shape, or distances that are no numbers.
+        """
+        rng = np.random.default_rng([self.seed, self.epoch])
+        people = len(self.images_of)
+        found = np.array(
+            distances([int(rng.choice(images)) for images in self.images_of]), np.float64
+        )
+        if found.shape != (people, people) or np.isnan(found).any():
+            raise ValueError(
+                f"distances have shape {found.shape} and {np.isnan(found).sum()} values that are "
+                f"no numbers; expected ({people}, {people}) numbers, a row for each person. Did "
+                "the training diverge?"
+            )
+        np.fill_diagonal(found, np.inf)
+        nearest = np.lexsort((rng.random(found.shape), found), axis=1)
+        batches = []
+        for person, others in enumerate(nearest[:, : self.identities_per_batch - 1]):
+            others = others[others != person]  # where all others are infinitely far
+            batches.append([row for each in (*others, person) for row in self._draw(int(each))])
+        self._planned = (self.epoch, [batches[i] for i in rng.permutation(people)])
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if self._planned is None or self._planned[0] != self.epoch:
+            raise ValueError(
+                f"the graph sampler has not looked at a model in epoch {self.epoch}: call "
+                "set_epoch(epoch), then look(distances), as fit does"
+            )
+        return iter([list(batch) for batch in self._planned[1]])
+
+    def __len__(self) -> int:
+        """Batches of an epoch, one for each person."""
+        return len(self.images_of)
+
+    def _draw(self, person: int) -> list[int]:
+        images, k = self.images_of[person], self.images_per_identity
+        first = int(self.drawn[person])
+        self.drawn[person] += k
+        whole = len(images)
+        turns = {n: self._turn(person, n) for n in range(first // whole, (first + k) // whole + 1)}
+        return [int(turns[n // whole][n % whole]) for n in range(first, first + k)]
+
+    def _turn(self, person: int, turn: int) -> np.ndarray:
+        """The list of a person, shuffled for the nth time."""
+        return np.random.default_rng([self.seed, person, turn]).permutation(self.images_of[person])
+
+
+def _images_of(labels: ArrayLike, needed: int) -> list[np.ndarray]:
+    """Rows of each person, if there are as many people as a batch needs."""
+    array = np.asarray(labels)
+    images_of = [np.flatnonzero(array == label) for label in np.unique(array)]
+    if len(images_of) < needed:
+        raise ValueError(
+            f"the training split has {len(images_of)} people, but a batch needs "
+            f"identities_per_batch={needed}: lower it, or train on more people"
+        )
+    return images_of
+
+
 def make_sampler(
     name: str,
     people: ArrayLike,
@@ -243,10 +353,11 @@ def make_sampler(
     seed: int = 0,
     processes: int = 1,
 ) -> Sampler[list[int]]:
-    """The sampler of a recipe: "identity", "cross-modal" or "shuffle"; a batch has P * K images.
+    """The sampler of a recipe; a batch has P * K images.
 
     Args:
-        name: Which one.
+        name: "identity", "cross-modal", "shuffle", or "graph" (or "graph-sigmoid": by other
+            distances).
         people: (N,) person of each image.
         identities_per_batch: P.
         images_per_identity: K.
@@ -262,6 +373,8 @@ def make_sampler(
         return CrossModalSampler(
             people, np.zeros(images) if infrared is None else infrared, p, k, seed
         )
+    if name in ("graph", "graph-sigmoid"):
+        return GraphSampler(people, p, k, seed)
     # the last batch is smaller; batch norm can't take a single image, nor processes a share
     drop = processes > 1 or images % size == 1
     return ShuffleSampler(images, size, seed, drop_last=drop)

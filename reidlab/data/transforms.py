@@ -1,23 +1,28 @@
 """Augmentation and normalisation, as TransReID does them, on torchvision's v2 transforms.
 
 Training: resize (bicubic), flip, pad with black and crop back, to a tensor, normalise, erase one
-rectangle with noise. Test: resize (bilinear), to a tensor, normalise. (He et al., "TransReID:
-Transformer-based Object Re-identification", ICCV 2021, and its code.)
+rectangle with noise; QAConv has other steps, see `build_transform`. Test: resize (bilinear), to a
+tensor, normalise. (He et al., "TransReID: Transformer-based Object Re-Identification", ICCV 2021,
+and its code.)
 """
 
 from __future__ import annotations
 
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 # A backbone sees the world as its pre-training did: mean and deviation per channel.
 NORMALIZATIONS = {
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # ViT (augreg, ImageNet-21k), reidlab's own
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # DeiT, ResNet
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),  # pixels from 0 to 1 as they are: QAConv
 }
 REFERENCE_PAD, REFERENCE_HEIGHT = 10, 256  # TransReID: 10 pixels at 256x128
 BLUR, BLUR_KERNEL = (0.1, 3.0), 21  # MIP, PMT: deviation and pixels, at 256x128
+# (code of QAConv) degrees; factors of brightness, contrast, saturation; hue; of the shorter side
+ROTATION, JITTER, HUE, OCCLUDED = 5.0, (0.5, 2.0), 0.1, 0.8
 ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)  # timm's defaults, TransReID uses them
 
 
@@ -30,6 +35,7 @@ def build_transform(
     flip: float = 0.5,
     erasing: float = 0.5,
     interpolation: str = "bilinear",
+    augmentation: str = "transreid",
 ) -> v2.Compose:
     """From a PIL image to a (3, H, W) float32 tensor.
 
@@ -43,12 +49,14 @@ def build_transform(
         flip: probability of a mirror image.
         erasing: probability that a rectangle of 2 to 33 % of the area becomes Gaussian noise, an
             independent value per pixel and channel (timm's "pixel" mode).
-
         interpolation: how a test image is resized, "bilinear" or "bicubic"; a training image is
             bicubically.
+        augmentation: "transreid"; or "qaconv": after crop and flip a rotation by up to 5 degrees,
+            colour jitter, and with probability `erasing` a white square of random size.
 
     Raises:
-        ValueError: an unknown normalisation or interpolation, a size or a probability out of range.
+        ValueError: an unknown normalisation, interpolation or augmentation, a size or a probability
+            out of range.
     """
     height, width = image_size
     if height < 1 or width < 1:
@@ -63,6 +71,8 @@ def build_transform(
         )
     if interpolation not in ("bilinear", "bicubic"):
         raise ValueError(f"interpolation is {interpolation!r}, expected 'bilinear' or 'bicubic'")
+    if augmentation not in ("transreid", "qaconv"):
+        raise ValueError(f"augmentation is {augmentation!r}, expected 'transreid' or 'qaconv'")
     mean, std = NORMALIZATIONS[normalization]
     to_tensor = [
         v2.PILToTensor(),
@@ -76,6 +86,19 @@ def build_transform(
         pad = round(REFERENCE_PAD * height / REFERENCE_HEIGHT)
     if pad < 0:
         raise ValueError(f"pad is {pad}, expected 0 or more pixels")
+    if augmentation == "qaconv":
+        return v2.Compose(
+            [
+                v2.Resize(size, InterpolationMode.BICUBIC),
+                v2.RandomCrop(size, padding=pad),
+                v2.RandomHorizontalFlip(flip),
+                v2.RandomRotation([-ROTATION, ROTATION]),
+                v2.ColorJitter(JITTER, JITTER, JITTER, HUE),
+                *to_tensor[:-1],
+                RandomOcclusion(erasing),
+                to_tensor[-1],
+            ]
+        )
     return v2.Compose(
         [
             v2.Resize(size, InterpolationMode.BICUBIC),
@@ -131,6 +154,33 @@ def _blurred(image: Image.Image) -> Image.Image:
 
 def _exchanged(image: Image.Image) -> Image.Image:
     return Image.merge("RGB", [image.getchannel(int(torch.randint(3, ())))] * 3)
+
+
+class RandomOcclusion(torch.nn.Module):
+    """QAConv's: a white square of up to 0.8 of the shorter side, anywhere inside the image.
+
+    Args:
+        probability: of having one.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(3, H, W) from 0 to 1 to the same."""
+        if torch.rand(()) >= self.probability:
+            return image
+        height, width = image.shape[-2:]
+        side = _below(1, max(2, int(min(height, width) * OCCLUDED)))
+        top, left = _below(0, max(1, height - side)), _below(0, max(1, width - side))
+        image = image.clone()
+        image[..., top : top + side, left : left + side] = 1.0
+        return image
+
+
+def _below(low: int, high: int) -> int:
+    return int(torch.randint(low, high, ()))
 
 
 def normalization_for(backbone: str) -> str:

@@ -2,6 +2,7 @@
 
 from reidlab.judging.closed_set import classify
 from reidlab.judging.embedding import (
+    alike,
     embed,
     evaluate_on,
     test_transform,
@@ -14,6 +15,7 @@ from reidlab.judging.validation import split_images, split_validation
 from reidlab.judging.zero_shot import of_training_people, zero_shot, zero_shot_record
 
 __all__ = [
+    "alike",
     "check_judged",
     "classify",
     "embed",

@@ -97,6 +97,24 @@ def embed(
     return torch.cat(parts)
 
 
+def alike(model: Any, emb: Tensor) -> Tensor:
+    """How alike some images are, each to each: a matcher's scores, else cosines, (N, N) on the CPU.
+
+    Args:
+        model: That embedded them; in evaluation mode meanwhile.
+        emb: From `embed`.
+    """
+    if not hasattr(model, "match"):
+        directions = nn.functional.normalize(emb.flatten(1))
+        return directions @ directions.T
+    was_training = model.training
+    model.eval()
+    try:
+        return model.match(emb, emb).cpu()
+    finally:
+        model.train(was_training)
+
+
 def test_transform(recipe: Judging) -> Transform:
     """Resize and normalise as a recipe says; nothing random."""
     return build_transform(

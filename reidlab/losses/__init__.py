@@ -15,6 +15,7 @@ from reidlab.losses.circle import (
 )
 from reidlab.losses.contrastive import Contrastive, ContrastiveLoss
 from reidlab.losses.identity import Identity, IdentityLoss
+from reidlab.losses.pairwise import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss
 from reidlab.losses.terms import (
     LOSSES,
     Batch,
@@ -35,7 +36,11 @@ __all__ = [
     "Identity",
     "IdentityLoss",
     "Loss",
+    "MatchTriplet",
+    "MatchTripletLoss",
+    "Pairwise",
     "PairwiseCircle",
+    "PairwiseLoss",
     "Term",
     "Triplet",
     "TripletLoss",

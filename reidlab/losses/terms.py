@@ -39,19 +39,21 @@ class Loss(ABC):
 
     Attributes:
         name: What a record and the log call it; a recipe has one loss of a name.
+        of_pairs: Whether it reads `outputs.scores`, which matchers alone return.
         younger: Settings that came later than records: these do not name them at their defaults.
         weight: Factor in the sum.
     """
 
     name: ClassVar[str]
+    of_pairs: ClassVar[bool] = False
     younger: ClassVar[tuple[str, ...]] = ()
     weight: Weight = 1.0
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "name" in cls.__dict__:
-            if cls.name == "accuracy":
-                raise TypeError("a loss can't be called accuracy: the log has that name already")
+            if cls.name in ("accuracy", "skipped"):
+                raise TypeError(f"a loss can't be called {cls.name}: the log has that name already")
             LOSSES[cls.name] = cls
 
     def __post_init__(self) -> None:
@@ -65,6 +67,10 @@ class Loss(ABC):
             whole: Gathers rows from all processes; a loss that looks at each image by itself has
                 no use for it.
         """
+
+    def watch(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """What the log says beside the loss: "accuracy", "skipped" (anchors), or nothing."""
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a record."""

@@ -6,6 +6,8 @@ from reidlab.models import (  # noqa: F401  they register
     la_tf_pp,
     la_transformer,
     pcb,
+    qaconv,
+    transmatcher,
     transreid,
     tvtr,
     vit_baseline,
@@ -18,11 +20,14 @@ from reidlab.models.factory import create_backbone, create_model
 from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
+from reidlab.models.matcher import Matcher
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
+from reidlab.models.qaconv import Convolution, QAConv
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
+from reidlab.models.transmatcher import Matching, TransMatcher, resize_matcher
 from reidlab.models.transreid import Jigsaw, TransReID
 from reidlab.models.tvtr import TVTR, TopK, select_tokens
 from reidlab.models.vit import TokenBackbone, Tokens, token_views
@@ -38,6 +43,7 @@ __all__ = [
     "BNNeck",
     "BackboneFacts",
     "ConvBackbone",
+    "Convolution",
     "GLTrans",
     "GlobalLocal",
     "Jigsaw",
@@ -45,12 +51,16 @@ __all__ = [
     "LATransformer",
     "LocallyAware",
     "Maps",
+    "Matcher",
+    "Matching",
     "Model",
     "Outputs",
     "PaperUse",
+    "QAConv",
     "TokenBackbone",
     "Tokens",
     "TopK",
+    "TransMatcher",
     "TransReID",
     "ViTBaseline",
     "WeightsError",
@@ -62,6 +72,7 @@ __all__ = [
     "load_authors_checkpoint",
     "load_weights",
     "register",
+    "resize_matcher",
     "select_tokens",
     "token_views",
     "unregister",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from reidlab.models.registry import get_model, list_models
-from reidlab.models.weights_file import WeightsError, compare_state, pick_weights, read_weights
+from reidlab.models.weights_file import (
+    WeightsError,
+    WeightsFile,
+    compare_state,
+    pick_weights,
+    read_weights,
+)
 
 
 def load_authors_checkpoint(
@@ -49,18 +56,24 @@ def load_authors_checkpoint(
         )
     authors, own = layouts[type(model)], model.state_dict()
 
-    def knows(key: str) -> bool:
+    def knows(apart: bool, key: str) -> bool:
         try:
-            return authors.rename(key) in {None, *own}
+            ours = authors.rename(key)
         except KeyError:
             return False
+        lies_apart = bool(authors.apart) and (ours or "").startswith(authors.apart)
+        return ours in {None, *own} and lies_apart == apart
 
-    if isinstance(checkpoint, str | Path):
-        path = Path(checkpoint).expanduser()
-        read = read_weights(path, "Expected the authors' checkpoint.", knows)
-    else:
-        read = pick_weights(checkpoint, "the state dict", knows)
-    state, name = read.state, read.source
+    def read(apart: bool) -> WeightsFile:
+        if isinstance(checkpoint, str | Path):
+            path = Path(checkpoint).expanduser()
+            return read_weights(path, "Expected the authors' checkpoint.", partial(knows, apart))
+        return pick_weights(checkpoint, "the state dict", partial(knows, apart))
+
+    network = read(apart=False)
+    state, name = dict(network.state), network.source
+    if authors.apart:
+        state = read(apart=True).state | state
     renamed: dict[str, Tensor] = {}
     unknown: list[str] = []
     # as torch fills a network, in which one parameter may have two names: a module before its parts

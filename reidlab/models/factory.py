@@ -59,10 +59,10 @@ def create_model(  # the one door to every network: what can be chosen of one st
     """
     model = get_model(name)
     chosen = model.switches(preset, switches or {})
-    if _kind(backbone) is not model.reads:
-        raise ValueError(
-            f"{name} reads {model.reads.returns}; backbone={backbone!r} is no such backbone."
-        )
+    kinds = model.reads if isinstance(model.reads, tuple) else (model.reads,)
+    if _kind(backbone) not in kinds:
+        wanted = ", or ".join(kind.returns for kind in kinds)
+        raise ValueError(f"{name} reads {wanted}; backbone={backbone!r} is no such backbone.")
     filled = create_backbone(
         backbone,
         image_size,
@@ -90,9 +90,9 @@ def create_backbone(
     """Build a backbone, tokens or maps by its name, filled with the weights asked for.
 
     Args:
-        name: A ViT of timm (`TokenBackbone`), or "resnet50", "resnet50_ibn_a", "resnet50_ibn_b"
-            (`ConvBackbone`). With weights="timm" it carries timm's tag; `BACKBONES` lists those
-            of the papers.
+        name: A ViT of timm (`TokenBackbone`), or "resnet50" or "resnet18", either also with
+            "_ibn_a" or "_ibn_b" (`ConvBackbone`). With weights="timm" it carries timm's tag;
+            `BACKBONES` lists those of the papers.
         image_size: Height and width of the images, pixels.
         weights: As in `load_weights`.
         weights_grid: The `grid` of `load_weights`.

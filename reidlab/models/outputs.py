@@ -14,10 +14,12 @@ class Outputs(NamedTuple):
     Attributes:
         logits: One (B, C) tensor per classifier, for the identity loss.
         features: One (B, D_i) tensor per metric-learning feature, for the triplet loss.
+        scores: Of a matcher: (B, B) logits of all ordered pairs of the batch; else None.
     """
 
     logits: tuple[Tensor, ...]
     features: tuple[Tensor, ...]
+    scores: Tensor | None = None
 
     def vote(self) -> Tensor:
         """Sum over the classifiers of their softmax scores, (B, C): the largest is the prediction.

@@ -20,7 +20,7 @@ from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone
 from reidlab.settings import check_names
 
-PLANNED = ("qaconv", "transmatcher")
+Kind = type[TokenBackbone | ConvBackbone]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,15 @@ class Authors:
         rename: Their key -> ours, None where their network never uses the weight; KeyError for a
             key that is not theirs.
         entries: Of a whole file, for the paper's own backbone and image size.
+        apart: Beginning of our names that lie in a mapping of their own in a file, beside that of
+            all others, as a matcher lies beside its network; "": there is one mapping.
         explain: (model, renamed state dict that does not fit) -> what is wrong in the paper's own
             terms, such as another number of people; None if it can't tell.
     """
 
     rename: Callable[[str], str | None]
     entries: int
+    apart: str = ""
     explain: Callable[[Any, Mapping[str, Tensor]], str | None] = lambda model, found: None
 
 
@@ -64,7 +67,7 @@ class Model:
     Attributes:
         name: For `create_model`.
         build: Its class, called with (backbone, num_classes), and with switches if it has presets.
-        reads: The kind of backbone: `TokenBackbone` or `ConvBackbone`.
+        reads: The kind of backbone: `TokenBackbone` or `ConvBackbone`, or both.
         presets: Where a paper and its code differ: preset -> switches, a dataclass; the default
             first. Empty: they agree.
         authors: None where no authors published their weights.
@@ -72,7 +75,7 @@ class Model:
 
     name: str
     build: type[nn.Module]
-    reads: type[TokenBackbone | ConvBackbone] = TokenBackbone
+    reads: Kind | tuple[Kind, ...] = TokenBackbone
     presets: Mapping[str, Any] = field(default_factory=dict)
     authors: Authors | None = None
 
@@ -134,13 +137,8 @@ def get_model(name: str) -> Model:
     """What was registered under a name.
 
     Raises:
-        ValueError: If nothing was; it names what there is and what is planned.
+        ValueError: If nothing was; it names what there is.
     """
     if name not in _REGISTRY:
-        planned = [each for each in PLANNED if each not in _REGISTRY]
-        hint = " It is planned and not written yet." if name in planned else ""
-        raise ValueError(
-            f"there is no model {name!r}.{hint} Known: {', '.join(list_models())}; "
-            f"planned: {', '.join(planned)}."
-        )
+        raise ValueError(f"there is no model {name!r}. Known: {', '.join(list_models())}.")
     return _REGISTRY[name]

@@ -1,4 +1,4 @@
-"""A ResNet-50 that returns its maps: the backbone of TransMatcher and QAConv.
+"""A ResNet-50, or 18, that returns its maps: the backbone of TransMatcher and QAConv.
 
 The layers are timm's own; this file adds the two kinds of instance-batch normalisation of
 Pan, Luo, Shi, Tang, "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net",
@@ -21,14 +21,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import timm
 import torch
-from timm.models.resnet import Bottleneck
+from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from reidlab.models.backbones import Sides, check_drop_path, check_input, check_tag
 
-RESNETS = ("resnet50", "resnet50_ibn_a", "resnet50_ibn_b")
-BLOCKS = (3, 4, 6, 3)  # of each stage of ResNet-50
-STAGES = len(BLOCKS)
+BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet18": (2, 2, 2, 2)}  # of each stage
+RESNETS = tuple(name + norms for name in BLOCKS for norms in ("", "_ibn_a", "_ibn_b"))
+STAGES = 4
 SMALLEST_IMAGE = 32  # pixels: one position after the last stage
 
 
@@ -38,7 +38,8 @@ class Maps(NamedTuple):
     Attributes:
         last: Map after the last stage kept, (B, D, h, w).
         layers: Map after stage l for each one that was asked for, 1-based: 256, 512, 1024 and 2048
-            channels, at a 4th, 8th, 16th and 32nd of the image.
+            channels of ResNet-50, a quarter of them of ResNet-18, at a 4th, 8th, 16th and 32nd of
+            the image.
     """
 
     last: Tensor
@@ -74,8 +75,21 @@ class InstanceNormBottleneck(Bottleneck):
         return torch.relu(self.IN(super().forward(x)))
 
 
+class InstanceNormBasicBlock(BasicBlock):
+    """The same of the block of ResNet-18."""
+
+    def __init__(self, planes: int) -> None:
+        super().__init__(planes, planes)
+        self.act2 = nn.Identity()
+        self.IN = nn.InstanceNorm2d(planes, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to the same."""
+        return torch.relu(self.IN(super().forward(x)))
+
+
 class ConvBackbone(nn.Module):
-    """ResNet-50, plain or with instance norms, up to any stage.
+    """ResNet-50 or 18, plain or with instance norms, up to any stage.
 
     Args:
         name: One of `RESNETS`; the plain one may carry timm's tag ("resnet50.tv_in1k").
@@ -106,7 +120,7 @@ class ConvBackbone(nn.Module):
     ) -> None:
         super().__init__()
         check_drop_path(drop_path)
-        kind = _kind_of_norms(name)
+        architecture, kind = _architecture(name)
         self.name = name
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.stride = _stride(name, self.image_size, stride, depth)
@@ -116,20 +130,22 @@ class ConvBackbone(nn.Module):
                 "to. Pass num_cameras=0, or camera_embedding=False in a recipe."
             )
         self.num_cameras = 0
-        kept = BLOCKS[:depth]
+        kept = BLOCKS[architecture][:depth]
         resnet: Any = timm.create_model(
-            "resnet50", num_classes=0, layers=kept, drop_path_rate=drop_path
+            architecture, num_classes=0, layers=kept, drop_path_rate=drop_path
         )
         self._stages = tuple(f"layer{stage}" for stage in range(1, len(kept) + 1))
         _add_instance_norms(resnet, kind, self._stages)
         if self.stride < 2 ** (len(kept) + 1):
-            resnet.layer4[0].conv2.stride = resnet.layer4[0].downsample[0].stride = (1, 1)
+            first = resnet.layer4[0]
+            strided = first.conv2 if isinstance(first, Bottleneck) else first.conv1
+            strided.stride = first.downsample[0].stride = (1, 1)
 
         self.conv1, self.bn1, self.act1 = resnet.conv1, resnet.bn1, resnet.act1
         self.maxpool = resnet.maxpool
         for stage in self._stages:
             self.add_module(stage, getattr(resnet, stage))
-        self.embed_dim: int = self.get_submodule(self._stages[-1])[-1].conv3.out_channels  # type: ignore[index]
+        self.embed_dim: int = resnet.feature_info[len(kept)]["num_chs"]
         height, width = self.image_size
         self.grid = (-(-height // self.stride), -(-width // self.stride))
 
@@ -173,16 +189,16 @@ def is_resnet(name: str) -> bool:
     return name.startswith("resnet")
 
 
-def _kind_of_norms(name: str) -> str | None:
-    """The instance norms that a name asks for: "a", "b" or None."""
-    match = re.fullmatch(r"resnet50(?:_ibn_(a|b)|\.\w+)?", name)
+def _architecture(name: str) -> tuple[str, str | None]:
+    """The network that a name asks for, and its instance norms: "a", "b" or None."""
+    match = re.fullmatch(rf"({'|'.join(BLOCKS)})(?:_ibn_(a|b)|\.\w+)?", name)
     if match is None:
         raise ValueError(
             f"{name!r} is no ResNet of this library; expected one of {', '.join(RESNETS)}, or "
-            "resnet50 with a tag of timm such as 'resnet50.tv_in1k'."
+            "a plain one with a tag of timm such as 'resnet50.tv_in1k'."
         )
     check_tag(name)
-    return match[1]
+    return match[1], match[2]
 
 
 def _stride(name: str, image_size: tuple[int, int], stride: int | None, depth: int | None) -> int:
@@ -215,7 +231,10 @@ def _add_instance_norms(resnet: Any, kind: str | None, stages: tuple[str, ...]) 
         resnet.bn1 = nn.InstanceNorm2d(resnet.bn1.num_features, affine=True)
         for stage in stages[:2]:
             plain = getattr(resnet, stage)[-1]
-            block = InstanceNormBottleneck(plain.conv1.out_channels)
+            own = (
+                InstanceNormBottleneck if isinstance(plain, Bottleneck) else InstanceNormBasicBlock
+            )
+            block = own(plain.conv1.out_channels)
             block.drop_path = plain.drop_path
             block.load_state_dict(plain.state_dict(), strict=False)  # all but the new norm
             getattr(resnet, stage)[-1] = block

@@ -15,6 +15,8 @@ from reidlab.recipes import (
     la_tf_pp,
     la_transformer,
     pcb,
+    qaconv,
+    transmatcher,
     transreid,
     tvtr,
     vit_baseline,
@@ -32,6 +34,8 @@ _PAPERS: dict[str, Any] = {
     "pcb": pcb,
     "tvtr": tvtr,
     "agw": agw,
+    "transmatcher": transmatcher,
+    "qaconv": qaconv,
 }
 
 

@@ -139,7 +139,7 @@ def room_of_run(model: nn.Module, recipe: Recipe, out: Path) -> int:
     """Bytes that a run takes at most, beyond what it has there: while a checkpoint replaces the one
     before it, and for the weights at the end."""
     weights = _bytes(model.state_dict().values())
-    moments = 1 if recipe.optimizer == "sgd" else 2
+    moments = 1 if recipe.optimizer in ("sgd", "nesterov") else 2
     copies = (recipe.ema_decay is not None) + (recipe.keep == "best")
     checkpoint = weights * (1 + copies) + moments * _bytes(model.parameters())
     there = sum(path.stat().st_size for path in files_of(out / CHECKPOINTS))

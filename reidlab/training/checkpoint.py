@@ -47,6 +47,7 @@ class Checkpoint(NamedTuple):
         best: Epoch and weights of the best epoch so far, {} if the last is kept.
         peak_memory_mb: The largest so far.
         commit: Of the code that began, and whether tracked files differed from it.
+        drawn: As in `State`.
     """
 
     epoch: int
@@ -60,6 +61,7 @@ class Checkpoint(NamedTuple):
     best: dict[str, Any] = {}  # noqa: RUF012
     peak_memory_mb: float = 0.0
     commit: tuple[str | None, bool | None] = (None, None)
+    drawn: list[int] = []  # noqa: RUF012
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, model: nn.Module) -> None:

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from reidlab.data import build_transform, colour_changes, make_loader, make_sampler
+from reidlab.data import GraphSampler, build_transform, colour_changes, make_loader, make_sampler
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
 from reidlab.files import sweep, write_json
 from reidlab.judging import (
+    alike,
     classify,
+    embed,
     evaluate_on,
     has_test_part,
     sides_of,
@@ -32,7 +34,7 @@ from reidlab.judging import (
 )
 from reidlab.judging.validation import check_people
 from reidlab.losses import Identity
-from reidlab.processes import barrier, is_main_process, largest
+from reidlab.processes import barrier, broadcast, is_main_process, largest
 from reidlab.record import (
     RecordError,
     RunRecord,
@@ -64,6 +66,8 @@ from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reidlab.data import ReIDDataset
 
 FLOAT32 = 4  # bytes
@@ -291,6 +295,7 @@ def training_batches(
     """The batches that `fit` trains on: those of the recipe's sampler, augmented.
 
     Call `loader.batch_sampler.set_epoch(epoch)` before each pass; see `reidlab.data.make_loader`.
+    A `GraphSampler`, `loader.batch_sampler.sampler`, must look at a model then.
 
     Args:
         ds: Its `train` is read; for a model with viewpoints in the form of `with_rows`.
@@ -314,6 +319,7 @@ def training_batches(
         pad=recipe.pad,
         flip=recipe.flip,
         erasing=recipe.erasing,
+        augmentation=recipe.augmentation,
     )
     changes = colour_changes(
         grey=recipe.grey,
@@ -366,14 +372,22 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
     blocks = blocks_of(model)
     plan = Unfreezing.of(recipe, len(blocks)) if recipe.unfreezing is not None else None
 
-    def open_blocks(epoch: int) -> None:
+    loader = training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes)
+    sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]  # of `EpochBatches`
+
+    def before_epoch(epoch: int) -> None:
         if plan is not None:
             plan.apply(model, epoch - 1)
+        if isinstance(sampler, GraphSampler):
+            sampler.set_epoch(epoch)
+            sampler.drawn[:] = session.state.drawn or 0
+            sampler.look(lambda rows: _distances(model, learn.train.iloc[rows], recipe))
+            session.state.drawn = sampler.drawn.tolist()
 
-    return Session(
+    session = Session(
         model=model,
         optimizer=make_optimizer(model, recipe),
-        loader=training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes),
+        loader=loader,
         recipe=recipe,
         accelerator=accelerator,
         rate=partial(set_rate_of_step, recipe),
@@ -381,9 +395,17 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
         seed=run.seed,
         out=run.out,
         configuration=configuration,
-        before_epoch=open_blocks,
+        before_epoch=before_epoch,
         after_epoch=partial(_validate, run),
     )
+    return session
+
+
+def _distances(model: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> Any:
+    """How little alike the images of a table are to the model, the same on all processes."""
+    found = alike(model, embed(model, frame, recipe))
+    saturating = recipe.sampler == "graph-sigmoid"
+    return broadcast((1 - (found / 10).sigmoid() if saturating else -found).numpy())
 
 
 def _validate(run: _Run, state: State, model: nn.Module) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from reidlab.errors import RecipeError, ReidlabError
 from reidlab.judging import sides_of, with_rows
-from reidlab.models import TokenBackbone
+from reidlab.models import Matcher, TokenBackbone
 from reidlab.training.recipe import CAMERAS, VIEWS, Recipe
 from reidlab.training.unfreezing import blocks_of
 
@@ -51,6 +51,7 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
             f"the model takes images of {size[0]}x{size[1]} and the recipe says "
             f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
         )
+    _check_losses(model, recipe)
     _check_sides(model, ds, recipe, learn)
     if recipe.gradient_checkpointing and not _has_token_backbone(model):
         raise RecipeError(
@@ -61,6 +62,18 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
         raise RecipeError(
             f"unfreezing is {recipe.unfreezing!r} and the backbone of {type(model).__name__} has "
             "no transformer blocks to freeze; set it None."
+        )
+
+
+def _check_losses(model: nn.Module, recipe: Recipe) -> None:
+    """A matcher returns scores of pairs and nothing else, the others none."""
+    matches = isinstance(model, Matcher)
+    wrong = [loss.name for loss in recipe.losses if loss.of_pairs != matches]
+    if wrong:
+        what, fits = ("a matcher", "Pairwise()") if matches else ("no matcher", "Identity()")
+        raise RecipeError(
+            f"losses have {', '.join(wrong)} and {type(model).__name__} is {what}; use losses such "
+            f"as ({fits},), or another model."
         )
 
 
@@ -111,7 +124,11 @@ def check_gradient(
         raise TrainingDiverged(advice(f"the gradient overflows at step {step}", epoch))
     if scaler is None or recipe.clip_grad is not None:
         largest = math.inf if recipe.clip_grad is None else recipe.clip_grad  # inf changes no bit
-        norm = accelerator.clip_grad_norm_(model.parameters(), largest)
+        own = accelerator.unwrap_model(model)
+        first, *others = own.clip_groups() if isinstance(own, Matcher) else [model.parameters()]
+        norm = accelerator.clip_grad_norm_(first, largest)  # which undoes the scaler's factor
+        for group in others:
+            norm = norm.maximum(nn.utils.clip_grad_norm_(group, largest))
         if scaler is None and not math.isfinite(value := float(norm)):
             raise TrainingDiverged(advice(f"norm {value} of the gradient at step {step}", epoch))
 

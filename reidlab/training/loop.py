@@ -42,19 +42,22 @@ def train_epoch(session: Session, epoch: int) -> dict[str, Any]:
 
         if len(out.logits):  # a network without classifiers has nobody to name
             losses["accuracy"] = (out.vote().argmax(1) == batch["label"]).float().mean()
+        losses |= session.objective.watch(out, batch)
         for name, each in losses.items():
             sums[name] = sums.get(name, 0.0) + each.detach()
         images += len(batch["image"]) * accelerator.num_processes
         session.progress.note(f"loss {value:.3f}")
     means = torch.stack(list(sums.values())) / steps
     numbers = dict(zip(sums, accelerator.reduce(means, "mean").tolist(), strict=True))
-    accuracy = numbers.pop("accuracy", None)
+    accuracy, skipped = numbers.pop("accuracy", None), numbers.pop("skipped", None)
+    left_out = {} if skipped is None else {"skipped": round(skipped * steps)}  # per process
     return {
         "epoch": epoch,
         "loss": session.objective.total(numbers),
         "losses": numbers,
         "lr": lr,  # of the base group, at the last step
         "accuracy": accuracy,
+        **left_out,
         "images": images,
         "seconds": time.perf_counter() - began,
     }

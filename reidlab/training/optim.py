@@ -70,8 +70,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
     ]
     fused = next(model.parameters()).is_cuda or None  # None: torch's own choice
     decay = recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return optim.SGD(settings, momentum=recipe.momentum, weight_decay=decay, fused=fused)
+    if recipe.optimizer in ("sgd", "nesterov"):
+        nesterov = recipe.optimizer == "nesterov"
+        return optim.SGD(
+            settings, momentum=recipe.momentum, weight_decay=decay, fused=fused, nesterov=nesterov
+        )
     kind = optim.Adam if recipe.optimizer == "adam" else optim.AdamW
     return kind(settings, weight_decay=decay, fused=fused)
 

@@ -56,13 +56,17 @@ class Recipe:
         epochs: Passes of the sampler.
         sampler: "identity" draws batches of P people with K images each; "cross-modal" likewise,
             half of the K visible and half infrared, see `CrossModalSampler`; "shuffle" draws P * K
-            images in any order, each image once an epoch.
+            images in any order, each image once an epoch; "graph" draws for each person one batch
+            of the P - 1 who look most alike to the model, and of themselves, by -score, or the
+            cosine of a model that embeds; "graph-sigmoid", as QAConv's code does, by
+            1 - sigmoid(score / 10), which is the same for all pairs while scores are far from 0.
         identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
         accumulation_steps: Batches whose gradients are averaged into one step of the optimizer; an
             epoch's last step takes what is left. Each batch goes through the network alone, so the
             triplet loss and batch norm see P * K images, however many a step has.
-        optimizer: "sgd", "adamw", or "adam", whose weight decay is added to the gradient.
+        optimizer: "sgd", "nesterov" (SGD with its momentum), "adamw", or "adam", whose weight decay
+            is added to the gradient.
         lr: Peak learning rate of the backbone's weights.
         momentum: Of SGD; the others ignore it.
         weight_decay: For every parameter, biases and norms too.
@@ -84,7 +88,8 @@ class Recipe:
             "algorithm-1", as its paper writes it, both in `reidlab.training.unfreezing`; None:
             all blocks are trained from the start. Needs the schedule "decay".
         precision: "no" (float32), "bf16", or "fp16" (GPU only).
-        clip_grad: Largest norm of the gradient of a step; None: no clipping.
+        clip_grad: Largest norm of the gradient of a step; None: no clipping. A matcher's two
+            parts are clipped each for itself, see `Matcher.clip_groups`.
         gradient_checkpointing: Whether the backward pass computes each block of the backbone again
             instead of keeping what the forward pass found: less memory, about a third more time,
             the same result. It may change when a run goes on.
@@ -105,6 +110,7 @@ class Recipe:
         channel_exchange: Of one channel in place of all three.
         jitter: Of another brightness and contrast.
         blur: Of a blur.
+        augmentation: "transreid" or "qaconv", see `reidlab.data.build_transform`.
         embed_batch_size: Images per batch when embedding.
         flip_test: Whether an embedding is the mean of the image's and its mirror image's, which
             doubles the time of embedding.
@@ -126,10 +132,9 @@ class Recipe:
     FREE: ClassVar[tuple[str, ...]] = ("workers", "embed_batch_size", "gradient_checkpointing")
     """Settings that change no trained weight, and may change when a run goes on."""
     YOUNGER: ClassVar[tuple[str, ...]] = (
-        "weights_grid", "grey", "channel_exchange", "jitter", "blur",
+        "weights_grid", "grey", "channel_exchange", "jitter", "blur", "augmentation",
     )  # fmt: skip
-    """Settings that came later than records, which do not name them at their defaults: their
-    digests stay."""
+    """Settings younger than many records, whose digests stay: unnamed at their defaults."""
 
     model: str = "vit_baseline"
     profile: Literal["smoke", "laptop", "paper"] = "laptop"
@@ -144,11 +149,11 @@ class Recipe:
     drop_path: Annotated[float, Range(0, 0.99)] = 0.0
     camera_embedding: Literal[False, True, "view", "both"] = False
     epochs: Count = 10
-    sampler: Literal["identity", "cross-modal", "shuffle"] = "identity"
+    sampler: Literal["identity", "cross-modal", "shuffle", "graph", "graph-sigmoid"] = "identity"
     identities_per_batch: Annotated[int, Range(2, 100_000)] = 8  # one identity has no negative
     images_per_identity: Count = 4
     accumulation_steps: Count = 1
-    optimizer: Literal["sgd", "adamw", "adam"] = "adamw"
+    optimizer: Literal["sgd", "nesterov", "adamw", "adam"] = "adamw"
     lr: Annotated[float, Range(1e-12, 1e3)] = 3e-4
     momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     weight_decay: Annotated[float, Range(0, 10)] = 0.05
@@ -177,6 +182,7 @@ class Recipe:
     channel_exchange: Share = 0.0
     jitter: Share = 0.0
     blur: Share = 0.0
+    augmentation: Literal["transreid", "qaconv"] = "transreid"
     embed_batch_size: Count = 64
     flip_test: bool = False
     workers: Annotated[int, Range(0, 1024)] = 2

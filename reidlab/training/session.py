@@ -57,6 +57,7 @@ class State:
         history: A row for each finished epoch.
         best: Epoch and weights of the best epoch so far, {} if the last is kept.
         peak_memory_mb: The largest so far.
+        drawn: Images that a graph sampler has drawn of each person.
     """
 
     started: str = field(default_factory=now)
@@ -64,6 +65,7 @@ class State:
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
+    drawn: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -257,9 +259,10 @@ def epoch_line(row: dict[str, Any], recipe: Recipe) -> str:
     )
     parts = f" ({losses})" if len(row["losses"]) > 1 else ""
     accuracy = "" if row["accuracy"] is None else f"accuracy {row['accuracy']:.3f}  "
+    skipped = f"  {row['skipped']} anchors without a loss" if row.get("skipped") else ""
     return (
         f"epoch {row['epoch']}/{recipe.epochs}  loss {row['loss']:.3f}{parts}  {accuracy}"
-        f"lr {row['lr']:.2e}  {row['images'] / row['seconds']:.0f} images/s{validated}"
+        f"lr {row['lr']:.2e}  {row['images'] / row['seconds']:.0f} images/s{validated}{skipped}"
     )
 
 

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reidlab.data import CrossModalSampler, IdentitySampler, ShuffleSampler, make_sampler
+from reidlab.data import (
+    CrossModalSampler,
+    GraphSampler,
+    IdentitySampler,
+    ShuffleSampler,
+    make_sampler,
+)
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
@@ -192,3 +198,100 @@ def test_the_sampler_by_its_name():
     assert list(sampler) == list(CrossModalSampler(who, infrared, 2, 4, seed=3))
     with pytest.raises(ValueError, match="none of the 2 people"):
         make_sampler("cross-modal", who, **sizes)
+
+
+# ------------------------------------------------------------------ the graph sampler
+
+LINE = np.repeat(np.arange(6), [1, 2, 3, 4, 5, 9])  # six people on a line, of so many images
+
+
+def on_a_line(rows):
+    """People stand in the order of their numbers."""
+    where = LINE[rows].astype(float)
+    return np.abs(where[:, None] - where[None, :] + 0.1 * np.arange(len(rows)) / 10)
+
+
+def graph(people=3, images=2, seed=0, epochs=1, distances=on_a_line):
+    """The sampler after some epochs, and their batches."""
+    sampler, seen = GraphSampler(LINE, people, images, seed), []
+    for epoch in range(1, epochs + 1):
+        sampler.set_epoch(epoch)
+        sampler.look(distances)
+        seen.append(list(sampler))
+    return sampler, seen
+
+
+def test_a_batch_is_a_person_after_the_nearest():
+    """The nearest first, K images side by side; each person once."""
+    _, (batches,) = graph()
+    found = {}
+    for batch in batches:
+        first, second, anchor = (LINE[batch[i : i + 2]].tolist() for i in (0, 2, 4))
+        assert all(one == other for one, other in (first, second, anchor))
+        found[anchor[0]] = (first[0], second[0])
+    distances = on_a_line([np.flatnonzero(p == LINE)[0] for p in range(6)])
+    for person, neighbours in found.items():
+        others = sorted(set(range(6)) - {person}, key=lambda each: distances[person, each])
+        assert neighbours == tuple(others[:2])
+    assert sorted(found) == list(range(6))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 5), st.integers(0, 3))
+def test_every_image_of_a_person_in_turn(people, images, seed):
+    """Over all epochs each whole turn of a person's list holds each image once."""
+    sampler, epochs = graph(people, images, seed, epochs=4)
+    assert all(len(batches) == len(sampler) == 6 for batches in epochs)
+    counts = Counter(row for batches in epochs for batch in batches for row in batch)
+    for person, images_of in enumerate(sampler.images_of):
+        drawn = sampler.drawn[person]
+        assert sum(counts[row] for row in images_of) == drawn
+        turns = drawn // len(images_of)
+        assert all(turns <= counts[row] <= turns + 1 for row in images_of)
+
+
+def test_the_number_drawn_is_all_that_a_sampler_remembers():
+    _, (*_, expected) = graph(seed=3, epochs=3)
+    before, _ = graph(seed=3, epochs=2)
+    again = GraphSampler(LINE, 3, 2, seed=3)
+    again.drawn[:] = before.drawn.tolist()
+    again.set_epoch(3)
+    again.look(on_a_line)
+    assert list(again) == expected
+
+
+def test_a_model_that_sees_no_difference_gives_random_neighbours():
+    """As the authors' first graph is, whose scores are all saturated; theirs is by position."""
+    _, epochs = graph(epochs=30, distances=lambda rows: np.zeros((6, 6)))
+    neighbours = Counter(LINE[row] for batches in epochs for batch in batches for row in batch[:4])
+    share = np.array([neighbours[person] for person in range(6)]) / sum(neighbours.values())
+    assert share.min() > 0.12
+    for batches in epochs:
+        assert all(len(set(LINE[batch])) == 3 for batch in batches)
+
+
+def test_one_image_of_each_person_is_shown_to_the_model():
+    asked = []
+
+    def distances(rows):
+        asked.append(rows)
+        return on_a_line(rows)
+
+    graph(epochs=20, distances=distances)
+    assert all(LINE[rows].tolist() == list(range(6)) for rows in asked)
+    assert len({rows[5] for rows in asked}) > 3
+
+
+def test_what_a_graph_sampler_refuses():
+    with pytest.raises(ValueError, match=r"identities_per_batch is 1 .*expected at least 2, as ev"):
+        GraphSampler(LINE, 1, 4)
+    with pytest.raises(ValueError, match=r"has 6 people, but a batch needs identities_per_batch=7"):
+        GraphSampler(LINE, 7, 4)
+    sampler, _ = graph()
+    sampler.set_epoch(2)
+    with pytest.raises(ValueError, match=r"has not looked at a model in epoch 2: call set_epoch"):
+        list(sampler)
+    with pytest.raises(ValueError, match=r"have shape \(6, 6\) and 36 values that are no"):
+        sampler.look(lambda rows: np.full((6, 6), np.nan))
+    with pytest.raises(ValueError, match=r"have shape \(3, 3\) and 0 .*expected \(6, 6\)"):
+        sampler.look(lambda rows: np.zeros((3, 3)))

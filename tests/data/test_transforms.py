@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from reidlab.data import NORMALIZATIONS, build_transform, colour_changes, normalization_for
+from reidlab.data.transforms import RandomOcclusion
 
 
 def picture(height=64, width=32, seed=0):
@@ -123,7 +124,7 @@ def test_normalisation_of_a_backbone(backbone, expected):
     ("backbone", "message"),
     [
         ("vit_enormous", "timm knows no backbone 'vit_enormous'"),
-        ("vit_base_patch16_clip_224.openai", "none of half, imagenet: add it to"),
+        ("vit_base_patch16_clip_224.openai", "none of half, imagenet, none: add it to"),
     ],
 )
 def test_normalisation_of_a_strange_backbone(backbone, message):
@@ -210,3 +211,40 @@ def test_probabilities_and_their_errors():
     assert len(colour_changes(grey=0.1, channel_exchange=0.1, jitter=0.1, blur=0.1)) == 4
     with pytest.raises(ValueError, match=r"blur is 1.5, expected a probability between 0 and 1"):
         colour_changes(blur=1.5)
+
+
+def test_qaconvs_white_square():
+    """Sides from 1 to 0.8 of the shorter side, less one, inside the image, over all channels."""
+    sides = set()
+    for _ in range(300):
+        image = RandomOcclusion(1.0)(torch.zeros(3, 20, 10))
+        white = image == 1
+        assert torch.equal(white[0], white[1])
+        rows, columns = white[0].any(1).sum().item(), white[0].any(0).sum().item()
+        assert rows == columns >= 1
+        assert white[0].sum() == rows * columns
+        sides.add(rows)
+    assert sides == set(range(1, 8))
+    assert not RandomOcclusion(0.0)(torch.zeros(3, 20, 10)).any()
+
+
+def test_qaconvs_augmentation():
+    """Pixels stay from 0 to 1; nothing random is left when its parts are switched off at test."""
+    picture_ = picture()
+    options = dict(normalization="none", augmentation="qaconv", interpolation="bicubic")
+    transform = build_transform((64, 32), train=True, pad=2, flip=0.5, erasing=1.0, **options)
+    torch.manual_seed(0)
+    one, other = transform(picture_), transform(picture_)
+    assert one.shape == (3, 64, 32)
+    assert one.min() >= 0
+    assert one.max() == 1
+    assert not torch.equal(one, other)
+    steps = [type(step).__name__ for step in transform.transforms]
+    assert steps == [
+        "Resize", "RandomCrop", "RandomHorizontalFlip", "RandomRotation", "ColorJitter",
+        "PILToTensor", "ToDtype", "RandomOcclusion", "Normalize",
+    ]  # fmt: skip
+    test = build_transform((64, 32), train=False, **options)
+    assert torch.equal(test(picture_), test(picture_))
+    with pytest.raises(ValueError, match="augmentation is 'agw', expected 'transreid' or"):
+        build_transform((64, 32), train=True, augmentation="agw")

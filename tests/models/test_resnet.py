@@ -10,7 +10,7 @@ from reidlab.models import ConvBackbone
 from reidlab.models.pretrained import WeightsError, load_weights
 from reidlab.models.resnet import RESNETS
 
-BLOCKS = (3, 4, 6, 3)
+BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet18": (2, 2, 2, 2)}
 
 
 def randomised(name, image_size=(64, 32), **options):
@@ -50,16 +50,23 @@ def resnet_by_hand(state, x, last_stride=2):
     x = F.conv2d(x, state["conv1.weight"], stride=2, padding=3)
     x = F.max_pool2d(F.relu(norm_by_hand(state, "bn1", x)), 3, stride=2, padding=1)
     maps = []
-    for stage, count in enumerate(BLOCKS, start=1):
+    basic = "layer1.0.conv3.weight" not in state
+    for stage, count in enumerate(BLOCKS["resnet18" if basic else "resnet50"], start=1):
         for index in range(count):
             block = f"layer{stage}.{index}"
             stride = 1 if stage == 1 or index > 0 else (last_stride if stage == 4 else 2)
-            y = F.conv2d(x, state[f"{block}.conv1.weight"])
-            y = F.relu(norm_by_hand(state, f"{block}.bn1", y))
-            y = F.conv2d(y, state[f"{block}.conv2.weight"], stride=stride, padding=1)
-            y = F.relu(norm_by_hand(state, f"{block}.bn2", y))
-            y = norm_by_hand(state, f"{block}.bn3", F.conv2d(y, state[f"{block}.conv3.weight"]))
-            if index == 0:
+            if basic:
+                y = F.conv2d(x, state[f"{block}.conv1.weight"], stride=stride, padding=1)
+                y = F.relu(norm_by_hand(state, f"{block}.bn1", y))
+                y = F.conv2d(y, state[f"{block}.conv2.weight"], padding=1)
+                y = norm_by_hand(state, f"{block}.bn2", y)
+            else:
+                y = F.conv2d(x, state[f"{block}.conv1.weight"])
+                y = F.relu(norm_by_hand(state, f"{block}.bn1", y))
+                y = F.conv2d(y, state[f"{block}.conv2.weight"], stride=stride, padding=1)
+                y = F.relu(norm_by_hand(state, f"{block}.bn2", y))
+                y = norm_by_hand(state, f"{block}.bn3", F.conv2d(y, state[f"{block}.conv3.weight"]))
+            if f"{block}.downsample.0.weight" in state:
                 x = F.conv2d(x, state[f"{block}.downsample.0.weight"], stride=stride)
                 x = norm_by_hand(state, f"{block}.downsample.1", x)
             y = y + x
@@ -73,7 +80,10 @@ def resnet_by_hand(state, x, last_stride=2):
 
 @pytest.mark.parametrize(
     ("name", "last_stride"),
-    [("resnet50", 1), ("resnet50", 2), ("resnet50_ibn_a", 2), ("resnet50_ibn_b", 1)],
+    [
+        *(("resnet50", 1), ("resnet50", 2), ("resnet50_ibn_a", 2), ("resnet50_ibn_b", 1)),
+        *(("resnet18", 1), ("resnet18_ibn_a", 2), ("resnet18_ibn_b", 2)),
+    ],
 )
 def test_maps_by_hand(name, last_stride):
     backbone = randomised(name, stride=16 * last_stride).double()  # else norms of 8 values add up
@@ -88,18 +98,21 @@ def test_maps_by_hand(name, last_stride):
         assert error < 1e-9, layer
 
 
-def test_where_the_instance_norms_are():
+@pytest.mark.parametrize(
+    ("plain", "last", "half"), [("resnet50", ("1.2", "2.3"), 64), ("resnet18", ("1.1", "2.1"), 64)]
+)
+def test_where_the_instance_norms_are(plain, last, half):
+    names = [plain, f"{plain}_ibn_a", f"{plain}_ibn_b"]
     with torch.device("meta"):
-        backbones = {name: ConvBackbone(name, (64, 32)) for name in RESNETS}
-    keys = {name: set(backbone.state_dict()) for name, backbone in backbones.items()}
-    added_by_b = keys["resnet50_ibn_b"] - keys["resnet50"]
-    assert added_by_b == {f"layer{s}.IN.{k}" for s in ("1.2", "2.3") for k in ("weight", "bias")}
-    gone = keys["resnet50"] - keys["resnet50_ibn_b"]
-    assert gone == {f"bn1.{k}" for k in ("running_mean", "running_var", "num_batches_tracked")}
-    split = {k.split(".bn1.IN")[0] for k in keys["resnet50_ibn_a"] if ".bn1.IN.weight" in k}
-    assert split == {f"layer{s}.{i}" for s in (1, 2, 3) for i in range(BLOCKS[s - 1])}
-    halves = backbones["resnet50_ibn_a"].layer2[1].bn1
-    assert (halves.IN.num_features, halves.BN.num_features) == (64, 64)
+        without, of_a, of_b = (ConvBackbone(name, (64, 32)) for name in names)
+    keys, keys_a, keys_b = (set(backbone.state_dict()) for backbone in (without, of_a, of_b))
+    assert keys_b - keys == {f"layer{s}.IN.{k}" for s in last for k in ("weight", "bias")}
+    gone = {f"bn1.{k}" for k in ("running_mean", "running_var", "num_batches_tracked")}
+    assert keys - keys_b == gone
+    split = {k.split(".bn1.IN")[0] for k in keys_a if ".bn1.IN.weight" in k}
+    assert split == {f"layer{s}.{i}" for s in (1, 2, 3) for i in range(BLOCKS[plain][s - 1])}
+    halves = of_a.layer2[1].bn1
+    assert (halves.IN.num_features, halves.BN.num_features) == (half, half)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +131,13 @@ def test_golden_counts(name, depth, parameters, tensors):
     assert len(backbone.state_dict()) == tensors
 
 
-def test_the_names_are_torchvisions_and_timms():
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_names_are_torchvisions_and_timms(name):
     with torch.device("meta"):
-        ours = ConvBackbone("resnet50", (64, 32)).state_dict()
+        ours = ConvBackbone(name, (64, 32)).state_dict()
         others = [
-            torchvision.models.resnet50().state_dict(),
-            timm.create_model("resnet50").state_dict(),
+            getattr(torchvision.models, name)().state_dict(),
+            timm.create_model(name).state_dict(),
         ]
     for other in others:
         shapes = {k: v.shape for k, v in other.items() if not k.startswith("fc.")}
@@ -140,11 +154,12 @@ def test_the_names_are_torchvisions_and_timms():
         ((70, 45), {}, 2048, (3, 2), 32),  # no multiple of 32
         ((70, 45), {"stride": 16}, 2048, (5, 3), 16),
         ((65, 33), {"depth": 1}, 256, (17, 9), 4),
+        ((192, 96), {"name": "resnet18_ibn_b", "depth": 3}, 256, (12, 6), 16),  # a laptop's
     ],
 )
 def test_shapes(size, options, channels, grid, stride):
     with torch.device("meta"):
-        backbone = ConvBackbone("resnet50_ibn_b", size, **options).eval()
+        backbone = ConvBackbone(**{"name": "resnet50_ibn_b", **options}, image_size=size).eval()
         last = backbone(torch.zeros(1, 3, *size)).last
     assert last.shape == (1, channels, *grid)
     assert (backbone.embed_dim, backbone.grid, backbone.stride) == (channels, grid, stride)
@@ -222,7 +237,7 @@ def test_a_file_of_another_kind_of_norm(tmp_path, held, asked, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet18"}, "expected one of resnet50, resnet50_ibn_a, resnet50_ibn_b"),
+        ({"name": "resnet34"}, "expected one of resnet50, resnet50_ibn_a, resnet50_ibn_b"),
         ({"name": "resnet50_ibn_c"}, "'resnet50_ibn_c' is no ResNet of this library"),
         ({"name": "resnet50_ibn_a.tv_in1k"}, "is no ResNet of this library"),
         ({"name": "resnet50.nonsense"}, r"no checkpoint 'resnet50.nonsense'; it has: .*tv_in1k"),

@@ -34,6 +34,8 @@ PRESETS = {
     "pcb": ("paper",),
     "tvtr": ("paper",),
     "agw": (None,),
+    "transmatcher": ("code",),
+    "qaconv": ("code", "paper"),
 }
 ALL = [
     (paper, profile, preset)

@@ -31,7 +31,7 @@ def test_a_typo_is_an_error_with_a_suggestion():
         ({"lr": -1.0}, "lr is -1.0; expected a number from"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"identities_per_batch": 1}, "identities_per_batch is 1; expected a whole number from 2"),
-        ({"optimizer": "lamb"}, "optimizer is 'lamb'; expected one of 'sgd', 'adamw', 'adam'"),
+        ({"optimizer": "lamb"}, "optimizer is 'lamb'; expected one of 'sgd', 'nesterov', 'adamw"),
         ({"precision": "fp8"}, "precision is 'fp8'"),
         ({"image_size": (192,)}, "image_size is .* expected height and width"),
         ({"image_size": 192}, "image_size is 192"),

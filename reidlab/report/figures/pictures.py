@@ -249,7 +249,8 @@ def heat_overlay(
             or pictures differs.
     """
     heats = np.asarray(heats, dtype=float)
-    several = list(image) if heats.ndim == 4 else [image]
+    given: Any = image
+    several = [*given] if heats.ndim == 4 else [given]
     rows = heats if heats.ndim == 4 else heats[None]
     if rows.ndim != 4 or rows.shape[:2] != (len(several), len(names)):
         raise ValueError(
@@ -258,7 +259,7 @@ def heat_overlay(
         )
     if not np.isfinite(rows).all() or rows.min() < 0 or rows.max() > 1:
         raise ValueError(f"heat lies in 0..1, not {rows.min():.3g}..{rows.max():.3g}")
-    pictures = [read_picture(each) for each in several]  # type: ignore[arg-type]
+    pictures = [read_picture(each) for each in several]
     height, width = pictures[0].shape[:2]
     columns = len(names) + 1
     filled = min(1.0, 0.2 * columns)
