@@ -40,8 +40,6 @@ every_variant = pytest.mark.parametrize(("name", "preset"), VARIANTS)
 def small(name, **options):
     torch.manual_seed(0)
     options = {"image_size": (64, 32), "weights": None, "depth": 3, **FEW.get(name, {}), **options}
-    options = {"backbone": READ[get_model(name).reads], **options}
-    options = {"image_size": (64, 32), "weights": None, "depth": 3, **options}
     options = {"backbone": READ[kinds(name)[-1]], **options}
     return create_model(name, num_classes=5, **options)
 
