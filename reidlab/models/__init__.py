@@ -4,6 +4,7 @@ from reidlab.models import (  # noqa: F401  they register
     gltrans,
     la_tf_pp,
     la_transformer,
+    naive_matchers,
     pcb,
     qaconv,
     transmatcher,
@@ -18,6 +19,7 @@ from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
 from reidlab.models.matcher import Matcher
+from reidlab.models.naive_matchers import Attending
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
@@ -33,6 +35,7 @@ from reidlab.models.weights_file import WeightsError
 __all__ = [
     "BACKBONES",
     "PCB",
+    "Attending",
     "Authors",
     "BNNeck",
     "BackboneFacts",

@@ -169,7 +169,7 @@ class Matcher(nn.Module, ABC):
         """The map after the neck, (B, d, h, w)."""
         found = self.backbone(images, camids)
         if isinstance(found, Tokens):
-            return self.neck(found.patches.mT.unflatten(2, self.grid))
+            return self.neck(found.patches.mT.unflatten(2, self.backbone.grid))
         return self.neck(found.last)
 
     def train(self, mode: bool = True) -> Matcher:

@@ -85,14 +85,15 @@ CLOSED = {  # typed by hand
     "profile": ["smoke", "laptop", "paper"],
     "preset": [None, "paper", "code"],
     "camera_embedding": [False, True, "view", "both"],
-    "sampler": ["identity", "shuffle"],
-    "optimizer": ["sgd", "adamw", "adam"],
+    "sampler": ["identity", "shuffle", "graph", "graph-sigmoid"],
+    "optimizer": ["sgd", "nesterov", "adamw", "adam"],
     "schedule": ["epoch", "step", "decay"],
     "unfreezing": [None, "code", "algorithm-1"],
     "precision": ["no", "bf16", "fp16"],
     "gradient_checkpointing": [True, False],
     "gather": [True, False],
-    "normalization": ["half", "imagenet"],
+    "normalization": ["half", "imagenet", "none"],
+    "augmentation": ["transreid", "qaconv"],
     "interpolation": ["bilinear", "bicubic"],
     "flip_test": [True, False],
     "validate_on": ["people", "images"],
@@ -106,7 +107,7 @@ def test_every_closed_set_is_in_the_list_above():
     """By the annotations: what is no number, no size, no mapping and no free text."""
     free = {"model", "backbone", "weights", "switches", "image_size", "weights_grid", "losses"}
     hints = get_type_hints(Recipe, include_extras=False)
-    del hints["FREE"]
+    del hints["FREE"], hints["YOUNGER"]
     numbers = {name for name, hint in hints.items() if {int, float} & {hint, *get_args(hint)}}
     assert hints.keys() - numbers - free == CLOSED.keys()
 
