@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,10 +109,22 @@ def alike(model: Any, emb: Tensor) -> Tensor:
     if not hasattr(model, "match"):
         directions = nn.functional.normalize(emb.flatten(1))
         return directions @ directions.T
+    with _matching(model, "no") as match:
+        found: Tensor = match(emb, emb).cpu()
+    return found
+
+
+@contextmanager
+def _matching(model: Any, precision: str) -> Iterator[Any]:
+    """A matcher's `match` in evaluation mode and in a precision, None of other models."""
+    if not hasattr(model, "match"):
+        yield None
+        return
     was_training = model.training
     model.eval()
     try:
-        return model.match(emb, emb).cpu()
+        with autocast(next(model.parameters()).device, precision):
+            yield model.match
     finally:
         model.train(was_training)
 
@@ -126,7 +140,13 @@ def test_transform(recipe: Judging) -> Transform:
 
 
 def evaluate_on(
-    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False, **description: Any
+    model: nn.Module,
+    ds: ReIDDataset,
+    recipe: Judging,
+    *,
+    shared: bool = False,
+    scores: Path | None = None,
+    **description: Any,
 ) -> RankResult:
     """Embed query and gallery of a data set and judge them by its protocol; junk is left out.
 
@@ -138,6 +158,8 @@ def evaluate_on(
         recipe: As in `embed`; it also gives distance and average precision.
         shared: Under several processes, which all must call it then, each embeds a share; the main
             process judges and sends the result to the others.
+        scores: Of a matcher: a file for its scores, see `judge`; an interrupted evaluation goes on
+            there.
         description: As in `embed`.
 
     Raises:
@@ -145,11 +167,17 @@ def evaluate_on(
             vector of a camera: before anything is embedded.
         DatasetError: If an image cannot be read.
     """
-    return timed_evaluation(model, ds, recipe, shared=shared, **description)[0]
+    return timed_evaluation(model, ds, recipe, shared=shared, scores=scores, **description)[0]
 
 
 def timed_evaluation(
-    model: nn.Module, ds: ReIDDataset, recipe: Judging, *, shared: bool = False, **description: Any
+    model: nn.Module,
+    ds: ReIDDataset,
+    recipe: Judging,
+    *,
+    shared: bool = False,
+    scores: Path | None = None,
+    **description: Any,
 ) -> tuple[RankResult, dict[str, float]]:
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
@@ -164,8 +192,9 @@ def timed_evaluation(
     result: Any = None
     with barrier() if shared else nullcontext():
         if not shared or process_index() == 0:
-            match = getattr(model, "match", None)
-            result = judge(ds, q_emb, g_emb, match=match, ap=recipe.ap, metric=recipe.metric)
+            with _matching(model, recipe.precision) as match:
+                options: Any = {"match": match, "scores": scores}
+                result = judge(ds, q_emb, g_emb, ap=recipe.ap, metric=recipe.metric, **options)
     result = broadcast(result) if shared else result
     return result, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 

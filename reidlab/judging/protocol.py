@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,11 +22,9 @@ from reidlab.evaluation import (
     queries_with_match,
     rank_blocks,
 )
+from reidlab.judging.matching import Match, score_rows
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
-Match: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""A matcher's `match(q_emb, g_emb)`: scores (q, g), the higher the more alike."""
-QUERIES, IMAGES = 64, 512  # pairs that a matcher is asked for at once
 
 
 def judge(
@@ -34,6 +33,7 @@ def judge(
     g_emb: Embeddings,
     *,
     match: Match | None = None,
+    scores: Path | None = None,
     **options: Any,
 ) -> RankResult:
     """Judge embeddings by the protocol of their data set.
@@ -46,6 +46,8 @@ def judge(
         g_emb: (G, D) of `ds.gallery`, likewise.
         match: of a matcher, whose embeddings are maps and no vectors: it is asked for the scores in
             blocks, and no distance is computed.
+        scores: of a matcher: a file that keeps its scores, so that a judgement that was interrupted
+            goes on where it was, see `reidlab.judging.matching`.
         options: for `reidlab.evaluation.evaluate`.
 
     Raises:
@@ -60,7 +62,8 @@ def judge(
     options.pop("metric", None)
     pairs = (torch.as_tensor(q_emb), torch.as_tensor(g_emb))
     shape = (len(q_emb), len(g_emb))
-    return rank_blocks(_distances(match, *pairs), shape, *who, **options)
+    blocks = (-block for block in score_rows(match, *pairs, scores))
+    return rank_blocks(blocks, shape, *who, **options)
 
 
 def has_test_part(ds: ReIDDataset) -> bool:
@@ -111,14 +114,6 @@ def _rule(ds: ReIDDataset, options: Mapping[str, Any]) -> dict[str, Any]:
     if rule["protocol"] == "sysu" and ds.name == "sysu-mm01" and as_opened:
         rule["trials"] = galleries(ds, trials)
     return rule
-
-
-def _distances(match: Match, q_emb: Tensor, g_emb: Tensor) -> Iterator[Tensor]:
-    """Scores with the sign turned, (q, G) float32 on the CPU, some queries after the other."""
-    with torch.inference_mode():
-        for queries in q_emb.split(QUERIES):
-            parts = [match(queries, images).float().cpu() for images in g_emb.split(IMAGES)]
-            yield -torch.cat(parts, dim=1)
 
 
 def embedded(name: str, frame: pd.DataFrame, rows: int) -> pd.DataFrame:

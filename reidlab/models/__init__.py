@@ -5,6 +5,7 @@ from reidlab.models import (  # noqa: F401  they register
     gltrans,
     la_tf_pp,
     la_transformer,
+    naive_matchers,
     pcb,
     qaconv,
     transmatcher,
@@ -21,6 +22,7 @@ from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
 from reidlab.models.matcher import Matcher
+from reidlab.models.naive_matchers import Attending
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
@@ -39,6 +41,7 @@ __all__ = [
     "BACKBONES",
     "PCB",
     "TVTR",
+    "Attending",
     "Authors",
     "BNNeck",
     "BackboneFacts",

@@ -20,7 +20,8 @@ from reidlab.models.outputs import Outputs
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, Tokens
 
-BLOCK_BYTES = {"cpu": 2**21, "cuda": 2**30}  # a core's second cache; a small share of a GPU
+GROUP = 32  # blocks whose pooled values go through the head together
+BLOCK_BYTES = {"cpu": 2**20, "cuda": 2**30}  # half of a core's second cache; a share of a GPU
 
 
 class Matcher(nn.Module, ABC):
@@ -69,7 +70,7 @@ class Matcher(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, emb: Tensor) -> Tensor:
-        """What is computed once per image before its pairs are, in evaluation: (n, ...)."""
+        """What is computed once per image before its pairs are, in evaluation, of (n, h, w, D)."""
 
     @abstractmethod
     def pair_bytes(self) -> int:
@@ -113,7 +114,7 @@ class Matcher(nn.Module, ABC):
         Args:
             q_emb: (Q, h, w, D) from `embed`, on any device.
             g_emb: (G, h, w, D), likewise.
-            block_bytes: Memory for the products of a block; None: 2 MiB on a CPU, where they stay
+            block_bytes: Memory for the products of a block; None: 1 MiB on a CPU, where they stay
                 in its cache, 1 GiB on a GPU.
 
         Returns:
@@ -136,25 +137,17 @@ class Matcher(nn.Module, ABC):
             if not scores.numel():
                 return scores
             score = self.scorer()
-            ready = list(self._prepared(q_emb, 32 * step))
-            for left, images in self._walk(g_emb, columns):
-                top = 0
-                for queries in ready:
-                    block = score(queries, images, step)
-                    scores[top : top + len(queries), left : left + len(images)] = block
-                    top += len(queries)
+            ready = list(self._prepared(q_emb, GROUP * step))
+            for right, images in self._prepared(g_emb, columns):
+                for left, queries in ready:
+                    scores[left, right] = score(queries, images, step)
         return scores
 
-    def _walk(self, emb: Tensor, count: int) -> Iterator[tuple[int, Tensor]]:
-        left = 0
-        for images in self._prepared(emb, count):
-            yield left, images
-            left += len(images)
-
-    def _prepared(self, emb: Tensor, count: int) -> Iterator[Tensor]:
-        """Maps made ready for their pairs, some at a time."""
-        for part in emb.split(count):
-            yield self.prepare(part.to(self.neck.weight.device))
+    def _prepared(self, emb: Tensor, count: int) -> Iterator[tuple[slice, Tensor]]:
+        """Maps made ready for their pairs, some at a time, and which they are."""
+        for start in range(0, len(emb), count):
+            rows = slice(start, start + count)
+            yield rows, self.prepare(emb[rows].to(self.neck.weight.device))
 
     def _check_maps(self, name: str, emb: Tensor) -> None:
         wanted = (*self.grid, self.channels)
@@ -169,7 +162,7 @@ class Matcher(nn.Module, ABC):
         """The map after the neck, (B, d, h, w)."""
         found = self.backbone(images, camids)
         if isinstance(found, Tokens):
-            return self.neck(found.patches.mT.unflatten(2, self.grid))
+            return self.neck(found.patches.mT.unflatten(2, self.backbone.grid))
         return self.neck(found.last)
 
     def train(self, mode: bool = True) -> Matcher:
@@ -204,3 +197,8 @@ def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
     assert norm.running_var is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     return scale, norm.bias - norm.running_mean * scale
+
+
+def compared(products: Tensor) -> Tensor:
+    """Products ready to be pooled, in evaluation: a CPU is slow at the largest of half numbers."""
+    return products.float() if products.device.type == "cpu" and products.itemsize < 4 else products

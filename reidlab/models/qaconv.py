@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import Matcher, affine, precision
+from reidlab.models.matcher import Matcher, affine, compared, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.transmatcher import Count, explain_grid
@@ -87,6 +87,7 @@ class QAConvLayer(nn.Module):
         if products.requires_grad:  # the gradient of one winner; amax would share it out
             pooled = products.max(3).values, products.max(1).values
         else:
+            products = compared(products)
             pooled = products.amax(3), products.amax(1)
         return torch.cat((pooled[0].permute(2, 0, 1), pooled[1].permute(1, 0, 2)), dim=2)
 

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from reidlab.data import ReIDDataset
 
 FLOAT32 = 4  # bytes
-RECORD, WEIGHTS = "record.json", "model.safetensors"
+RECORD, WEIGHTS, SCORES = "record.json", "model.safetensors", "scores.npy"
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,8 @@ def _judge(run: _Run, accelerator: Accelerator) -> tuple[dict[str, Any], dict[st
         return {}, {}
     try:
         model = run.model.to(accelerator.device)
-        result, seconds = timed_evaluation(model, run.ds, run.recipe, shared=True)
+        kept = run.out / SCORES if hasattr(model, "match") else None
+        result, seconds = timed_evaluation(model, run.ds, run.recipe, shared=True, scores=kept)
     except BaseException:  # Ctrl-C, too
         _say(f"{run.out / WEIGHTS} is trained; the same call goes on with judging it")
         raise
@@ -219,6 +220,8 @@ def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
                     before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
                 write_json(path, record.to_dict())  # last but one: with it a run is finished
             delete_checkpoints(checkpoints)
+            for suffix in (".npy", ".json"):
+                (run.out / SCORES).with_suffix(suffix).unlink(missing_ok=True)
             sweep(run.out)
     return RunRecord.load(path)
 

@@ -15,8 +15,8 @@ from reidlab.judging import (
     embed,
     evaluate_on,
     judge,
+    matching,
     of_training_people,
-    protocol,
     split_images,
     split_validation,
     timed_evaluation,
@@ -141,8 +141,8 @@ def test_a_matcher_is_asked_in_blocks(roots, monkeypatch):
         places = (part.flatten(1, 2) for part in (queries, images))
         return torch.einsum("qpd,grd->qgpr", *places).amax((2, 3))
 
-    monkeypatch.setattr(protocol, "QUERIES", 5)
-    monkeypatch.setattr(protocol, "IMAGES", 7)
+    monkeypatch.setattr(matching, "QUERIES", 5)
+    monkeypatch.setattr(matching, "IMAGES", 7)
     found = judge(ds, q_emb, g_emb, match=match)
     assert max(asked) == (5, 7)
     distances = [

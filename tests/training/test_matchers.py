@@ -41,6 +41,7 @@ def test_a_matcher_trains_and_is_judged(ds, matching, tmp_path, model, changes):
     assert 0 < record.metrics["mAP"] <= 1
     found = evaluate_on(trained, ds, recipe)
     assert found.mAP == pytest.approx(record.metrics["mAP"])
+    assert not list(tmp_path.glob("scores.*"))  # they are kept until there is a record
     assert record.experiment["embedding_bytes"] == 4 * trained.embed_dim
     for row in record.history:
         assert row["skipped"] == 0

@@ -1,0 +1,262 @@
+"""The four naive ways that TransMatcher is compared with: a ViT, a Transformer, Cat and Cross.
+
+Liao, Shao, "TransMatcher", NeurIPS 2021 (arXiv 2105.14432), Table 2. **Their details were never
+published**; what is known is the drawing and the sizes (d, D, N), and why they fail: `vit_matcher`
+and `transformer` never look from one image to the other. Everything else here is our choice, the
+same for all four and as in TransMatcher where that is possible: neck, no position embedding unless
+asked for, one head, norms after, batches, loss, and one batch norm of the score.
+
+    vit_matcher        class token and N encoder layers of each image; <token, token>
+    transformer        N encoder layers, then N decoder layers whose query is one learned vector;
+                       <output, output>
+    transmatcher_cat   class token and the places of both images, N encoder layers on each pair;
+                       FC(token)
+    transmatcher_cross N encoder layers on the gallery image; N decoder layers, without a mask, on
+                       the places of the query; FC(mean of the outputs)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from reidlab.models.matcher import Matcher
+from reidlab.models.registry import Model, register
+from reidlab.models.resnet import ConvBackbone
+from reidlab.models.transmatcher import POSITION_STD, Count, encoder
+from reidlab.models.vit import TokenBackbone
+from reidlab.settings import check_fields
+
+
+@dataclass(frozen=True)
+class Attending:
+    """Switches of the naive ways; the defaults are the sizes of the small rows of Table 2.
+
+    Attributes:
+        dim: d, channels of a map.
+        hidden: D, hidden width.
+        layers: N.
+        heads: Of every attention.
+        positions: Whether a learned vector of each place is added to the neck's map.
+        frozen: As in `Matcher`.
+    """
+
+    dim: Count = 128
+    hidden: Count = 512
+    layers: Count = 2
+    heads: Count = 1
+    positions: bool = False
+    frozen: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self, "switches")
+        if self.dim % self.heads:
+            raise ValueError(
+                f"switches: heads is {self.heads}; expected a divisor of dim ({self.dim})."
+            )
+
+
+class _Naive(Matcher):
+    """Neck, positions, and the norm of the score.
+
+    Args:
+        backbone: As in `Matcher`.
+        num_classes: As in `Matcher`.
+        switches: Sizes.
+    """
+
+    def __init__(
+        self,
+        backbone: TokenBackbone | ConvBackbone,
+        num_classes: int,
+        switches: Attending = Attending(),
+    ) -> None:
+        super().__init__(backbone, num_classes, switches.dim, switches.frozen)
+        self.switches = switches
+        self.positions = None
+        if switches.positions:
+            self.positions = nn.Parameter(torch.empty(1, self.places, switches.dim))
+            nn.init.trunc_normal_(self.positions, std=POSITION_STD)
+        self.norm = nn.BatchNorm1d(1)
+
+    def tokens(self, images: Tensor, camids: Tensor | None) -> Tensor:
+        """Places of the neck's map, (B, S, d)."""
+        x = self.neck_map(images, camids).flatten(2).mT
+        return x if self.positions is None else x + self.positions
+
+    def layers(self) -> nn.TransformerEncoder:
+        """An encoder of this size."""
+        s = self.switches
+        return encoder(s.dim, s.heads, s.hidden, s.layers)
+
+    def decoder_layers(self) -> nn.TransformerDecoder:
+        """A decoder of this size, torch's, without dropout."""
+        s = self.switches
+        layer = nn.TransformerDecoderLayer(s.dim, s.heads, s.hidden, dropout=0.0, batch_first=True)
+        return nn.TransformerDecoder(layer, s.layers)
+
+    def learned(self) -> nn.Parameter:
+        """One learned token, (1, 1, d)."""
+        return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, self.switches.dim), std=0.02))
+
+    def raw(self, queries: Tensor, images: Tensor) -> Tensor:
+        """Scores before the norm, (q, k), of prepared maps (q, ...) and (k, ...)."""
+        raise NotImplementedError
+
+    def score(self, q_emb: Tensor, g_emb: Tensor) -> Tensor:
+        """As in `Matcher`."""
+        scores = self.raw(self.prepare(q_emb), self.prepare(g_emb))
+        return self.norm(scores.reshape(-1, 1)).view_as(scores)
+
+    def prepare(self, emb: Tensor) -> Tensor:
+        """(n, S, D): nothing is left to do per image."""
+        return emb.flatten(1, 2)
+
+    def pair_bytes(self) -> int:
+        """Of attention and hidden layer over both images' places."""
+        both = 2 * self.places + 1
+        return 4 * both * (self.switches.heads * both + self.switches.hidden)
+
+    def scorer(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """As in `Matcher`."""
+
+        def score(queries: Tensor, images: Tensor, step: int) -> Tensor:
+            raw = torch.cat([self.raw(part, images) for part in queries.split(step)])
+            return self.norm(raw.to(self.norm.weight.dtype).reshape(-1, 1)).view_as(raw)
+
+        return score
+
+
+class _Vectors(_Naive):
+    """Each image is one vector, kept as a map of one place; a pair's score is their product."""
+
+    scored = ("norm",)
+
+    def __init__(
+        self,
+        backbone: TokenBackbone | ConvBackbone,
+        num_classes: int,
+        switches: Attending = Attending(),
+    ) -> None:
+        super().__init__(backbone, num_classes, switches)
+        self.grid, self.places = (1, 1), 1
+        self.token, self.encoder = self.learned(), self.layers()
+
+    def raw(self, queries: Tensor, images: Tensor) -> Tensor:
+        """Inner products."""
+        return queries.flatten(1) @ images.flatten(1).T
+
+
+class ViTMatcher(_Vectors):
+    """A class token and N encoder layers; the image is what becomes of the token."""
+
+    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+        """(B, 1, 1, d)."""
+        x = self.tokens(images, camids)
+        x = self.encoder(torch.cat((self.token.expand(len(x), -1, -1), x), dim=1))
+        return x[:, :1, None]
+
+
+class Transformer(_Vectors):
+    """N encoder and N decoder layers; the image is the output for one learned query."""
+
+    def __init__(
+        self,
+        backbone: TokenBackbone | ConvBackbone,
+        num_classes: int,
+        switches: Attending = Attending(),
+    ) -> None:
+        super().__init__(backbone, num_classes, switches)
+        self.decoder = self.decoder_layers()
+
+    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+        """(B, 1, 1, d)."""
+        memory = self.encoder(self.tokens(images, camids))
+        return self.decoder(self.token.expand(len(memory), -1, -1), memory)[:, :, None]
+
+
+class _Pairs(_Naive):
+    """Each pair goes through attention; a linear map of one vector is its score."""
+
+    fc: nn.Linear
+
+    def vectors(self, queries: Tensor, images: Tensor) -> Tensor:
+        """(n, d) of n pairs, queries and images side by side."""
+        raise NotImplementedError
+
+    def raw(self, queries: Tensor, images: Tensor) -> Tensor:
+        """FC of the vector of each pair."""
+        q, k = len(queries), len(images)
+        pairs = queries.repeat_interleave(k, 0), images.repeat(q, 1, 1)
+        return self.fc(self.vectors(*pairs)).view(q, k)
+
+
+class TransMatcherCat(_Pairs):
+    """A class token and the places of both images through N encoder layers."""
+
+    scored = ("encoder", "fc", "norm", "token")
+
+    def __init__(
+        self,
+        backbone: TokenBackbone | ConvBackbone,
+        num_classes: int,
+        switches: Attending = Attending(),
+    ) -> None:
+        super().__init__(backbone, num_classes, switches)
+        self.token, self.encoder = self.learned(), self.layers()
+        self.fc = nn.Linear(switches.dim, 1)
+
+    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+        """Neck map, (B, h, w, d)."""
+        return self.tokens(images, camids).unflatten(1, self.grid)
+
+    def vectors(self, queries: Tensor, images: Tensor) -> Tensor:
+        """The class token of each pair."""
+        token = self.token.expand(len(queries), -1, -1)
+        return self.encoder(torch.cat((token, queries, images), dim=1))[:, 0]
+
+
+class TransMatcherCross(_Pairs):
+    """Places of the query attend to the encoded places of the gallery image."""
+
+    scored = ("decoder", "fc", "norm")
+
+    def __init__(
+        self,
+        backbone: TokenBackbone | ConvBackbone,
+        num_classes: int,
+        switches: Attending = Attending(),
+    ) -> None:
+        super().__init__(backbone, num_classes, switches)
+        self.encoder, self.decoder = self.layers(), self.decoder_layers()
+        self.fc, self.channels = nn.Linear(switches.dim, 1), 2 * switches.dim
+
+    def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
+        """Neck map, what a query shows, and its encoding, what others do, (B, h, w, 2 d)."""
+        x = self.tokens(images, camids)
+        return torch.cat((x, self.encoder(x)), dim=2).unflatten(1, self.grid)
+
+    def vectors(self, queries: Tensor, images: Tensor) -> Tensor:
+        """The mean output over the places of the query."""
+        own, _ = queries.chunk(2, 2)
+        _, memory = images.chunk(2, 2)
+        return self.decoder(own, memory).mean(1)
+
+
+for name, build in (
+    ("vit_matcher", ViTMatcher),
+    ("transformer", Transformer),
+    ("transmatcher_cat", TransMatcherCat),
+    ("transmatcher_cross", TransMatcherCross),
+):
+    register(
+        Model(
+            name=name,
+            build=build,
+            reads=(ConvBackbone, TokenBackbone),
+            presets={"paper": Attending()},
+        )
+    )
