@@ -376,7 +376,7 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
     plan = Unfreezing.of(recipe, len(blocks)) if recipe.unfreezing is not None else None
 
     loader = training_batches(learn, recipe, seed=run.seed, processes=accelerator.num_processes)
-    sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]  # of `EpochBatches`
+    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
 
     def before_epoch(epoch: int) -> None:
         if plan is not None:
