@@ -42,7 +42,8 @@ def finding(*sentences: str) -> Finding:
         sentences: joined by spaces; the last expression of a cell shows them.
     """
     text = " ".join(sentences)
-    return Finding(text, f"**{text}**")
+    literal = text.replace("*", r"\*")  # as in PCB*
+    return Finding(text, f"**{literal}**")
 
 
 def summary(**points: str) -> Finding:

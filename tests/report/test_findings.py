@@ -13,6 +13,7 @@ def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
     found = finding("Rank-1 is 50.0 %.", "mAP is higher.")
     assert repr(found) == "Rank-1 is 50.0 %. mAP is higher."
     assert found._repr_markdown_() == "**Rank-1 is 50.0 %. mAP is higher.**"
+    assert finding("PCB* 1, PCB* 2")._repr_markdown_() == r"**PCB\* 1, PCB\* 2**"
 
 
 def test_a_summary_is_a_list_whose_first_words_are_bold():
