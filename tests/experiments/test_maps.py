@@ -32,6 +32,23 @@ def test_every_map_of_every_target(rows):
         assert all(0 <= x <= 1 for x in shares)
 
 
+def test_covering_what_occlusion_shows_hurts(rows):
+    """Deletion and insertion have their signs right: of single cells occlusion knows the best."""
+    for value in ("deletion", "insertion"):
+        lines = [line["values"][value] for line in rows[1:] if line["map"] == "occlusion"]
+        gained = np.array([x for line in lines for x in line if x is not None])
+        assert len(gained) >= 9
+        assert gained.mean() > 0, value
+
+
+def test_the_control_is_another_network(rows):
+    for line in rows[1:]:
+        if line["map"].startswith("rollout"):
+            values = line["values"]
+            assert all(-1 <= x < 0.999 for x in values["correlation"] if x is not None)
+            assert values["person"] != values["person by random weights"]
+
+
 def test_the_planted_map_is_the_same_for_all_networks(rows):
     planted = [line["values"]["person"] for line in rows[1:] if line["map"] == PLANTED]
     assert planted[0] == planted[2] == planted[4]  # similarity of three seeds
