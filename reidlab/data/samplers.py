@@ -10,7 +10,37 @@ from numpy.typing import ArrayLike
 from torch.utils.data import Sampler
 
 
-class IdentitySampler(Sampler[list[int]]):
+class _PeopleSampler(Sampler[list[int]]):
+    """What samplers of batches of P people with K images each have in common.
+
+    Raises:
+        ValueError: fewer than P people.
+    """
+
+    drop_last = True  # every batch is full; Accelerate asks when it shares them out
+
+    def __init__(
+        self, people: ArrayLike, identities_per_batch: int, images_per_identity: int, seed: int
+    ) -> None:
+        who = np.asarray(people)
+        self.images_of = [np.flatnonzero(who == person) for person in np.unique(who)]
+        if len(self.images_of) < identities_per_batch:
+            raise ValueError(
+                f"the training split has {len(self.images_of)} people, but a batch needs "
+                f"identities_per_batch={identities_per_batch}: lower it, or train on more people"
+            )
+        self.identities_per_batch = identities_per_batch
+        self.images_per_identity = images_per_identity
+        self.batch_size = identities_per_batch * images_per_identity
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+
+class IdentitySampler(_PeopleSampler):
     """Batches of P people with K images each, for losses that compare images within a batch.
 
     As in TransReID: the images of each person are shuffled and cut into groups of K (people with
@@ -31,8 +61,6 @@ class IdentitySampler(Sampler[list[int]]):
         ValueError: fewer than P people, or P or K below 1.
     """
 
-    drop_last = True  # every batch is full; Accelerate asks when it shares them out
-
     def __init__(
         self,
         labels: ArrayLike,
@@ -45,17 +73,8 @@ class IdentitySampler(Sampler[list[int]]):
                 f"identities_per_batch is {identities_per_batch} and images_per_identity "
                 f"{images_per_identity}, expected at least 1 of each"
             )
-        self.images_of = _images_of(labels, identities_per_batch)
-        self.identities_per_batch = identities_per_batch
-        self.images_per_identity = images_per_identity
-        self.batch_size = identities_per_batch * images_per_identity
-        self.seed = seed
-        self.epoch = 0
+        super().__init__(labels, identities_per_batch, images_per_identity, seed)
         self._planned: tuple[int, list[list[int]]] | None = None
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter([list(batch) for batch in self._batches()])
@@ -88,7 +107,7 @@ class IdentitySampler(Sampler[list[int]]):
         return [shuffled[i : i + k] for i in range(0, len(shuffled) - k + 1, k)]
 
 
-class CrossModalSampler(Sampler[list[int]]):
+class CrossModalSampler(_PeopleSampler):
     """Batches of P people with K / 2 visible and K / 2 infrared images each.
 
     As in AGW and most of its followers (Ye et al., TPAMI 2021): every batch draws P people anew,
@@ -110,8 +129,6 @@ class CrossModalSampler(Sampler[list[int]]):
         ValueError: fewer than P people, nobody with both modalities, P below 1 or an odd K.
     """
 
-    drop_last = True  # as in IdentitySampler
-
     def __init__(
         self,
         people: ArrayLike,
@@ -126,31 +143,17 @@ class CrossModalSampler(Sampler[list[int]]):
                 f"{images_per_identity}, expected at least 1 person and an even number of images, "
                 "half of them infrared"
             )
-        who, is_infrared = np.asarray(people), np.asarray(infrared, dtype=bool)
-        self.people = np.unique(who)
-        if len(self.people) < identities_per_batch:
-            raise ValueError(
-                f"the training split has {len(self.people)} people, but a batch needs "
-                f"identities_per_batch={identities_per_batch}: lower it, or train on more people"
-            )
-        self.images_of = [
-            [np.flatnonzero((who == person) & (is_infrared == kind)) for kind in (False, True)]
-            for person in self.people
+        super().__init__(people, identities_per_batch, images_per_identity, seed)
+        self.people, is_infrared = np.unique(np.asarray(people)), np.asarray(infrared, dtype=bool)
+        self.sides = [  # of each person, visible and infrared
+            [images[is_infrared[images] == kind] for kind in (False, True)]
+            for images in self.images_of
         ]
-        paired = [len(visible) > 0 and len(other) > 0 for visible, other in self.images_of]
+        paired = [len(visible) > 0 and len(other) > 0 for visible, other in self.sides]
         self.paired = np.flatnonzero(paired)
         self._tell_of_the_rest(np.flatnonzero(np.logical_not(paired)))
-        self.identities_per_batch = identities_per_batch
-        self.images_per_identity = images_per_identity
-        self.batch_size = identities_per_batch * images_per_identity
         larger = max(int(is_infrared.sum()), int((~is_infrared).sum()))
         self.batches = larger // (self.batch_size // 2) + 1  # (AGW's code)
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -165,7 +168,7 @@ class CrossModalSampler(Sampler[list[int]]):
 
     def _draw(self, person: int, rng: np.random.Generator) -> list[int]:
         """K images of somebody, the visible ones first."""
-        there = [images for images in self.images_of[person] if len(images)]
+        there = [images for images in self.sides[person] if len(images)]
         size = self.images_per_identity // len(there)
         drawn = [rng.choice(images, size, replace=len(images) < size) for images in there]
         return np.concatenate(drawn).tolist()
@@ -178,7 +181,7 @@ class CrossModalSampler(Sampler[list[int]]):
                 "sampler"
             )
         for kind, name in enumerate(("visible", "infrared")):
-            lacking = [self.people[n] for n in alone if not len(self.images_of[n][kind])]
+            lacking = [self.people[n] for n in alone if not len(self.sides[n][kind])]
             if lacking:
                 few = ", ".join(map(str, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
                 warnings.warn(
@@ -227,7 +230,7 @@ class ShuffleSampler(Sampler[list[int]]):
         return (self.length + rest) // self.batch_size
 
 
-class GraphSampler(Sampler[list[int]]):
+class GraphSampler(_PeopleSampler):
     """One batch for each person: P - 1 people who look like them to the model, and themselves.
 
     Liao, Shao, "Graph Sampling Based Deep Metric Learning for Generalizable Person
@@ -249,8 +252,6 @@ class GraphSampler(Sampler[list[int]]):
         ValueError: fewer than P people, or P below 2, or K below 1.
     """
 
-    drop_last = True  # every batch is full
-
     def __init__(
         self,
         labels: ArrayLike,
@@ -263,18 +264,9 @@ class GraphSampler(Sampler[list[int]]):
                 f"identities_per_batch is {identities_per_batch} and images_per_identity "
                 f"{images_per_identity}, expected at least 2, as everybody gets a neighbour, and 1"
             )
-        self.images_of = _images_of(labels, identities_per_batch)
-        self.identities_per_batch = identities_per_batch
-        self.images_per_identity = images_per_identity
-        self.batch_size = identities_per_batch * images_per_identity
-        self.seed = seed
-        self.epoch = 0
+        super().__init__(labels, identities_per_batch, images_per_identity, seed)
         self.drawn = np.zeros(len(self.images_of), np.int64)
         self._planned: tuple[int, list[list[int]]] | None = None
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
 
     def look(self, distances: Callable[[list[int]], ArrayLike]) -> None:
         """Find out who looks like whom, and draw the batches of the present epoch.
@@ -329,18 +321,6 @@ class GraphSampler(Sampler[list[int]]):
     def _turn(self, person: int, turn: int) -> np.ndarray:
         """The list of a person, shuffled for the nth time."""
         return np.random.default_rng([self.seed, person, turn]).permutation(self.images_of[person])
-
-
-def _images_of(labels: ArrayLike, needed: int) -> list[np.ndarray]:
-    """Rows of each person, if there are as many people as a batch needs."""
-    array = np.asarray(labels)
-    images_of = [np.flatnonzero(array == label) for label in np.unique(array)]
-    if len(images_of) < needed:
-        raise ValueError(
-            f"the training split has {len(images_of)} people, but a batch needs "
-            f"identities_per_batch={needed}: lower it, or train on more people"
-        )
-    return images_of
 
 
 def make_sampler(

@@ -114,12 +114,14 @@ def similar(run: Trained) -> Asked:
         with torch.no_grad():
             return nn.functional.normalize(network.eval().embed(more, rows))
 
+    def target(network: Any) -> SimilarityTarget:
+        return SimilarityTarget(reference(network))
+
     def known(network: Any) -> Tensor:
         with torch.no_grad():
             own = nn.functional.normalize(network.eval().embed(images, camids))
         return _lead(own @ reference(network).T, torch.arange(len(own)))
 
-    target = lambda network: SimilarityTarget(reference(network))  # noqa: E731
     return Asked(images, camids, _masks(pairs), pairs["pid"].tolist(), target, known)
 
 
@@ -133,7 +135,9 @@ def named(run: Trained) -> Asked:
         with torch.no_grad():
             return _lead(torch.stack(network.eval()(images, camids).logits).mean(0), labels)
 
-    target = lambda _: IdentityTarget(labels)  # noqa: E731
+    def target(_: Any) -> IdentityTarget:
+        return IdentityTarget(labels)
+
     return Asked(images, camids, _masks(frame), frame["pid"].tolist(), target, known)
 
 

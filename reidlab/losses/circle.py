@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, precise, same_rows
 from reidlab.losses.triplet import euclidean_distances
 from reidlab.settings import Range
 
@@ -86,7 +86,7 @@ def pairwise_circle(
     positive = same & ~itself if alone else same
     counted = positive.any(1) & ~same.all(1)
     if not bool(counted.any()):
-        return 0.0 * (_precise(features).sum() + _precise(others).sum())
+        return 0.0 * (precise(features).sum() + precise(others).sum())
     cosine = _cosine(features[counted], others)
     within, between = _logits(cosine, gamma, margin)
     positive, same = positive[counted], same[counted]
@@ -135,7 +135,7 @@ def circle_logits(cosines: Tensor, labels: Tensor, *, gamma: float, margin: floa
             f"labels are from {low} to {high} and there are {cosines.shape[1]} people: expected "
             f"0 to {cosines.shape[1] - 1}"
         )
-    within, between = _logits(_precise(cosines), gamma, margin)
+    within, between = _logits(precise(cosines), gamma, margin)
     own = F.one_hot(labels, cosines.shape[1]).bool()
     return within.where(own, between)
 
@@ -160,7 +160,7 @@ def weighted_triplet(features: Tensor, labels: Tensor) -> Tensor:
     _check_fit(features, labels)
     same = labels[:, None] == labels[None, :]  # (B, B)
     if bool(same.all()):
-        return 0.0 * _precise(features).sum()
+        return 0.0 * precise(features).sum()
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     distances = euclidean_distances(features).masked_fill(itself, 0.0)
     far = distances.masked_fill(~same, -torch.inf).softmax(1)
@@ -287,14 +287,9 @@ def _logits(cosine: Tensor, gamma: float, margin: float) -> tuple[Tensor, Tensor
 def _cosine(one: Tensor, other: Tensor) -> Tensor:
     """(B, D), (M, D) -> (B, M)."""
     with torch.autocast(one.device.type, enabled=False):
-        a, b = (F.normalize(_precise(each), dim=1) for each in (one, other))
+        a, b = (F.normalize(precise(each), dim=1) for each in (one, other))
         kind = torch.promote_types(a.dtype, b.dtype)
         return a.to(kind) @ b.to(kind).T
-
-
-def _precise(values: Tensor) -> Tensor:
-    """In float32 at least."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _check_fit(features: Tensor, labels: Tensor) -> None:

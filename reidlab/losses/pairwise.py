@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reidlab.errors import RecipeError
-from reidlab.losses.terms import Batch, Loss, Term, Whole, same_rows
+from reidlab.losses.terms import Batch, Loss, Term, Whole, precise, same_rows
 from reidlab.settings import Range
 
 
@@ -58,7 +58,7 @@ class PairwiseLoss(_PairLoss):
 
     def anchors(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Sum over its B pairs, (B,)."""
-        scores = _at_least_float32(scores)
+        scores = precise(scores)
         same = (labels[:, None] == labels[None, :]).to(scores.dtype)
         return F.binary_cross_entropy_with_logits(scores, same, reduction="none").sum(1)
 
@@ -97,7 +97,7 @@ def extremes(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         scores: (B, B), a row for each anchor.
         labels: (B,) people.
     """
-    scores = _at_least_float32(scores)
+    scores = precise(scores)
     same = labels[:, None] == labels[None, :]
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     lowest = scores.masked_fill(~same | itself, torch.inf).min(1).values
@@ -159,10 +159,6 @@ class MatchTriplet(_OfPairs):
     def module(self) -> MatchTripletLoss:
         """The loss itself."""
         return MatchTripletLoss(self.margin)
-
-
-def _at_least_float32(scores: Tensor) -> Tensor:
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _check(scores: Tensor, labels: Tensor) -> None:

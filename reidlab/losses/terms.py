@@ -79,6 +79,11 @@ class Loss(ABC):
         return {name: value for name, value in values.items() if (name, value) not in usual.items()}
 
 
+def precise(values: Tensor) -> Tensor:
+    """Values in float32 at least."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def over_heads(kind: OverHeads, values: Sequence[Tensor]) -> Tensor:
     """The losses of several classifiers or features as one: their mean or their sum, or "halves".
 

@@ -22,14 +22,13 @@ from reidlab.models.gltrans import GlobalLocal, GLTrans
 from reidlab.models.la_tf_pp import LATFpp
 from reidlab.models.la_transformer import LATransformer, LocallyAware
 from reidlab.models.matcher import Matcher
-from reidlab.models.naive_matchers import Attending
 from reidlab.models.outputs import Outputs
 from reidlab.models.pcb import PCB
 from reidlab.models.pretrained import load_weights
 from reidlab.models.qaconv import Convolution, QAConv
 from reidlab.models.registry import Authors, Model, list_models, register, unregister
 from reidlab.models.resnet import ConvBackbone, Maps
-from reidlab.models.transmatcher import Matching, TransMatcher, resize_matcher
+from reidlab.models.transmatcher import Attending, Matching, TransMatcher, resize_matcher
 from reidlab.models.transreid import Jigsaw, TransReID
 from reidlab.models.tvtr import TVTR, TopK, select_tokens
 from reidlab.models.vit import TokenBackbone, Tokens, token_views

@@ -18,7 +18,6 @@ asked for, one head, norms after, batches, loss, and one batch norm of the score
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,37 +25,10 @@ from torch import Tensor, nn
 from reidlab.models.matcher import Matcher
 from reidlab.models.registry import Model, register
 from reidlab.models.resnet import ConvBackbone
-from reidlab.models.transmatcher import POSITION_STD, Count, encoder
+from reidlab.models.transmatcher import Attending, encoder, position_vectors
 from reidlab.models.vit import TokenBackbone
-from reidlab.settings import check_fields
 
-
-@dataclass(frozen=True)
-class Attending:
-    """Switches of the naive ways; the defaults are the sizes of the small rows of Table 2.
-
-    Attributes:
-        dim: d, channels of a map.
-        hidden: D, hidden width.
-        layers: N.
-        heads: Of every attention.
-        positions: Whether a learned vector of each place is added to the neck's map.
-        frozen: As in `Matcher`.
-    """
-
-    dim: Count = 128
-    hidden: Count = 512
-    layers: Count = 2
-    heads: Count = 1
-    positions: bool = False
-    frozen: bool = True
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
-        if self.dim % self.heads:
-            raise ValueError(
-                f"switches: heads is {self.heads}; expected a divisor of dim ({self.dim})."
-            )
+SMALL = Attending()
 
 
 class _Naive(Matcher):
@@ -72,15 +44,17 @@ class _Naive(Matcher):
         self,
         backbone: TokenBackbone | ConvBackbone,
         num_classes: int,
-        switches: Attending = Attending(),
+        switches: Attending = SMALL,
     ) -> None:
         super().__init__(backbone, num_classes, switches.dim, switches.frozen)
         self.switches = switches
-        self.positions = None
-        if switches.positions:
-            self.positions = nn.Parameter(torch.empty(1, self.places, switches.dim))
-            nn.init.trunc_normal_(self.positions, std=POSITION_STD)
+        self.positions = position_vectors(self.places, switches)
         self.norm = nn.BatchNorm1d(1)
+        self.make_parts()
+
+    def make_parts(self) -> None:
+        """What a way has beyond neck and norm."""
+        raise NotImplementedError
 
     def tokens(self, images: Tensor, camids: Tensor | None) -> Tensor:
         """Places of the neck's map, (B, S, d)."""
@@ -135,13 +109,8 @@ class _Vectors(_Naive):
 
     scored = ("norm",)
 
-    def __init__(
-        self,
-        backbone: TokenBackbone | ConvBackbone,
-        num_classes: int,
-        switches: Attending = Attending(),
-    ) -> None:
-        super().__init__(backbone, num_classes, switches)
+    def make_parts(self) -> None:
+        """Token and encoder."""
         self.grid, self.places = (1, 1), 1
         self.token, self.encoder = self.learned(), self.layers()
 
@@ -163,13 +132,9 @@ class ViTMatcher(_Vectors):
 class Transformer(_Vectors):
     """N encoder and N decoder layers; the image is the output for one learned query."""
 
-    def __init__(
-        self,
-        backbone: TokenBackbone | ConvBackbone,
-        num_classes: int,
-        switches: Attending = Attending(),
-    ) -> None:
-        super().__init__(backbone, num_classes, switches)
+    def make_parts(self) -> None:
+        """Token, encoder and decoder."""
+        super().make_parts()
         self.decoder = self.decoder_layers()
 
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
@@ -199,15 +164,10 @@ class TransMatcherCat(_Pairs):
 
     scored = ("encoder", "fc", "norm", "token")
 
-    def __init__(
-        self,
-        backbone: TokenBackbone | ConvBackbone,
-        num_classes: int,
-        switches: Attending = Attending(),
-    ) -> None:
-        super().__init__(backbone, num_classes, switches)
+    def make_parts(self) -> None:
+        """Token, encoder and the linear map."""
         self.token, self.encoder = self.learned(), self.layers()
-        self.fc = nn.Linear(switches.dim, 1)
+        self.fc = nn.Linear(self.switches.dim, 1)
 
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """Neck map, (B, h, w, d)."""
@@ -224,15 +184,10 @@ class TransMatcherCross(_Pairs):
 
     scored = ("decoder", "fc", "norm")
 
-    def __init__(
-        self,
-        backbone: TokenBackbone | ConvBackbone,
-        num_classes: int,
-        switches: Attending = Attending(),
-    ) -> None:
-        super().__init__(backbone, num_classes, switches)
+    def make_parts(self) -> None:
+        """Encoder, decoder and the linear map."""
         self.encoder, self.decoder = self.layers(), self.decoder_layers()
-        self.fc, self.channels = nn.Linear(switches.dim, 1), 2 * switches.dim
+        self.fc, self.channels = nn.Linear(self.switches.dim, 1), 2 * self.switches.dim
 
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """Neck map, what a query shows, and its encoding, what others do, (B, h, w, 2 d)."""
@@ -257,6 +212,6 @@ for name, build in (
             name=name,
             build=build,
             reads=(ConvBackbone, TokenBackbone),
-            presets={"paper": Attending()},
+            presets={"paper": SMALL},
         )
     )

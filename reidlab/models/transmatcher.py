@@ -36,30 +36,22 @@ POSITION_STD = 0.02  # (ours) of the position embedding, as timm's
 
 
 @dataclass(frozen=True)
-class Matching:
-    """Switches of TransMatcher.
+class Attending:
+    """Sizes of a network that attends within and between maps: those of the paper's small rows.
 
     Attributes:
         dim: d, channels of a map.
-        hidden: D, hidden width of encoder and decoder.
-        layers: N, decoders; the encoder has one layer less.
-        heads: H. In the encoder as usual. (ours) In a decoder each head compares d / H channels,
-            has a prior of its own and is pooled alone; all go through one head network and are
-            added. The authors' program has 1 only.
-        gate: What weighs a product: the "prior" score embedding sigmoid(E); "none"; or (ours)
-            "softmax", the attention of a place over the other image's, softmax(product / root of
-            d / H) along the direction that is pooled then.
-        pooling: "max", or the "mean" of the products.
-        positions: Whether a learned vector of each place is added before the encoder.
+        hidden: D, hidden width.
+        layers: N.
+        heads: Of every attention.
+        positions: Whether a learned vector of each place is added to the neck's map.
         frozen: As in `Matcher`.
     """
 
-    dim: Count = 512
-    hidden: Count = 2048
-    layers: Count = 3
+    dim: Count = 128
+    hidden: Count = 512
+    layers: Count = 2
     heads: Count = 1
-    gate: Literal["prior", "softmax", "none"] = "prior"
-    pooling: Literal["max", "mean"] = "max"
     positions: bool = False
     frozen: bool = True
 
@@ -69,6 +61,27 @@ class Matching:
             raise ValueError(
                 f"switches: heads is {self.heads}; expected a divisor of dim ({self.dim})."
             )
+
+
+@dataclass(frozen=True)
+class Matching(Attending):
+    """Switches of TransMatcher: N decoders, and an encoder of one layer less.
+
+    With H heads (ours) each head of a decoder compares d / H channels, has a prior of its own and
+    is pooled alone; all go through one head network and are added. The authors' program has 1 only.
+
+    Attributes:
+        gate: What weighs a product: the "prior" score embedding sigmoid(E); "none"; or (ours)
+            "softmax", the attention of a place over the other image's, softmax(product / root of
+            d / H) along the direction that is pooled then.
+        pooling: "max", or the "mean" of the products.
+    """
+
+    dim: Count = 512
+    hidden: Count = 2048
+    layers: Count = 3
+    gate: Literal["prior", "softmax", "none"] = "prior"
+    pooling: Literal["max", "mean"] = "max"
 
 
 PRESETS = {"code": Matching()}
@@ -254,10 +267,7 @@ class TransMatcher(Matcher):
         dim, layers = switches.dim, switches.layers
         super().__init__(backbone, num_classes, dim, switches.frozen)
         self.switches, self.channels = switches, layers * dim
-        self.positions = None
-        if switches.positions:
-            self.positions = nn.Parameter(torch.empty(1, self.places, dim))
-            nn.init.trunc_normal_(self.positions, std=POSITION_STD)
+        self.positions = position_vectors(self.places, switches)
         self.encoder = encoder(dim, switches.heads, switches.hidden, layers - 1)
         self.decoder = Decoder(self.places, switches)
 
@@ -322,6 +332,15 @@ def encoder(dim: int, heads: int, hidden: int, layers: int) -> nn.TransformerEnc
     """
     layer = nn.TransformerEncoderLayer(dim, heads, hidden, dropout=0.0, batch_first=True)
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+
+def position_vectors(places: int, switches: Attending) -> nn.Parameter | None:
+    """A learned vector of each place, (1, S, d), where the switches ask for it."""
+    if not switches.positions:
+        return None
+    return nn.Parameter(
+        nn.init.trunc_normal_(torch.empty(1, places, switches.dim), std=POSITION_STD)
+    )
 
 
 def resize_matcher(
