@@ -10,6 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reidlab import recipes
@@ -18,9 +20,16 @@ from reidlab.experiments.after import PEOPLE, crowd, everybody
 from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.design import Changes, Experiment, Prediction, Step
 from reidlab.experiments.runner import Trained
-from reidlab.explain import head_attention, image_batch, patch_share, true_masks
+from reidlab.explain import (
+    Target,
+    gradcam,
+    head_attention,
+    image_batch,
+    patch_share,
+    true_masks,
+)
 from reidlab.judging import test_transform
-from reidlab.models import select_tokens
+from reidlab.models import TVTR, select_tokens
 from reidlab.recipes.tvtr import BASELINE
 from reidlab.training import Recipe
 
@@ -60,7 +69,9 @@ LABELS = {
 }  # fmt: skip
 
 
-def shown_person(model: Any, images: Tensor, masks: Tensor, k: int) -> dict[str, list[float]]:
+def shown_person(
+    model: Any, images: Tensor, masks: Tensor, k: int, *, target: Target | None = None
+) -> dict[str, list[float]]:
     """How much of the person the chosen patches show, mean over heads and k, for each image.
 
     Args:
@@ -68,18 +79,43 @@ def shown_person(model: Any, images: Tensor, masks: Tensor, k: int) -> dict[str,
         images: Normalised, (B, 3, H, W).
         masks: Their true part labels, (B, h, w).
         k: Patches of each head.
+        target: For Grad-CAM of layer L-1, whose k hottest patches are compared.
 
     Returns:
         Shares of 1: "chained" by the paper's product of layers 1 ... L-1, "last" by layer L-1
-        alone, "area" of all patches, which is what a choice by lot shows.
+        alone, "area" of all patches, which is what a choice by lot shows; with a target "Grad-CAM".
     """
     layers = range(1, model.backbone.depth)
     attention = [*head_attention(model, images, layers=layers)]
     share = patch_share(masks, model.backbone)  # (B, N)
     chosen = {"chained": select_tokens(attention, k), "last": select_tokens(attention[-1:], k)}
+    if target is not None:
+        heat = gradcam(model, images, target, layers=layers[-1:])
+        size, stride = model.backbone.patch_size, model.backbone.stride
+        chosen["Grad-CAM"] = F.avg_pool2d(heat, size, stride).flatten(1).topk(k).indices
     found = {name: share.gather(1, each.flatten(1)).mean(1) for name, each in chosen.items()}
     found["area"] = share.mean(1)
     return {name: [round(x, 4) for x in values.tolist()] for name, values in found.items()}
+
+
+@torch.no_grad()
+def head_votes(model: TVTR, images: Tensor) -> Tensor:
+    """The share of the heads that chose the patch of each pixel, (B, H, W), for pictures.
+
+    Args:
+        model: With a selection.
+        images: Normalised, (B, 3, H, W).
+
+    Raises:
+        ValueError: If the model chooses nothing.
+    """
+    patches = model.eval().choose(images).patches
+    if patches is None:
+        raise ValueError("the model chooses no patches (switches.selection is False)")
+    (rows, columns), heads = model.backbone.grid, patches.shape[1]
+    votes = F.one_hot(patches.flatten(1), rows * columns).sum(1) / heads  # (B, N)
+    grid = votes.view(-1, 1, rows, columns)
+    return F.interpolate(grid, model.backbone.image_size, mode="nearest-exact")[:, 0]
 
 
 def _patches(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:

@@ -56,6 +56,8 @@ def test_t_sne_keeps_people_together_and_repeats_itself():
     assert [*once.numbers["perplexity"]] == [4, 4, 8, 8]
     assert once.numbers["silhouette"].min() > 0.5
     assert once.numbers["trustworthiness"].between(0.85, 1).all()
+    low, high = once.numbers["across"].min(), once.numbers["across"].max()
+    assert once.ranges()["across, t-SNE"] == f"{low:.2f} to {high:.2f}"
     assert not np.allclose(once.points[0], once.points[1])
 
 

@@ -523,7 +523,9 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
 
 def test_feature_planes_mark_modality_by_shape_and_join_people():
     pids, infrared = [1, 1, 2], [False, True, True]
-    figure = figures.feature_planes({"a": [[0, 0], [2, 0], [1, 1]], "b": np.zeros((3, 2))}, pids, infrared)
+    figure = figures.feature_planes(
+        {"a": [[0, 0], [2, 0], [1, 1]], "b": np.zeros((3, 2))}, pids, infrared
+    )
     panel = figure.axes[0]
     visible, dark = panel.collections
     assert visible.get_offsets().tolist() == [[0, 0]]
