@@ -5,7 +5,7 @@ import torch
 
 from reidlab.experiments import design
 from reidlab.experiments.runner import Workspace
-from reidlab.experiments.tvtr import shown_person
+from reidlab.experiments.tvtr import head_votes, shown_person
 from reidlab.models import create_model
 
 # k, selection, feature, classifier, losses
@@ -54,6 +54,24 @@ def test_how_much_of_the_person_patches_show_by_loops():
         assert found["chained"][i] == pytest.approx(sum(shown) / len(shown), abs=1e-4)
         person = (masks[i] >= 1) & (masks[i] <= 6)
         assert found["area"][i] == pytest.approx(person.float().mean().item(), abs=1e-4)
+
+
+def test_votes_are_shares_of_the_heads_in_the_pixels_of_a_patch():
+    torch.manual_seed(0)
+    options = {"image_size": (64, 32), "weights": None, "depth": 2}
+    model = create_model("tvtr", num_classes=3, switches={"k": 2}, **options).eval()
+    images = torch.randn(2, 3, 64, 32)
+    found = head_votes(model, images)
+    with torch.inference_mode():
+        patches = model.choose(images).patches
+    for i in range(2):
+        for n in range(8):
+            pixels = found[i, 16 * (n // 2) :, 16 * (n % 2) :][:16, :16]
+            expected = sum(n in head for head in patches[i].tolist()) / 3
+            torch.testing.assert_close(pixels, torch.full((16, 16), expected))
+    every = create_model("tvtr", num_classes=3, switches={"selection": False}, **options)
+    with pytest.raises(ValueError, match="chooses no patches"):
+        head_votes(every, images)
 
 
 def test_a_run_keeps_a_crowd_and_its_patches(tmp_path):
