@@ -21,6 +21,7 @@ from reidlab.experiments import (
     la_transformer,
     maps,
     pretraining,
+    tvtr,
     vit_baseline,
 )
 from reidlab.experiments.design import Cell, Experiment
@@ -36,6 +37,7 @@ _ALL: dict[str, Experiment] = {
         *la_transformer.EXPERIMENTS,
         *gltrans.EXPERIMENTS,
         *maps.EXPERIMENTS,
+        *tvtr.EXPERIMENTS,
         *la_tf_pp.EXPERIMENTS,
         *vit_baseline.EXPERIMENTS,
         *pretraining.EXPERIMENTS,

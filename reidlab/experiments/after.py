@@ -63,11 +63,17 @@ def _people(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
 
 
 def everybody(ds: ReIDDataset) -> ReIDDataset:
-    """A set that nothing was trained on: all its people ask, and all their images answer."""
+    """A set that nothing was trained on: all its people ask, and all their images answer.
+
+    Where one modality asks for the other, it does here.
+    """
     frame = pd.concat([ds.train.drop(columns="label"), ds.query, ds.gallery])
     frame = frame[(frame["pid"] > 0) & ~frame["junk"]].drop_duplicates("path")
-    frame = frame.reset_index(drop=True)
-    return dataclasses.replace(ds, query=frame, gallery=frame)
+    query, gallery = (
+        frame[frame["modality"].isin(part["modality"].unique())].reset_index(drop=True)
+        for part in (ds.query, ds.gallery)
+    )
+    return dataclasses.replace(ds, query=query, gallery=gallery)
 
 
 def ask_everybody(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:

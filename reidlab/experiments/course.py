@@ -26,6 +26,7 @@ from reidlab.synth import World, write_dataset
 from reidlab.training import Recipe
 
 _SET = "plaza-market1501"
+PEOPLE_BATCHES = ("identity", "cross-modal")  # samplers of so many people a batch
 
 
 def course_world(profile: str, name: str = _SET) -> World:
@@ -107,6 +108,39 @@ def open_course(
     other = _stand_in(profile)
     test = {"query": other.query, "gallery": other.gallery, "protocol": other.protocol}
     return _with(ds, test, test=_SET)
+
+
+def open_modalities(
+    profile: str, dataset: str, data_root: str | Path = "", *, world: str
+) -> ReIDDataset:
+    """As `open_course`, for a chapter that looks for people across modalities.
+
+    A folder that does not show its people by daylight and in infrared gives way to the synthetic
+    set, and one printed sentence says so.
+
+    Args:
+        profile: smoke, laptop or paper.
+        dataset: as in `course_data`; without a folder one of a single modality means `world`.
+        data_root: as in `course_data`.
+        world: a synthetic set of both modalities.
+
+    Raises:
+        ValueError: as `course_data`.
+    """
+    if as_folder("data_root", data_root):
+        ds = open_course(profile, dataset, data_root)
+        asks, answers = (frame["modality"].unique() for frame in (ds.query, ds.gallery))
+        kinds = ds.train.groupby("label")["modality"].nunique()
+        if (kinds > 1).sum() > 1 and len(asks) == len(answers) == 1 and asks[0] != answers[0]:
+            return ds
+        print(
+            f"{ds.name} does not show its people both by daylight and in infrared, which this page "
+            f"is about; it runs on the synthetic set {world}."
+        )
+        profile = _small(profile)
+    elif dataset in ("sysu-mm01", "regdb"):
+        return course_data(profile, dataset, world=world)
+    return course_data(profile, course_layouts()[world], world=world)
 
 
 def in_pairs(ds: ReIDDataset, profile: str) -> ReIDDataset:
@@ -221,7 +255,7 @@ def course_recipe(
         ValueError: Settings that make no sense.
     """
     recipe = recipes.get(paper, profile, preset).replace(**parse_settings(settings.split()))
-    if recipe.sampler == "identity" and recipe.identities_per_batch > ds.num_classes:
+    if recipe.sampler in PEOPLE_BATCHES and recipe.identities_per_batch > ds.num_classes:
         print(
             f"{ds.name} has {ds.num_classes} people to train on, fewer than the "
             f"{recipe.identities_per_batch} of a batch: a batch has {ds.num_classes} here."

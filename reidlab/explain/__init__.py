@@ -3,7 +3,7 @@
 Maps of a layer: `gradcam` (of a target), `raw_attention` and `rollout` (of the class token, with no
 target); of the pixels: `occlusion` (of a target, any model). Tests of maps: `heat_share`,
 `pointing_game` against true masks, `deletion_insertion` against the score, `randomized` against
-what was learned.
+what was learned. Of features: `project` (t-SNE) and `neighbourhood`.
 
 What a map can show in the last of N layers depends on what the model reads:
 
@@ -23,19 +23,28 @@ What a map can show in the last of N layers depends on what the model reads:
   Raw attention and rollout of the last layer are those of the plain backbone, which nothing reads.
 """
 
-from reidlab.explain.attention import raw_attention, rollout
+from reidlab.explain.attention import head_attention, raw_attention, rollout
 from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
 from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
+from reidlab.explain.projection import Projection, neighbourhood, project
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
 from reidlab.explain.sanity import Randomized, randomized
-from reidlab.explain.scores import PERSON, HeatShare, heat_share, number_of_parts, pointing_game
+from reidlab.explain.scores import (
+    PERSON,
+    HeatShare,
+    heat_share,
+    number_of_parts,
+    patch_share,
+    pointing_game,
+)
 from reidlab.explain.targets import IdentityTarget, SimilarityTarget, Target
 
 __all__ = [
     "PERSON",
     "HeatShare",
     "IdentityTarget",
+    "Projection",
     "Randomized",
     "Removal",
     "RowVote",
@@ -44,11 +53,15 @@ __all__ = [
     "cross_camera_pairs",
     "deletion_insertion",
     "gradcam",
+    "head_attention",
     "heat_share",
     "image_batch",
+    "neighbourhood",
     "number_of_parts",
     "occlusion",
+    "patch_share",
     "pointing_game",
+    "project",
     "randomized",
     "raw_attention",
     "rollout",

@@ -48,7 +48,7 @@ def raw_attention(
         backbone = token_backbone(network)
         chosen = layer_numbers(layers, len(backbone.blocks))
         found = _attention(backbone, pixels, cameras, chosen)
-        return _drawn([found[layer] for layer in chosen], backbone)
+        return _drawn([found[layer].mean(1) for layer in chosen], backbone)
 
 
 def rollout(
@@ -87,15 +87,46 @@ def rollout(
         rolled = torch.eye(found[1].shape[-1]).to(found[1])  # (T, T)
         after = {}
         for layer, attention in found.items():
-            rolled = (attention @ rolled + rolled) / 2  # (B, T, T)
+            rolled = (attention.mean(1) @ rolled + rolled) / 2  # (B, T, T)
             after[layer] = rolled
         return _drawn([after[layer] for layer in chosen], backbone)
+
+
+def head_attention(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    layers: Sequence[int] = LAYERS,
+    camids: Tensor | None = None,
+) -> Tensor:
+    """The attention of every head in a layer, all tokens to all tokens.
+
+    Of a `TVTR` that selects, the last layer is that of the plain backbone, which nothing reads.
+
+    Args:
+        model: As in `gradcam`; it is left exactly as it was.
+        images: Normalised images, (B, 3, H, W), of the model's precision.
+        layers: 1-based layers, in the order wanted.
+        camids: As in `gradcam`.
+
+    Returns:
+        (L, B, heads, T, T), rows sum to 1, the class token first, on the CPU; what
+        `reidlab.models.select_tokens` takes.
+
+    Raises:
+        ValueError: As `raw_attention`.
+    """
+    with prepared(model, images, camids) as (network, pixels, cameras):
+        backbone = token_backbone(network)
+        chosen = layer_numbers(layers, len(backbone.blocks))
+        found = _attention(backbone, pixels, cameras, chosen)
+        return torch.stack([found[layer] for layer in chosen]).cpu()
 
 
 def _attention(
     backbone: Any, images: Tensor, camids: Tensor | None, layers: Sequence[int]
 ) -> dict[int, Tensor]:
-    """Layer -> attention (B, T, T) of all tokens, mean over the heads, lower layers first."""
+    """Layer -> attention (B, heads, T, T) of all tokens, lower layers first."""
     order = sorted(set(layers))
     with _unfused([backbone.blocks[layer - 1].attn for layer in order]) as found:
         backbone(images, camids)
@@ -119,7 +150,7 @@ def _unfused(attentions: Sequence[Any]) -> Iterator[list[Tensor]]:
         attention.fused_attn = False
 
     def collect(_dropout: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.append(inputs[0].mean(1))  # over the heads
+        found.append(inputs[0])
 
     handles = [each.register_forward_pre_hook(unfuse) for each in attentions]
     handles += [each.attn_drop.register_forward_pre_hook(collect) for each in attentions]

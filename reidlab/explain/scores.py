@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,30 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
     person = list(PERSON)
     area = onehot[..., person].sum(-1).mean((1, 2))
     return HeatShare(parts[..., person].sum(-1).float(), parts.float(), area.float())
+
+
+def patch_share(masks: Tensor, backbone: Any) -> Tensor:
+    """How much of each patch shows the person.
+
+    Args:
+        masks: Part labels 0..7, (B, h, w); brought to the backbone's image size by the nearest
+            pixel.
+        backbone: A `TokenBackbone`, which knows its patches, overlapping ones too.
+
+    Returns:
+        Shares of 1, (B, N), by row; their mean over N is what patches drawn by lot show.
+
+    Raises:
+        ValueError: If a label is none of the parts, or masks have another shape.
+    """
+    if masks.ndim != 3 or 0 in masks.shape:
+        raise ValueError(
+            f"masks have shape {tuple(masks.shape)}; expected (B, h, w), as true_masks gives"
+        )
+    known = part_labels(masks)[:, None].float()
+    labels = F.interpolate(known, backbone.image_size, mode="nearest-exact").long()
+    person = torch.isin(labels, torch.tensor(PERSON)).float()
+    return F.avg_pool2d(person, backbone.patch_size, backbone.stride).flatten(1)
 
 
 def pointing_game(heat: Tensor, masks: Tensor) -> HeatShare:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from reidlab.evaluation import RankResult
+from reidlab.evaluation import RankResult, over_seeds
 from reidlab.explain import heat_share
-from reidlab.report.findings import NO_MASKS, Finding, finding
+from reidlab.report.findings import NO_MASKS, Finding, finding, in_points
 
 
 def typical_queries(result: RankResult) -> dict[str, int]:
@@ -117,3 +117,29 @@ def _mean_and_error(shares: np.ndarray) -> list[str]:
     """Shares (B, L) -> "mean ± standard error" for each layer, in percent."""
     mean, error = np.nanmean(shares, 0), np.nanstd(shares, 0) / np.sqrt(len(shares))
     return [f"{100 * m:.0f} ± {100 * e:.0f}" for m, e in zip(mean, error, strict=True)]
+
+
+def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
+    """Tabulate how much more of the person chosen patches show than patches drawn by lot.
+
+    Args:
+        shares: one row an image, of other people each: "light", how it was taken; "area", the share
+            of the person in all its patches; and a column for each way to choose, the share in what
+            it chose. None where true masks are missing: one sentence says so instead.
+
+    Returns:
+        A row for each light and choice: "points" above the area, the mean over people with its
+        95 % interval (Student's), and "person": "more" or "less" where that leaves out 0, else
+        "open".
+    """
+    if shares is None:
+        return finding(NO_MASKS)
+    rows = []
+    for light, images in shares.groupby("light", sort=False):
+        for choice in images.columns.drop(["light", "area"]):
+            found = over_seeds((100 * (images[choice] - images["area"])).tolist())
+            low, high = (np.nan if x is None else x for x in (found.low, found.high))
+            word = "more" if low > 0 else "less" if high < 0 else "open"
+            points = in_points(found.value, low, high)
+            rows.append({"light": light, "choice": choice, "points": points, "person": word})
+    return pd.DataFrame(rows)

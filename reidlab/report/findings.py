@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reidlab.experiments.runs import METRICS
+from reidlab.experiments.runs import METRICS, Runs
 
 NO_MASKS = (
     "This set has no true masks, as only synthetic pictures have: how much of the heat lies on the "
@@ -80,6 +80,22 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
         plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
         bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
     return Finding("\n".join(plain), "\n".join(bold))
+
+
+def planned(runs: Runs) -> Finding:
+    """That an experiment is designed and has no runs yet, in the place of what it found.
+
+    Raises:
+        ValueError: it has runs, or no design.
+    """
+    if len(runs) or runs.design is None:
+        raise ValueError(f"{runs.name} has {len(runs)} runs; expected none, and a design")
+    design = runs.design
+    return finding(
+        f"Designed, with {len(design.predictions)} predictions, and not run yet:",
+        f"{len(design.cells())} recipes, {design.seeds} seeds each",
+        f"(python -m reidlab experiment show {runs.name}).",
+    )
 
 
 def metrics_table(

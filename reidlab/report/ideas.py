@@ -38,6 +38,7 @@ class Idea:
 
 
 RENDERED, REAL, VEHICLES = "rendered people", "real people", "vehicles"
+THERMAL = "rendered, thermal"
 
 
 _TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
@@ -57,6 +58,12 @@ def _gltrans(a: str, b: str) -> dict[str, tuple[str, Sides]]:
     sides: Sides = {"network": a}, {"network": b}
     grounds = {RENDERED: "alike:crowd", REAL: "pku-folds", VEHICLES: "fleet"}
     return {ground: (f"gltrans.networks_{name}", sides) for ground, name in grounds.items()}
+
+
+def _tvtr(a: str, b: str) -> dict[str, tuple[str, Sides]]:
+    sides: Sides = {"network": a}, {"network": b}
+    grounds = {RENDERED: "day-night", THERMAL: "day-night-twins"}
+    return {ground: (f"tvtr.table2_{name}:crowd", sides) for ground, name in grounds.items()}
 
 
 IDEAS = (
@@ -100,6 +107,9 @@ IDEAS = (
     Idea("GLTrans: fused class tokens (GAE)", _gltrans("vit", "gae")),
     Idea("GLTrans: fused patches (LMF)", _gltrans("vit", "lmf")),
     Idea("GLTrans: both", _gltrans("vit", "all")),
+    Idea("TVTR: chosen patches (TVTS)", _tvtr("vit", "tvts"), ("tvtr", "tvts-map")),
+    Idea("TVTR: circle losses (GLC)", _tvtr("vit", "glc"), ("tvtr", "glc-map")),
+    Idea("TVTR: both", _tvtr("vit", "all")),
 )  # fmt: skip
 
 

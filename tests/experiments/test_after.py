@@ -134,3 +134,15 @@ def test_everybody_of_a_set_asks_and_answers_but_for_junk_and_distractors(tmp_pa
     assert asked.query.path.is_unique
     assert asked.query is asked.gallery or asked.query.equals(asked.gallery)
     assert {*asked.query.pid} == {*range(1, 9)}
+
+
+def test_where_infrared_asks_for_visible_it_does_of_everybody(tmp_path):
+    world = World(seed=5, identities=20, cameras=4, infrared_cameras=2, images_per_camera=2,
+                  resolution=(32, 16))  # fmt: skip
+    ds = open_dataset("sysu-mm01", write_dataset("sysu-mm01", tmp_path, world))
+    there = everybody(ds)
+    assert set(there.query["modality"]) == {"infrared"}
+    assert set(there.gallery["modality"]) == {"visible"}
+    trained = ds.train["modality"].value_counts()
+    assert len(there.query) == len(ds.query) + trained["infrared"]
+    assert len(there.gallery) == len(ds.gallery) + trained["visible"]

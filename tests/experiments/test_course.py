@@ -266,6 +266,26 @@ class TestWhatASetLacks:
         assert recipe.identities_per_batch == 2
         assert "2 people to train on, fewer than the 8 of a batch" in capsys.readouterr().out
 
+    def test_a_chapter_about_two_modalities(self, mine, capsys, monkeypatch):
+        knobs = {"seed": 1, "cameras": 4, "infrared_cameras": 2, "resolution": [32, 16]}
+        lights = {"layout": "sysu-mm01", "smoke": {**knobs, "identities": 12}}
+        one = {"cameras": 1, "infrared_cameras": 1, "identities": 8, "infrared": "thermal"}
+        thermal = {"layout": "regdb", "smoke": {**knobs, **one}}
+        courses = course._courses() | {"day-night": lights, "twins": thermal}
+        monkeypatch.setattr(course, "_courses", lambda: courses)
+        root = mine(self.TRAIN + self.TEST)
+        ds = course.open_modalities("smoke", "folder", root, world="day-night")
+        assert "folder does not show its people both by daylight and in infrared" in (
+            capsys.readouterr().out
+        )
+        own = course.open_modalities("smoke", "sysu-mm01", ds.root, world="day-night")
+        for dataset in ("market1501", "sysu-mm01"):
+            other = course.open_modalities("smoke", dataset, world="day-night")
+            assert other.fingerprint() == own.fingerprint() == ds.fingerprint()
+        assert set(ds.query.modality) == {"infrared"}
+        thermal = course.open_modalities("smoke", "regdb", world="day-night")
+        assert thermal.name == "regdb"
+
     def test_a_section_about_one_layout(self, mine, capsys):
         ds, _, _ = self.opened(capsys, mine(self.TRAIN + self.TEST))
         assert course.open_like("market1501", ds, "smoke").root == self.synthetic.root

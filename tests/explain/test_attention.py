@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reidlab.explain import raw_attention, rollout
+from reidlab.explain import head_attention, raw_attention, rollout
 
 SIZE = (64, 32)  # 4 x 2 patches
 
@@ -118,3 +118,13 @@ def test_cameras_reach_the_model(build):
         assert not torch.equal(*maps)
         with pytest.raises(ValueError, match="needs `camids`"):
             explain(model, pictures(), layers=(1,))
+
+
+def test_the_attention_of_every_head_sums_to_what_the_heads_share(build):
+    model, images = build("tvtr", switches={"k": 2}), pictures()
+    found = head_attention(model, images, layers=(2, 1))
+    assert found.shape == (2, 2, 3, 9, 9)
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, 2, 3, 9))
+    for i, image in enumerate(images):
+        first, second = attention_by_hand(model, image)
+        torch.testing.assert_close(found[:, i].mean(1), torch.stack((second, first)))

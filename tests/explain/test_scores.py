@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from reidlab.explain import heat_share, number_of_parts, pointing_game
+from reidlab.explain import heat_share, number_of_parts, patch_share, pointing_game
+from reidlab.models import create_backbone
 from reidlab.synth import PARTS
 
 
@@ -122,3 +123,20 @@ def test_the_number_of_parts_by_hand():
     found = number_of_parts(heat_share(heat, masks))[0].tolist()
     assert found[:4] == [pytest.approx(x, rel=1e-5) for x in (1, 2, 4, 4 / 3**0.75)]
     assert found[4] != found[4]
+
+
+def test_the_share_of_a_patch_by_loops_also_where_patches_overlap():
+    masks = torch.randint(0, 8, (2, 64, 32), generator=torch.Generator().manual_seed(0))
+    for stride, grid in ((16, (4, 2)), (12, (5, 2))):
+        options = {"image_size": (64, 32), "weights": None, "depth": 1, "stride": stride}
+        backbone = create_backbone("vit_tiny_patch16_224", **options)
+        found = patch_share(masks, backbone)
+        assert found.shape == (2, grid[0] * grid[1])
+        for b in range(2):
+            for n in range(found.shape[1]):
+                top, left = stride * (n // grid[1]), stride * (n % grid[1])
+                patch = masks[b, top : top + 16, left : left + 16]
+                shown = sum(1 <= label <= 6 for label in patch.flatten().tolist()) / 256
+                assert found[b, n].item() == pytest.approx(shown)
+    with pytest.raises(ValueError, match=r"masks have shape \(64, 32\)"):
+        patch_share(masks[0], backbone)

@@ -1,12 +1,14 @@
 """Examples by rule, against loops over the same queries."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from reidlab.evaluation import RankResult
 from reidlab.report import style
 from reidlab.report.examples import (
+    choice_scores,
     heat_scores,
     layers_above,
     trusted_layers,
@@ -72,6 +74,24 @@ def test_the_layers_that_both_controls_leave_below():
     heat = torch.stack([on, off], dim=1)
     said = trusted_layers(heat, masks, (11, 12), heat)
     assert said.text.endswith("than a uniform map: 11; than random weights: none.")
+
+
+def test_choices_are_scored_against_lot():
+    day = {
+        "light": "day",
+        "area": [0.5, 0.25, 0.5],
+        "good": [0.9, 0.65, 0.9],
+        "odd": [0.4, 0.3, 0.5],
+    }
+    night = {"light": "night", "area": [0.5, 0.5, 0.5], "good": [0.2, 0.3, 0.1], "odd": [0.5] * 3}
+    table = choice_scores(pd.concat(map(pd.DataFrame, (day, night))))
+    found = table.set_index(["light", "choice"])
+    assert found.loc[("day", "good"), "points"].startswith("+40.0")
+    assert found.loc[("day", "odd"), "person"] == "open"
+    # -30, -20 and -40 points: mean -30, deviation 10, t of two degrees of freedom 4.303
+    assert found.loc[("night", "good"), "points"] == "-30.0 (-54.8 to -5.2)"
+    assert found.loc[("night", "good"), "person"] == "less"
+    assert "no true masks" in choice_scores(None).text
 
 
 def test_without_masks_nothing_is_scored():

@@ -519,3 +519,19 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         assert len(style.png(figure)) < style.PNG_LIMIT
         assert figure.get_figwidth() <= style.TEXT_WIDTH
     assert dict(mpl.rcParams) == before
+
+
+def test_feature_planes_mark_modality_by_shape_and_join_people():
+    pids, infrared = [1, 1, 2], [False, True, True]
+    figure = figures.feature_planes(
+        {"a": [[0, 0], [2, 0], [1, 1]], "b": np.zeros((3, 2))}, pids, infrared
+    )
+    panel = figure.axes[0]
+    visible, dark = panel.collections
+    assert visible.get_offsets().tolist() == [[0, 0]]
+    assert dark.get_offsets().tolist() == [[2, 0], [1, 1]]
+    assert len(dark.get_facecolor()) == 0, "hollow: told apart without colour"
+    ends = [line.get_xydata().tolist() for line in panel.lines]
+    assert ends == [[[1, 0], [0, 0]], [[1, 0], [2, 0]], [[1, 1], [1, 1]]]
+    with pytest.raises(ValueError, match="expected one to three planes"):
+        figures.feature_planes({"a": np.zeros((2, 2))}, pids, infrared)

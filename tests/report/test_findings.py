@@ -1,12 +1,15 @@
 """Computed sentences and tables of results."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from reidlab.evaluation import rank
+from reidlab.experiments import Runs, design
 from reidlab.record import RunRecord
-from reidlab.report import decisions, finding, metrics_table, summary
+from reidlab.report import decisions, finding, metrics_table, planned, summary
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -14,6 +17,15 @@ def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
     assert repr(found) == "Rank-1 is 50.0 %. mAP is higher."
     assert found._repr_markdown_() == "**Rank-1 is 50.0 %. mAP is higher.**"
     assert finding("PCB* 1, PCB* 2")._repr_markdown_() == r"**PCB\* 1, PCB\* 2**"
+
+
+def test_what_is_planned_is_said_until_there_are_runs():
+    asked = replace(design("tvtr.k_day-night"), seeds=2)
+    said = planned(Runs(asked.name, design=asked)).text
+    assert said.startswith("Designed, with 4 predictions, and not run yet: 5 recipes, 2 seeds each")
+    assert "experiment show tvtr.k_day-night" in said
+    with pytest.raises(ValueError, match="has 1 runs; expected none"):
+        planned(Runs(asked.name, lines=({"a": 1},), design=asked))
 
 
 def test_a_summary_is_a_list_whose_first_words_are_bold():

@@ -47,7 +47,9 @@ def test_a_diamond_is_the_papers_gain_for_the_same_sides(tried):
         (claim,) = (c for c in load_claims(idea.claim[0]) if c.id == idea.claim[1])
         assert (claim.metric, claim.kind) == ("mAP", "difference")
         assert (claim.value > 0) == (idea.better == "higher")
-        for ground, (_, (without, with_it)) in idea.grounds.items():
+        for ground, (name, (without, with_it)) in idea.grounds.items():
+            if not len(experiment(name.partition(":")[0])):
+                continue  # designed, and not run yet: no row
             printed = tried[(tried.name == idea.text) & (tried.group == ground)].paper.item()
             same = claim.sides == {"a": without, "b": with_it}
             assert (printed == claim.value) == same, (idea.text, ground)

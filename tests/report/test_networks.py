@@ -98,3 +98,13 @@ def test_an_arrow_passes_its_points():
     )  # fmt: skip
     sheet.arrow((0, 0), (0, 1.25), box.left)
     assert sheet.axes.lines[-1].get_xydata().tolist() == [[0, 0], [0, 1.25]]
+
+
+def test_tvtr_counts_the_heads_and_names_what_they_chose():
+    found = words(networks.tvtr(torch.tensor([[0, 3], [3, 6]])))
+    assert sorted(n for n in found if n.isdigit()) == [*"00000112"]
+    assert [n for n in found if n.startswith("$h")] == ["$h_1$", "$h_4$", "$h_4$", "$h_7$"]
+    networks.tvtr().draw_without_rendering()
+    for wrong in ([[0, 8], [1, 2]], [[0], [1]]):
+        with pytest.raises(ValueError, match="expected four to six patches from 0 to 7"):
+            networks.tvtr(wrong)

@@ -12,11 +12,13 @@ from reidlab.report.figures.pictures import (
     read_picture,
     row_evidence,
 )
+from reidlab.report.figures.planes import feature_planes
 from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_queries
 
 __all__ = [
     "cmc_and_ap",
     "contact_sheet",
+    "feature_planes",
     "forest",
     "heat_overlay",
     "heat_table",

@@ -281,6 +281,55 @@ def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
     return sheet.figure
 
 
+@style.styled
+def tvtr(chosen: Any = None, grid: tuple[int, int] = (4, 2)) -> BookFigure:
+    """Draw TVTR: heads choose patches, the last layer sees these and the class token alone.
+
+    Args:
+        chosen: patches of the toy that each head chose, (heads, k), from 0 by row, four to six in
+            all; an array or a tensor. A patch shows how many heads chose it. None: letters.
+        grid: rows and columns of its patches, at most four rows.
+
+    Raises:
+        ValueError: a patch is not on the grid, or the sheet has no room.
+    """
+    rows, columns = grid
+    if chosen is None:
+        patches, names = [[""] * columns for _ in range(rows)], ["$h_a$", "$h_b$", "$h_c$", "$h_d$"]
+    else:
+        numbers = np.asarray(chosen).ravel().astype(int)
+        inside = ((numbers >= 0) & (numbers < rows * columns)).all()
+        if not 4 <= len(numbers) <= 6 or not inside or rows > len(ROW_COLOURS):
+            raise ValueError(
+                f"chosen is {numbers.tolist()} of a grid of {rows} x {columns}: expected four to "
+                f"six patches from 0 to {rows * columns - 1}, and at most {len(ROW_COLOURS)} rows"
+            )
+        votes = np.bincount(numbers, minlength=rows * columns).reshape(rows, columns)
+        patches = [[str(n) for n in row] for row in votes]
+        names = [f"$h_{n + 1}$" for n in sorted(numbers)]
+    sheet = Drawing(height=3.0)
+    toy = _Toy(patches, "class", [], [], "", "")
+    token = _until_tokens(sheet, toy, [style.INK] * rows)
+    sheet.words((2.05, 2.8), "heads that chose it")
+    kept = sheet.column(Box(3.05, 0.85, 0.5, 1.8), names, [style.ACCENT] * len(names))
+    last = sheet.box(Box(4.0, 0.25, 0.36, 2.33), "last layer", upright=True)
+    sheet.arrow(token.right, (last.x, token.right[1]))
+    sheet.arrow((2.5, 1.72), (kept[0].x, 1.72), colour=style.ACCENT)
+    for box in kept:
+        sheet.arrow(box.right, (last.x, box.right[1]), colour=style.ACCENT)
+    cls = sheet.box(Box(4.7, 0.25, 0.75, 0.4), "class")
+    mean = sheet.box(Box(4.7, 1.52, 0.75, 0.4), "mean", colour=style.ACCENT)
+    feature = sheet.box(Box(5.75, 0.8, 1.2, 0.4), "side by side")
+    losses = sheet.box(Box(5.75, 1.52, 1.2, 0.4), "circle losses", colour=style.ACCENT)
+    search = sheet.box(Box(5.75, 2.24, 1.2, 0.4), "search", colour=style.MATCH)
+    for box in (cls, mean):
+        sheet.arrow((last.right[0], box.left[1]), box.left)
+        sheet.arrow(box.right, (5.6, box.right[1]), (5.6, feature.left[1]), feature.left)
+    sheet.arrow(feature.bottom, losses.top)
+    sheet.arrow(feature.right, (7.08, feature.right[1]), (7.08, search.right[1]), search.right)
+    return sheet.figure
+
+
 def _layers(patches: Any, classes: Any) -> list[_Toy]:
     """Return the words of a toy's layers 11 and 12."""
     names = ("$c_{11}$", "$c_{12}$")
