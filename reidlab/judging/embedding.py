@@ -44,7 +44,8 @@ def embed(
     """Embed every image of a table, in its order, on the device of the model.
 
     Test-time transform (resize and normalise, nothing random). With precision "bf16" the model runs
-    under bf16 autocast; with "fp16" in float32, as TransReID's test does.
+    under bf16 autocast where the device has bf16; else, and with "fp16", in float32, as in
+    TransReID's test.
 
     Flip test: the mean of the embeddings of the image and of its mirror image, so that both embed
     alike. It is the mean of the raw embeddings, as in fast-reid's code (layumi's adds them, which a
@@ -220,8 +221,26 @@ def _embed_batch(
     return embedding.cpu()
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies in bf16 by instructions of its own.
+
+    A CPU without them (of x86, most without AVX-512) imitates them, 40 times slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        available = torch.backends.mkldnn.is_available()
+        return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return True
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """Where a device lacks bf16, a recipe that asks for it runs in float32, "no"."""
+    return "no" if precision == "bf16" and not has_bf16(device) else precision
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The precision of a recipe's evaluation: bf16, else float32."""
-    if precision != "bf16":
+    """The precision of a recipe's evaluation: bf16 where the device has it, else float32."""
+    if precision_on(device, precision) != "bf16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

@@ -530,7 +530,7 @@ def _record(
         finished=now(),
         history=history,
         environment=describe_environment(accelerator.device)
-        | {"processes": accelerator.num_processes},
+        | {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision},
     )
 
 

@@ -87,7 +87,8 @@ class Recipe:
         unfreezing: Block-wise fine-tuning: "code", as LA-Transformer's program runs it,
             "algorithm-1", as its paper writes it, both in `reidlab.training.unfreezing`; None:
             all blocks are trained from the start. Needs the schedule "decay".
-        precision: "no" (float32), "bf16", or "fp16" (GPU only).
+        precision: "no" (float32), "bf16" (float32 on a device without instructions for it, which
+            would take many times as long), or "fp16" (GPU only).
         clip_grad: Largest norm of the gradient of a step; None: no clipping. A matcher's two
             parts are clipped each for itself, see `Matcher.clip_groups`.
         gradient_checkpointing: Whether the backward pass computes each block of the backbone again

@@ -13,7 +13,11 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
-from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
+from accelerate.state import (  # type: ignore[import-untyped]
+    AcceleratorState,
+    GradientState,
+    PartialState,
+)
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from accelerate.utils import (  # type: ignore[import-untyped]
     DistributedDataParallelKwargs,
@@ -22,6 +26,7 @@ from accelerate.utils import (  # type: ignore[import-untyped]
 from torch import nn
 
 from reidlab.data import watched_workers
+from reidlab.judging.embedding import precision_on
 from reidlab.models import TokenBackbone
 from reidlab.processes import barrier, shared_batch_norm, synchronized
 from reidlab.record import git_commit, now, peak_memory_mb, reset_peak_memory
@@ -226,14 +231,14 @@ class Session:
 def make_accelerator(
     recipe: Recipe, out: Path, tracker: str | GeneralTracker | None = None
 ) -> Accelerator:
-    """An Accelerator of this recipe's precision, whatever ran before in this process.
+    """An Accelerator of this recipe's precision, if the device has it; whatever ran before here.
 
     It cuts each batch of the sampler into shares, one per process.
     """
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     accelerator = Accelerator(
-        mixed_precision=recipe.precision,
+        mixed_precision=precision_on(PartialState().device, recipe.precision),
         # frozen blocks get no gradient, which DistributedDataParallel would wait for
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=recipe.unfreezing is not None)

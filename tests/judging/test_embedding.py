@@ -1,12 +1,17 @@
 """The flip test, against mirror images that were written to disk and embedded on their own."""
 
+import platform
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageOps
 
 from reidlab.data import build_transform, read_image
+from reidlab.judging import embedding
 from reidlab.judging import test_transform as look_of
+from reidlab.judging.embedding import has_bf16
 from reidlab.training import build_model, embed
 
 
@@ -116,3 +121,20 @@ def test_another_description_is_asked_of_the_model(ds, recipe, retrieval):
     torch.testing.assert_close(embed(model, frame, recipe, **asked), plain, rtol=0, atol=1e-5)
     both = embed(model, frame, recipe, flip_test=True, **asked)
     torch.testing.assert_close(both, (plain + turned) / 2, rtol=0, atol=1e-5)
+
+
+def test_a_processor_has_bf16_by_its_instructions():
+    info = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not info.exists():
+        pytest.skip("the list of instructions is read as Linux has it on x86")
+    flags = info.read_text().partition("flags")[2].partition("\n")[0].split()
+    expected = bool({"avx512bw", "avx_ne_convert"} & {*flags})
+    assert has_bf16(torch.device("cpu")) is expected
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_bf16_is_asked_for_only_where_it_is(monkeypatch, ds, recipe, available):
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: available)
+    model = build_model(recipe, ds)
+    half, full = (embed(model, ds.gallery, recipe.replace(precision=p)) for p in ("bf16", "no"))
+    assert torch.equal(half, full) is not available

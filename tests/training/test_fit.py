@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from reidlab.evaluation import evaluate
+from reidlab.judging import embedding
 from reidlab.losses import triplet
 from reidlab.training import (
     CheckpointError,
@@ -366,13 +367,21 @@ def test_bf16_clipping_and_cameras(ds, recipe, tmp_path, optimizer):
     assert model(images, torch.tensor([0, 1])).features[0].dtype == torch.float32
 
 
-def test_precision_is_that_of_each_run(ds, recipe, tmp_path):
-    losses = [
-        run(ds, recipe.replace(precision=p, epochs=1), tmp_path / str(i))[1].history[0]["loss"]
+@pytest.mark.parametrize("available", [True, False])
+def test_precision_is_that_of_each_run_where_the_device_has_it(
+    ds, recipe, tmp_path, monkeypatch, available
+):
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: available)
+    records = [
+        run(ds, recipe.replace(precision=p, epochs=1), tmp_path / str(i))[1]
         for i, p in enumerate(("no", "bf16", "no"))
     ]
-    assert losses[0] == losses[2]
-    assert losses[0] != losses[1]
+    first, half, again = (record.history[0]["loss"] for record in records)
+    assert first == again
+    assert (first != half) is available
+    used = [record.environment["precision"] for record in records]
+    assert used == ["no", "bf16" if available else "no", "no"]
+    assert records[1].experiment["precision"] == "bf16", "the recipe is as it was asked for"
 
 
 def test_what_does_not_fit(ds, recipe, tmp_path):
