@@ -21,6 +21,7 @@ from reidlab.experiments import (
     la_transformer,
     maps,
     pretraining,
+    transmatcher,
     vit_baseline,
 )
 from reidlab.experiments.design import Cell, Experiment
@@ -35,6 +36,7 @@ _ALL: dict[str, Experiment] = {
     for each in (
         *la_transformer.EXPERIMENTS,
         *gltrans.EXPERIMENTS,
+        *transmatcher.EXPERIMENTS,
         *maps.EXPERIMENTS,
         *la_tf_pp.EXPERIMENTS,
         *vit_baseline.EXPERIMENTS,
