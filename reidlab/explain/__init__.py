@@ -27,6 +27,7 @@ from reidlab.explain.attention import raw_attention, rollout
 from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
 from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
+from reidlab.explain.places import Places, matched_places, place_parts
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
 from reidlab.explain.sanity import Randomized, randomized
 from reidlab.explain.scores import PERSON, HeatShare, heat_share, number_of_parts, pointing_game
@@ -36,6 +37,7 @@ __all__ = [
     "PERSON",
     "HeatShare",
     "IdentityTarget",
+    "Places",
     "Randomized",
     "Removal",
     "RowVote",
@@ -46,8 +48,10 @@ __all__ = [
     "gradcam",
     "heat_share",
     "image_batch",
+    "matched_places",
     "number_of_parts",
     "occlusion",
+    "place_parts",
     "pointing_game",
     "randomized",
     "raw_attention",

@@ -98,3 +98,14 @@ def test_an_arrow_passes_its_points():
     )  # fmt: skip
     sheet.arrow((0, 0), (0, 1.25), box.left)
     assert sheet.axes.lines[-1].get_xydata().tolist() == [[0, 0], [0, 1.25]]
+
+
+def test_transmatcher_has_the_products_of_all_places():
+    query = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 3.0], [1.0, 0.0]]])
+    image = torch.tensor([[[0.0, 1.0], [2.0, 1.0]], [[0.0, 5.0], [1.0, 0.0]]])
+    found = words(networks.transmatcher(query, image))
+    for s in image.reshape(4, 2):
+        for t in query.reshape(4, 2):
+            assert f"{float(s @ t):g}" in found
+    with pytest.raises(ValueError, match=r"\(2, 2, d\), both alike"):
+        networks.transmatcher(query[:1], image)
