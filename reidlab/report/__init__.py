@@ -11,7 +11,7 @@ from reidlab.report.claims import Claim, ClaimError, load_claims, published_inte
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
-from reidlab.report.findings import Finding, decisions, finding, metrics_table, summary
+from reidlab.report.findings import Finding, decided, decisions, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import records_at, results_table
 from reidlab.report.sides import SideBySide, side_by_side
@@ -27,6 +27,7 @@ __all__ = [
     "SideBySide",
     "check",
     "check_schema",
+    "decided",
     "decisions",
     "discrepancies",
     "finding",

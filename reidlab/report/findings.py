@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.experiments import design, experiment
 from reidlab.experiments.runs import METRICS
 
 NO_MASKS = (
@@ -80,6 +81,34 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
         plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
         bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
     return Finding("\n".join(plain), "\n".join(bold))
+
+
+def decided(grounds: Mapping[str, str]) -> Finding:
+    """As `decisions`, of what experiments predicted; where nothing was run yet, that is said.
+
+    Args:
+        grounds: in words -> an experiment, or "NAME:STEP", as judged by that step.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    missing: dict[str, list[str]] = {}
+    for ground, name in grounds.items():
+        own, _, step = name.partition(":")
+        if len(runs := experiment(own)):
+            found[ground] = (runs.judged(step) if step else runs).decide()
+        else:
+            missing.setdefault(own, []).append(ground)
+    told = decisions(found) if found else Finding("", "")
+    rest = finding(
+        *(
+            f"{', '.join(where)}: {own} is designed, with {len(design(own).predictions)} "
+            "predictions, and not run yet."
+            for own, where in missing.items()
+        )
+    )
+    return Finding(
+        "\n".join(filter(None, (told.text, rest.text))),
+        "\n".join(filter(None, (told.markdown, rest.markdown if missing else ""))),
+    )
 
 
 def metrics_table(

@@ -17,8 +17,8 @@ def test_a_line_goes_from_the_middle_of_a_place_to_that_of_its_match():
     shown, right = [[True] + [False] * 4 + [True]], [[True] * 5 + [False]]
     figure = figures.correspondences([(PICTURE, PICTURE)], best, (3, 2), shown=shown, right=right)
     first, last = lines(figure)
-    np.testing.assert_allclose(first.get_xydata(), [[2, 2], [6 + 16, 10]])
-    np.testing.assert_allclose(last.get_xydata(), [[6, 10], [2 + 16, 10]])
+    np.testing.assert_allclose(first.get_xydata(), [[2, 2], [6 + 12, 10]])
+    np.testing.assert_allclose(last.get_xydata(), [[6, 10], [2 + 12, 10]])
     assert (first.get_color(), last.get_color()) == (style.MATCH, style.WRONG)
     assert (first.get_linestyle(), last.get_linestyle()) == ("-", "--")
     everything = figures.correspondences([(PICTURE, PICTURE)] * 2, best * 2, (3, 2))

@@ -45,10 +45,10 @@ def correspondences(
             f"row of {places} for each pair"
         )
     height, width = read_picture(pairs[0][0]).shape[:2]
-    gap, rows = width, -(-len(pairs) // COLUMNS)
-    aspect = COLUMNS * (2 * width + gap) / (rows * height * 1.2)
+    gap, rows, columns = width // 2, -(-len(pairs) // COLUMNS), min(COLUMNS, len(pairs))
+    aspect = columns * (2 * width + 3 * gap) / (rows * height * 1.15)
     figure = style.figure(aspect=aspect)
-    panels = figure.subplots(rows, min(COLUMNS, len(pairs)), squeeze=False).flatten()
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for panel in panels:
         panel.set_axis_off()
     step = np.array([width / grid[1], height / grid[0]])
@@ -67,6 +67,6 @@ def correspondences(
                 *zip(*ends, strict=True), lw=1.2, ls="-" if good else "--",
                 color=style.ACCENT if right is None else (style.MATCH if good else style.WRONG),
             )  # fmt: skip
-        panel.set(xlim=(0, 2 * width + gap), ylim=(height, 0), aspect="equal")
+        panel.set(xlim=(-gap, 2 * width + 2 * gap), ylim=(height, 0), aspect="equal")
         panel.set_title(titles[i] if titles else "", fontsize=9)
     return figure
