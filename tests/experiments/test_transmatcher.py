@@ -1,4 +1,4 @@
-"""The designs of TransMatcher: what is alike between networks that are compared, and what is not."""
+"""The designs of TransMatcher: what is alike between networks that are compared, what is not."""
 
 import pytest
 
