@@ -12,8 +12,10 @@ draw other numbers on each process.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import torch
@@ -252,3 +254,13 @@ def _main() -> bool:
 def _device() -> torch.device:
     """Where tensors must be for the processes to exchange them."""
     return torch.device("cuda" if "nccl" in dist.get_backend() else "cpu")
+
+
+def progress_style() -> str:
+    """One of "bar", "plain" or "none", for the place this process runs in."""
+    wish = os.environ.get("REIDLAB_PROGRESS", "")
+    if wish in ("bar", "plain", "none"):
+        return wish
+    if "ipykernel" in sys.modules:
+        return "bar" if find_spec("ipywidgets") is not None else "plain"
+    return "bar" if sys.stderr.isatty() else "plain"

@@ -22,6 +22,7 @@ from reidlab.experiments import (
     maps,
     pretraining,
     tvtr,
+    transmatcher,
     vit_baseline,
 )
 from reidlab.experiments.design import Cell, Experiment
@@ -36,6 +37,7 @@ _ALL: dict[str, Experiment] = {
     for each in (
         *la_transformer.EXPERIMENTS,
         *gltrans.EXPERIMENTS,
+        *transmatcher.EXPERIMENTS,
         *maps.EXPERIMENTS,
         *tvtr.EXPERIMENTS,
         *la_tf_pp.EXPERIMENTS,

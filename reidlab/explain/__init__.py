@@ -28,6 +28,7 @@ from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
 from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
 from reidlab.explain.projection import Projection, neighbourhood, project
+from reidlab.explain.places import Places, matched_places, place_parts
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
 from reidlab.explain.sanity import Randomized, randomized
 from reidlab.explain.scores import (
@@ -45,6 +46,7 @@ __all__ = [
     "HeatShare",
     "IdentityTarget",
     "Projection",
+    "Places",
     "Randomized",
     "Removal",
     "RowVote",
@@ -60,6 +62,10 @@ __all__ = [
     "number_of_parts",
     "occlusion",
     "patch_share",
+    "matched_places",
+    "number_of_parts",
+    "occlusion",
+    "place_parts",
     "pointing_game",
     "project",
     "randomized",

@@ -8,6 +8,7 @@ from reidlab.judging.embedding import (
     test_transform,
     timed_evaluation,
 )
+from reidlab.judging.matching import rescore
 from reidlab.judging.protocol import check_judged, has_test_part, judge
 from reidlab.judging.side_information import sides_of, with_rows
 from reidlab.judging.untrained import untrained_records
@@ -23,6 +24,7 @@ __all__ = [
     "has_test_part",
     "judge",
     "of_training_people",
+    "rescore",
     "sides_of",
     "split_images",
     "split_validation",

@@ -46,7 +46,10 @@ PAPER = Recipe(
 
 LAPTOP = vit_baseline.LAPTOP | dict(
     switches={"dim": 128, "hidden": 512, "layers": 2},  # (paper, Table 2) its small network
-    depth=None,
+    depth=6,  # (ours) as the paper leaves out its last stage
+    image_size=(128, 64),  # (ours) 32 places: a pair costs the square of their number
+    epochs=3,  # (ours) of as many batches as people, several times those of other samplers
+    warmup_epochs=0.5,
     sampler="graph",  # (ours) distances that tell people apart from the first epoch on
     schedule="step",
     augmentation="transreid",  # (ours) what the shipped weights have seen

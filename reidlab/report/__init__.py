@@ -19,6 +19,7 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
+from reidlab.report.findings import Finding, decided, decisions, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import records_at, results_table
 from reidlab.report.sides import SideBySide, side_by_side
@@ -34,6 +35,7 @@ __all__ = [
     "SideBySide",
     "check",
     "check_schema",
+    "decided",
     "decisions",
     "discrepancies",
     "finding",

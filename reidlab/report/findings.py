@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from reidlab.experiments.runs import METRICS, Runs
+from reidlab.experiments import design, experiment
+from reidlab.experiments.runs import METRICS
 
 NO_MASKS = (
     "This set has no true masks, as only synthetic pictures have: how much of the heat lies on the "
@@ -95,6 +97,31 @@ def planned(runs: Runs) -> Finding:
         f"Designed, with {len(design.predictions)} predictions, and not run yet:",
         f"{len(design.cells())} recipes, {design.seeds} seeds each",
         f"(python -m reidlab experiment show {runs.name}).",
+def decided(grounds: Mapping[str, str]) -> Finding:
+    """As `decisions`, of what experiments predicted; where nothing was run yet, that is said.
+
+    Args:
+        grounds: in words -> an experiment, or "NAME:STEP", as judged by that step.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    missing: dict[str, list[str]] = {}
+    for ground, name in grounds.items():
+        own, _, step = name.partition(":")
+        if len(runs := experiment(own)):
+            found[ground] = (runs.judged(step) if step else runs).decide()
+        else:
+            missing.setdefault(own, []).append(ground)
+    told = decisions(found) if found else Finding("", "")
+    rest = finding(
+        *(
+            f"{', '.join(where)}: {own} is designed, with {len(design(own).predictions)} "
+            "predictions, and not run yet."
+            for own, where in missing.items()
+        )
+    )
+    return Finding(
+        "\n".join(filter(None, (told.text, rest.text))),
+        "\n".join(filter(None, (told.markdown, rest.markdown if missing else ""))),
     )
 
 

@@ -54,6 +54,18 @@ _PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
 _WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"}
 
 
+_ELSEWHERE: Sides = {"way": "embedding"}, {"way": "transmatcher"}
+
+
+def _matcher(a: str, b: str) -> dict[str, tuple[str, Sides]]:
+    return {RENDERED: ("transmatcher.networks_alike", ({"network": a}, {"network": b}))}
+
+
+def _part(without: str) -> dict[str, tuple[str, Sides]]:
+    sides: Sides = {"network": without}, {"network": "all"}
+    return {RENDERED: ("transmatcher.parts_alike:crowd", sides)}
+
+
 def _gltrans(a: str, b: str) -> dict[str, tuple[str, Sides]]:
     sides: Sides = {"network": a}, {"network": b}
     grounds = {RENDERED: "alike:crowd", REAL: "pku-folds", VEHICLES: "fleet"}
@@ -110,6 +122,15 @@ IDEAS = (
     Idea("TVTR: chosen patches (TVTS)", _tvtr("vit", "tvts"), ("tvtr", "tvts-map")),
     Idea("TVTR: circle losses (GLC)", _tvtr("vit", "glc"), ("tvtr", "glc-map")),
     Idea("TVTR: both", _tvtr("vit", "all")),
+    Idea("TransMatcher, over a ViT by pairs", _matcher("vit", "transmatcher")),
+    Idea("TransMatcher, over cross-attention", _matcher("cross", "transmatcher")),
+    Idea("TransMatcher: the prior", _part("no-prior")),
+    Idea("TransMatcher: max for mean", _part("mean")),
+    Idea(
+        "TransMatcher elsewhere, over the ViT baseline",
+        {RENDERED: ("transmatcher.places_towns:town-random", _ELSEWHERE),
+         REAL: ("transmatcher.places_towns:pku-reid", _ELSEWHERE)},
+    ),
 )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from typing import Any
+
+from reidlab.processes import progress_style
+
+__all__ = ["Progress", "progress_style"]
 
 
 class Progress:
@@ -41,13 +42,3 @@ class Progress:
         """Print a line that stays."""
         if self.style != "none":
             print(text, flush=True)
-
-
-def progress_style() -> str:
-    """One of "bar", "plain" or "none", for the place this process runs in."""
-    wish = os.environ.get("REIDLAB_PROGRESS", "")
-    if wish in ("bar", "plain", "none"):
-        return wish
-    if "ipykernel" in sys.modules:
-        return "bar" if find_spec("ipywidgets") is not None else "plain"
-    return "bar" if sys.stderr.isatty() else "plain"

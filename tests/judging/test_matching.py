@@ -1,10 +1,14 @@
 """Scores of a matcher on disk: what an interruption costs, and what is never gone on with."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from reidlab.judging import matching
+from reidlab.files import WriteError
+from reidlab.judging import matching, rescore
 from reidlab.judging.matching import score_rows
 
 BLOCKS = 4 * 3  # of 7 x 8 pairs, 2 x 3 at once
@@ -88,3 +92,46 @@ def test_another_file_is_not_gone_on_with(maps, tmp_path, what):
     found = scores(other, maps, kept)
     assert other.asked == BLOCKS
     assert torch.equal(found, scores(Matcher(factor=other.factor), maps))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_scored(maps, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    asked, kept = Matcher(), tmp_path / "scores.npy"
+    with pytest.raises(WriteError, match=r"scores.npy cannot be written: its scores take .* MiB"):
+        scores(asked, maps, kept)
+    assert asked.asked == 0
+    assert not kept.exists()
+
+
+def test_a_log_hears_of_pairs_a_second_and_of_the_time_left(maps, monkeypatch, capsys):
+    monkeypatch.setenv("REIDLAB_PROGRESS", "plain")
+    monkeypatch.setattr(matching, "EVERY", 0.0)
+    scores(Matcher(), maps)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == BLOCKS
+    assert lines[-1].startswith("matching: 56 of 56 pairs")
+    assert all("pairs/s" in line and "minutes left" in line for line in lines)
+    monkeypatch.setenv("REIDLAB_PROGRESS", "none")
+    scores(Matcher(), maps)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("top", [1, 3, 8, 99])
+def test_rescoring_orders_the_nearest_anew_and_nobody_else(maps, top):
+    generator = torch.Generator().manual_seed(1)
+    distances = torch.rand(7, 8, generator=generator)
+    found = rescore(Matcher(), *maps, distances, top)
+    score = scores(Matcher(), maps)
+    for row in range(7):
+        order = sorted(range(8), key=lambda i: distances[row, i])
+        near = sorted(order[:top], key=lambda i: -score[row, i])
+        wanted = near + order[top:]
+        assert sorted(range(8), key=lambda i: found[row, i]) == wanted
+    assert torch.equal(found.sort(1).values, distances.sort(1).values)
+
+
+def test_rescoring_wants_one_image_and_a_row_for_each_query(maps):
+    with pytest.raises(ValueError, match=r"top is 0 .* expected 1 or more"):
+        rescore(Matcher(), *maps, torch.rand(7, 8), 0)
+    with pytest.raises(ValueError, match=r"shape \(8, 7\); expected 1 or more and \(7, 8\)"):
+        rescore(Matcher(), *maps, torch.rand(8, 7), 2)

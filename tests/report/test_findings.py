@@ -1,6 +1,7 @@
 """Computed sentences and tables of results."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from reidlab.evaluation import rank
 from reidlab.experiments import Runs, design
 from reidlab.record import RunRecord
 from reidlab.report import decisions, finding, metrics_table, planned, summary
+from reidlab.report import decided, decisions, finding, findings, metrics_table, summary
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -41,6 +43,34 @@ def test_decisions_are_a_list_under_each_ground():
     assert said._repr_markdown_() == (
         "**real people**\n\n- rows: +0.0 (-1.1 to +1.0), *smaller than 2 points*\n"
     )
+
+
+def test_what_was_not_run_is_said_once_for_an_experiment(monkeypatch):
+    row = {"value": 1.0, "low": 0.5, "high": 1.5, "verdict": "holds"}
+
+    class Stored:
+        def __init__(self, name):
+            self.name, self.step = name, ""
+
+        def __len__(self):
+            return int(self.name == "there")
+
+        def judged(self, step):
+            self.step = step
+            return self
+
+        def decide(self):
+            return pd.DataFrame([row], index=[f"{self.name} {self.step}"])
+
+    asked = SimpleNamespace(predictions=(1, 2))
+    monkeypatch.setattr(findings, "experiment", Stored)
+    monkeypatch.setattr(findings, "design", lambda name: asked)
+    said = decided({"mall": "not.yet:mall", "people": "there:crowd", "night": "not.yet:night"})
+    assert repr(said) == (
+        "people:\n- there crowd: +1.0 (+0.5 to +1.5), holds\n\n"
+        "mall, night: not.yet is designed, with 2 predictions, and not run yet."
+    )
+    assert repr(decided({"people": "there"})).count("not run yet") == 0
 
 
 def test_results_of_every_kind_stand_beside_each_other(record):

@@ -4,6 +4,7 @@ from reidlab.report.figures import networks
 from reidlab.report.figures.curves import line_chart, training_curve, two_curves
 from reidlab.report.figures.evidence import row_evidences
 from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
+from reidlab.report.figures.matches import correspondences
 from reidlab.report.figures.pictures import (
     contact_sheet,
     heat_overlay,
@@ -19,6 +20,7 @@ __all__ = [
     "cmc_and_ap",
     "contact_sheet",
     "feature_planes",
+    "correspondences",
     "forest",
     "heat_overlay",
     "heat_table",

@@ -327,6 +327,55 @@ def tvtr(chosen: Any = None, grid: tuple[int, int] = (4, 2)) -> BookFigure:
         sheet.arrow(box.right, (5.6, box.right[1]), (5.6, feature.left[1]), feature.left)
     sheet.arrow(feature.bottom, losses.top)
     sheet.arrow(feature.right, (7.08, feature.right[1]), (7.08, search.right[1]), search.right)
+def transmatcher(query: Any, gallery: Any) -> BookFigure:
+    """Draw one decoder layer of TransMatcher on two maps of 2 x 2 places.
+
+    All products of places stand in the middle, the largest of each row and column is marked; that
+    is before any gate, with FC1 left out.
+
+    Args:
+        query: the toy's map, (2, 2, d), small numbers; an array or a tensor.
+        gallery: the other one.
+
+    Raises:
+        ValueError: other shapes.
+    """
+    maps = [np.asarray(x, float) for x in (query, gallery)]
+    if any(x.ndim != 3 or x.shape[:2] != (2, 2) or x.shape != maps[0].shape for x in maps):
+        raise ValueError(
+            f"maps have the shapes {[x.shape for x in maps]}: expected (2, 2, d), both alike"
+        )
+    sheet, colours = Drawing(height=3.3), (style.QUERY, style.MATCH)
+    names, mean = ("query", "gallery image"), "encoder"
+    for i, (grid, name, colour) in enumerate(zip(maps, names, colours, strict=True)):
+        y = 0.15 + 1.6 * i
+        sheet.box(Box(0.05, y, 0.45, 1.2), colour=colour)
+        sheet.person(Box(0.1, y + 0.05, 0.35, 1.1))
+        sheet.words((0.75, y + 1.35), name)
+        coded = sheet.box(Box(0.75, y, 0.34, 1.2), mean, upright=True)
+        texts = [[_vector(place) for place in row] for row in grid]
+        tokens = sheet.tokens(Box(1.35, y, 1.3, 1.25), texts, (colour, colour))
+        sheet.arrow((0.5, y + 0.6), coded.left)
+        sheet.arrow(coded.right, tokens.left)
+    flat = [x.reshape(4, -1) for x in maps]
+    products = flat[1] @ flat[0].T  # [gallery place, query place]
+    best = (products == products.max(0)) | (products == products.max(1)[:, None])
+    for s in range(4):
+        for t in range(4):
+            place = Box(3.2 + 0.4 * t, 0.75 + 0.45 * s, 0.36, 0.4)
+            colour = style.ACCENT if best[s, t] else style.JUNK
+            sheet.box(place, style.number(products[s, t], "{:g}"), colour=colour)
+    for y, row in ((0.75, 1.1), (2.35, 2.0)):
+        sheet.arrow((2.65, y), (2.85, y), (2.85, row), (3.17, row))
+    sheet.words((4.0, 0.5), "products, times the gate")
+    pooled = sheet.column(Box(5.15, 0.75, 0.62, 1.8), ["max a", "max b"], colours)
+    head = sheet.box(Box(6.0, 0.75, 0.34, 1.73), "head", upright=True)
+    score = sheet.box(Box(6.55, 1.3, 0.6, 0.63), "score", colour=style.ACCENT)
+    for part, colour in zip(pooled, colours, strict=True):
+        sheet.arrow((4.78, part.left[1]), part.left, colour=colour)
+        sheet.arrow(part.right, (head.x, part.right[1]), colour=colour)
+    sheet.arrow(head.right, score.left)
+    sheet.words((6.0, 2.8), "added over N layers")
     return sheet.figure
 
 

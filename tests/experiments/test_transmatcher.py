@@ -1,0 +1,72 @@
+"""The designs of TransMatcher: what is alike between networks that are compared, what is not."""
+
+import pytest
+
+from reidlab.experiments import design
+from reidlab.experiments.runner import Workspace
+
+SIZE = {"dim": 64, "hidden": 256, "layers": 2}
+MODELS = {
+    "vit": "vit_matcher", "transformer": "transformer", "cat": "transmatcher_cat",
+    "cross": "transmatcher_cross", "transmatcher": "transmatcher",
+}  # fmt: skip
+CHANGED = {
+    "all": {}, "no-prior": {"gate": "none"}, "softmax": {"gate": "softmax"},
+    "mean": {"pooling": "mean"}, "positions": {"positions": True},
+}  # fmt: skip
+
+
+def test_networks_differ_in_the_model_alone_and_parts_in_a_switch():
+    rest = set()
+    for name, cell in design("transmatcher.networks_alike").cells().items():
+        settings = cell.recipe.to_dict()
+        assert settings.pop("model") == MODELS[name]
+        assert settings.pop("switches") == SIZE
+        settings.pop("preset")
+        rest.add(str(settings))
+    for name, cell in design("transmatcher.parts_alike").cells().items():
+        settings = cell.recipe.to_dict()
+        assert settings.pop("model") == "transmatcher"
+        assert settings.pop("switches") == SIZE | CHANGED[name]
+        settings.pop("preset")
+        rest.add(str(settings))
+    assert len(rest) == 1
+
+
+def test_ways_start_alike_and_take_as_many_steps():
+    cells = {
+        name: cell.recipe for name, cell in design("transmatcher.places_towns").cells().items()
+    }
+    same = ("weights", "image_size", "depth", "lr", "identities_per_batch", "images_per_identity")
+    assert len({tuple(getattr(recipe, k) for k in same) for recipe in cells.values()}) == 1
+    people, images = 144, 994  # of the plaza
+    steps = {
+        name: recipe.epochs * (people if recipe.sampler == "graph" else images // 32)
+        for name, recipe in cells.items()
+    }
+    assert {name for name in steps if cells[name].sampler != "graph"} == {"embedding"}
+    assert max(steps.values()) - min(steps.values()) <= 3
+    losses = {name: [loss.name for loss in recipe.losses] for name, recipe in cells.items()}
+    assert losses == {
+        "embedding": ["identity", "triplet"], "pairs-vit": ["pairwise"],
+        "qaconv": ["match_triplet"], "transmatcher": ["pairwise"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "steps"),
+    [("networks_alike", "cross", ["people"]), ("parts_alike", "softmax", ["people", "crowd"])],
+)
+def test_a_run_is_judged_person_by_person(tmp_path, name, level, steps):
+    asked = design(f"transmatcher.{name}")
+    line = Workspace("smoke", folder=tmp_path).line(asked, asked.cells("smoke")[level], 0)
+    assert list(line["after"]) == steps
+    people = line["after"]["people"]
+    assert sum(people["ap"]) / sum(people["queries"]) == pytest.approx(line["metrics"]["mAP"])
+
+
+def test_tight_and_loose_boxes_are_of_the_same_people(tmp_path):
+    workspace = Workspace("smoke", folder=tmp_path)
+    tight, loose = (workspace.open(name) for name in ("town-tight", "town-loose"))
+    assert tight.query.pid.tolist() == loose.query.pid.tolist()
+    assert tight.fingerprint() != loose.fingerprint()
