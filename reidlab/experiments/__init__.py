@@ -21,8 +21,8 @@ from reidlab.experiments import (
     la_transformer,
     maps,
     pretraining,
-    tvtr,
     transmatcher,
+    tvtr,
     vit_baseline,
 )
 from reidlab.experiments.design import Cell, Experiment

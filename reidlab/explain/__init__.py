@@ -27,8 +27,8 @@ from reidlab.explain.attention import head_attention, raw_attention, rollout
 from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
 from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
-from reidlab.explain.projection import Projection, neighbourhood, project
 from reidlab.explain.places import Places, matched_places, place_parts
+from reidlab.explain.projection import Projection, neighbourhood, project
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
 from reidlab.explain.sanity import Randomized, randomized
 from reidlab.explain.scores import (
@@ -45,8 +45,8 @@ __all__ = [
     "PERSON",
     "HeatShare",
     "IdentityTarget",
-    "Projection",
     "Places",
+    "Projection",
     "Randomized",
     "Removal",
     "RowVote",
@@ -58,13 +58,11 @@ __all__ = [
     "head_attention",
     "heat_share",
     "image_batch",
+    "matched_places",
     "neighbourhood",
     "number_of_parts",
     "occlusion",
     "patch_share",
-    "matched_places",
-    "number_of_parts",
-    "occlusion",
     "place_parts",
     "pointing_game",
     "project",

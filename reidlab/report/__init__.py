@@ -13,13 +13,13 @@ from reidlab.report.discrepancies import discrepancies
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import (
     Finding,
+    decided,
     decisions,
     finding,
     metrics_table,
     planned,
     summary,
 )
-from reidlab.report.findings import Finding, decided, decisions, finding, metrics_table, summary
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import records_at, results_table
 from reidlab.report.sides import SideBySide, side_by_side

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.experiments import experiment
 from reidlab.experiments.runs import METRICS, Runs
-from reidlab.experiments import design, experiment
-from reidlab.experiments.runs import METRICS
 
 NO_MASKS = (
     "This set has no true masks, as only synthetic pictures have: how much of the heat lies on the "
@@ -92,11 +91,13 @@ def planned(runs: Runs) -> Finding:
     """
     if len(runs) or runs.design is None:
         raise ValueError(f"{runs.name} has {len(runs)} runs; expected none, and a design")
-    design = runs.design
+    count = len(runs.design.predictions)
     return finding(
-        f"Designed, with {len(design.predictions)} predictions, and not run yet:",
-        f"{len(design.cells())} recipes, {design.seeds} seeds each",
+        f"{runs.name} is designed, with {count} predictions, and not run yet",
         f"(python -m reidlab experiment show {runs.name}).",
+    )
+
+
 def decided(grounds: Mapping[str, str]) -> Finding:
     """As `decisions`, of what experiments predicted; where nothing was run yet, that is said.
 
@@ -106,22 +107,16 @@ def decided(grounds: Mapping[str, str]) -> Finding:
     found: dict[str, pd.DataFrame] = {}
     missing: dict[str, list[str]] = {}
     for ground, name in grounds.items():
-        own, _, step = name.partition(":")
-        if len(runs := experiment(own)):
+        name, _, step = name.partition(":")
+        if len(runs := experiment(name)):
             found[ground] = (runs.judged(step) if step else runs).decide()
         else:
-            missing.setdefault(own, []).append(ground)
-    told = decisions(found) if found else Finding("", "")
-    rest = finding(
-        *(
-            f"{', '.join(where)}: {own} is designed, with {len(design(own).predictions)} "
-            "predictions, and not run yet."
-            for own, where in missing.items()
-        )
-    )
+            missing.setdefault(planned(runs).text, []).append(ground)
+    told = decisions(found)
+    rest = [finding(f"{', '.join(where)}: {said}") for said, where in missing.items()]
     return Finding(
-        "\n".join(filter(None, (told.text, rest.text))),
-        "\n".join(filter(None, (told.markdown, rest.markdown if missing else ""))),
+        "\n".join((told.text, *(each.text for each in rest))),
+        "\n".join((told.markdown, *(f"{each.markdown}\n" for each in rest))),
     )
 
 

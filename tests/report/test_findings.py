@@ -10,8 +10,15 @@ import pytest
 from reidlab.evaluation import rank
 from reidlab.experiments import Runs, design
 from reidlab.record import RunRecord
-from reidlab.report import decisions, finding, metrics_table, planned, summary
-from reidlab.report import decided, decisions, finding, findings, metrics_table, summary
+from reidlab.report import (
+    decided,
+    decisions,
+    finding,
+    findings,
+    metrics_table,
+    planned,
+    summary,
+)
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -24,8 +31,10 @@ def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
 def test_what_is_planned_is_said_until_there_are_runs():
     asked = replace(design("tvtr.k_day-night"), seeds=2)
     said = planned(Runs(asked.name, design=asked)).text
-    assert said.startswith("Designed, with 4 predictions, and not run yet: 5 recipes, 2 seeds each")
-    assert "experiment show tvtr.k_day-night" in said
+    assert said == (
+        "tvtr.k_day-night is designed, with 4 predictions, and not run yet "
+        "(python -m reidlab experiment show tvtr.k_day-night)."
+    )
     with pytest.raises(ValueError, match="has 1 runs; expected none"):
         planned(Runs(asked.name, lines=({"a": 1},), design=asked))
 
@@ -51,6 +60,7 @@ def test_what_was_not_run_is_said_once_for_an_experiment(monkeypatch):
     class Stored:
         def __init__(self, name):
             self.name, self.step = name, ""
+            self.design = SimpleNamespace(predictions=(1, 2))
 
         def __len__(self):
             return int(self.name == "there")
@@ -62,13 +72,12 @@ def test_what_was_not_run_is_said_once_for_an_experiment(monkeypatch):
         def decide(self):
             return pd.DataFrame([row], index=[f"{self.name} {self.step}"])
 
-    asked = SimpleNamespace(predictions=(1, 2))
     monkeypatch.setattr(findings, "experiment", Stored)
-    monkeypatch.setattr(findings, "design", lambda name: asked)
     said = decided({"mall": "not.yet:mall", "people": "there:crowd", "night": "not.yet:night"})
     assert repr(said) == (
         "people:\n- there crowd: +1.0 (+0.5 to +1.5), holds\n\n"
-        "mall, night: not.yet is designed, with 2 predictions, and not run yet."
+        "mall, night: not.yet is designed, with 2 predictions, and not run yet "
+        "(python -m reidlab experiment show not.yet)."
     )
     assert repr(decided({"people": "there"})).count("not run yet") == 0
 

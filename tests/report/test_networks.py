@@ -108,6 +108,8 @@ def test_tvtr_counts_the_heads_and_names_what_they_chose():
     for wrong in ([[0, 8], [1, 2]], [[0], [1]]):
         with pytest.raises(ValueError, match="expected four to six patches from 0 to 7"):
             networks.tvtr(wrong)
+
+
 def test_transmatcher_has_the_products_of_all_places():
     query = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[1.0, 3.0], [1.0, 0.0]]])
     image = torch.tensor([[[0.0, 1.0], [2.0, 1.0]], [[0.0, 5.0], [1.0, 0.0]]])

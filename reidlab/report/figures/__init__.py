@@ -19,8 +19,8 @@ from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_quer
 __all__ = [
     "cmc_and_ap",
     "contact_sheet",
-    "feature_planes",
     "correspondences",
+    "feature_planes",
     "forest",
     "heat_overlay",
     "heat_table",

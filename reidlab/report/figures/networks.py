@@ -327,6 +327,9 @@ def tvtr(chosen: Any = None, grid: tuple[int, int] = (4, 2)) -> BookFigure:
         sheet.arrow(box.right, (5.6, box.right[1]), (5.6, feature.left[1]), feature.left)
     sheet.arrow(feature.bottom, losses.top)
     sheet.arrow(feature.right, (7.08, feature.right[1]), (7.08, search.right[1]), search.right)
+    return sheet.figure
+
+
 def transmatcher(query: Any, gallery: Any) -> BookFigure:
     """Draw one decoder layer of TransMatcher on two maps of 2 x 2 places.
 
