@@ -80,7 +80,8 @@ def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Tensor, top: 
             camera rule comes after, so images that it drops count among them.
 
     Returns:
-        (Q, G): the same distances, in each row the k smallest handed out by the score.
+        (Q, G) to rank by: in each row k whole steps below the smallest distance, by the score; all
+        others as they were. Equal distances among the k do not make them equal.
 
     Raises:
         ValueError: k below 1, or distances of another shape.
@@ -92,12 +93,13 @@ def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Tensor, top: 
         )
     found = distances.clone()
     near = distances.sort(dim=1, stable=True)
-    values, images = near.values[:, :top], near.indices[:, :top]
+    images = near.indices[:, :top]
+    steps = torch.arange(images.shape[1]) - images.shape[1]
     with torch.inference_mode(), _Watched(images.numel()) as watched:
         for row, chosen in enumerate(images):
             scores = match(q_emb[row : row + 1], g_emb[chosen])[0].float().cpu()
             order = scores.argsort(descending=True, stable=True)
-            found[row, chosen[order]] = values[row]
+            found[row, chosen[order]] = near.values[row, 0] + steps
             watched.add(len(chosen))
     return found
 

@@ -127,7 +127,12 @@ def test_rescoring_orders_the_nearest_anew_and_nobody_else(maps, top):
         near = sorted(order[:top], key=lambda i: -score[row, i])
         wanted = near + order[top:]
         assert sorted(range(8), key=lambda i: found[row, i]) == wanted
-    assert torch.equal(found.sort(1).values, distances.sort(1).values)
+        assert all(found[row, i] == distances[row, i] for i in order[top:])
+
+
+def test_rescoring_does_not_keep_ties_of_the_embedding(maps):
+    found = rescore(Matcher(), *maps, torch.zeros(7, 8), 8)
+    assert torch.equal(found.argsort(1), scores(Matcher(), maps).argsort(1, descending=True))
 
 
 def test_rescoring_wants_one_image_and_a_row_for_each_query(maps):
