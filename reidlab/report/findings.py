@@ -92,10 +92,7 @@ def planned(runs: Runs) -> Finding:
     if len(runs) or runs.design is None:
         raise ValueError(f"{runs.name} has {len(runs)} runs; expected none, and a design")
     count = len(runs.design.predictions)
-    return finding(
-        f"{runs.name} is designed, with {count} predictions, and not run yet",
-        f"(python -m reidlab experiment show {runs.name}).",
-    )
+    return finding(f"{runs.name} is designed, with {count} predictions, and not run yet.")
 
 
 def decided(grounds: Mapping[str, str]) -> Finding:

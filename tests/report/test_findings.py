@@ -31,10 +31,7 @@ def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
 def test_what_is_planned_is_said_until_there_are_runs():
     asked = replace(design("tvtr.k_day-night"), seeds=2)
     said = planned(Runs(asked.name, design=asked)).text
-    assert said == (
-        "tvtr.k_day-night is designed, with 4 predictions, and not run yet "
-        "(python -m reidlab experiment show tvtr.k_day-night)."
-    )
+    assert said == "tvtr.k_day-night is designed, with 4 predictions, and not run yet."
     with pytest.raises(ValueError, match="has 1 runs; expected none"):
         planned(Runs(asked.name, lines=({"a": 1},), design=asked))
 
@@ -76,8 +73,7 @@ def test_what_was_not_run_is_said_once_for_an_experiment(monkeypatch):
     said = decided({"mall": "not.yet:mall", "people": "there:crowd", "night": "not.yet:night"})
     assert repr(said) == (
         "people:\n- there crowd: +1.0 (+0.5 to +1.5), holds\n\n"
-        "mall, night: not.yet is designed, with 2 predictions, and not run yet "
-        "(python -m reidlab experiment show not.yet)."
+        "mall, night: not.yet is designed, with 2 predictions, and not run yet."
     )
     assert repr(decided({"people": "there"})).count("not run yet") == 0
 
