@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -56,6 +57,18 @@ class WriteError(ReidlabError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])  # not number and words alone
+
+
+def check_room(path: Path, size: int) -> None:
+    """Check that the disk of a file has room for so many bytes.
+
+    Raises:
+        WriteError: It has not; what is needed and what is free.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        why = f"it takes {size / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
+        raise WriteError(path, OSError(errno.ENOSPC, why))
 
 
 @contextmanager

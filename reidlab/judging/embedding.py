@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,6 +16,7 @@ from torchvision.transforms.v2 import Transform
 
 from reidlab.data import build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
+from reidlab.files import check_room
 from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
 from reidlab.judging.side_information import with_rows
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from reidlab.data import ReIDDataset
+
+IN_MEMORY = 2**31  # bytes
 
 
 def embed(
@@ -63,13 +68,15 @@ def embed(
 
     Returns:
         (N, D) float32 on the CPU, not normalised; without `shared` never (0, D). Of a matcher
-        (N, h, w, D).
+        (N, h, w, D). More than 2 GiB, as the maps of a large gallery, lie in a file of the system's
+        temporary folder (the environment variable TMPDIR), which goes when the tensor does.
 
     Raises:
         ValueError: If the table is empty, or a flip test is asked of a model that embeds an image
             as a map.
         RecipeError: If the model has no vector of a camera or viewpoint, see `with_rows`.
         DatasetError: If an image cannot be read.
+        WriteError: If the temporary folder has no room for the maps.
         ProcessError: With `shared`, if another process fails.
     """
     if len(frame) == 0:
@@ -94,10 +101,26 @@ def embed(
     model.eval()
     try:
         with torch.inference_mode(), autocast(device, recipe.precision), watched_workers():
-            parts = [_embed_batch(model, batch, device, flip_test, description) for batch in loader]
+            done, found = 0, torch.empty(0)
+            for batch in loader:
+                part = _embed_batch(model, batch, device, flip_test, description)
+                if done == 0:
+                    found = _allocated((len(frame), *part.shape[1:]))
+                found[done : done + len(part)] = part
+                done += len(part)
     finally:
         model.train(was_training)
-    return torch.cat(parts)
+    return found
+
+
+def _allocated(shape: tuple[int, ...]) -> Tensor:
+    """Room for float32 numbers: in memory, and for many in a file that goes with the tensor."""
+    count = math.prod(shape)
+    if 4 * count <= IN_MEMORY:
+        return torch.empty(shape)
+    with tempfile.NamedTemporaryFile(prefix="reidlab-maps-") as file:
+        check_room(Path(file.name), 4 * count)
+        return torch.from_file(file.name, shared=True, size=count).view(shape)
 
 
 def alike(model: Any, emb: Tensor) -> Tensor:

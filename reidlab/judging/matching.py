@@ -8,9 +8,7 @@ compared.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reidlab.files import WriteError, write_json
+from reidlab.files import check_room, write_json
 from reidlab.processes import progress_style
 
 Match: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -147,8 +145,8 @@ class _Watched:
 def _digest(*maps: Tensor) -> str:
     """Of all maps, by one number each image."""
     found = hashlib.sha256()
-    for each in maps:
-        found.update(each.flatten(1).double().mean(1).float().cpu().numpy().tobytes())
+    for part in (part for each in maps for part in each.split(IMAGES)):
+        found.update(part.flatten(1).double().mean(1).float().cpu().numpy().tobytes())
     return found.hexdigest()
 
 
@@ -165,10 +163,7 @@ def _opened(path: Path, shape: tuple[int, int], digest: str) -> Any:
             pass  # cut off while it was made
     note.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    need, free = 4 * shape[0] * shape[1] + 1024, shutil.disk_usage(path.parent).free
-    if need > free:
-        why = f"its scores take {need / 2**20:,.0f} MiB and {free / 2**20:,.0f} MiB are free"
-        raise WriteError(path, OSError(errno.ENOSPC, why))
+    check_room(path, 4 * shape[0] * shape[1] + 1024)
     made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     made[:] = np.nan
     made.flush()

@@ -1,7 +1,10 @@
 """The flip test, against mirror images that were written to disk and embedded on their own."""
 
 import platform
+import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 
 from reidlab.data import build_transform, read_image
+from reidlab.files import WriteError
 from reidlab.judging import embedding
 from reidlab.judging import test_transform as look_of
 from reidlab.judging.embedding import has_bf16
@@ -138,3 +142,22 @@ def test_bf16_is_asked_for_only_where_it_is(monkeypatch, ds, recipe, available):
     model = build_model(recipe, ds)
     half, full = (embed(model, ds.gallery, recipe.replace(precision=p)) for p in ("bf16", "no"))
     assert torch.equal(half, full) is not available
+
+
+def test_many_maps_lie_in_a_file_that_goes_with_them(recipe, ds, tmp_path, monkeypatch):
+    expected = embed(Maps(), ds.gallery, recipe)
+    monkeypatch.setattr(embedding, "IN_MEMORY", expected.nbytes - 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    opened = []
+    from_file = torch.from_file
+    monkeypatch.setattr(
+        torch, "from_file", lambda name, **size: opened.append(name) or from_file(name, **size)
+    )
+    found = embed(Maps(), ds.gallery, recipe)
+    assert [Path(name).parent for name in opened] == [tmp_path]
+    assert torch.equal(found, expected)
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(WriteError, match=r"reidlab-maps-.* it takes .* MiB and 0 MiB are free"):
+        embed(Maps(), ds.gallery, recipe)
+    assert not any(tmp_path.iterdir())

@@ -97,7 +97,7 @@ def test_another_file_is_not_gone_on_with(maps, tmp_path, what):
 def test_a_disk_without_room_is_told_before_anything_is_scored(maps, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     asked, kept = Matcher(), tmp_path / "scores.npy"
-    with pytest.raises(WriteError, match=r"scores.npy cannot be written: its scores take .* MiB"):
+    with pytest.raises(WriteError, match=r"scores.npy cannot be written: it takes .* MiB"):
         scores(asked, maps, kept)
     assert asked.asked == 0
     assert not kept.exists()
