@@ -64,7 +64,9 @@ def test_all_trainable_parameters_get_a_gradient(name, preset, images):
     without = [
         name
         for name, p in model.named_parameters()
-        if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
+        if p.requires_grad
+        and (p.grad is None or not p.grad.abs().sum() > 0)
+        and not name.endswith("fc3.bias")  # a batch norm follows: nothing but rounding
     ]
     assert without == []
 
