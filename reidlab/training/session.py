@@ -22,6 +22,7 @@ from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from accelerate.utils import (  # type: ignore[import-untyped]
     DistributedDataParallelKwargs,
     GradientAccumulationPlugin,
+    parse_flag_from_env,
 )
 from torch import nn
 
@@ -237,8 +238,9 @@ def make_accelerator(
     """
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator makes it
     accelerator = Accelerator(
-        mixed_precision=precision_on(PartialState().device, recipe.precision),
+        mixed_precision=precision_on(state.device, recipe.precision),
         # frozen blocks get no gradient, which DistributedDataParallel would wait for
         kwargs_handlers=[
             DistributedDataParallelKwargs(find_unused_parameters=recipe.unfreezing is not None)

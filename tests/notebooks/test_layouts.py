@@ -45,6 +45,15 @@ OTHERS = {  # further forms of a set, for the chapters that look at files
     "pku-reid, the release": ("pku-reid", {"form": "57-57"}),
 }
 MASKLESS = "no true masks"
+# Chapters that train several networks run on every layout of another kind, and on a third of those
+# that differ from Market-1501 in names alone, each on others.
+OF_A_KIND = ("dukemtmc", "occluded-duke", "msmt17", "cuhk03-np", "cuhk03-classic", "veri776")
+RUNS = [
+    (layout, chapter)
+    for i, layout in enumerate(FORMS)
+    for j, chapter in enumerate(CHAPTERS)
+    if layout not in OF_A_KIND or not "04" <= chapter <= "08" or (i + j) % 3 == 0
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -126,15 +135,14 @@ def test_every_layout_is_here():
     assert set(FORMS) == set(list_datasets())
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-@pytest.mark.parametrize("layout", FORMS)
+@pytest.mark.parametrize(("layout", "chapter"), RUNS)
 def test_a_chapter_runs_on_a_layout(layout, chapter, run, stand_in):
     said = run(chapter, layout, stand_in(layout))
     assert "Run record" in said
     judges = chapter != "09"  # it reads stored runs alone
     assert ("so nothing can be judged on it" in said) == (layout == "randperson" and judges)
     assert "so nothing can be trained on it" not in said
-    if layout != "randperson" and chapter in ("01", "03", "05"):
+    if layout != "randperson" and chapter in ("01", "03"):
         assert MASKLESS in said
         assert "than a uniform map: none" not in said, "nobody knows"
 
