@@ -54,6 +54,16 @@ class Prediction(NamedTuple):
     bound: float | None = BOUND
 
 
+def over(text: str, a: str, b: str, factor: str = "network") -> Prediction:
+    """That level b of a factor is expected to be ahead of level a."""
+    return Prediction(text, {factor: a}, {factor: b}, "higher")
+
+
+def switches(**values: Any) -> Changes:
+    """Changes of a model's switches."""
+    return {f"switches.{name}": value for name, value in values.items()}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One recipe of an experiment, which is trained once for each seed.

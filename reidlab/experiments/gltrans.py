@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.experiments.arenas import ARENAS, STARTS
-from reidlab.experiments.design import Changes, Experiment, Prediction, Step
+from reidlab.experiments.design import Changes, Experiment, Step, over, switches
 from reidlab.experiments.runner import Trained
 from reidlab.experiments.runs import Runs
 from reidlab.judging import embed, judge
@@ -37,27 +37,23 @@ def start(profile: str, preset: str | None = None) -> Recipe:
     return recipe
 
 
-def _switches(**values: Any) -> Changes:
-    return {f"switches.{name}": value for name, value in values.items()}
-
-
 def _losses(over_heads: str) -> Changes:
     return {f"losses.{name}.over_heads": over_heads for name in ("identity", "triplet")}
 
 
 NETWORKS: dict[str, Changes] = {
-    "vit": _switches(layers=1, gae=False, lmf=False),
-    "tokens": _switches(gae=False, lmf=False),
-    "gae": _switches(lmf=False),
-    "lmf": _switches(gae=False),
+    "vit": switches(layers=1, gae=False, lmf=False),
+    "tokens": switches(gae=False, lmf=False),
+    "gae": switches(lmf=False),
+    "lmf": switches(gae=False),
     "all": {},
     "transreid": {"model": "transreid", "preset": "code", **_losses("halves")},
     "pcb": {"model": "pcb", "losses.triplet": None},
 }
 PARTS: dict[str, Changes] = {
-    **{f"no-{part}": _switches(**{part: False}) for part in ("ptf", "gma", "ptl")},
-    **{f"layers-{n}": _switches(layers=n) for n in (1, 2, 4)},
-    **{f"bands-{n}": _switches(bands=n) for n in (1, 2, 4)},
+    **{f"no-{part}": switches(**{part: False}) for part in ("ptf", "gma", "ptl")},
+    **{f"layers-{n}": switches(layers=n) for n in (1, 2, 4)},
+    **{f"bands-{n}": switches(bands=n) for n in (1, 2, 4)},
 }
 LABELS = {
     "vit": "ViT", "tokens": "three class tokens", "gae": "GAE", "lmf": "LMF", "all": "GLTrans",
@@ -123,10 +119,6 @@ def by_layer_after(runs: Runs, networks: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _over(text: str, a: str, b: str) -> Prediction:
-    return Prediction(text, {"network": a}, {"network": b}, "higher")
-
-
 # What is compared and what was expected were fixed before the first run. Nothing is known of the
 # paper's differences but that all parts are said to help; so all are expected to.
 _NETWORKS = Experiment(
@@ -138,14 +130,14 @@ _NETWORKS = Experiment(
     after=(Step("by_layer", _by_layer),),
     labels=LABELS,
     predictions=(
-        _over("three class tokens in training, over one", "vit", "tokens"),
-        _over("GAE over the ViT", "vit", "gae"),
-        _over("LMF over the ViT", "vit", "lmf"),
-        _over("LMF beside GAE", "gae", "all"),
-        _over("GAE beside LMF", "lmf", "all"),
-        _over("GLTrans over the ViT", "vit", "all"),
-        _over("GLTrans over TransReID", "transreid", "all"),
-        _over("GLTrans over stripes", "pcb", "all"),
+        over("three class tokens in training, over one", "vit", "tokens"),
+        over("GAE over the ViT", "vit", "gae"),
+        over("LMF over the ViT", "vit", "lmf"),
+        over("LMF beside GAE", "gae", "all"),
+        over("GAE beside LMF", "lmf", "all"),
+        over("GLTrans over the ViT", "vit", "all"),
+        over("GLTrans over TransReID", "transreid", "all"),
+        over("GLTrans over stripes", "pcb", "all"),
     ),
 )
 _PARTS = Experiment(
@@ -155,9 +147,9 @@ _PARTS = Experiment(
     factors={"network": {"all": {}, **PARTS}},
     labels=LABELS,
     predictions=(
-        *(_over(f"with {part.upper()}", f"no-{part}", "all") for part in ("ptf", "gma", "ptl")),
-        *(_over(f"three layers over {n}", f"layers-{n}", "all") for n in (1, 2, 4)),
-        *(_over(f"three bands over {n}", f"bands-{n}", "all") for n in (1, 2, 4)),
+        *(over(f"with {part.upper()}", f"no-{part}", "all") for part in ("ptf", "gma", "ptl")),
+        *(over(f"three layers over {n}", f"layers-{n}", "all") for n in (1, 2, 4)),
+        *(over(f"three bands over {n}", f"bands-{n}", "all") for n in (1, 2, 4)),
     ),
 )
 NETWORKS_ON = tuple(

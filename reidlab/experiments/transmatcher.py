@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from reidlab import recipes
 from reidlab.experiments.after import PEOPLE, ask_everybody
 from reidlab.experiments.arenas import ARENAS, STARTS, TOWNS
-from reidlab.experiments.design import Changes, Experiment, Prediction, Step
+from reidlab.experiments.design import Changes, Experiment, Step, over, switches
 from reidlab.training import Recipe
 
 # half the width of the paper's small rows, for the two ways that attend within each pair
@@ -30,10 +29,6 @@ def start(profile: str, preset: str | None = None) -> Recipe:
     return recipe if profile == "paper" else recipe.replace(switches=SIZE)
 
 
-def _switches(**values: Any) -> Changes:
-    return {f"switches.{name}": value for name, value in values.items()}
-
-
 def _naive(model: str) -> Changes:
     return {"model": model, "preset": "paper", "switches": SIZE}
 
@@ -47,10 +42,10 @@ NETWORKS: dict[str, Changes] = {
 }
 PARTS: dict[str, Changes] = {
     "all": {},
-    "no-prior": _switches(gate="none"),
-    "softmax": _switches(gate="softmax"),
-    "mean": _switches(pooling="mean"),
-    "positions": _switches(positions=True),
+    "no-prior": switches(gate="none"),
+    "softmax": switches(gate="softmax"),
+    "mean": switches(pooling="mean"),
+    "positions": switches(positions=True),
 }
 # by the losses and batches of embeddings; 31 batches an epoch, so as many steps in all
 EMBEDS: Changes = {
@@ -75,10 +70,6 @@ LABELS = {
 }  # fmt: skip
 
 
-def _over(text: str, factor: str, a: str, b: str) -> Prediction:
-    return Prediction(text, {factor: a}, {factor: b}, "higher")
-
-
 # What is compared and what was expected were fixed before the first run. Expected is what the paper
 # finds, or says, and nothing else.
 _NETWORKS = Experiment(
@@ -90,10 +81,10 @@ _NETWORKS = Experiment(
     labels=LABELS,
     predictions=(
         *(
-            _over(f"TransMatcher over {LABELS[other]}", "network", other, "transmatcher")
+            over(f"TransMatcher over {LABELS[other]}", other, "transmatcher")
             for other in ("vit", "transformer", "cat", "cross")
         ),
-        _over("Cross over ViT", "network", "vit", "cross"),
+        over("Cross over ViT", "vit", "cross"),
     ),
 )
 _PARTS = Experiment(
@@ -103,10 +94,10 @@ _PARTS = Experiment(
     factors={"network": PARTS},
     labels=LABELS,
     predictions=(
-        _over("with the prior", "network", "no-prior", "all"),
-        _over("gate over softmax", "network", "softmax", "all"),
-        _over("max over mean", "network", "mean", "all"),
-        _over("without positions", "network", "positions", "all"),
+        over("with the prior", "no-prior", "all"),
+        over("gate over softmax", "softmax", "all"),
+        over("max over mean", "mean", "all"),
+        over("without positions", "positions", "all"),
     ),
 )
 _PLACES = Experiment(
@@ -118,10 +109,10 @@ _PLACES = Experiment(
     factors={"way": WAYS},
     labels=LABELS,
     predictions=(
-        _over("TransMatcher over the ViT baseline", "way", "embedding", "transmatcher"),
-        _over("TransMatcher over the same ViT by pairs", "way", "pairs-vit", "transmatcher"),
-        _over("TransMatcher over QAConv", "way", "qaconv", "transmatcher"),
-        _over("QAConv over the ViT baseline", "way", "embedding", "qaconv"),
+        over("TransMatcher over the ViT baseline", "embedding", "transmatcher", "way"),
+        over("TransMatcher over the same ViT by pairs", "pairs-vit", "transmatcher", "way"),
+        over("TransMatcher over QAConv", "qaconv", "transmatcher", "way"),
+        over("QAConv over the ViT baseline", "embedding", "qaconv", "way"),
     ),
 )
 _SHORT = {name: replace(ARENAS[name], seeds=3, epochs=EPOCHS) for name in ("alike", "towns")}

@@ -18,7 +18,7 @@ from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.experiments.after import PEOPLE, crowd, everybody
 from reidlab.experiments.arenas import ARENAS, STARTS
-from reidlab.experiments.design import Changes, Experiment, Prediction, Step
+from reidlab.experiments.design import Changes, Experiment, Step, over
 from reidlab.experiments.runner import Trained
 from reidlab.explain import (
     Target,
@@ -131,10 +131,6 @@ def _patches(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     return found
 
 
-def _over(text: str, a: str, b: str) -> Prediction:
-    return Prediction(text, {"network": a}, {"network": b}, "higher")
-
-
 # What is compared and what was expected were fixed before the first run. The paper says that each
 # part helps and both together most, and that a middle k is best: so this is expected. It compares
 # TVTS with a ViT that is searched by its class token; TVTS joins a mean patch to that, so a ViT
@@ -146,13 +142,13 @@ _TABLE2 = Experiment(
     factors={"network": NETWORKS},
     labels=LABELS,
     predictions=(
-        _over("TVTS over the ViT", "vit", "tvts"),
-        _over("GLC over the ViT", "vit", "glc"),
-        _over("TVTR over the ViT", "vit", "all"),
-        _over("TVTS beside GLC", "glc", "all"),
-        _over("GLC beside TVTS", "tvts", "all"),
-        _over("the joined feature alone", "vit", "joined"),
-        _over("the choice alone", "joined", "tvts"),
+        over("TVTS over the ViT", "vit", "tvts"),
+        over("GLC over the ViT", "vit", "glc"),
+        over("TVTR over the ViT", "vit", "all"),
+        over("TVTS beside GLC", "glc", "all"),
+        over("GLC beside TVTS", "tvts", "all"),
+        over("the joined feature alone", "vit", "joined"),
+        over("the choice alone", "joined", "tvts"),
     ),
 )
 _SWEEP = Experiment(
@@ -162,8 +158,8 @@ _SWEEP = Experiment(
     factors={"network": {"all": {}, **SWEPT}},
     labels={**LABELS, "all": f"k = {K}"},
     predictions=(
-        *(_over(f"k = {K} over {k}", f"k-{k}", "all") for k in SWEEP),
-        _over(f"k = {K} over every patch", "every", "all"),
+        *(over(f"k = {K} over {k}", f"k-{k}", "all") for k in SWEEP),
+        over(f"k = {K} over every patch", "every", "all"),
     ),
 )
 

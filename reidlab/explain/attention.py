@@ -44,11 +44,8 @@ def raw_attention(
     Raises:
         ValueError: If a layer does not exist, or model and images do not fit each other.
     """
-    with prepared(model, images, camids) as (network, pixels, cameras):
-        backbone = token_backbone(network)
-        chosen = layer_numbers(layers, len(backbone.blocks))
-        found = _attention(backbone, pixels, cameras, chosen)
-        return _drawn([found[layer].mean(1) for layer in chosen], backbone)
+    backbone, found = _of_layers(model, images, layers, camids)
+    return _drawn([*found.mean(2)], backbone)
 
 
 def rollout(
@@ -116,11 +113,18 @@ def head_attention(
     Raises:
         ValueError: As `raw_attention`.
     """
+    return _of_layers(model, images, layers, camids)[1].cpu()
+
+
+def _of_layers(
+    model: nn.Module, images: Tensor, layers: Sequence[int], camids: Tensor | None
+) -> tuple[Any, Tensor]:
+    """The backbone, and its attention (L, B, heads, T, T) in the layers asked for."""
     with prepared(model, images, camids) as (network, pixels, cameras):
         backbone = token_backbone(network)
         chosen = layer_numbers(layers, len(backbone.blocks))
         found = _attention(backbone, pixels, cameras, chosen)
-        return torch.stack([found[layer] for layer in chosen]).cpu()
+        return backbone, torch.stack([found[layer] for layer in chosen])
 
 
 def _attention(

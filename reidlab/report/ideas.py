@@ -57,27 +57,21 @@ _WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"
 _ELSEWHERE: Sides = {"way": "embedding"}, {"way": "transmatcher"}
 
 
-def _matcher(a: str, b: str) -> dict[str, tuple[str, Sides]]:
-    return {RENDERED: ("transmatcher.networks_alike", ({"network": a}, {"network": b}))}
+def _networks(a: str, b: str, grounds: Mapping[str, str]) -> dict[str, tuple[str, Sides]]:
+    return {ground: (name, ({"network": a}, {"network": b})) for ground, name in grounds.items()}
 
 
-def _part(without: str) -> dict[str, tuple[str, Sides]]:
-    sides: Sides = {"network": without}, {"network": "all"}
-    return {RENDERED: ("transmatcher.parts_alike:crowd", sides)}
-
-
-def _gltrans(a: str, b: str) -> dict[str, tuple[str, Sides]]:
-    sides: Sides = {"network": a}, {"network": b}
-    grounds = {RENDERED: "alike:crowd", REAL: "pku-folds", VEHICLES: "fleet"}
-    return {ground: (f"gltrans.networks_{name}", sides) for ground, name in grounds.items()}
-
-
-def _tvtr(a: str, b: str) -> dict[str, tuple[str, Sides]]:
-    sides: Sides = {"network": a}, {"network": b}
-    grounds = {RENDERED: "day-night", THERMAL: "day-night-twins"}
-    return {ground: (f"tvtr.table2_{name}:crowd", sides) for ground, name in grounds.items()}
-
-
+_GLTRANS = {
+    RENDERED: "gltrans.networks_alike:crowd",
+    REAL: "gltrans.networks_pku-folds",
+    VEHICLES: "gltrans.networks_fleet",
+}
+_TVTR = {
+    RENDERED: "tvtr.table2_day-night:crowd",
+    THERMAL: "tvtr.table2_day-night-twins:crowd",
+}
+_MATCHERS = {RENDERED: "transmatcher.networks_alike"}
+_PARTS = {RENDERED: "transmatcher.parts_alike:crowd"}
 IDEAS = (
     Idea(
         "a triplet loss (of all triplets)",
@@ -116,16 +110,16 @@ IDEAS = (
         ("la_tf_pp", "gain-map"),
     ),
     Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
-    Idea("GLTrans: fused class tokens (GAE)", _gltrans("vit", "gae")),
-    Idea("GLTrans: fused patches (LMF)", _gltrans("vit", "lmf")),
-    Idea("GLTrans: both", _gltrans("vit", "all")),
-    Idea("TVTR: chosen patches (TVTS)", _tvtr("vit", "tvts"), ("tvtr", "tvts-map")),
-    Idea("TVTR: circle losses (GLC)", _tvtr("vit", "glc"), ("tvtr", "glc-map")),
-    Idea("TVTR: both", _tvtr("vit", "all")),
-    Idea("TransMatcher, over a ViT by pairs", _matcher("vit", "transmatcher")),
-    Idea("TransMatcher, over cross-attention", _matcher("cross", "transmatcher")),
-    Idea("TransMatcher: the prior", _part("no-prior")),
-    Idea("TransMatcher: max for mean", _part("mean")),
+    Idea("GLTrans: fused class tokens (GAE)", _networks("vit", "gae", _GLTRANS)),
+    Idea("GLTrans: fused patches (LMF)", _networks("vit", "lmf", _GLTRANS)),
+    Idea("GLTrans: both", _networks("vit", "all", _GLTRANS)),
+    Idea("TVTR: chosen patches (TVTS)", _networks("vit", "tvts", _TVTR), ("tvtr", "tvts-map")),
+    Idea("TVTR: circle losses (GLC)", _networks("vit", "glc", _TVTR), ("tvtr", "glc-map")),
+    Idea("TVTR: both", _networks("vit", "all", _TVTR)),
+    Idea("TransMatcher, over a ViT by pairs", _networks("vit", "transmatcher", _MATCHERS)),
+    Idea("TransMatcher, over cross-attention", _networks("cross", "transmatcher", _MATCHERS)),
+    Idea("TransMatcher: the prior", _networks("no-prior", "all", _PARTS)),
+    Idea("TransMatcher: max for mean", _networks("mean", "all", _PARTS)),
     Idea(
         "TransMatcher elsewhere, over the ViT baseline",
         {RENDERED: ("transmatcher.places_towns:town-random", _ELSEWHERE),

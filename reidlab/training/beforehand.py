@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from reidlab.data.decoding import check_images
 from reidlab.errors import RecipeError
 from reidlab.judging import check_judged, classify, embed, has_test_part
+from reidlab.processes import progress_style
 from reidlab.training.checkpoint import CHECKPOINTS, CheckpointError, files_of
-from reidlab.training.progress import progress_style
 from reidlab.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -7,8 +7,6 @@ from typing import Any
 
 from reidlab.processes import progress_style
 
-__all__ = ["Progress", "progress_style"]
-
 
 class Progress:
     """Shows how far an epoch is, and prints one line when it ends.

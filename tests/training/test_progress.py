@@ -1,6 +1,7 @@
 import sys
 
-from reidlab.training.progress import Progress, progress_style
+from reidlab.processes import progress_style
+from reidlab.training.progress import Progress
 
 
 def test_style(monkeypatch):
