@@ -552,10 +552,11 @@ def _uneven(rows: pd.DataFrame) -> str:
     twice = rows[rows.duplicated(["seed", "cell", "pid"])]
     if len(twice):
         return f"seed {twice.seed.iloc[0]} of {twice.cell.iloc[0]} is there more than once"
+    every = {*rows["seed"]}
     for names, text in ((["cell"], "run of {0}"), (["cell", "pid"], "person {1} in {0}")):
         held = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"].agg(set)
         for *key, seeds in held.reset_index().itertuples(index=False):
-            if lacking := sorted({*rows["seed"]} - seeds):
+            if lacking := sorted(every - seeds):
                 return f"seed {lacking[0]} has no {text.format(*key)}, which seed {min(seeds)} has"
     counts = rows.groupby("pid")["queries"].agg(["min", "max"])
     for pid, low, high in counts[counts["min"] != counts["max"]].itertuples():
