@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from reidlab.files import find, project_root, write_text
 
@@ -42,9 +43,10 @@ def write_edition(edition: str, out: str | Path) -> list[Path]:
     return [out / path.name for path in found]
 
 
-def _without_solutions(cells: list[dict]) -> list[dict]:
+def _without_solutions(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The cells that do not lie between a start and an end of a solution, numbered anew."""
-    kept, inside = [], False
+    kept: list[dict[str, Any]] = []
+    inside = False
     for cell in cells:
         source = "".join(cell["source"])
         inside = inside or source.startswith("```{solution-start}")
