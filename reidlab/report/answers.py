@@ -249,7 +249,7 @@ KEYS = {
             ((20, 3e-4 * 0.8**11), "Epochs are counted from 1 here."),
             ((21, 3e-4), "The rate falls with every opening."),
             ((21, 3e-4 * 0.8**10), "The rate is multiplied before the first epoch, too."),
-            ((23, 3e-4 * 0.85**11), "That is Algorithm 1, not the program."),
+            ((23, 3e-4 * 0.85**12), "That is Algorithm 1, not the program."),
         ),
     ),
     "04-4": Key(
