@@ -372,6 +372,18 @@ def export_weights(
     )
 
 
+@_command(app)
+def edition(
+    kind: Annotated[str, typer.Argument(help="learner (no solutions) or teacher (all of them).")],
+    out: Annotated[Path, typer.Argument(help="Folder for the notebooks.")],
+) -> None:
+    """Write the notebooks for a class, for learners without the solutions of the exercises."""
+    from reidlab.report import write_edition
+
+    for path in write_edition(kind, out):
+        typer.echo(str(path))
+
+
 @_command(app, "judge")
 def judge_file(
     file: Annotated[Path, typer.Argument(help="An .npz file of embeddings.")],

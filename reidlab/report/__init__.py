@@ -10,6 +10,7 @@ from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
+from reidlab.report.editions import write_edition
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import (
     Finding,
@@ -21,6 +22,7 @@ from reidlab.report.findings import (
     summary,
 )
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
+from reidlab.report.quizzes import Quiz, quiz
 from reidlab.report.records import records_at, results_table
 from reidlab.report.sides import SideBySide, side_by_side
 
@@ -30,6 +32,7 @@ __all__ = [
     "ExerciseError",
     "Finding",
     "Page",
+    "Quiz",
     "RunRecordBox",
     "SeedInterval",
     "SideBySide",
@@ -45,6 +48,7 @@ __all__ = [
     "page_start",
     "planned",
     "published_intervals",
+    "quiz",
     "read_record",
     "records_at",
     "results_table",
@@ -54,4 +58,5 @@ __all__ = [
     "summary",
     "trials",
     "verdicts",
+    "write_edition",
 ]

@@ -14,6 +14,7 @@ READ = (
     "book/claims/la_transformer.yml",
     "book/results/la_transformer/table2.jsonl",
     "book/results/evaluation/speed.json",
+    "book/quizzes/04.json",
     "workflow/run_notebook.py",
     "reidlab/report/claims.py",
     "reidlab/experiments/course.yaml",
