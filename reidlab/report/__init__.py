@@ -20,8 +20,9 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
-from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
+from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
 from reidlab.report.records import records_at, results_table
+from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ExerciseError",
     "Finding",
     "Page",
+    "Reproduction",
     "RunRecordBox",
     "SeedInterval",
     "SideBySide",
@@ -45,8 +47,11 @@ __all__ = [
     "page_start",
     "planned",
     "published_intervals",
+    "published_runs",
+    "read_page",
     "read_record",
     "records_at",
+    "reproduction",
     "results_table",
     "run_record_box",
     "seed_difference",

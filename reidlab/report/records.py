@@ -11,7 +11,8 @@ import pandas as pd
 
 from reidlab.experiments import Runs
 from reidlab.files import find, is_litter
-from reidlab.record import Record, RecordError, read_record, total_seconds
+from reidlab.record import Record, RecordError, total_seconds
+from reidlab.report.page import read_page
 
 SHOWN = {"rank1": "rank-1 (%)", "mAP": "mAP (%)", "mINP": "mINP (%)"}
 
@@ -20,7 +21,7 @@ def records_at(where: str | Path) -> list[Record]:
     """The run records of a place.
 
     Args:
-        where: a record; an experiment's results, of which levels may be chosen, as
+        where: a record; that of a page, which has those of its runs; an experiment's results, of which levels may be chosen, as
             "book/results/vit_baseline/pku_reid.jsonl:start=shipped"; a folder (its record.json,
             else every record.json below it, else its *.json); or a pattern, "runs/*/record.json".
 
@@ -34,7 +35,7 @@ def records_at(where: str | Path) -> list[Record]:
         levels = dict(part.split("=") for part in choice.split(",") if part)
         return list(Runs.read(path).where(**levels).records)
     if path.is_file():
-        return [read_record(path)]
+        return list(read_page(path)["records"])
     if path.is_dir():
         own = path / "record.json"
         found = [own] if own.is_file() else find(path, "**/record.json") or find(path, "*.json")
