@@ -254,6 +254,28 @@ def _published(side: list[Record], claims: str | None) -> str:
     return "\n" + table.to_string(index=False, na_rep="-")
 
 
+@_command(app, "cards")
+def cards_of_what_is_shipped(
+    out: Annotated[Path, typer.Argument(help="Folder of the cards, such as book/cards.")],
+) -> None:
+    """Write the model cards of the shipped weights and the data card of the synthetic world."""
+    from reidlab.report.cards import write_cards
+
+    for path in write_cards(out):
+        typer.echo(str(path))
+
+
+@_command(app)
+def slides(
+    executed: Annotated[Path, typer.Argument(help="An executed notebook.")],
+    out: Annotated[Path, typer.Argument(help="The .html file to write.")],
+) -> None:
+    """Make slides of an executed chapter: one file, without a network, to print as PDF."""
+    from reidlab.report.slides import write_slides
+
+    typer.echo(f"{write_slides(executed, out)} slides -> {out}")
+
+
 @_command(app)
 def train(  # each parameter is an option of the command
     paper: Annotated[str, typer.Option(help="Whose recipe, such as vit_baseline.")],

@@ -21,9 +21,10 @@ def records_at(where: str | Path) -> list[Record]:
     """The run records of a place.
 
     Args:
-        where: a record; that of a page, which has those of its runs; an experiment's results, of which levels may be chosen, as
-            "book/results/vit_baseline/pku_reid.jsonl:start=shipped"; a folder (its record.json,
-            else every record.json below it, else its *.json); or a pattern, "runs/*/record.json".
+        where: a record; that of a page, for those of its runs; an experiment's results, of which
+            levels may be chosen, as "book/results/vit_baseline/pku_reid.jsonl:start=shipped"; a
+            folder (its record.json, else every record.json below it, else its *.json); or a
+            pattern, "runs/*/record.json".
 
     Raises:
         RecordError: Nothing is there, or something that is no record.

@@ -70,7 +70,9 @@ def reproduction(
     theirs: Sequence[Record] = book["records"] if book else ()
     if book:
         lines += [_headline(book, "The book: ")]
-        obstacles = differing({k: page[k] for k in ("notebook", "profile")} for page in (book, mine))
+        obstacles = differing(
+            {k: page[k] for k in ("notebook", "profile")} for page in (book, mine)
+        )
         if (there := book["data"]["fingerprint"]) != (here := mine["data"]["fingerprint"]):
             obstacles += [f"images: fingerprint {str(there)[:12]} / {str(here)[:12]}"]
         machines = [{k: page["environment"].get(k) for k in _MACHINE} for page in (book, mine)]
