@@ -86,7 +86,7 @@ pixels, trained on rendered people only. It was asked {_ASKED[name]}.
 
 ## Model details
 
-| | |
+| what | of this file |
 |---|---|
 | file | `{file.name}`, {file.stat().st_size / 1e6:.1f} MB, SHA-256 `{sha256(file)[:16]}` |
 | record | `{file.stem}.json`, commit `{(record["commit"] or "unknown")[:10]}` |

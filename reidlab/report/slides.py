@@ -64,7 +64,12 @@ def write_slides(executed: str | Path, out: str | Path) -> int:
     if head is None:
         raise SlidesError(f"{executed}: the first cell has no title; it begins with '# '")
     title, claim = head.groups()
-    slides = [f"<h1>{_inline(title)}</h1>{_html(claim)}", *_slides(cells)]
+    slides = [f"<h1>{_inline(title)}</h1>{_html(claim)}"]
+    for slide in _slides(cells):
+        if slides[-1].endswith(":</p>\n</div>") and "</h2>" in slide:  # announces what follows
+            slides[-1] += slide.split("</h2>", 1)[1]
+        else:
+            slides.append(slide)
     body = "\n".join(f'<section id="s{n}">{each}</section>' for n, each in enumerate(slides, 1))
     page = f'<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
     write_text(out, f"<!doctype html>{page}<style>{_STYLE}</style>{body}</html>\n")
@@ -77,7 +82,8 @@ def _slides(cells: list[dict[str, Any]]) -> Iterator[str]:
     for cell in cells:
         tagged = "slide" in cell["metadata"].get("tags", [])
         if cell["cell_type"] == "code":
-            yield from (f"<h2>{_inline(section)}</h2>{shown}" for shown in _outputs(cell, tagged))
+            for shown in _outputs(cell, tagged):
+                yield shown if "run-record" in shown else f"<h2>{_inline(section)}</h2>{shown}"
             continue
         for part in re.split(r"^(?=## )", _source(cell), flags=re.M):
             if found := re.match(r"## (.*)\n?", part):
@@ -150,7 +156,7 @@ def _formula(tex: str) -> str:
         depth = math_to_image(f"${tex}$", drawn, dpi=72, format="svg")  # letters of 10 points
     except ValueError:
         return f"<code>{html.escape(tex)}</code>"
-    svg = drawn.getvalue().decode()
+    svg = re.sub(r"<(metadata|style).*?</\1>", "", drawn.getvalue().decode(), flags=re.S)
     place = f'<svg role="img" aria-label="{html.escape(tex)}" style="vertical-align: '
     svg = svg[svg.index("<svg") :].replace("<svg", f'{place}{-depth / 10:.2f}em"', 1)
     return re.sub(r'="([\d.]+)pt"', lambda size: f'="{float(size[1]) / 10:.2f}em"', svg, count=2)
