@@ -177,6 +177,17 @@ def show(path: RecordFile) -> None:
         typer.echo(f"{key} = {value}")
 
 
+@_command(record, "check")
+def check_records(
+    paths: Annotated[list[Path], typer.Argument(help="Records, as readers contribute them.")],
+) -> None:
+    """Say whether records can enter book/results/contributed; exit status 1 if one cannot."""
+    from reidlab.report import check_contribution
+
+    for path in paths:
+        typer.echo(f"{path}: {check_contribution(path)} run(s), can be contributed")
+
+
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
     from reidlab.record import flatten, read_record

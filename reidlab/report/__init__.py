@@ -21,7 +21,7 @@ from reidlab.report.findings import (
     summary,
 )
 from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
-from reidlab.report.records import records_at, results_table
+from reidlab.report.records import check_contribution, records_at, results_table
 from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
@@ -36,6 +36,7 @@ __all__ = [
     "SeedInterval",
     "SideBySide",
     "check",
+    "check_contribution",
     "check_schema",
     "decided",
     "decisions",

@@ -17,7 +17,7 @@ from reidlab.evaluation import over_seeds
 from reidlab.experiments import Runs
 from reidlab.experiments.runs import differing, judgement, measured
 from reidlab.files import find, project_root
-from reidlab.record import Record, RecordError, different_run, flatten, total_seconds
+from reidlab.record import Record, RecordError, different_run, flatten, read_record, total_seconds
 from reidlab.report.page import METRICS, VERSIONS
 from reidlab.training import Recipe
 
@@ -43,8 +43,10 @@ class Reproduction:
 
 def published_runs() -> Iterator[Record]:
     """All runs of `book/results`; none where the project's book is not at hand."""
-    for path in find(project_root() / "book" / "results", "*/*.jsonl"):
+    results = project_root() / "book" / "results"
+    for path in find(results, "*/*.jsonl"):
         yield from Runs.read(path).records
+    yield from map(read_record, find(results / "contributed", "*.json"))
 
 
 def reproduction(
