@@ -21,9 +21,10 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
-from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
+from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
 from reidlab.report.quizzes import Quiz, quiz
-from reidlab.report.records import records_at, results_table
+from reidlab.report.records import check_contribution, records_at, results_table
+from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
 __all__ = [
@@ -33,10 +34,12 @@ __all__ = [
     "Finding",
     "Page",
     "Quiz",
+    "Reproduction",
     "RunRecordBox",
     "SeedInterval",
     "SideBySide",
     "check",
+    "check_contribution",
     "check_schema",
     "decided",
     "decisions",
@@ -48,9 +51,12 @@ __all__ = [
     "page_start",
     "planned",
     "published_intervals",
+    "published_runs",
     "quiz",
+    "read_page",
     "read_record",
     "records_at",
+    "reproduction",
     "results_table",
     "run_record_box",
     "seed_difference",
