@@ -116,7 +116,8 @@
         make("figcaption", {}, make("b", {}, `query ${state.query + 1}`), `, camera ${camid + 1}`)),
       make("figure", { class: found.right ? "right" : "wrong" }, shown,
         make("figcaption", {}, make("b", {}, verdict), `, camera ${found.camid + 1}. Rank ${state.place + 1} of ${searcher.name}.`)),
-      make("p", {}, state.heat ? `Heat: how much each part (${searcher.parts}) adds to this score.` : ""),
+      make("p", {}, make("b", {}, searcher.name), `: ${searcher.about}`,
+        state.heat ? ` Heat: how much each part of the match (${searcher.parts}) adds to the score.` : ""),
       make("p", { class: "ex-left" },
         ...left.map((i) => picture(data.queries.length + i, `left out: ${clothes(pid)}`)),
         make("span", {}, "Left out of every list: the same person, seen by the same camera.")));
@@ -139,7 +140,7 @@
     });
     const first = now.first[state.query];
     return make("section", { "aria-label": searcher.name },
-      make("p", { class: "ex-name" }, make("b", { title: searcher.about }, searcher.name), ` first right: rank ${first}`,
+      make("p", { class: "ex-name" }, make("b", {}, searcher.name), ` first right: rank ${first}`,
         make("span", { class: "ex-score" }, `Rank-1 ${percent(now.rank1)}`,
           make("span", { class: "ex-change" }, state.knob ? ` (${change < 0 ? "−" : "+"}${Math.abs(change)})` : ""),
           ` · mAP ${percent(now.mAP)}`)),

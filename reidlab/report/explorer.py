@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -117,7 +117,11 @@ def searchers(runs: str | Path) -> tuple[list[Searcher], list[str]]:
             missing.append(name)
             continue
         model, record = load_run(Path(runs) / folder)
-        about = f"Trained by chapter {folder[:2]} in this build, on people of another world."
+        epochs = record.experiment["epochs"]
+        about = (
+            f"Trained by chapter {folder[:2]} in this build, for {epochs} "
+            f"epoch{'s' * (epochs != 1)}, on people of another world."
+        )
         scored: Any = ("pairs of places", model.embed, _matches(model), _place_parts(model))
         if name == "LA-Transformer":
             scored = ("rows", partial(model.embed, retrieval="rows"), _cosines, _row_parts(model))
@@ -218,15 +222,13 @@ class Explorer:
         knobs = json.dumps({name: knobs for name, (*_, knobs) in SETTINGS.items()})
         return hashlib.sha256((self.world.fingerprint() + knobs).encode()).hexdigest()
 
-    def table(self) -> pd.DataFrame:
-        """Rank-1 and mAP in percent: a row for each model, two columns for each setting."""
-        names = [searcher["name"] for searcher in self.data["searchers"]]
+    def table(self, metric: Literal["rank1", "mAP"]) -> pd.DataFrame:
+        """A metric in percent: a row for each model, a column for each setting."""
         columns = {
-            (setting["name"], metric): [100 * one[key] for one in setting["results"]]
+            setting["name"]: [100 * one[metric] for one in setting["results"]]
             for setting in self.data["settings"]
-            for metric, key in (("Rank-1", "rank1"), ("mAP", "mAP"))
         }
-        return pd.DataFrame(columns, index=names)
+        return pd.DataFrame(columns, index=[one["name"] for one in self.data["searchers"]])
 
     def __repr__(self) -> str:
         counts = {name: len(self.data[name]) for name in ("queries", "gallery", "settings")}
