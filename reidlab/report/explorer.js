@@ -86,7 +86,8 @@
   const about = make("p", { class: "ex-about" });
   const pair = make("div", { class: "ex-pair" });
   const lists = make("div", { class: "ex-lists" });
-  root.append(knobs, about, queries, heatLabel, make("div", { class: "ex-view" }, pair, lists), status);
+  root.append(knobs, about, make("div", { class: "ex-view" },
+    make("div", {}, queries, pair), make("div", {}, heatLabel, lists)), status);
 
   // ------------------------------------------------------------------------------ what changes
 
@@ -112,12 +113,12 @@
     if (state.heat) shown.append(heatMap(state.list, state.place));
     const left = data.gallery.flatMap(([p, c], i) => (p === pid && c === camid ? [i] : []));
     pair.replaceChildren(
-      make("figure", {}, picture(state.query, `query ${state.query + 1}: ${clothes(pid)}`),
-        make("figcaption", {}, make("b", {}, `query ${state.query + 1}`), `, camera ${camid + 1}`)),
-      make("figure", { class: found.right ? "right" : "wrong" }, shown,
-        make("figcaption", {}, make("b", {}, verdict), `, camera ${found.camid + 1}. Rank ${state.place + 1} of ${searcher.name}.`)),
+      make("div", {}, picture(state.query, `query ${state.query + 1}: ${clothes(pid)}`),
+        make("b", {}, `query ${state.query + 1}`), `, camera ${camid + 1}`),
+      make("div", { class: found.right ? "right" : "wrong" }, shown, make("b", {}, verdict),
+        `, camera ${found.camid + 1}. Rank ${state.place + 1} of ${searcher.name}.`),
       make("p", {}, make("b", {}, searcher.name), `: ${searcher.about}`,
-        state.heat ? ` Heat: how much each part of the match (${searcher.parts}) adds to the score.` : ""),
+        state.heat ? ` Heat: ${searcher.heat}.` : ""),
       make("p", { class: "ex-left" },
         ...left.map((i) => picture(data.queries.length + i, `left out: ${clothes(pid)}`)),
         make("span", {}, "Left out of every list: the same person, seen by the same camera.")));
@@ -140,7 +141,7 @@
     });
     const first = now.first[state.query];
     return make("section", { "aria-label": searcher.name },
-      make("p", { class: "ex-name" }, make("b", {}, searcher.name), ` first right: rank ${first}`,
+      make("p", { class: "ex-name" }, make("b", {}, searcher.name), `first ✓: rank ${first}`,
         make("span", { class: "ex-score" }, `Rank-1 ${percent(now.rank1)}`,
           make("span", { class: "ex-change" }, state.knob ? ` (${change < 0 ? "−" : "+"}${Math.abs(change)})` : ""),
           ` · mAP ${percent(now.mAP)}`)),
@@ -166,13 +167,13 @@
   }
 
   function update(change) {
-    const fresh = !lists.firstChild || "knob" in change;
+    const begun = lists.firstChild;
     Object.assign(state, change);
     knobs.querySelectorAll("input")[state.knob].checked = true;
     queries.querySelectorAll("input")[state.query].checked = true;
     heat.checked = state.heat;
     about.textContent = `${setting().name}: ${setting().about}`;
-    if (fresh) {
+    if (!begun || "knob" in change) {
       root.style.setProperty("--ex-sheet", `url(${setting().sheet})`);
       drawQueries();
     }
@@ -181,7 +182,8 @@
     if (focus) lists.querySelector("[aria-pressed=true]").focus();
     drawPair();
     say();
-    history.replaceState(null, "", `#query=${state.query + 1}&knob=${setting().id}&match=${state.list + 1}.${state.place + 1}&heat=${+state.heat}`);
+    const shown = `match=${state.list + 1}.${state.place + 1}&heat=${+state.heat}`;
+    if (begun) history.replaceState(null, "", `#query=${state.query + 1}&knob=${setting().id}&${shown}`);
   }
 
   // ------------------------------------------------------------------------------ the address
@@ -195,11 +197,14 @@
     const found = {};
     if (data.queries[query]) found.query = query;
     if (knob >= 0) found.knob = knob;
-    if (data.searchers[list] && place >= 0 && place < data.settings[0].results[list].lists[0].length) Object.assign(found, { list, place });
+    if (data.settings[0].results[list]?.lists[0][place] !== undefined) Object.assign(found, { list, place });
     if (asked.has("heat")) found.heat = asked.get("heat") !== "0";
     return found;
   }
 
   update(read());
-  addEventListener("hashchange", () => update({ knob: state.knob, ...read() }));
+  addEventListener("hashchange", () => {
+    const asked = read(); // nothing, where a link of the page led to a heading
+    if (Object.keys(asked).length) update(asked);
+  });
 })();

@@ -51,12 +51,8 @@ SEED = 4101  # of the world: nobody learned from these people
 GRID, BINS = (8, 4), 4  # of the colours: places, shades of each channel
 QUALITY = 60  # of the pictures, WebP
 COLUMNS = 16  # of the sheet of pictures
-TRAINED = {
-    "LA-Transformer": "05_la_tf_pp/la_transformer",
-    "TransMatcher": "08_transmatcher/TransMatcher",
-}  # name -> folder of the run, below that of its chapter
-
 Pictures = NDArray[np.uint8]
+Ways = tuple[Callable[[Tensor], Tensor], Callable[..., Tensor], Callable[..., Tensor]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Searcher:
     Attributes:
         name: as the page shows it.
         about: one sentence: what it compares, and who trained it.
-        parts_are: what `parts` are.
+        heat_is: what `parts` tell of a found picture.
         embed: images (N, H, W, 3) of bytes -> their descriptions, N rows.
         score: descriptions of Q queries and of G gallery images -> how alike they are, (Q, G).
         parts: descriptions of one query and of k gallery images -> what each place of these adds to
@@ -76,59 +72,11 @@ class Searcher:
 
     name: str
     about: str
-    parts_are: str
+    heat_is: str
     embed: Callable[[Pictures], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
     parts: Callable[[Tensor, Tensor], Tensor]
     record: RunRecord | None = None
-
-
-def searchers(runs: str | Path) -> tuple[list[Searcher], list[str]]:
-    """What the page compares: colours, the shipped network, and what chapters have trained.
-
-    Args:
-        runs: folder with the runs of the chapters, `runs/book/<profile>`.
-
-    Returns:
-        The searchers, and the names of those whose chapter has not run.
-    """
-    shipped = create_model("vit_baseline", num_classes=1, image_size=(128, 64), weights="synth")
-    found = [
-        Searcher(
-            "Colours",
-            "How often each of 64 colours occurs in the middle of the picture. Nobody trained it.",
-            "pixels",
-            _colours,
-            lambda q, g: _histogram(q) @ _histogram(g).T,
-            _colour_parts,
-        ),
-        Searcher(
-            "ViT",
-            "The network that the book ships, as it is: the mean of its patch tokens.",
-            "patches",
-            _embedder(shipped.eval(), recipes.get("vit_baseline", "laptop"), _patch_map(shipped)),
-            lambda q, g: _cosines(q.mean((1, 2)), g.mean((1, 2))),
-            _patch_parts,
-        ),
-    ]
-    missing = []
-    for name, folder in TRAINED.items():
-        if not (Path(runs) / folder / "record.json").is_file():
-            missing.append(name)
-            continue
-        model, record = load_run(Path(runs) / folder)
-        epochs = record.experiment["epochs"]
-        about = (
-            f"Trained by chapter {folder[:2]} in this build, for {epochs} "
-            f"epoch{'s' * (epochs != 1)}, on people of another world."
-        )
-        scored: Any = ("pairs of places", model.embed, _matches(model), _place_parts(model))
-        if name == "LA-Transformer":
-            scored = ("rows", partial(model.embed, retrieval="rows"), _cosines, _row_parts(model))
-        parts_are, describe, score, parts = scored
-        embed = _embedder(model, Recipe.from_record(record.experiment), describe)
-        found.append(Searcher(name, about, parts_are, embed, score, parts, record))
-    return found, missing
 
 
 def _colours(images: Pictures) -> Tensor:
@@ -151,48 +99,35 @@ def _colour_parts(query: Tensor, gallery: Tensor) -> Tensor:
     return torch.einsum("khwc,kc->khw", gallery, ratio)
 
 
-def _embedder(model: Any, recipe: Recipe, describe: Any) -> Callable[[Pictures], Tensor]:
-    transform = test_transform(recipe.replace(image_size=model.backbone.image_size))
-
-    def embed(images: Pictures) -> Tensor:
-        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
-        with torch.inference_mode():
-            return torch.cat([describe(part) for part in batch.split(64)])
-
-    return embed
-
-
-def _patch_map(model: Any) -> Callable[[Tensor], Tensor]:
-    return lambda images: model.backbone(images).patches.unflatten(1, model.backbone.grid)
-
-
 def _cosines(q: Tensor, g: Tensor) -> Tensor:
     return F.normalize(q, dim=1) @ F.normalize(g, dim=1).T
 
 
-def _patch_parts(query: Tensor, gallery: Tensor) -> Tensor:
-    """The mean is linear: a patch adds its product with the query's direction."""
-    direction = F.normalize(query.mean((0, 1)), dim=0)
-    length = gallery.mean((1, 2)).norm(dim=1)[:, None, None]
-    return gallery @ direction / length / gallery[0, ..., 0].numel()
+def _by_patches(model: Any) -> Ways:
+    """The mean of the patches: it is linear, so each has its share of the product."""
+    grid = model.backbone.grid
+
+    def parts(query: Tensor, gallery: Tensor) -> Tensor:
+        direction = F.normalize(query.mean((0, 1)), dim=0)
+        length = gallery.mean((1, 2)).norm(dim=1)[:, None, None]
+        return gallery @ direction / length / (grid[0] * grid[1])
+
+    return (
+        lambda images: model.backbone(images).patches.unflatten(1, grid),
+        lambda q, g: _cosines(q.mean((1, 2)), g.mean((1, 2))),
+        parts,
+    )
 
 
-def _row_parts(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
-    rows = model.stripes
-    return lambda query, gallery: row_similarity(query.expand_as(gallery), gallery, rows)[..., None]
+def _by_rows(model: Any) -> Ways:
+    def parts(query: Tensor, gallery: Tensor) -> Tensor:
+        return row_similarity(query.expand_as(gallery), gallery, model.stripes)[..., None]
+
+    return partial(model.embed, retrieval="rows"), _cosines, parts
 
 
-def _matches(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
-    @torch.inference_mode()
-    def score(q: Tensor, g: Tensor) -> Tensor:
-        found: Tensor = model.match(q, g)
-        return found
-
-    return score
-
-
-def _place_parts(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
-    """Products that reach the score, each at the place of the gallery image that won it."""
+def _by_places(model: Any) -> Ways:
+    """The products that reach the score, each at the place of the gallery image that won it."""
 
     def parts(query: Tensor, gallery: Tensor) -> Tensor:
         found = torch.zeros(len(gallery), model.places)
@@ -201,7 +136,77 @@ def _place_parts(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
             row.index_add_(0, best.flatten(), value.flatten())
         return found.unflatten(1, model.grid)
 
-    return parts
+    return model.embed, torch.inference_mode()(model.match), parts
+
+
+TRAINED = {
+    "LA-Transformer": (
+        "05_la_tf_pp/la_transformer", _by_rows, "what its rows add to the score",
+    ),
+    "TransMatcher": (
+        "08_transmatcher/TransMatcher", _by_places, "where the query's places find their match",
+    ),
+}  # fmt: skip
+"""Name -> folder of the run, below that of its chapter; how it compares; what its heat is."""
+
+
+def searchers(runs: str | Path) -> tuple[list[Searcher], list[str]]:
+    """What the page compares: colours, the shipped network, and what chapters have trained.
+
+    Args:
+        runs: folder with the runs of the chapters, `runs/book/<profile>`.
+
+    Returns:
+        The searchers, and the names of those whose chapter has not run.
+    """
+    found = [
+        Searcher(
+            "Colours",
+            "How often each of 64 colours occurs in the middle of the picture. Nobody trained it.",
+            "what its pixels add to the score",
+            _colours,
+            lambda q, g: _histogram(q) @ _histogram(g).T,
+            _colour_parts,
+        )
+    ]
+    shipped = create_model("vit_baseline", num_classes=1, image_size=(128, 64), weights="synth")
+    about = "The network that the book ships, as it is: the mean of its patch tokens."
+    recipe, heat_is = (
+        recipes.get("vit_baseline", "laptop"),
+        "what its patch tokens add to the score",
+    )
+    found.append(_network("ViT", about, heat_is, shipped.eval(), _by_patches, recipe))
+    missing = []
+    for name, (folder, ways, heat_is) in TRAINED.items():
+        if not (Path(runs) / folder / "record.json").is_file():
+            missing.append(name)
+            continue
+        model, record = load_run(Path(runs) / folder)
+        recipe = Recipe.from_record(record.experiment)
+        epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"
+        about = f"Trained by chapter {folder[:2]} in this build, {epochs}, on other people."
+        found.append(_network(name, about, heat_is, model, ways, recipe, record))
+    return found, missing
+
+
+def _network(
+    name: str,
+    about: str,
+    heat_is: str,
+    model: Any,
+    ways: Callable[[Any], Ways],
+    recipe: Recipe,
+    record: RunRecord | None = None,
+) -> Searcher:
+    describe, score, parts = ways(model)
+    transform = test_transform(recipe.replace(image_size=model.backbone.image_size))
+
+    def embed(images: Pictures) -> Tensor:
+        batch = torch.stack([transform(Image.fromarray(image)) for image in images])
+        with torch.inference_mode():
+            return torch.cat([describe(part) for part in batch.split(64)])
+
+    return Searcher(name, about, heat_is, embed, score, parts, record)
 
 
 @dataclass(frozen=True)
@@ -222,8 +227,11 @@ class Explorer:
         knobs = json.dumps({name: knobs for name, (*_, knobs) in SETTINGS.items()})
         return hashlib.sha256((self.world.fingerprint() + knobs).encode()).hexdigest()
 
-    def table(self, metric: Literal["rank1", "mAP"]) -> pd.DataFrame:
-        """A metric in percent: a row for each model, a column for each setting."""
+    def table(self, metric: Literal["rank1", "mAP", "own_camera"]) -> pd.DataFrame:
+        """A metric in percent: a row for each model, a column for each setting.
+
+        "own_camera": how often the first picture is of somebody before the query's own camera.
+        """
         columns = {
             setting["name"]: [100 * one[metric] for one in setting["results"]]
             for setting in self.data["settings"]
@@ -285,7 +293,7 @@ def explore(searching: Sequence[Searcher], profile: str = "laptop", seed: int = 
         "columns": COLUMNS,
         "heat": [mpl.colors.to_hex(mpl.colormaps[HEAT](level / 15)) for level in range(16)],
         "searchers": [
-            {"name": s.name, "about": s.about, "parts": s.parts_are} for s in searching
+            {"name": s.name, "about": s.about, "heat": s.heat_is} for s in searching
         ],
         "settings": settings,
     }  # fmt: skip
@@ -307,6 +315,7 @@ def _search(
     return {
         "rank1": round(result.rank1, 4),
         "mAP": round(result.mAP, 4),
+        "own_camera": round(float((g_camids[lists[:, 0]] == q_camids).mean()), 4),
         "first": result.first_match.tolist(),
         "lists": lists.tolist(),
         "grid": list(heat[0].shape[1:]),

@@ -16,15 +16,18 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from reidlab import recipes
+from reidlab.data import open_dataset
 from reidlab.models import create_model
 from reidlab.report.explorer import SETTINGS, explore, searchers
 from reidlab.synth import World, write_dataset
-from reidlab.data import open_dataset
 from reidlab.training import build_model, fit
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 TOP = 8
-RUNS = {"la_transformer": "05_la_tf_pp/la_transformer", "transmatcher": "08_transmatcher/TransMatcher"}
+RUNS = {
+    "la_transformer": "05_la_tf_pp/la_transformer",
+    "transmatcher": "08_transmatcher/TransMatcher",
+}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,7 @@ def test_the_lists_are_those_of_loops(explorer, rendered, number, likeness):
     queries, gallery = explorer.data["queries"], explorer.data["gallery"]
     for setting in explorer.data["settings"]:
         result = setting["results"][number]
-        firsts, precisions = [], []
+        firsts, precisions, before_it = [], [], 0
         for i, row in enumerate(likeness(rendered[setting["id"]], len(queries))):
             pid, camid = queries[i]
             seen = [j for j, (p, c) in enumerate(gallery) if not (p == pid and c == camid)]
@@ -103,8 +106,10 @@ def test_the_lists_are_those_of_loops(explorer, rendered, number, likeness):
             )  # a swap of equals
             places = [r for r, j in enumerate(order, start=1) if gallery[j][0] == pid]
             firsts.append(places[0])
+            before_it += gallery[order[0]][1] == camid
             precisions.append(sum(n / r for n, r in enumerate(places, start=1)) / len(places))
         assert result["first"] == firsts
+        assert result["own_camera"] == pytest.approx(before_it / len(queries), abs=1e-4)
         assert result["rank1"] == pytest.approx(firsts.count(1) / len(firsts), abs=1e-4)
         assert result["mAP"] == pytest.approx(sum(precisions) / len(precisions), abs=1e-4)
 
