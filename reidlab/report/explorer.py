@@ -42,7 +42,11 @@ SETTINGS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "few-colours": ("few colours", "everybody dresses in three colours: palette=3", {"palette": 3}),
     "empty": ("empty plaza", "nothing stands about: clutter=0", {"clutter": 0}),
     "obstacles": ("obstacles", "something stands in front: occlusion=0.9", {"occlusion": 0.9}),
-    "night": ("night", 'lamps and other clothes: style="night-street"', {"style": "night-street"}),
+    "night": (
+        "night",
+        'lamps, other cameras, other clothes: style="night-street"',
+        {"style": "night-street"},
+    ),
 }
 """Of the knob: id -> its name, what it does, the knobs of `World` that differ from "as it is"."""
 SIZES = {"smoke": (4, 3), "laptop": (40, 24)}  # people, and how many of them are asked for
