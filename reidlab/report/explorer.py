@@ -86,11 +86,17 @@ class Searcher:
 def _colours(images: Pictures) -> Tensor:
     """Share of each colour in each place, (N, h, w, colours); all of an image sum to 1."""
     shade = torch.from_numpy(images.astype(np.int64) * BINS // 256)  # (N, H, W, 3)
-    colour = F.one_hot((shade[..., 0] * BINS + shade[..., 1]) * BINS + shade[..., 2], BINS**3)
-    height, width = images.shape[1] // GRID[0], images.shape[2] // GRID[1]
-    places = colour.unflatten(2, (GRID[1], width)).unflatten(1, (GRID[0], height)).sum((2, 4))
+    colour = (shade[..., 0] * BINS + shade[..., 1]) * BINS + shade[..., 2]
+    row, column = (
+        torch.arange(side) * cells // side
+        for side, cells in zip(images.shape[1:3], GRID, strict=True)
+    )
+    cell = ((row[:, None] * GRID[1] + column) * BINS**3 + colour).flatten(1)  # place x colour
+    counts = torch.zeros(len(images), GRID[0] * GRID[1] * BINS**3, dtype=torch.float64)
+    counts.scatter_add_(1, cell, torch.ones(cell.shape, dtype=torch.float64))
+    places = counts.unflatten(1, (*GRID, BINS**3))
     places[:, :, [0, -1]] = 0  # the sides show the scene, mostly
-    return places.double() / places.sum((1, 2, 3), keepdim=True)
+    return places / places.sum((1, 2, 3), keepdim=True)
 
 
 def _histogram(places: Tensor) -> Tensor:
