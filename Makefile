@@ -45,6 +45,10 @@ test: $(INSTALLED) ## style, types, import layers, stripped notebooks, tests
 	$(if $(NOTEBOOKS),$(STRIP) --verify $(NOTEBOOKS))
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS)
 
+.PHONY: look
+look: $(INSTALLED) ## open every built page in Chromium: script errors, cut code, pale letters
+	$(PY) -m workflow.check_browser _build/html
+
 .PHONY: lab
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks/00_start_here.ipynb

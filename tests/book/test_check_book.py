@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from workflow import check_book
+from workflow.colab import with_cell
 
 TOC = """\
 format: jb-book
@@ -101,6 +102,7 @@ PLANTED = {
         'notebooks/00_a.ipynb">x</a>',
         "branch master",
     ),
+    "the cell for Colab": ("<pre>google.colab in sys.modules</pre>", "the hidden cell for Colab"),
     "a folder of the machine": (f"<pre>{check_book.ROOT}/data</pre>", "of the machine that built"),
     "too heavy": ("<p>" + "x" * 2_100_000 + "</p>", "2.1 MB"),
 }
@@ -148,42 +150,46 @@ def test_glue_may_be_talked_about_in_code(html):
 class TestNotebook:
     def write(self, path: Path, *cells: tuple[str, str], **code) -> Path:
         content = [
-            {
-                "cell_type": kind,
-                "source": source,
-                "metadata": {},
-                **(code if kind == "code" else {}),
-            }
+            {"cell_type": kind, "source": [source], "metadata": {}}
+            | (code if kind == "code" else {})
             for kind, source in cells
         ]
-        path.write_text(json.dumps({"cells": content}))
+        path.write_text(json.dumps({"cells": with_cell(content)}))
         return path
 
     def test_a_right_one(self, tmp_path):
-        cells = [("markdown", "# A"), ("code", "x = 1\n" * 20), ("markdown", "so"), ("code", "x")]
+        cells = [("markdown", "# A"), ("code", "x != 1"), ("markdown", "so"), ("code", "x")]
         assert not list(check_book.check_notebook(self.write(tmp_path / "a.ipynb", *cells)))
 
     @pytest.mark.parametrize(
         ("cells", "code", "message"),
         [
-            ([("code", "a"), ("code", "b")], {}, r"cell 2: code follows code"),
-            ([("code", "a"), ("markdown", " "), ("code", "b")], {}, r"cell 3: code follows code"),
-            ([("code", "x\n" * 21)], {}, r"cell 1: 21 lines of code, at most 20"),
-            ([("code", "x = 1\n !pip install y")], {}, r"cell 1: a ! line"),
-            ([("code", "x")], {"execution_count": 3}, r"cell 1: has outputs"),
-            ([("code", "x")], {"outputs": [{"output_type": "stream"}]}, r"cell 1: has outputs"),
+            ([("code", "a"), ("code", "b")], {}, r"cell 3: code follows code"),
+            ([("code", "a"), ("markdown", " "), ("code", "b")], {}, r"cell 4: code follows code"),
+            ([("code", "x = 1\n !pip install y")], {}, r"cell 2: a ! line"),
+            ([("code", "files = !ls")], {}, r"cell 2: a ! line"),
+            ([("code", "import os\nos.system('false')")], {}, r"cell 2: a ! line"),
+            ([("code", "x")], {"execution_count": 3}, r"cell 2: has outputs"),
+            ([("code", "x")], {"outputs": [{"output_type": "stream"}]}, r"cell 2: has outputs"),
         ],
     )
     def test_a_fault(self, tmp_path, cells, code, message):
         (fault,) = check_book.check_notebook(self.write(tmp_path / "a.ipynb", *cells, **code))
         assert re.match(message, fault)
 
+    def test_without_the_cell_for_colab(self, tmp_path):
+        (tmp_path / "a.ipynb").write_text(
+            json.dumps({"cells": [{"cell_type": "code", "source": ["x"], "metadata": {}}]})
+        )
+        (fault,) = check_book.check_notebook(tmp_path / "a.ipynb")
+        assert fault.startswith("lacks the hidden cell for Colab")
+
 
 def test_command_line_writes_its_report_only_if_all_is_well(html, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check_book, "ROOT", tmp_path)
     for source in TRACKED:
         (tmp_path / source).parent.mkdir(exist_ok=True)
-        (tmp_path / source).write_text('{"cells": []}')
+        (tmp_path / source).write_text(json.dumps({"cells": with_cell([])}))
     report = tmp_path / "report.json"
     assert check_book.main([str(html), "--report", str(report), "--profile", "smoke"]) == 1
     assert "1 faults in 3 pages" in capsys.readouterr().err
