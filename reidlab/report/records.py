@@ -73,6 +73,8 @@ def _problems(run: Record) -> Iterator[str]:
         yield f"schema is {run['schema']}, this version of reidlab takes {SCHEMA}"
     if not run["commit"] or run["dirty"] is not False:
         yield "the code was changed or is no git checkout; commit first, then run again"
+    if run["experiment"].get("profile") == "smoke":
+        yield "profile smoke only says that a page runs: take laptop or paper"
     if data["name"] not in list_datasets():
         yield f"data set {data['name']!r} is unknown, expected a layout of `data list`"
     if not re.fullmatch(r"[0-9a-f]{64}", str(data["fingerprint"])):

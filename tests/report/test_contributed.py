@@ -35,6 +35,7 @@ def good(record):
         ("", {"schema": 0}, "schema is 0, this version of reidlab takes 1"),
         ("", {"dirty": True}, "the code was changed"),
         ("", {"dirty": None, "commit": None}, "is no git checkout"),
+        ("experiment", {"profile": "smoke"}, "profile smoke only says that a page runs"),
         ("data", {"name": "my-people"}, "data set 'my-people' is unknown"),
         ("data", {"fingerprint": "12"}, "fingerprint '12' is none"),
         ("data", {"protocol": "mine"}, "protocol 'mine' is unknown, expected one of standard"),
