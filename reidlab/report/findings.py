@@ -104,9 +104,8 @@ def decided(grounds: Mapping[str, str]) -> Finding:
     found: dict[str, pd.DataFrame] = {}
     missing: dict[str, list[str]] = {}
     for ground, name in grounds.items():
-        name, _, step = name.partition(":")
         if len(runs := experiment(name)):
-            found[ground] = (runs.judged(step) if step else runs).decide()
+            found[ground] = runs.decide()
         else:
             missing.setdefault(planned(runs).text, []).append(ground)
     told = decisions(found)

@@ -1,0 +1,282 @@
+"""What all papers claim, and how far each claim was tried: the matrix of the page "Does it work?".
+
+The block `report` of `book/claims/<paper>.yml` names the test of equality with the authors' network,
+"" where none was published, and the experiments that try the differences, by ground.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from reidlab.experiments import Experiment, Runs, experiment, published
+from reidlab.files import find, project_root
+from reidlab.report.claims import METRICS, Claim, ClaimError, load_claims, verdicts
+from reidlab.report.differences import trials
+from reidlab.report.ideas import IDEAS, REAL, RENDERED
+
+REPOSITORY = "https://github.com/reidlab/reidlab/blob/main"
+PAPERS = ("la_transformer", "la_tf_pp", "gltrans", "tvtr", "transmatcher")
+GROUNDS = {"synthetic": RENDERED, "real": REAL}  # in the block `report` -> in `IDEAS`
+COLUMNS = {
+    "equal": "equals the authors' network",
+    "synthetic": "synthetic people",
+    "real": "real people",
+    "scale": "the paper's scale",
+}
+NOT_RUN, ABSENT, NOT_ASKED = "designed and not run", "not available to us", "–"
+WORDS = ("holds", "contradicted", "smaller", "no clear difference", NOT_RUN, ABSENT, NOT_ASKED)
+KEYS = {"title", "equal", *GROUNDS}
+
+
+class Cell(NamedTuple):
+    """A word, and the file of the repository that it rests on."""
+
+    word: str
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim, or several that share their answers.
+
+    Attributes:
+        paper: its title.
+        stem: of its files.
+        kind: "difference", "value" or "statement".
+        claim: in a sentence.
+        source: table or section, and what is printed there.
+        cells: a key of `COLUMNS` -> what became of it.
+    """
+
+    paper: str
+    stem: str
+    kind: str
+    claim: str
+    source: str
+    cells: Mapping[str, Cell] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of claims; shows itself as a table whose words lead to records, tests and designs."""
+
+    rows: tuple[Row, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each of `rows`: paper, kind, claim, source, and a word for each column."""
+        rows = [
+            {"paper": row.paper, "kind": row.kind, "claim": row.claim, "source": row.source}
+            | {name: cell.word for name, cell in row.cells.items()}
+            for row in self.rows
+        ]
+        return pd.DataFrame(rows)
+
+    def counts(self) -> pd.DataFrame:
+        """How often each word stands beside the differences of a paper: one row a paper, in words."""
+        frame = self.frame()
+        frame = frame[frame.kind == "difference"]
+        return frame.groupby("paper", sort=False)[[*COLUMNS]].agg(_counted).rename(columns=COLUMNS)
+
+    def _repr_html_(self) -> str:
+        body, paper = [], ""
+        for row in self.rows:
+            if row.paper != paper:
+                paper = row.paper
+                body.append(
+                    f'<tr class="paper"><th colspan="5">{_chapter(row.stem, row.paper)}</th></tr>'
+                )
+            cells = "".join(_td(name, row.cells[name]) for name in COLUMNS)
+            claim = f"{html.escape(row.claim)} <small>{html.escape(row.source)}</small>"
+            body.append(f'<tr><th scope="row">{claim}</th>{cells}</tr>')
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in COLUMNS.values())
+        return (
+            '<table class="dataframe claims"><thead><tr><th scope="col">the claim</th>'
+            f"{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        )
+
+    def __repr__(self) -> str:
+        return self.frame().to_string(index=False)
+
+
+def claims_matrix(papers: Iterable[str | Path] = PAPERS) -> Matrix:
+    """The matrix of all claims.
+
+    Metrics of one comparison share a row, whose words are those of mAP; so do the numbers of a
+    table, and a paper's claims in words. Words are those of `reidlab.report.differences.trials`,
+    where the claims of a paper on a ground count as several; "designed and not run", "not available
+    to us", and "–" where no experiment asks.
+
+    Args:
+        papers: stems, found in `book/claims` of the project, or paths.
+
+    Raises:
+        ClaimError: A file has no block `report` of these keys, or is no file of claims.
+    """
+    return Matrix(tuple(row for paper in papers for row in _rows(paper)))
+
+
+def reporting(paper: str | Path) -> dict[str, Any]:
+    """The block `report` of a file of claims: title, equal, synthetic, real.
+
+    Raises:
+        ClaimError: There is none, or it has other keys.
+    """
+    path = Path(paper)
+    if path.suffix != ".yml":
+        path = project_root() / "book" / "claims" / f"{paper}.yml"
+    found = yaml.safe_load(path.read_text(encoding="utf-8")).get("report")
+    if not isinstance(found, dict) or set(found) != KEYS:
+        raise ClaimError(f"{path.name}: report is {found!r:.60}; expected {', '.join(sorted(KEYS))}")
+    return found
+
+
+def _rows(paper: str | Path) -> list[Row]:
+    claims, about, stem = load_claims(paper), reporting(paper), Path(paper).stem
+    test = str(about["equal"])
+    equal = Cell("yes", test.partition("::")[0]) if test else Cell(ABSENT)
+    tried = {name: _tried(claims, about[name], stem, ground) for name, ground in GROUNDS.items()}
+    tried["scale"] = _at_scale(claims, stem)
+    rows = []
+    for group in _groups(claims):
+        first = next((c for c in group if c.metric == "mAP"), group[0])
+        missing = {"scale": ABSENT, "real": NOT_ASKED if about["real"] else ABSENT}
+        cells = {name: Cell(missing.get(name, NOT_ASKED)) for name in tried}
+        cells |= {name: found[first.id] for name, found in tried.items() if first.id in found}
+        if first.kind == "value":
+            words = Counter(tried["scale"].get(c.id, Cell(ABSENT)).word for c in group)
+            cells["scale"] = Cell(", ".join(_times(w, n, len(words)) for w, n in words.items()))
+        if first.kind != "difference":
+            cells["real"] = Cell(NOT_ASKED)
+        claim, source = _told(group, first)
+        rows.append(Row(about["title"], stem, first.kind, claim, source, {"equal": equal, **cells}))
+    return rows
+
+
+def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
+    """Claims that share a row: metrics of one comparison, numbers of a table, all in words."""
+    found: dict[Any, list[Claim]] = {}
+    for claim in claims:
+        if claim.kind == "difference":
+            about = repr(claim.sides) if claim.metric in METRICS else claim.id
+        else:
+            about = _place(claim) if claim.kind == "value" else ""
+        found.setdefault((claim.kind, about), []).append(claim)
+    order = ("difference", "value", "statement")
+    return [group for kind in order for (own, _), group in found.items() if own == kind]
+
+
+def _place(claim: Claim) -> str:
+    named = re.search(r"Table \d+", claim.table)
+    return named[0] if named else re.split("[,;]", claim.table)[0]
+
+
+def _told(group: list[Claim], first: Claim) -> tuple[str, str]:
+    if first.kind == "value":
+        return f"{len(group)} numbers" if len(group) > 1 else "one number", _place(first)
+    if first.kind == "statement":
+        return f"{len(group)} claims in words", "each in the paper's chapter"
+    printed = "" if first.value is None else f", {first.value:+g}".replace("-", "−")
+    return first.text, f"{first.table}{printed}"
+
+
+def _tried(
+    claims: Iterable[Claim], names: Iterable[str], stem: str, ground: str
+) -> dict[str, Cell]:
+    """id -> its word on a ground, of the differences that an experiment there asks about."""
+    others = [(*idea.claim, idea.grounds[ground][1]) for idea in IDEAS
+              if idea.claim and ground in idea.grounds]  # fmt: skip
+    elsewhere = {  # sides of a claim -> those that stand for them on this ground
+        repr(claim.sides): {"a": a, "b": b}
+        for paper, name, (a, b) in others
+        for claim in claims
+        if (paper, name) == (stem, claim.id)
+    }
+    left = [
+        replace(claim, sides=elsewhere.get(repr(claim.sides), claim.sides))
+        for claim in claims
+        if claim.kind == "difference"
+    ]
+    found: dict[str, Cell] = {}
+    for name in names:
+        runs = experiment(name)
+        asked = [c for c in left if c.id not in found and _knows(runs.design, c)]
+        path = _file(name, bool(len(runs)))
+        for row in trials(asked, runs).itertuples():
+            found[str(row.id)] = Cell(_word(str(row.verdict)), path)
+    return found
+
+
+def _knows(design: Experiment | None, claim: Claim) -> bool:
+    """Whether an experiment has cells on both sides of a claim."""
+    factors = design.factors if design else {}
+    combinations = (design and design.combinations) or [*product(*factors.values())]
+    cells = [dict(zip(factors, levels, strict=True)) for levels in combinations]
+    return all(any(cell.items() >= side.items() for cell in cells) for side in claim.sides.values())
+
+
+def _file(name: str, ran: bool) -> str:
+    name = name.partition(":")[0]
+    if ran:
+        return published(name).relative_to(project_root()).as_posix()
+    return f"reidlab/experiments/{name.partition('.')[0]}.py"
+
+
+def _word(verdict: str) -> str:
+    if verdict == "no runs":
+        return NOT_RUN
+    return NOT_ASKED if verdict.startswith("not comparable") else verdict
+
+
+def _at_scale(claims: list[Claim], stem: str) -> dict[str, Cell]:
+    """id -> its word, of the claims that runs of the paper's size on the paper's images test."""
+    found = {}
+    for path in find(project_root() / "book" / "results" / stem, "*.jsonl"):
+        runs = Runs.read(path)
+        large = [run for run in runs.records if run["experiment"].get("profile") == "paper"]
+        if not large:
+            continue
+        shown = path.relative_to(project_root()).as_posix()
+        values, tried = verdicts(claims, large), trials(claims, replace(runs, records=(*large,)))
+        words = dict(zip(values.id, values.verdict, strict=True))
+        ran = {str(name): n for name, n in zip(values.id, values.runs, strict=True) if n}
+        found |= {name: Cell(words[name], shown) for name in ran}
+        for row in tried[tried["scale"] == "the paper's"].itertuples():
+            found[str(row.id)] = Cell(_word(str(row.verdict)), shown)
+    return found
+
+
+def _counted(words: pd.Series[Any]) -> str:
+    counts = Counter("smaller" if word.startswith("smaller") else word for word in words)
+    if len(counts) == 1:
+        return next(iter(counts))
+    known = [word for word in (*WORDS, *counts) if counts[word] and word != NOT_ASKED]
+    return ", ".join(f"{word} {counts[word]}" for word in dict.fromkeys(known))
+
+
+def _times(word: str, count: int, kinds: int) -> str:
+    return f"{word} {count}" if kinds > 1 else word
+
+
+def _chapter(stem: str, title: str) -> str:
+    pages = find(project_root() / "notebooks", f"[0-9][0-9]_{stem}.ipynb")
+    name = html.escape(title)
+    return f'<a href="{pages[0].stem}.html">{name}</a>' if pages else name
+
+
+def _td(name: str, cell: Cell) -> str:
+    kind = next((word for word in WORDS[:3] if cell.word.startswith(word)), "")
+    text = html.escape(cell.word)
+    if cell.path:
+        text = f'<a href="{REPOSITORY}/{cell.path}">{text}</a>'
+    label = html.escape(COLUMNS[name])
+    return f'<td class="{kind}" data-column="{label}">{text}</td>'
