@@ -20,6 +20,7 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
+from reidlab.report.matrix import Matrix, claims_matrix
 from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
 from reidlab.report.records import records_at, results_table
 from reidlab.report.sides import SideBySide, side_by_side
@@ -29,12 +30,14 @@ __all__ = [
     "ClaimError",
     "ExerciseError",
     "Finding",
+    "Matrix",
     "Page",
     "RunRecordBox",
     "SeedInterval",
     "SideBySide",
     "check",
     "check_schema",
+    "claims_matrix",
     "decided",
     "decisions",
     "discrepancies",

@@ -81,11 +81,20 @@ class Matrix:
         ]
         return pd.DataFrame(rows)
 
-    def counts(self) -> pd.DataFrame:
-        """How often each word stands beside the differences of a paper: one row a paper, in words."""
-        frame = self.frame()
-        frame = frame[frame.kind == "difference"]
-        return frame.groupby("paper", sort=False)[[*COLUMNS]].agg(_counted).rename(columns=COLUMNS)
+    def small(self) -> Matrix:
+        """One row a paper: how often each word stands beside its differences."""
+        papers: dict[str, list[Row]] = {}
+        for row in self.rows:
+            if row.kind == "difference":
+                papers.setdefault(row.paper, []).append(row)
+        return Matrix(
+            tuple(
+                Row("", "", "paper", paper, f"{len(rows)} differences", {
+                    name: Cell(_counted(row.cells[name].word for row in rows)) for name in COLUMNS
+                })
+                for paper, rows in papers.items()
+            )
+        )  # fmt: skip
 
     def _repr_html_(self) -> str:
         body, paper = [], ""
@@ -153,8 +162,8 @@ def _rows(paper: str | Path) -> list[Row]:
         cells = {name: Cell(missing.get(name, NOT_ASKED)) for name in tried}
         cells |= {name: found[first.id] for name, found in tried.items() if first.id in found}
         if first.kind == "value":
-            words = Counter(tried["scale"].get(c.id, Cell(ABSENT)).word for c in group)
-            cells["scale"] = Cell(", ".join(_times(w, n, len(words)) for w, n in words.items()))
+            words = [tried["scale"].get(claim.id, Cell(ABSENT)).word for claim in group]
+            cells["scale"] = Cell(_counted(words), cells["scale"].path)
         if first.kind != "difference":
             cells["real"] = Cell(NOT_ASKED)
         claim, source = _told(group, first)
@@ -255,16 +264,14 @@ def _at_scale(claims: list[Claim], stem: str) -> dict[str, Cell]:
     return found
 
 
-def _counted(words: pd.Series[Any]) -> str:
-    counts = Counter("smaller" if word.startswith("smaller") else word for word in words)
+def _counted(words: Iterable[str]) -> str:
+    """Words with their numbers, the decided ones first; one word alone where all are alike."""
+    counts = Counter(words)
     if len(counts) == 1:
         return next(iter(counts))
-    known = [word for word in (*WORDS, *counts) if counts[word] and word != NOT_ASKED]
-    return ", ".join(f"{word} {counts[word]}" for word in dict.fromkeys(known))
-
-
-def _times(word: str, count: int, kinds: int) -> str:
-    return f"{word} {count}" if kinds > 1 else word
+    order = [word for start in WORDS for word in counts if word.startswith(start)]
+    known = [word for word in dict.fromkeys([*order, *counts]) if word != NOT_ASKED]
+    return ", ".join(f"{word}: {counts[word]}" for word in known)
 
 
 def _chapter(stem: str, title: str) -> str:
