@@ -1,4 +1,4 @@
-"""Every idea tried so far, on every ground: the table behind the page "Does it work?".
+"""Every idea tried so far, on every ground: the table behind chapter 09.
 
 A chapter adds its ideas here, one entry for each: which experiments try it, and which claim of its
 paper prints a gain.

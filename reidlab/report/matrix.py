@@ -1,4 +1,4 @@
-"""What all papers claim, and how far each claim was tried: the matrix of the page "Does it work?".
+"""What all papers claim, and how far each claim was tried: the matrix of chapter 09.
 
 The block `report` of `book/claims/<paper>.yml` names the test of equality with the authors' network,
 "" where none was published, and the experiments that try the differences, by ground.
@@ -219,9 +219,9 @@ def _tried(
     for name in names:
         runs = experiment(name)
         asked = [c for c in left if c.id not in found and _knows(runs.design, c)]
-        path = _file(name, bool(len(runs)))
         for row in trials(asked, runs).itertuples():
-            found[str(row.id)] = Cell(_word(str(row.verdict)), path)
+            word = _word(str(row.verdict))
+            found[str(row.id)] = Cell(word, _file(name, word))
     return found
 
 
@@ -233,11 +233,12 @@ def _knows(design: Experiment | None, claim: Claim) -> bool:
     return all(any(cell.items() >= side.items() for cell in cells) for side in claim.sides.values())
 
 
-def _file(name: str, ran: bool) -> str:
+def _file(name: str, word: str) -> str:
+    """Of the runs, or of the design where there are none."""
     name = name.partition(":")[0]
-    if ran:
-        return published(name).relative_to(project_root()).as_posix()
-    return f"reidlab/experiments/{name.partition('.')[0]}.py"
+    if word == NOT_RUN:
+        return f"reidlab/experiments/{name.partition('.')[0]}.py"
+    return published(name).relative_to(project_root()).as_posix()
 
 
 def _word(verdict: str) -> str:
