@@ -1,7 +1,7 @@
 """What all papers claim, and how far each claim was tried: the matrix of chapter 09.
 
-The block `report` of `book/claims/<paper>.yml` names the test of equality with the authors' network,
-"" where none was published, and the experiments that try the differences, by ground.
+The block `report` of `book/claims/<paper>.yml` names the test of equality with the authors'
+network, "" where none was published, and the experiments that try the differences, by ground.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from reidlab.report.differences import trials
 from reidlab.report.ideas import IDEAS, REAL, RENDERED
 
 REPOSITORY = "https://github.com/reidlab/reidlab/blob/main"
-PAPERS = ("la_transformer", "la_tf_pp", "gltrans", "tvtr", "transmatcher")
 GROUNDS = {"synthetic": RENDERED, "real": REAL}  # in the block `report` -> in `IDEAS`
 COLUMNS = {
     "equal": "equals the authors' network",
@@ -108,8 +107,9 @@ class Matrix:
             claim = f"{html.escape(row.claim)} <small>{html.escape(row.source)}</small>"
             body.append(f'<tr><th scope="row">{claim}</th>{cells}</tr>')
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in COLUMNS.values())
+        first = "paper" if self.rows and self.rows[0].kind == "paper" else "claim"
         return (
-            '<table class="dataframe claims"><thead><tr><th scope="col">the claim</th>'
+            f'<table class="dataframe claims"><thead><tr><th scope="col">{first}</th>'
             f"{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         )
 
@@ -117,21 +117,38 @@ class Matrix:
         return self.frame().to_string(index=False)
 
 
-def claims_matrix(papers: Iterable[str | Path] = PAPERS) -> Matrix:
+def claims_matrix(papers: Iterable[str | Path] | None = None) -> Matrix:
     """The matrix of all claims.
 
-    Metrics of one comparison share a row, whose words are those of mAP; so do the numbers of a
-    table, and a paper's claims in words. Words are those of `reidlab.report.differences.trials`,
-    where the claims of a paper on a ground count as several; "designed and not run", "not available
-    to us", and "–" where no experiment asks.
+    Metrics of one comparison share a row, whose words are those of mAP; so do a paper's numbers,
+    and its claims in words. Words are those of `reidlab.report.differences.trials`, where
+    the claims of a paper on a ground count as several; "designed and not run", "not available to
+    us", and "–" where no experiment asks.
 
     Args:
-        papers: stems, found in `book/claims` of the project, or paths.
+        papers: stems, found in `book/claims` of the project, or paths; None: all that have a
+            chapter and a block `report`, in the order of the book.
 
     Raises:
         ClaimError: A file has no block `report` of these keys, or is no file of claims.
     """
-    return Matrix(tuple(row for paper in papers for row in _rows(paper)))
+    chosen = reported() if papers is None else papers
+    return Matrix(tuple(row for paper in chosen for row in _rows(paper)))
+
+
+def reported() -> list[str]:
+    """Stems of the papers that have a chapter and a block `report`, in the order of the book."""
+    stems = (path.stem[3:] for path in find(project_root() / "notebooks", "[0-9][0-9]_*.ipynb"))
+    return [stem for stem in stems if _file_of(stem).is_file() and _block(stem) is not None]
+
+
+def _file_of(paper: str | Path) -> Path:
+    path = Path(paper)
+    return path if path.suffix == ".yml" else project_root() / "book" / "claims" / f"{paper}.yml"
+
+
+def _block(paper: str | Path) -> Any:
+    return yaml.safe_load(_file_of(paper).read_text(encoding="utf-8")).get("report")
 
 
 def reporting(paper: str | Path) -> dict[str, Any]:
@@ -140,12 +157,11 @@ def reporting(paper: str | Path) -> dict[str, Any]:
     Raises:
         ClaimError: There is none, or it has other keys.
     """
-    path = Path(paper)
-    if path.suffix != ".yml":
-        path = project_root() / "book" / "claims" / f"{paper}.yml"
-    found = yaml.safe_load(path.read_text(encoding="utf-8")).get("report")
+    found = _block(paper)
     if not isinstance(found, dict) or set(found) != KEYS:
-        raise ClaimError(f"{path.name}: report is {found!r:.60}; expected {', '.join(sorted(KEYS))}")
+        raise ClaimError(
+            f"{_file_of(paper).name}: report is {found!r:.60}; expected {', '.join(sorted(KEYS))}"
+        )
     return found
 
 
@@ -172,13 +188,13 @@ def _rows(paper: str | Path) -> list[Row]:
 
 
 def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
-    """Claims that share a row: metrics of one comparison, numbers of a table, all in words."""
+    """Claims that share a row: metrics of one comparison, all numbers, all claims in words."""
     found: dict[Any, list[Claim]] = {}
     for claim in claims:
         if claim.kind == "difference":
             about = repr(claim.sides) if claim.metric in METRICS else claim.id
         else:
-            about = _place(claim) if claim.kind == "value" else ""
+            about = ""
         found.setdefault((claim.kind, about), []).append(claim)
     order = ("difference", "value", "statement")
     return [group for kind in order for (own, _), group in found.items() if own == kind]
@@ -186,12 +202,12 @@ def _groups(claims: Iterable[Claim]) -> list[list[Claim]]:
 
 def _place(claim: Claim) -> str:
     named = re.search(r"Table \d+", claim.table)
-    return named[0] if named else re.split("[,;]", claim.table)[0]
+    return named[0] if named else re.split("[,;]| of ", claim.table)[0]
 
 
 def _told(group: list[Claim], first: Claim) -> tuple[str, str]:
     if first.kind == "value":
-        return f"{len(group)} numbers" if len(group) > 1 else "one number", _place(first)
+        return f"{len(group)} numbers", ", ".join(dict.fromkeys(map(_place, group)))
     if first.kind == "statement":
         return f"{len(group)} claims in words", "each in the paper's chapter"
     printed = "" if first.value is None else f", {first.value:+g}".replace("-", "−")
@@ -282,9 +298,12 @@ def _chapter(stem: str, title: str) -> str:
 
 
 def _td(name: str, cell: Cell) -> str:
-    kind = next((word for word in WORDS[:3] if cell.word.startswith(word)), "")
-    text = html.escape(cell.word)
-    if cell.path:
-        text = f'<a href="{REPOSITORY}/{cell.path}">{text}</a>'
-    label = html.escape(COLUMNS[name])
-    return f'<td class="{kind}" data-column="{label}">{text}</td>'
+    """A cell, each of its words with a mark by which it is found at a glance."""
+    shown = ""
+    for word in cell.word.split(", "):
+        kind = next((start for start in WORDS[:3] if word.startswith(start)), "open")
+        text = html.escape(word)
+        if cell.path:
+            text = f'<a href="{REPOSITORY}/{cell.path}">{text}</a>'
+        shown += f'<span class="{kind}">{text}</span>'
+    return f'<td data-column="{html.escape(COLUMNS[name])}">{shown}</td>'

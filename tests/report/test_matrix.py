@@ -12,11 +12,12 @@ from reidlab.experiments import design
 from reidlab.files import project_root
 from reidlab.models.registry import get_model
 from reidlab.report import ClaimError, claims_matrix
-from reidlab.report.matrix import PAPERS, REPOSITORY, reporting
+from reidlab.report.matrix import REPOSITORY, reported, reporting
 
 LEVELS = {"tokens": "both", "blocks": "blockwise"}
 CLAIMS = """
-report: {title: LA & more, equal: "tests/x.py::test_x", synthetic: [la_transformer.table2], real: REAL}
+report: {title: LA & more, equal: "tests/x.py::test_x", synthetic: [la_transformer.table2],
+         real: REAL}
 common: {dataset: market1501, protocol: "la-official: all", table: "Table 2, a row", how: run it,
          status: not yet, ap: top10, experiment: la_transformer.table2}
 counts: {market1501: {query_images: 8}}
@@ -113,7 +114,9 @@ def test_runs_of_the_papers_size_answer_in_the_last_column(matrix):
     frame = matrix(profile="paper", one=HIGH, rows=LOW).frame().set_index("claim")
     assert frame.loc["rows are ahead", "scale"] == "holds"
     assert frame.loc["local", "scale"] == "not available to us"
-    assert frame.loc["2 numbers", "scale"] == "differs by -59.0 points: 1, differs by +19.0 points: 1"
+    assert (
+        frame.loc["2 numbers", "scale"] == "differs by -59.0 points: 1, differs by +19.0 points: 1"
+    )
 
 
 def test_words_lead_to_records_tests_and_designs(matrix):
@@ -140,7 +143,11 @@ def test_a_file_that_does_not_say_where_its_claims_are_tried(tmp_path, block):
         claims_matrix([path])
 
 
-@pytest.mark.parametrize("paper", PAPERS)
+def test_the_papers_in_the_order_of_the_book():
+    assert reported() == ["la_transformer", "la_tf_pp", "gltrans", "tvtr", "transmatcher"]
+
+
+@pytest.mark.parametrize("paper", reported())
 def test_equality_is_claimed_where_authors_published_and_a_test_exists(paper):
     about = reporting(paper)
     assert bool(about["equal"]) == (get_model(paper).authors is not None)
@@ -155,6 +162,7 @@ def test_equality_is_claimed_where_authors_published_and_a_test_exists(paper):
 
 
 def test_the_repository_is_that_of_the_package():
-    assert f'Repository = "{REPOSITORY.removesuffix("/blob/main")}"' in (
-        project_root() / "pyproject.toml"
-    ).read_text()
+    assert (
+        f'Repository = "{REPOSITORY.removesuffix("/blob/main")}"'
+        in (project_root() / "pyproject.toml").read_text()
+    )
