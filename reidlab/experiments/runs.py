@@ -367,7 +367,7 @@ class Runs:
         runs = [self.where(**cell).by_seed(metric) for cell in cells.values()]
         found: list[SeedInterval | Difference] = [over_seeds(v, level=level) for v in runs]
         if people:
-            known = [self.people(metric, **cell) for cell in cells.values()]
+            known = [self.people(metric, "people", **cell) for cell in cells.values()]
             found = [people_and_seeds(0 * k.sums, k.sums, k.queries, level=level) for k in known]
         rows = [(f.value, f.low, f.high, values) for f, values in zip(found, runs, strict=True)]
         table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])

@@ -104,8 +104,9 @@ def decided(grounds: Mapping[str, str]) -> Finding:
     found: dict[str, pd.DataFrame] = {}
     missing: dict[str, list[str]] = {}
     for ground, name in grounds.items():
+        name, _, step = name.partition(":")
         if len(runs := experiment(name)):
-            found[ground] = runs.decide()
+            found[ground] = (runs.judged(step) if step else runs).decide()
         else:
             missing.setdefault(planned(runs).text, []).append(ground)
     told = decisions(found)

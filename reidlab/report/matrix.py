@@ -265,7 +265,7 @@ def _word(verdict: str) -> str:
 
 def _at_scale(claims: list[Claim], stem: str) -> dict[str, Cell]:
     """id -> its word, of the claims that runs of the paper's size on the paper's images test."""
-    found = {}
+    found: dict[str, Cell] = {}
     for path in find(project_root() / "book" / "results" / stem, "*.jsonl"):
         runs = Runs.read(path)
         large = [run for run in runs.records if run["experiment"].get("profile") == "paper"]
