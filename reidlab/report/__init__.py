@@ -21,6 +21,7 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
+from reidlab.report.matrix import Matrix, claims_matrix
 from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
 from reidlab.report.quizzes import Quiz, quiz
 from reidlab.report.records import check_contribution, records_at, results_table
@@ -32,6 +33,7 @@ __all__ = [
     "ClaimError",
     "ExerciseError",
     "Finding",
+    "Matrix",
     "Page",
     "Quiz",
     "Reproduction",
@@ -41,6 +43,7 @@ __all__ = [
     "check",
     "check_contribution",
     "check_schema",
+    "claims_matrix",
     "decided",
     "decisions",
     "discrepancies",

@@ -140,6 +140,22 @@ class Page:
         own = f"-{ds.fingerprint()[:8]}" if data_root else ""
         return project_root() / "runs" / "lab" / f"{name}{own}"
 
+    def quote(self, **values: Any) -> None:
+        """Keep values of this page for other pages of the book, and show nothing.
+
+        Args:
+            values: name -> a text, or what shows itself as HTML. Another page has it by
+                ``{glue:text}`../notebooks/NOTEBOOK.ipynb::NAME:s` ``, or by the directive `glue`
+                with `:doc:`.
+        """
+        from IPython.core.getipython import get_ipython
+
+        if get_ipython() is not None:
+            from myst_nb import glue
+
+            for name, value in values.items():
+                glue(name, value, display=False)
+
     def finish(
         self,
         records: Sequence[Any] = (),
