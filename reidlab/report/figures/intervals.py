@@ -161,7 +161,7 @@ def _forest_words(
     elif bare:
         words.append("hollow: one run")
     if band:
-        words.append("grey: too small to be seen in 80 % of cases")
+        words.append("grey: seen in fewer than 80 % of cases")
     figure.supxlabel("; ".join(words), fontsize=9, ha="right", x=0.99)
 
 
