@@ -46,13 +46,15 @@ OTHERS = {  # further forms of a set, for the chapters that look at files
 }
 MASKLESS = "no true masks"
 # Chapters that train several networks run on every layout of another kind, and on a third of those
-# that differ from Market-1501 in names alone, each on others.
+# that differ from Market-1501 in names alone, each on others. Chapter 10 exports the network, which
+# takes seconds whatever the data: it runs on its own layout, on two lights, and where a part lacks.
 OF_A_KIND = ("dukemtmc", "occluded-duke", "msmt17", "cuhk03-np", "cuhk03-classic", "veri776")
 RUNS = [
     (layout, chapter)
     for i, layout in enumerate(FORMS)
     for j, chapter in enumerate(CHAPTERS)
-    if layout not in OF_A_KIND or not "04" <= chapter <= "08" or (i + j) % 3 == 0
+    if (chapter != "10" or layout in ("folder", "sysu-mm01", "randperson"))
+    and (layout not in OF_A_KIND or not "04" <= chapter <= "08" or (i + j) % 3 == 0)
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
