@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 KEPT = ".reidlab-embeddings.npz"  # hidden, so that it is no picture of the folder
 FOUND, SHOWN = 12, 48  # answers of a search; pictures to choose from on one page
-HEAT = (230, 90, 0)  # the colour of what counts
+HEAT, CELL = (230, 90, 0), 24  # the colour of what counts; pixels that are covered at once
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -146,7 +146,7 @@ class PictureFolder:
         pixels = image_batch(pair, test_transform(self.recipe))
         with torch.no_grad():
             other = SimilarityTarget(self.model.embed(pixels.flip(0)))  # type: ignore[operator]
-        falls = 0.8 * occlusion(self.model, pixels, other)[:, 0, :, :, None].numpy()
+        falls = 0.8 * occlusion(self.model, pixels, other, window=CELL)[:, 0, :, :, None].numpy()
         size = self.recipe.image_size[::-1]
         greys = [read_image(path).resize(size).convert("L").convert("RGB") for path in pair]
         mixed = np.stack(greys) * (1 - falls) + np.array(HEAT) * falls
