@@ -148,8 +148,8 @@ class PictureFolder:
             other = SimilarityTarget(self.model.embed(pixels.flip(0)))  # type: ignore[operator]
         falls = 0.8 * occlusion(self.model, pixels, other, window=CELL)[:, 0, :, :, None].numpy()
         size = self.recipe.image_size[::-1]
-        greys = [read_image(path).resize(size).convert("L").convert("RGB") for path in pair]
-        mixed = np.stack(greys) * (1 - falls) + np.array(HEAT) * falls
+        greys = [np.asarray(read_image(path).resize(size).convert("L")) for path in pair]
+        mixed = np.stack(greys)[..., None] * (1 - falls) + np.array(HEAT) * falls
         return [Image.fromarray(each) for each in mixed.round().astype(np.uint8)]
 
     def _embed(self, paths: list[Path]) -> Tensor:
