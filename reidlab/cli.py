@@ -408,6 +408,18 @@ def zero_shot(
         found.save(save)
 
 
+@_command(app, "app")
+def search_folder(
+    folder: Annotated[Path, typer.Argument(help="Crops of people, in any folders below it.")],
+    port: Annotated[int, typer.Option(help="Of this machine; 0: any that is free.")] = 8765,
+    weights: Annotated[str, typer.Option(help='"synth", "plain" or a file.')] = "synth",
+) -> None:
+    """Search a folder of your own in the browser, on this machine alone."""
+    from reidlab.app import serve
+
+    serve(folder, port, weights)
+
+
 @_command(app, "weights")
 def export_weights(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],

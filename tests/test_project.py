@@ -17,7 +17,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OPTIONAL = ("faiss", "scipy", "pytorch_grad_cam", "papermill", "sklearn", "matplotlib", "snakemake")
-OPTIONAL += ("pooch", "h5py", "tensorboard")
+OPTIONAL += ("pooch", "h5py", "tensorboard", "tornado", "onnx", "onnxruntime")
 
 
 def project() -> dict:
@@ -74,7 +74,7 @@ def test_lock_satisfies_pyproject():
 def test_imports_without_the_optional_packages():
     """As on a bare GPU machine: None in sys.modules makes a package look not installed."""
     parts = ["training", "judging", "data", "models", "losses", "evaluation", "recipes", "synth"]
-    parts += ["explain", "experiments"]
+    parts += ["explain", "experiments", "app"]
     imports = ["import reidlab", *(f"import reidlab.{part}" for part in [*parts, "cli"])]
     block = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL!r}))"
     code = "\n".join([block, *imports])

@@ -203,9 +203,9 @@ class TokenBackbone(nn.Module):
 
     def _with_prefix(self, patches: Tensor) -> Tensor:
         """Class token, registers and patches (B, N, D) in one sequence (B, P + N, D)."""
-        prefix = [self.cls_token.expand(len(patches), -1, -1)]
+        prefix = [self.cls_token.expand(patches.shape[0], -1, -1)]
         if self.reg_token is not None:
-            prefix.append(self.reg_token.expand(len(patches), -1, -1))
+            prefix.append(self.reg_token.expand(patches.shape[0], -1, -1))
         if self.pos_embed is None:
             return torch.cat([*prefix, patches], dim=1)
         if self.prefix_positions == 0:

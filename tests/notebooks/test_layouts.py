@@ -47,7 +47,8 @@ OTHERS = {  # further forms of a set, for the chapters that look at files
 }
 MASKLESS = "no true masks"
 # Chapters that train several networks run on every layout of another kind, and on a third of those
-# that differ from Market-1501 in names alone, each on others; 09 reads stored runs alone.
+# that differ from Market-1501 in names alone, each on others. Chapter 10 exports the network, which
+# takes seconds whatever the data: it runs on its own layout, and on one without a test part.
 OF_A_KIND = ("dukemtmc", "occluded-duke", "msmt17", "cuhk03-np", "cuhk03-classic", "veri776")
 RUNS = [
     (layout, chapter)
@@ -55,6 +56,7 @@ RUNS = [
     for j, chapter in enumerate(CHAPTERS)
     if layout not in OF_A_KIND or not "04" <= chapter <= "08" or (i + j) % 3 == 0
     if chapter != "09" or layout == "market1501"  # it reads stored runs alone
+    if chapter != "10" or layout in ("folder", "randperson")
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
