@@ -449,6 +449,22 @@ KEYS = {
             (0.08, "That is the second one."),
         ),
     ),
+    "10-1": Key(
+        "the gigabytes of the vectors",
+        2e6 * 192 * 4 / 1e9,
+        "four bytes a number",
+        (
+            (2e6 * 192 * 8 / 1e9, "That is double precision."),
+            (2e6 * 192 / 1e9, "That counts numbers, and each takes four bytes."),
+            (2e6 * 192 * 2 / 1e9, "That is half precision."),
+        ),
+    ),
+    "10-2": Key(
+        "the strangers that pass",
+        5,
+        "each of them has the same chance",
+        ((1, "One in ten thousand passes, and there are five times as many."),),
+    ),
     "11-1": Key(
         "the loss of one point",
         log(63),
