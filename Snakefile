@@ -60,6 +60,11 @@ def data_of(stem):
     return [data_folder(name) + "/world.json" for name in names]
 
 
+def records_before(stem):
+    """The records of the notebooks whose networks a notebook reads."""
+    return [f"runs/book/{PROFILE}/{one}/{one}.json" for one in NOTEBOOKS[stem].get("after", [])]
+
+
 def parameters():
     """What a notebook is told; without a data_root it finds its synthetic set itself."""
     names = ["profile", "dataset", "seed", *(["data_root"] if config["data_root"] else [])]
@@ -96,6 +101,7 @@ rule notebook:
     input:
         notebook="notebooks/{stem}.ipynb",
         data=lambda wildcards: data_of(wildcards.stem),
+        after=lambda wildcards: records_before(wildcards.stem),
         read=INPUTS,
     output:
         executed=f"_build/executed/{PROFILE}/{{stem}}.ipynb",

@@ -1,6 +1,7 @@
 """Draw the first figure of the book: people of the default world, a row each, a camera a column.
 
     python data_scripts/contact_sheet.py
+    python data_scripts/contact_sheet.py --people 3 --out book/_static/contact_rows.jpg
 
 Nobody is picked by hand: these are the first people of seed 0, once in each of five visible and two
 infrared cameras, everything else as `World` has it by default (but for the size of the pictures).
@@ -27,15 +28,15 @@ GAP = 4  # pixels between pictures
 GREY = 150  # of the gaps: readable on a light page and on a dark one
 
 
-def sheet() -> NDArray[np.uint8]:
+def sheet(people: int = PEOPLE) -> NDArray[np.uint8]:
     """(height, width, 3) bytes."""
     total = WORLD.cameras + WORLD.infrared_cameras
-    keys = [(person, camera, 0) for person in range(1, PEOPLE + 1) for camera in range(total)]
+    keys = [(person, camera, 0) for person in range(1, people + 1) for camera in range(total)]
     images = WORLD.render(keys).images
     cells = np.pad(images, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=GREY)
     height, width = cells.shape[1:3]
-    rows = cells.reshape(PEOPLE, total, height, width, 3).transpose(0, 2, 1, 3, 4)
-    return rows.reshape(PEOPLE * height, total * width, 3)[:-GAP, :-GAP]
+    rows = cells.reshape(people, total, height, width, 3).transpose(0, 2, 1, 3, 4)
+    return rows.reshape(people * height, total * width, 3)[:-GAP, :-GAP]
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
@@ -49,10 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=OUT, help="where the JPEG goes")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="how many rows")
     arguments = parser.parse_args(argv)
     try:
         check_writable(arguments.out)
-        content = encode(sheet())
+        content = encode(sheet(arguments.people))
         write_bytes(arguments.out, content)
     except WriteError as error:
         print(f"error: {error}", file=sys.stderr)

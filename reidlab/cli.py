@@ -177,6 +177,17 @@ def show(path: RecordFile) -> None:
         typer.echo(f"{key} = {value}")
 
 
+@_command(record, "check")
+def check_records(
+    paths: Annotated[list[Path], typer.Argument(help="Records, as readers contribute them.")],
+) -> None:
+    """Say whether records can enter book/results/contributed; exit status 1 if one cannot."""
+    from reidlab.report import check_contribution
+
+    for path in paths:
+        typer.echo(f"{path}: {check_contribution(path)} run(s), can be contributed")
+
+
 def _load(path: Path) -> dict[str, Any]:
     """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
     from reidlab.record import flatten, read_record
@@ -189,7 +200,12 @@ def _load(path: Path) -> dict[str, Any]:
 @_command(app)
 def compare(
     a: Annotated[str, typer.Argument(help='A record, a folder of records, or a "pattern".')],
-    b: Annotated[str, typer.Argument(help="Likewise; several records are the seeds of a side.")],
+    b: Annotated[
+        str | None, typer.Argument(help="Likewise; several records are the seeds of a side.")
+    ] = None,
+    book: Annotated[
+        str | None, typer.Option("--with", help="Without B: the book's record of A's chapter.")
+    ] = None,
     claims: Annotated[
         str | None, typer.Option(help="Paper or .yml file of claims; by default the runs' own.")
     ] = None,
@@ -197,16 +213,40 @@ def compare(
 ) -> None:
     """Compare two runs, or two groups of seeds, with each other and with what was published.
 
+    A alone, the record that a chapter leaves in runs/pages, is compared with the book's: --with a
+    record from the last box of its page in the built book, else the one of your own `make book`,
+    and with published runs of the same settings on the same images.
+
     Exit status: 0; 1 if a record or the claims cannot be read; 3 if the two sides were not measured
     on the same images by the same protocol, so that their difference says nothing of the methods.
     """
     from reidlab.report import records_at, side_by_side
 
+    if b is None:
+        return _compare_page(Path(a), book, level)
+    if book is not None:
+        raise ValueError("--with is for one record alone; two sides are compared without it")
     sides = [records_at(where) for where in (a, b)]
     found = side_by_side(*sides, level=level)
     typer.echo(found)
     for name, side in zip("AB", sides, strict=True):
         typer.echo(f"\n{name} and the published numbers: {_published(side, claims)}")
+    if found.obstacles:
+        raise typer.Exit(3)
+
+
+def _compare_page(path: Path, book: str | None, level: float) -> None:
+    from reidlab.files import project_root, same_place
+    from reidlab.report import published_runs, read_page, records_at, reproduction
+
+    mine = read_page(path / "record.json" if path.is_dir() else path)
+    built = project_root() / "runs" / "book" / str(mine["profile"]) / mine["notebook"]
+    own = built / f"{mine['notebook']}.json"
+    place = Path(book) if book else own
+    known = [*(records_at(book) if book else []), *published_runs()]
+    beside = place.is_file() and place.suffix == ".json" and not same_place(place, path)
+    found = reproduction(mine, read_page(place) if beside else None, known, level=level)
+    typer.echo(found)
     if found.obstacles:
         raise typer.Exit(3)
 
@@ -223,6 +263,28 @@ def _published(side: list[Record], claims: str | None) -> str:
     if not len(table):
         return f"no claim of {paper} is about {side[0]['data']['name']}"
     return "\n" + table.to_string(index=False, na_rep="-")
+
+
+@_command(app, "cards")
+def cards_of_what_is_shipped(
+    out: Annotated[Path, typer.Argument(help="Folder of the cards, such as book/cards.")],
+) -> None:
+    """Write the model cards of the shipped weights and the data card of the synthetic world."""
+    from reidlab.report.cards import write_cards
+
+    for path in write_cards(out):
+        typer.echo(str(path))
+
+
+@_command(app)
+def slides(
+    executed: Annotated[Path, typer.Argument(help="An executed notebook.")],
+    out: Annotated[Path, typer.Argument(help="The .html file to write.")],
+) -> None:
+    """Make slides of an executed chapter: one file, without a network, to print as PDF."""
+    from reidlab.report.slides import write_slides
+
+    typer.echo(f"{write_slides(executed, out)} slides -> {out}")
 
 
 @_command(app)
@@ -370,6 +432,18 @@ def export_weights(
         f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "
         f"checkpoint_path={str(out)!r})"
     )
+
+
+@_command(app)
+def edition(
+    kind: Annotated[str, typer.Argument(help="learner (no solutions) or teacher (all of them).")],
+    out: Annotated[Path, typer.Argument(help="Folder for the notebooks.")],
+) -> None:
+    """Write the notebooks for a class, for learners without the solutions of the exercises."""
+    from reidlab.report import write_edition
+
+    for path in write_edition(kind, out):
+        typer.echo(str(path))
 
 
 @_command(app, "judge")

@@ -15,15 +15,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reidlab.files import alone, check_writable, is_litter
+from reidlab.files import alone, check_writable, is_litter, write_text
+from reidlab.report.slides import write_slides
+from reidlab.report.teaching import fill, lesson
 from workflow.check_book import toc_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
+SLIDES = Path("book", "_static", "slides")
 
 
 def stage(executed: Path, tree: Path) -> None:
     """Copy config, table of contents, pages and executed notebooks into an empty ``tree``.
+
+    Slides of each notebook, and the tables of the page for teachers, are made on the way.
 
     Raises:
         FileNotFoundError: a notebook of the table of contents was not executed.
@@ -42,6 +47,14 @@ def stage(executed: Path, tree: Path) -> None:
                 "Add it to `notebooks:` in workflow/config.yaml."
             )
         shutil.copy2(ran, tree / "notebooks" / ran.name)
+        write_slides(ran, tree / SLIDES / f"{source.stem}.html")
+    teaching = tree / "book" / "teaching.md"
+    lessons = map(lesson, notebooks_of_toc())
+    write_text(teaching, fill(teaching.read_text(encoding="utf-8"), lessons, _slides_link))
+
+
+def _slides_link(stem: str) -> str:
+    return f'<a href="../_static/slides/{stem}.html">slides</a>'
 
 
 def _litter(_folder: str, names: list[str]) -> list[str]:

@@ -132,10 +132,10 @@ def inputs_digest(notebook: Path, parameters: dict[str, Any]) -> str:
 def page_inputs(root: Path = ROOT) -> list[Path]:
     """The files that a notebook's result can depend on beside its own and its data, sorted.
 
-    Whole folders, so that nothing is forgotten when a file is added: the library, the claims and
-    results of the book, and this runner.
+    Whole folders, so that nothing is forgotten when a file is added: the library, the claims,
+    results and quizzes of the book, and this runner.
     """
-    folders = ("reidlab", "book/claims", "book/results")
+    folders = ("reidlab", "book/claims", "book/results", "book/quizzes")
     found = [path for name in folders for path in find(root / name, "**/*") if path.is_file()]
     kept = [path for path in found if "__pycache__" not in path.parts]
     return sorted([*kept, root / "workflow" / Path(__file__).name])

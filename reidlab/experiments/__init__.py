@@ -67,10 +67,15 @@ def design(name: str) -> Experiment:
 def experiment(name: str) -> Runs:
     """The published runs of an experiment; none where the project's book is not at hand.
 
+    Args:
+        name: "PAPER.EXPERIMENT", or "PAPER.EXPERIMENT:STEP", as judged by that step.
+
     Raises:
-        ValueError: There is no experiment of this name.
+        ValueError: There is no experiment of this name, or a run has no such evaluation.
     """
-    return Runs.read(published(name), design(name))
+    name, _, step = name.partition(":")
+    runs = Runs.read(published(name), design(name))
+    return runs.judged(step) if step else runs
 
 
 def published(name: str) -> Path:

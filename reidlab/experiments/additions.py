@@ -10,7 +10,7 @@ from reidlab.experiments.la_tf_pp import LOSSES
 from reidlab.experiments.runs import Runs, pooled
 
 RULES = {
-    "standard": "mAP, standard rule",
+    "standard": "mAP, standard protocol",
     "standard, by orientation": "mAP, one orientation asks",
     "authors": "AP@10, one orientation asks",
 }

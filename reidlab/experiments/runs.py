@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from reidlab.evaluation import (
     Components,
     Difference,
+    SeedInterval,
     components,
     decide,
     over_seeds,
@@ -341,7 +342,12 @@ class Runs:
         return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
 
     def means(
-        self, cells: Mapping[str, Levels], metric: str = "mAP", *, level: float = 0.95
+        self,
+        cells: Mapping[str, Levels],
+        metric: str = "mAP",
+        *,
+        level: float = 0.95,
+        people: bool = False,
     ) -> pd.DataFrame:
         """Means over the seeds with Student's interval, ready for `reidlab.report.figures.forest`.
 
@@ -349,6 +355,7 @@ class Runs:
             cells: what is shown, in words -> its levels.
             metric: see `measured`.
             level: of the intervals.
+            people: whether they are over seeds and people, as in `compare`.
 
         Returns:
             One row for each, its name in the index: `value`, `low`, `high`, NaN where there is
@@ -358,7 +365,10 @@ class Runs:
             ValueError: A cell has no runs.
         """
         runs = [self.where(**cell).by_seed(metric) for cell in cells.values()]
-        found = [over_seeds(values, level=level) for values in runs]
+        found: list[SeedInterval | Difference] = [over_seeds(v, level=level) for v in runs]
+        if people:
+            known = [self.people(metric, "people", **cell) for cell in cells.values()]
+            found = [people_and_seeds(0 * k.sums, k.sums, k.queries, level=level) for k in known]
         rows = [(f.value, f.low, f.high, values) for f, values in zip(found, runs, strict=True)]
         table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])
         return table.astype({"low": float, "high": float})
@@ -552,10 +562,14 @@ def _uneven(rows: pd.DataFrame) -> str:
     twice = rows[rows.duplicated(["seed", "cell", "pid"])]
     if len(twice):
         return f"seed {twice.seed.iloc[0]} of {twice.cell.iloc[0]} is there more than once"
+    everywhere = {*rows["seed"]}
     for names, text in ((["cell"], "run of {0}"), (["cell", "pid"], "person {1} in {0}")):
-        held = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"].agg(set)
+        groups = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"]
+        if (groups.size() == len(everywhere)).all():
+            continue
+        held = groups.agg(set)
         for *key, seeds in held.reset_index().itertuples(index=False):
-            if lacking := sorted({*rows["seed"]} - seeds):
+            if lacking := sorted(everywhere - seeds):
                 return f"seed {lacking[0]} has no {text.format(*key)}, which seed {min(seeds)} has"
     counts = rows.groupby("pid")["queries"].agg(["min", "max"])
     for pid, low, high in counts[counts["min"] != counts["max"]].itertuples():

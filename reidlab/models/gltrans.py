@@ -6,8 +6,8 @@ on an h x w grid, layers 10, 11, 12 give class tokens c, each through a norm of 
 p, before any.
 
     GAE   g   = W [c10, c11, c12]                         one global vector
-    PTF   L   = conv3(BN(GELU(conv1([p (1 + gate(p)) of each layer]))))
-    GMA   L'  = L (1 + sigmoid(k(L) . q(g)))              by heads, neither scaled nor projected
+    PTF   F   = conv3(BN(GELU(conv1([p (1 + gate(p)) of each layer]))))
+    GMA   F'  = F (1 + sigmoid(k(F) . q(g)))              by heads, neither scaled nor projected
     PTL   f_r = [part token, c10, c11, c12, patches of band r] through two blocks of the band's own
 
 LMF is PTF, GMA and PTL. Five classifiers read c10, c11, c12, g and f = [f_1, f_2, f_3]; retrieval

@@ -10,6 +10,7 @@ from reidlab.record import check_schema, read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
+from reidlab.report.editions import write_edition
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import (
     Finding,
@@ -20,8 +21,11 @@ from reidlab.report.findings import (
     planned,
     summary,
 )
-from reidlab.report.page import Page, RunRecordBox, page_start, run_record_box
-from reidlab.report.records import records_at, results_table
+from reidlab.report.matrix import Matrix, claims_matrix
+from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
+from reidlab.report.quizzes import Quiz, quiz
+from reidlab.report.records import check_contribution, records_at, results_table
+from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
 __all__ = [
@@ -29,12 +33,17 @@ __all__ = [
     "ClaimError",
     "ExerciseError",
     "Finding",
+    "Matrix",
     "Page",
+    "Quiz",
+    "Reproduction",
     "RunRecordBox",
     "SeedInterval",
     "SideBySide",
     "check",
+    "check_contribution",
     "check_schema",
+    "claims_matrix",
     "decided",
     "decisions",
     "discrepancies",
@@ -45,8 +54,12 @@ __all__ = [
     "page_start",
     "planned",
     "published_intervals",
+    "published_runs",
+    "quiz",
+    "read_page",
     "read_record",
     "records_at",
+    "reproduction",
     "results_table",
     "run_record_box",
     "seed_difference",
@@ -54,4 +67,5 @@ __all__ = [
     "summary",
     "trials",
     "verdicts",
+    "write_edition",
 ]

@@ -1,21 +1,21 @@
 """The checks behind the exercises: a reader learns at once whether an answer holds, and why not.
 
-In a lesson `check` shows a sentence and goes on. With `REIDLAB_STRICT=1`, which the tests set
-when they run the solutions, a wrong or missing answer raises, so that no solution can rot.
+In a lesson `check` shows a sentence and goes on. With `strict`, as in every solution, a wrong or
+missing answer raises, so that no solution can rot.
 """
 
 from __future__ import annotations
 
 import html
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from reidlab.report.answers import Key, key_of
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-STRICT = "REIDLAB_STRICT"
 
 Verdict = Literal["right", "wrong", "open"]
 _SIGNS = {"right": "✓ Right", "wrong": "✗ Not yet", "open": "○ Open"}
@@ -46,114 +46,144 @@ class Feedback:
 def check(
     name: str,
     value: Any,
-    expected: Any | Callable[[Any], bool],
+    expected: Any = None,
     *,
     tolerance: float = 1e-6,
-    look: str = "",
-    strict: bool | None = None,
+    strict: bool = False,
+    **given: Any,
 ) -> Feedback:
-    """Compare an answer with what is expected and say so in one sentence.
+    """Compare an answer with its key, or two results with each other, and say so in one sentence.
+
+    `check("02-1", answer)` is an exercise: a number with a decimal point is right where three
+    digits of it are, a word in upper or lower case, a set in any order.
 
     Args:
-        name: what the answer is, as the reader knows it ("mAP of the toy").
-        value: the answer; `...` or None, also inside a tuple, list or dict, counts as not answered
-            yet.
-        expected: a number (a whole one is a count or a name, and no direction is told), an array
-            or tensor (shape and values count), a set (the answer may be any collection of its
-            members, in any order), a list or dict (what is right is counted), any other object
-            (equality), or a predicate that tells whether the answer is right.
-        tolerance: of numbers and arrays, absolute. Unless `strict` is True, an answer rounded to
-            three digits or more, as a page prints it, is right as well.
-        look: where to look if it is wrong ("is the query's own camera excluded?").
-        strict: raise unless right; by default as the environment variable REIDLAB_STRICT says.
+        name: of the exercise, chapter and number; with `expected`, what is compared, in words.
+        value: the answer; `...` or None, also inside a collection, counts as not answered yet.
+        expected: of what is no exercise: a number, array or tensor (shape and values count), a
+            list or dict (what is right is counted), a set, or any other object (equality).
+        tolerance: of that, absolute.
+        strict: raise unless right; of a solution all digits count.
+        given: what the answer of an exercise depends on, see `reidlab.report.answers`.
 
     Returns:
         Feedback that shows itself as the last expression of a cell.
 
     Raises:
+        ValueError: there is no such exercise.
         ExerciseError: in strict mode, if the answer is wrong or missing.
     """
-    reason = ""
-    verdict: Verdict = "right"
+    exercise = expected is None
+    key = key_of(name) if exercise else Key(name, expected, "", tolerance=tolerance)
+    verdict: Verdict = "open"
     if _unanswered(value):
-        verdict, reason = "open", "Replace ... by your answer and run the cell again."
-    elif reason := _objection(value, expected, tolerance, rounded=strict is not True):
-        verdict, reason = "wrong", " ".join(filter(None, [reason, look and f"Look again: {look}"]))
-    feedback = Feedback(name, verdict, reason)
-    if (os.environ.get(STRICT) == "1" if strict is None else strict) and not feedback:
+        reason = "Replace ... by your answer and run the cell again."
+    else:
+        key = key.of(**given)
+        reason = _reason(value, key, digits=exercise and not strict)
+        verdict = "wrong" if reason else "right"
+    feedback = Feedback(f"{name}, {key.name}" if exercise else name, verdict, reason)
+    if strict and not feedback:
         raise ExerciseError(f"{feedback!r} Value: {value!r}.")
     return feedback
 
 
 def _unanswered(value: Any) -> bool:
     inside = value.values() if isinstance(value, dict) else value
-    parts = inside if isinstance(value, dict | list | tuple) else [value]
+    parts = inside if isinstance(value, dict | list | tuple | set) else [value]
     return any(part is ... or part is None for part in parts)
 
 
-def _objection(value: Any, expected: Any, tolerance: float, *, rounded: bool) -> str:
+def _reason(value: Any, key: Key, digits: bool) -> str:
+    """Return why an answer is wrong, by a hint where one fits, or ""."""
+    reason = _objection(value, key.expected, key.tolerance or 1e-9, digits)
+    if not reason:
+        return ""
+    hints = (text for wrong, text in key.hints if not _objection(value, wrong, 1e-9, digits))
+    return next(hints, f"{reason} Look again: {key.look}" if key.look else reason)
+
+
+def _objection(value: Any, expected: Any, tolerance: float, digits: bool) -> str:
     """Return what is wrong without giving the answer away, or "" where nothing is."""
-    if callable(expected):
-        try:
-            return "" if expected(value) else "It lacks the property that is asked for."
-        except (TypeError, ValueError, LookupError, AttributeError):
-            return f"{type(value).__name__} is another kind of answer than is asked for."
-    if isinstance(expected, set):
-        return _objection_to_members(value, expected)
-    if isinstance(expected, Mapping):
-        if not isinstance(value, Mapping) or set(value) != set(expected):
-            return f"A dict with the keys {', '.join(map(repr, expected))} is expected."
-        value, expected = [value[key] for key in expected], [*expected.values()]
-    want, have = _numeric(expected), _numeric(value)
-    if want is None:
-        return _objection_to_words(value, expected)
+    try:
+        if isinstance(expected, set):
+            return _objection_to_members(value, expected)
+        if isinstance(expected, Mapping):
+            if not isinstance(value, Mapping) or set(value) != set(expected):
+                return f"A dict with the keys {', '.join(map(repr, expected))} is expected."
+            value, expected = [value[key] for key in expected], [*expected.values()]
+        want = _numeric(expected)
+        if want is None:
+            return _objection_to_words(value, expected)
+        parts = expected if isinstance(expected, list | tuple) else [expected]
+        exact = all(isinstance(part, int | np.integer) for part in parts)
+        return _objection_to_numbers(value, want, tolerance, digits and not exact, exact)
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError):
+        return f"{type(value).__name__} is another kind of answer than is asked for."
+
+
+def _objection_to_numbers(
+    value: Any, want: Floats, tolerance: float, digits: bool, exact: bool
+) -> str:
+    """Return what is wrong with a number or an array, or ""."""
+    have = _numeric(value)
     if have is None:
         return f"A number or an array is expected, not {type(value).__name__}."
+    if have.size == want.size == 1:
+        have = have.reshape(want.shape)
     if have.shape != want.shape:
         if have.ndim < want.ndim == 1:
             return f"{want.size} numbers are expected, in brackets, and one is given."
         return f"Its shape is {have.shape}, expected is {want.shape}."
     if not np.isfinite(have).all() and np.isfinite(want).all():
         return "It holds nan or inf: is something divided by zero?"
-    wrong = ~np.isclose(have, want, rtol=1e-6, atol=tolerance, equal_nan=True)
-    if rounded:
-        wrong &= ~_is_rounded(have, want)
-    if not wrong.any():
+    close = np.isclose(have, want, rtol=1e-6, atol=tolerance, equal_nan=True)
+    if digits:
+        close |= abs(have - want) <= _third_digit(want) / 2
+    if close.all():
         return ""
-    if want.ndim == 0 and isinstance(expected, int | np.integer):
+    if want.ndim:
+        first = tuple(int(i) for i in np.argwhere(~close)[0])
+        return f"{int((~close).sum())} of {close.size} entries differ, the first at index {first}."
+    if exact:
         return f"{float(have):.6g} is not it."
-    if want.ndim == 0:
-        return f"{float(have):.6g} is too {'large' if have > want else 'small'}."
-    first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return f"{int(wrong.sum())} of {wrong.size} entries differ, the first at index {first}."
+    if digits and abs(have - want) < abs(want) / 20:
+        return f"{float(have):.6g} is near; give three digits."
+    return f"{float(have):.6g} is too {'large' if have > want else 'small'}."
 
 
-def _is_rounded(have: Floats, want: Floats) -> Any:
-    """Where `have` is what `want` reads with three to six digits."""
-    near = np.zeros(want.shape, bool)
-    for digits in range(3, 7):
-        near |= have == np.vectorize(lambda x, n=digits: float(f"{x:.{n}g}"), [float])(want)
-    return near
+def _third_digit(want: Floats) -> Floats:
+    """One unit of the third digit of each number: 0.001 of 0.722; of 0 it is 0."""
+    size = np.floor(np.log10(np.where(want, abs(want), 1)))
+    return np.where(want, 10.0 ** (size - 2), 0)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one.strip().lower() == other.lower()
+    return bool(np.all(one == other))
 
 
 def _objection_to_words(value: Any, expected: Any) -> str:
     """Return what is wrong with words, or with a list of them, or ""."""
     if not isinstance(expected, list | tuple):
-        return "" if np.all(value == expected) else f"{value!r} is not it."
+        return "" if _same(value, expected) else f"{value!r} is not it."
     if not isinstance(value, list | tuple) or len(value) != len(expected):
         return f"{len(expected)} answers are expected, in the order of the questions."
-    right = sum(bool(np.all(a == b)) for a, b in zip(value, expected, strict=True))
+    right = sum(map(_same, value, expected))
     return "" if right == len(expected) else f"{right} of {len(expected)} are right."
 
 
 def _objection_to_members(value: Any, expected: set[Any]) -> str:
     """Return what is wrong with a collection whose order does not matter, or ""."""
-    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Iterable):
         return f"Several are expected, such as {{1, 2}}, not {type(value).__name__}."
     members = list(value.tolist() if hasattr(value, "tolist") else value)
-    if len(members) == len(expected) and all(member in members for member in expected):
+    found = sum(any(_same(member, one) for member in members) for one in expected)
+    if len(members) == len(expected) == found:
         return ""
-    found = sum(member in members for member in expected)
     return f"{found} of the {len(members)} belong; {len(expected)} are expected."
 
 

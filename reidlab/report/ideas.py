@@ -1,4 +1,4 @@
-"""Every idea tried so far, on every ground: the table behind the page "Does it work?".
+"""Every idea tried so far, on every ground: the table behind chapter 09.
 
 A chapter adds its ideas here, one entry for each: which experiments try it, and which claim of its
 paper prints a gain.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from reidlab.evaluation import decide
-from reidlab.experiments import Runs, experiment
+from reidlab.experiments import experiment
 from reidlab.experiments.design import BOUND
 from reidlab.report.claims import load_claims
 
@@ -45,6 +45,7 @@ _TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
 _NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
 _HEADS: Sides = {"heads": "one"}, {"heads": "rows"}
 _ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
+_START: Sides = {"start": "plain"}, {"start": "strong"}
 _BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
 _TABLE2 = "la_transformer.table2:crowd"
 _CORNERS = "la_transformer.corners_pku-folds"
@@ -128,6 +129,78 @@ IDEAS = (
 )  # fmt: skip
 
 
+# What a paper may leave unsaid: with the second side in the place of the first.
+CHOICES = (
+    Idea(
+        "start weights: strong, not plain",
+        {RENDERED: ("arenas.alike:crowd", _START), REAL: ("arenas.pku-folds", _START),
+         VEHICLES: ("arenas.fleet", _START)},
+    ),
+    Idea(
+        "batches of P x K people, not in any order",
+        {REAL: (_LOSSES, (_PLUS, {**_PLUS, "batches": "people"}))},
+    ),
+    Idea(
+        "blocks opened at once, not one by one",
+        {RENDERED: (_TABLE2, _BLOCKS[::-1]), REAL: (_CORNERS, _BLOCKS[::-1])},
+    ),
+    Idea(
+        "a training twice as long",
+        {RENDERED: ("la_transformer.longer:crowd",
+                    ({"blocks": "at-once", "length": "once"},
+                     {"blocks": "at-once", "length": "twice"}))},
+    ),
+)  # fmt: skip
+_LA = {"heads": "rows", "tokens": "both"}
+# Networks from the plain start, by ground: experiment and levels. Recipes are those of the papers.
+NETWORKS: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "ViT baseline": {
+        RENDERED: ("arenas.alike:crowd", {"start": "plain"}),
+        REAL: ("arenas.pku-folds", {"start": "plain"}),
+    },
+    **{
+        f"{title}, {words}": {
+            RENDERED: (_TABLE2, {**network, "blocks": blocks}),
+            REAL: (_CORNERS, {**network, "blocks": blocks}),
+        }
+        for title, network in (
+            ("ViT by LA's recipe", {"heads": "one", "tokens": "global"}),
+            ("LA-Transformer", _LA),
+        )
+        for blocks, words in (("at-once", "all blocks at once"), ("blockwise", "block by block"))
+    },
+    **{
+        title: {RENDERED: ("la_tf_pp.losses_alike:crowd", levels), REAL: (_LOSSES, levels)}
+        for title, levels in (
+            ("LA-TF", _CE), ("LA-TF++ as coded", _PLUS), ("LA-TF++ as written", _WRITTEN)
+        )
+    },
+    **{
+        title: {ground: (_GLTRANS[ground], {"network": level}) for ground in (RENDERED, REAL)}
+        for title, level in (("GLTrans", "all"), ("TransReID", "transreid"), ("PCB*", "pcb"))
+    },
+}  # fmt: skip
+
+
+def networks_tried() -> pd.DataFrame:
+    """mAP of all networks on the same people, ready for `reidlab.report.figures.forest`.
+
+    Returns:
+        One row for each of `NETWORKS` and each ground where it has runs: name, panel (the ground),
+        value, low, high: in percent, one interval over seeds and people.
+    """
+    rows = [
+        runs.means({name: levels}, people=True).assign(panel=ground)
+        for ground in (REAL, RENDERED)
+        for name, grounds in NETWORKS.items()
+        for where, levels in [grounds[ground]]
+        if len(runs := experiment(where))
+    ]
+    table = pd.concat(rows).rename_axis("name").reset_index().drop(columns="runs")
+    order = [*NETWORKS]
+    return table.sort_values("name", key=lambda names: names.map(order.index), kind="stable")
+
+
 def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
     """What each idea does to mAP on each ground, ready for `reidlab.report.figures.forest`.
 
@@ -141,7 +214,7 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         (idea, ground, sides, runs.compare(*sides))
         for idea in ideas
         for ground, (name, sides) in idea.grounds.items()
-        if len(runs := _runs(name))
+        if len(runs := experiment(name))
     ]
     words = decide({str(i): (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
     rows = [
@@ -153,12 +226,6 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         for i, (idea, ground, sides, found) in enumerate(tried)
     ]  # fmt: skip
     return pd.DataFrame(rows).astype({"low": float, "high": float, "paper": float})
-
-
-def _runs(name: str) -> Runs:
-    name, _, step = name.partition(":")
-    runs = experiment(name)
-    return runs.judged(step) if step else runs
 
 
 def _printed(idea: Idea, sides: Sides) -> float | None:

@@ -8,11 +8,13 @@ Two calls, one in the first cell after the parameters and one in the last::
     page.finish(records=[record], dataset=ds)
 
 The second measures the seconds since the first, writes `runs/pages/03_baseline.json` and returns
-an object that the notebook shows as a box.
+an object that the notebook shows as a box, from which the record can be downloaded. A reader's
+record stands beside the book's by `python -m reidlab compare`, see `reidlab.report.reproduction`.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import html
 import json
@@ -28,7 +30,9 @@ from reidlab.data import list_datasets
 from reidlab.files import alone, project_root, write_text
 from reidlab.parameters import as_folder, as_number, as_text
 from reidlab.record import (
+    FIELDS,
     RecordError,
+    check_schema,
     describe_environment,
     git_commit,
     now,
@@ -36,7 +40,7 @@ from reidlab.record import (
     total_seconds,
 )
 
-SCHEMA = 1
+SCHEMA = 2  # of a page's record; its runs are run records without their history
 VERSIONS = ("python", "torch", "timm", "reidlab")  # the ones shown; all are recorded
 METRICS = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 PAGES = "REIDLAB_PAGES"  # a folder for page records; the default is runs/pages of the project
@@ -71,8 +75,10 @@ class RunRecordBox:
             ("versions", ", ".join(f"{k} {e[k]}" for k in VERSIONS)),
         ]
         for run in r["records"]:
-            shares = [f"{METRICS[k]} {100 * v:.1f} %" for k, v in run["metrics"].items()]
-            rows.append((f"run {run['name']}", ", ".join([*shares, f"{run['seconds']:.0f} s"])))
+            found = run["metrics"]
+            shares = [f"{METRICS[k]} {100 * found[k]:.1f} %" for k in METRICS if k in found]
+            name = run["experiment"].get("variant") or run["experiment"].get("paper") or "unnamed"
+            rows.append((f"run {name}", ", ".join([*shares, f"{total_seconds(run):.0f} s"])))
         return rows
 
     def _repr_html_(self) -> str:
@@ -89,9 +95,13 @@ class RunRecordBox:
             f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>"
             for k, v in self._rows()
         )
+        file = html.escape(f"{r['notebook'] or 'page'}.json")
+        whole = base64.b64encode(json.dumps(r).encode()).decode()
+        link = f'<a download="{file}" href="data:application/json;base64,{whole}">{file}</a>'
         return (
             f'<div class="run-record" role="note" aria-label="Run record" {attributes}>'
-            f'<p class="run-record-title">Run record</p><dl>{body}</dl></div>'
+            f'<p class="run-record-title">Run record</p><dl>{body}'
+            f"<div><dt>download</dt><dd>{link}</dd></div></dl></div>"
         )
 
     def __repr__(self) -> str:
@@ -129,6 +139,22 @@ class Page:
         data_root = self.given[2] if self.given else ""
         own = f"-{ds.fingerprint()[:8]}" if data_root else ""
         return project_root() / "runs" / "lab" / f"{name}{own}"
+
+    def quote(self, **values: Any) -> None:
+        """Keep values of this page for other pages of the book, and show nothing.
+
+        Args:
+            values: name -> a text, or what shows itself as HTML. Another page has it by
+                ``{glue:text}`../notebooks/NOTEBOOK.ipynb::NAME:s` ``, or by the directive `glue`
+                with `:doc:`.
+        """
+        from IPython.core.getipython import get_ipython
+
+        if get_ipython() is not None:
+            from myst_nb import glue
+
+            for name, value in values.items():
+                glue(name, value, display=False)
 
     def finish(
         self,
@@ -252,7 +278,7 @@ def run_record_box(
             "finished": now(),
             "seconds": round(seconds, 2),
             "environment": describe_environment() | {"reidlab": __version__},
-            "records": [_summary(run) for run in runs],
+            "records": [{name: run[name] for name in FIELDS} | {"history": []} for run in runs],
         }
     )
 
@@ -268,26 +294,48 @@ def _other_run(file: Path, record: Mapping[str, Any]) -> str:
     return "; ".join(differ)
 
 
+def read_page(path: str | Path) -> dict[str, Any]:
+    """Return the record of a page; a run record is taken as that of a page with one run.
+
+    Raises:
+        RecordError: The file is missing, is neither, or was written by another version.
+    """
+    path = Path(path)
+    try:
+        page = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        page = None
+    if not isinstance(page, Mapping) or "notebook" not in page:
+        run = read_record(path)  # it says what is wrong with the file
+        same = {name: run[name] for name in ("data", "seed", "commit", "environment")}
+        profile = run["experiment"].get("profile")
+        return {"notebook": "", "profile": profile, "records": [run], **same}
+    if page.get("schema") != SCHEMA:
+        raise RecordError(
+            f"{path} is the record of a page of schema {page.get('schema')}; this version of "
+            f"reidlab reads {SCHEMA}. Run the chapter again, or take the version that wrote it"
+        )
+    try:
+        for run in page["records"]:
+            check_schema(run, f"{path}, records")
+        _ = page["profile"], page["seed"], page["commit"], page["environment"].get("torch")
+        _ = page["data"]["name"], page["data"]["fingerprint"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordError(
+            f"{path} is no whole record of a page ({type(error).__name__}: {error}): run the "
+            "chapter again"
+        ) from None
+    return dict(page)
+
+
 def _as_record(record: Any) -> Mapping[str, Any]:
     if isinstance(record, str | Path):
         return read_record(record)
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return dataclasses.asdict(record)
     if isinstance(record, Mapping):
+        check_schema(record)
         return record
     raise RecordError(
         f"{type(record).__name__} is not a run record: pass what fit() returned, or a path"
     )
-
-
-def _summary(run: Mapping[str, Any]) -> dict[str, Any]:
-    experiment, metrics = run["experiment"], run["metrics"]
-    shown = {k: metrics[k] for k in METRICS if k in metrics}
-    return {
-        "name": str(experiment.get("variant") or experiment.get("paper") or "unnamed"),
-        "metrics": shown,
-        "seconds": total_seconds(run),
-        "data": run["data"].get("fingerprint"),
-        "commit": run["commit"],
-        "seed": run["seed"],
-    }

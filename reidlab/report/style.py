@@ -18,12 +18,15 @@ and nothing is drawn twice or kept open. Tables look like print: `table`.
 
 from __future__ import annotations
 
+import base64
 import functools
+import html
 import io
 import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -120,6 +123,23 @@ class BookFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         return png(self)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that another page of the book shows.
+
+    Attributes:
+        figure: a figure of this book.
+        alt: what it shows, for those who cannot see it.
+    """
+
+    figure: Figure
+    alt: str
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(png(self.figure)).decode()
+        return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
 
 
 def use() -> None:

@@ -19,3 +19,5 @@ def test_the_committed_sheet_is_up_to_date(tmp_path):
     assert shown.shape == drawn.shape == (8 * 196 - 4, 7 * 100 - 4, 3)
     assert np.abs(shown - drawn).mean() < 1.0, "run python data_scripts/contact_sheet.py"
     assert contact_sheet.OUT.stat().st_size < 400_000
+    first = np.asarray(Image.open(contact_sheet.OUT.with_name("contact_rows.jpg"))).astype(int)
+    assert np.abs(first[:-8] - drawn[: len(first) - 8]).mean() < 1.0, "run it with --people 3"

@@ -33,7 +33,7 @@ def test_each_network_is_compared_with_itself_over_the_people_of_all_folds():
     assert table["addition"].tolist() == ["flip test", "k1 = 20"] * 2
     assert set(table["network"]) == {"LA-TF++"}
     assert table["rule"].unique().tolist() == [
-        "AP@10, one orientation asks", "mAP, standard rule",
+        "AP@10, one orientation asks", "mAP, standard protocol",
     ]  # fmt: skip
     assert table["k1"].isna().tolist() == [True, False] * 2
     assert table["gain"].tolist() == pytest.approx([-10, 5] * 2, abs=0.05)

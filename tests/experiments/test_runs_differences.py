@@ -105,3 +105,14 @@ def test_what_cannot_be_compared_is_refused():
     other = [people_run("rows", n, 0, pids=[3, 7, 9, 12, 21]) for n in range(3)]
     with pytest.raises(ValueError, match="test: not comparable: the sides judged other people"):
         Runs("test", (*sides(one=0).records, *other)).compare(one, rows)
+
+
+def test_a_mean_over_people_has_the_interval_of_both():
+    runs = Runs("test", tuple(people_run("one", seed, 0.0) for seed in range(3)))
+    row = runs.means({"one": {"heads": "one"}}, people=True).loc["one"]
+    known = runs.people()
+    nothing = np.zeros_like(known.sums)
+    oracle = people_and_seeds(nothing, known.sums, known.queries)
+    assert row.value == pytest.approx(100 * known.sums.sum() / 3 / sum(QUERIES))
+    assert (row.low, row.high) == pytest.approx((oracle.low, oracle.high))
+    assert row.high - row.low > np.ptp(row.runs)  # people vary more than these seeds

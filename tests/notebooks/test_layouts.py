@@ -22,6 +22,7 @@ from tests.notebooks.chapters import run_chapter
 
 ROOT = project_root(Path(__file__))
 CHAPTERS = {path.stem[:2]: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+del CHAPTERS["13"]  # it reads no data
 TRUTH = ("masks", "attributes.csv", "world.json")  # what a synthetic set has and a real one has not
 
 FORMS = {  # each set in the form its makers hand out: knobs of the world, options of the writer
@@ -46,13 +47,14 @@ OTHERS = {  # further forms of a set, for the chapters that look at files
 }
 MASKLESS = "no true masks"
 # Chapters that train several networks run on every layout of another kind, and on a third of those
-# that differ from Market-1501 in names alone, each on others.
+# that differ from Market-1501 in names alone, each on others; 09 reads stored runs alone.
 OF_A_KIND = ("dukemtmc", "occluded-duke", "msmt17", "cuhk03-np", "cuhk03-classic", "veri776")
 RUNS = [
     (layout, chapter)
     for i, layout in enumerate(FORMS)
     for j, chapter in enumerate(CHAPTERS)
     if layout not in OF_A_KIND or not "04" <= chapter <= "08" or (i + j) % 3 == 0
+    if chapter != "09" or layout == "market1501"  # it reads stored runs alone
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -139,7 +141,7 @@ def test_every_layout_is_here():
 def test_a_chapter_runs_on_a_layout(layout, chapter, run, stand_in):
     said = run(chapter, layout, stand_in(layout))
     assert "Run record" in said
-    judges = chapter != "09"  # it reads stored runs alone
+    judges = chapter != "09"
     assert ("so nothing can be judged on it" in said) == (layout == "randperson" and judges)
     assert "so nothing can be trained on it" not in said
     if layout != "randperson" and chapter in ("01", "03"):

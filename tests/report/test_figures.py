@@ -310,6 +310,14 @@ def test_forest_fills_what_leaves_out_no_difference():
     assert [text.get_text() for text in ratios.texts] == ["2.00", "−0.50", "1.00"]
 
 
+def test_forest_shows_what_could_not_have_been_seen():
+    table = pd.DataFrame({"value": [3.0, -1.0], "smallest": [2.0, 4.0]}, index=["a", "b"])
+    axes = figures.forest(table, label="x", band=True).axes[0]
+    bands = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert bands == [(-2, 2), (-4, 4)]
+    assert not figures.forest(table, label="x").axes[0].patches
+
+
 def test_forest_gives_long_names_their_room():
     long = COMPARED.assign(name=[f"{name} " + "word " * 20 for name in COMPARED.name])
     figure = figures.forest(long, label="x")

@@ -43,7 +43,7 @@ def test_gltrans_has_the_tokens_of_two_layers_and_two_bands():
     found = words(networks.gltrans(torch.tensor(LAYERS), torch.tensor(TOKENS)))
     assert {"2, 0", "4, 0", "0, 3", "0, 5", "$c_{11}$ = 1, −1", "$c_{12}$ = 0, 9"} <= set(found)
     assert found.count("7, 1") == 4
-    assert {"GAE", "PTF", "GMA", "PTL 1", "PTL 2", "g", "L", "L′", "$f_1$", "$f_2$"} <= set(found)
+    assert {"GAE", "PTF", "GMA", "PTL 1", "PTL 2", "g", "F", "F′", "$f_1$", "$f_2$"} <= set(found)
 
 
 def test_a_row_of_gltrans_has_the_colour_of_its_band():

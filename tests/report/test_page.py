@@ -1,5 +1,6 @@
 """The run-record box: complete, escaped, atomic, and with no reader's path in it."""
 
+import base64
 import json
 import re
 import types
@@ -10,7 +11,7 @@ import pytest
 
 from reidlab import report
 from reidlab.files import project_root
-from reidlab.report import page_start, run_record_box
+from reidlab.report import page_start, read_page, run_record_box
 from reidlab.report.records import RecordError
 
 
@@ -79,6 +80,15 @@ def test_the_box_names_profile_commit_and_seconds(record):
         assert text in repr(box)
 
 
+def test_the_record_is_downloaded_from_the_box(tmp_path, record):
+    page = page_start("03_x", profile="smoke", dataset="market1501", out=tmp_path)
+    shown = page.finish(records=[record], dataset=dataset())._repr_html_()
+    (file, whole), *others = re.findall(r'download="(.*?)" href="data:.*?;base64,(.*?)"', shown)
+    assert not others
+    assert json.loads(base64.b64decode(whole)) == json.loads((tmp_path / file).read_text())
+    assert read_page(tmp_path / file)["records"][0] == record | {"history": []}
+
+
 def test_the_box_escapes(record):
     record["experiment"]["variant"] = "<script>&"
     box = run_record_box(profile="smoke", dataset='a"b<', seconds=1, records=[record])
@@ -96,7 +106,8 @@ def test_records_may_be_paths_and_nothing_odd(tmp_path, record):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(record))
     box = run_record_box(profile="smoke", dataset="x", seconds=1, records=[path])
-    assert box.record["records"][0]["seconds"] == 62.5
+    assert box.record["records"][0]["seconds"] == {"train": 60.0, "embed": 2.0, "rank": 0.5}
+    assert "62 s" in repr(box)
     with pytest.raises(RecordError, match="int is not a run record"):
         run_record_box(profile="smoke", dataset="x", seconds=1, records=[3])
 
@@ -181,6 +192,6 @@ def test_only_the_drawing_modules_import_matplotlib():
         for path in folder.rglob("*.py")
         if re.search("import matplotlib|from matplotlib", path.read_text())
     }
-    assert drawing == {"style", "figures"}
+    assert drawing == {"style", "figures", "slides"}
     exports = (folder / "__init__.py").read_text().split('"""')[-1]
     assert not re.search(r"import.*(style|figures)", exports)

@@ -1,5 +1,6 @@
 """The palette is measured, not believed: dichromat simulation, CIELAB distance, contrast."""
 
+import base64
 import io
 import itertools
 import re
@@ -220,3 +221,12 @@ def test_table_has_no_row_of_names_and_hides_a_count():
 def test_table_refuses_a_format_for_nothing():
     with pytest.raises(ValueError, match="formats has 'c': expected one of a, b"):
         style.table(pd.DataFrame({"a": [1], "b": [2]}), formats={"c": "{}"})
+
+
+def test_a_picture_for_another_page_has_its_alternative_text():
+    shown = style.Picture(style.figure(), 'left "query"')._repr_html_()
+    image = BeautifulSoup(shown, "html.parser").img
+    assert image["alt"] == 'left "query"'
+    head, data = image["src"].split(",")
+    assert head == "data:image/png;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).width > 600

@@ -1,5 +1,6 @@
 """What a page reads is an input of its rule: a change of any of it makes the page again."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ READ = (
     "book/claims/la_transformer.yml",
     "book/results/la_transformer/table2.jsonl",
     "book/results/evaluation/speed.json",
+    "book/quizzes/04.json",
     "workflow/run_notebook.py",
     "reidlab/report/claims.py",
     "reidlab/experiments/course.yaml",
@@ -60,6 +62,11 @@ def test_a_page_is_made_again_when_what_it_reads_changes(built, name):
         assert "rule notebook:" in snakemake(built, "-n")
     finally:
         path.write_bytes(before)
+
+
+def test_a_page_comes_after_those_whose_networks_it_reads(built):
+    planned = snakemake(built, "-n", "_build/executed/smoke/13_explorer.ipynb")
+    assert {"05_la_tf_pp", "08_transmatcher"} <= set(re.findall(r"wildcards: stem=(\w+)", planned))
 
 
 def test_the_inputs_are_complete_and_decide_the_run_folder():

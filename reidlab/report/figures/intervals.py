@@ -38,6 +38,7 @@ def forest(
     over: str = "seeds",
     no_difference: float | None = 0.0,
     form: str | None = None,
+    band: bool = False,
 ) -> BookFigure:
     """Draw a line for each comparison: its value, its interval, and what the paper prints.
 
@@ -58,6 +59,8 @@ def forest(
             percent. None: the values are no comparisons.
         form: how values are printed, such as "{:.2f}"; else with one decimal, and a sign where no
             difference is 0.
+        band: whether a grey band shows differences below `smallest`, a column of the table: such
+            runs would seldom see them.
 
     Raises:
         ValueError: the table is empty, lacks a column or has a place twice, a value lies outside
@@ -81,6 +84,11 @@ def forest(
         for row in table[table.panel == title].to_dict("records"):
             group = groups.index(row["group"])
             place = lines.index(row["name"]) + (group + 0.5) / len(groups) - 0.5
+            if band:
+                panel.barh(
+                    place, 2 * row["smallest"], 0.8 / len(groups), (no_difference or 0)
+                    - row["smallest"], color=style.INK, alpha=0.25, zorder=0,
+                )  # fmt: skip
             _forest_line(panel, place, row, group, no_difference)
             if row["value"] == row["value"]:
                 panel.text(
@@ -98,7 +106,7 @@ def forest(
         panel.set_ylim(len(lines) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
         panel.tick_params(axis="y", length=0)
-    _forest_words(figure, table, groups, over, no_difference)
+    _forest_words(figure, table, groups, over, no_difference, band)
     return figure
 
 
@@ -130,8 +138,9 @@ def _forest_words(
     groups: Sequence[Any],
     over: str,
     no_difference: float | None,
+    band: bool,
 ) -> None:
-    """Say what colours, bars and hollow marks mean, of those that are there."""
+    """Say what colours, bars, hollow marks and bands mean, of those that are there."""
     handles = [
         Line2D([], [], color=style.SERIES[i], marker=_MARKERS[i], ls="", ms=7, label=str(group))
         for i, group in enumerate(groups)
@@ -151,6 +160,8 @@ def _forest_words(
         words.append(f"hollow: it holds {no_difference:g}" + (", or one run" if bare else ""))
     elif bare:
         words.append("hollow: one run")
+    if band:
+        words.append("grey: too small to be seen in 80 % of cases")
     figure.supxlabel("; ".join(words), fontsize=9, ha="right", x=0.99)
 
 

@@ -7,7 +7,7 @@ one row of patches has one colour throughout. Given the toy of a page the boxes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -273,7 +273,7 @@ def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
         sheet.arrow((gma.right[0], part.left[1] - 0.15), (part.x, part.left[1] - 0.15))
         sheet.arrow(part.right, vector.left, colour=colour)
     for x, y, text in (
-        (2.0, 2.85, "layer 11"), (3.3, 2.85, "layer 12"), (4.61, 1.5, "L"), (5.29, 0.96, "L′"),
+        (2.0, 2.85, "layer 11"), (3.3, 2.85, "layer 12"), (4.61, 1.5, "F"), (5.29, 0.96, "F′"),
     ):  # fmt: skip
         sheet.words((x, y), text)
     sheet.box(Box(1.5, 3.08, 2.89, 0.32), "classifiers of $c_{11}$, $c_{12}$, g, f")
@@ -378,7 +378,29 @@ def transmatcher(query: Any, gallery: Any) -> BookFigure:
         sheet.arrow((4.78, part.left[1]), part.left, colour=colour)
         sheet.arrow(part.right, (head.x, part.right[1]), colour=colour)
     sheet.arrow(head.right, score.left)
-    sheet.words((6.0, 2.8), "added over N layers")
+    sheet.words((6.0, 2.8), "added over L layers")
+    return sheet.figure
+
+
+@style.styled
+def skeleton(differences: Mapping[str, Sequence[str]]) -> BookFigure:
+    """Draw the stages that all models share, and below each the models that change it.
+
+    Args:
+        differences: stage, from the tokens to the score -> names of the models, at most five in
+            all; a model has one colour throughout.
+    """
+    names = [*dict.fromkeys(name for changed in differences.values() for name in changed)]
+    colours = dict(zip(names, (*ROW_COLOURS, style.JUNK), strict=False))
+    sheet, across = Drawing(height=0.85 + 0.45 * len(names)), 5.35 / len(differences)
+    last = sheet.box(Box(0.05, 0.15, 1.2, 0.45), "backbone")
+    for i, (stage, changed) in enumerate(differences.items()):
+        box = sheet.box(Box(1.7 + i * across, 0.15, across - 0.3, 0.45), stage)
+        sheet.arrow(last.right, box.left)
+        for name in changed:
+            y = 0.8 + 0.45 * names.index(name)
+            sheet.box(Box(box.x - 0.1, y, across - 0.1, 0.36), name, colour=colours[name])
+        last = box
     return sheet.figure
 
 
