@@ -53,6 +53,16 @@ look: $(INSTALLED) ## open every built page in Chromium: script errors, cut code
 lab: $(INSTALLED) ## open the notebooks in JupyterLab
 	$(PY) -m jupyterlab notebooks/00_start_here.ipynb
 
+.PHONY: text
+text: $(INSTALLED) ## the notebooks as Python files in _build/text, to read and to compare
+	mkdir -p _build/text
+	for n in $(NOTEBOOKS); do \
+		$(BIN)/jupytext --quiet --to py:percent --output "_build/text/$$(basename "$$n" .ipynb).py" "$$n"; done
+
+.PHONY: print
+print: $(INSTALLED) ## the built book as PDF files, one a page, in _build/print (needs Chromium)
+	$(PY) -m workflow.check_browser _build/html --print _build/print
+
 .PHONY: strip
 strip: $(INSTALLED) ## remove outputs and run metadata from the notebooks, before a commit
 	$(STRIP) $(NOTEBOOKS)

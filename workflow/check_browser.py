@@ -9,6 +9,7 @@ scroll sideways at 390, and letters with less contrast than WCAG AA asks, in bot
 from __future__ import annotations
 
 import argparse
+import base64
 import itertools
 import json
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from reidlab.files import find
+from reidlab.files import find, write_bytes
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE, NARROW = 1280, 390
@@ -126,11 +127,22 @@ def check_page(tab: Tab, page: Path) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print every fault; exit status 1 if there is one."""
+    """Tell every fault, or print the pages to PDF; exit status 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("html", type=Path)
-    html = parser.parse_args(argv).html
+    parser.add_argument(
+        "--print", type=Path, help="folder for a PDF of each page; nothing is checked"
+    )
+    given = parser.parse_args(argv)
+    html = given.html
     pages = [page for part in ("book", "notebooks") for page in find(html / part, "*.html")]
+    if given.print:
+        with browser() as tab:
+            for page in pages:
+                tab.open(page, WIDE, "light")
+                pdf = base64.b64decode(tab.send("Page.printToPDF", printBackground=True)["data"])
+                print(write_bytes(given.print / f"{page.stem}.pdf", pdf))
+        return 0
     with browser() as tab:
         faults = [f"{page.stem}: {fault}" for page in pages for fault in check_page(tab, page)]
     for fault in faults:

@@ -286,6 +286,7 @@ def _execute(
     notebook: Path, output: Path, parameters: dict[str, Any], run_dir: Path | None
 ) -> float:
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     failed = output.with_name(f"{output.stem}.failed.ipynb")
@@ -305,8 +306,13 @@ def _execute(
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
             check_whole(partial)
-        except (PapermillExecutionError, NotebookError) as error:
+        except (PapermillExecutionError, NotebookError, DeadKernelError) as error:
             partial.replace(failed)
+            if isinstance(error, DeadKernelError):
+                error = NotebookError(
+                    f"{notebook.name}: the kernel died, as it does when memory is short. "
+                    "Try a smaller profile, or close what else runs."
+                )
             raise NotebookError(f"{error}\nAs far as it came: {failed}") from None
         seconds = time.time() - started
         drop_path_injection(partial, parameters_of(notebook).values())

@@ -356,9 +356,13 @@ def test_splits_are_averaged_with_their_own_queries():
 
 
 def test_queries_that_some_trials_do_not_count():
-    labels = {"q_camids": [5], "protocol": "sysu"}
+    labels: dict = {"q_camids": [5], "protocol": "sysu"}
     result = rank([[1, 2]], [1], g_pids=[1, 2], g_camids=[0, 0], trials=[[0, 1], [0]], **labels)
     assert result.ap.tolist() == [1]
+    both = labels | {"q_camids": [5, 5]}
+    two = rank([[1, 2]] * 2, [1, 2], g_pids=[1, 2], g_camids=[0, 0], trials=[[0, 1], [0]], **both)
+    assert two.ap.tolist() == [1, 0.5]  # the second over one trial
+    assert two.mAP == pytest.approx((0.75 + 1) / 2)  # over trials, not over queries
     with pytest.raises(ValueError, match="none of the 1 queries"):
         rank([[1, 2]], [1], g_pids=[1, 2], g_camids=[0, 0], trials=[[0], [1]], **labels)
 
