@@ -151,7 +151,7 @@ def _by_places(model: Any) -> Ways:
 
 TRAINED = {
     "LA-Transformer": (
-        "05_la_tf_pp/la_transformer", _by_rows, "what its rows add to the score",
+        "04_la_transformer", _by_rows, "what its rows add to the score",
     ),
     "TransMatcher": (
         "08_transmatcher/TransMatcher", _by_places, "where the query's places find their match",

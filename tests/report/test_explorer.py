@@ -25,7 +25,7 @@ from reidlab.training import build_model, fit
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 TOP = 8
 RUNS = {
-    "la_transformer": "05_la_tf_pp/la_transformer",
+    "la_transformer": "04_la_transformer",
     "transmatcher": "08_transmatcher/TransMatcher",
 }
 

@@ -192,6 +192,6 @@ def test_only_the_drawing_modules_import_matplotlib():
         for path in folder.rglob("*.py")
         if re.search("import matplotlib|from matplotlib", path.read_text())
     }
-    assert drawing == {"style", "figures", "slides"}
+    assert drawing == {"style", "figures", "slides", "explorer"}
     exports = (folder / "__init__.py").read_text().split('"""')[-1]
     assert not re.search(r"import.*(style|figures)", exports)
