@@ -138,8 +138,13 @@ def claims_matrix(papers: Iterable[str | Path] | None = None) -> Matrix:
 
 def reported() -> list[str]:
     """Stems of the papers that have a chapter and a block `report`, in the order of the book."""
-    stems = (path.stem[3:] for path in find(project_root() / "notebooks", "[0-9][0-9]_*.ipynb"))
-    return [stem for stem in stems if _file_of(stem).is_file() and _block(stem) is not None]
+    return [stem for stem in _chapters() if _file_of(stem).is_file() and _block(stem) is not None]
+
+
+def _chapters() -> dict[str, str]:
+    """Stem -> name of the chapter's page, in the order of the book."""
+    pages = re.findall(r"notebooks/(\d\d_\w+)", (project_root() / "_toc.yml").read_text())
+    return {page[3:]: page for page in pages}
 
 
 def _file_of(paper: str | Path) -> Path:
@@ -292,9 +297,9 @@ def _counted(words: Iterable[str]) -> str:
 
 
 def _chapter(stem: str, title: str) -> str:
-    pages = find(project_root() / "notebooks", f"[0-9][0-9]_{stem}.ipynb")
+    page = _chapters().get(stem)
     name = html.escape(title)
-    return f'<a href="{pages[0].stem}.html">{name}</a>' if pages else name
+    return f'<a href="{page}.html">{name}</a>' if page else name
 
 
 def _td(name: str, cell: Cell) -> str:

@@ -54,6 +54,7 @@ def matrix(tmp_path, monkeypatch, record):
     """`matrix(real="[]", one=..., rows=...)`: the matrix of CLAIMS and runs of these shares."""
     for where in ("experiments", "report.matrix"):
         monkeypatch.setattr(f"reidlab.{where}.project_root", lambda: tmp_path)
+    (tmp_path / "_toc.yml").write_text("- file: notebooks/04_la_transformer\n")
 
     def make(real="[]", profile="laptop", **shares):
         text = CLAIMS.replace("REAL", real)
@@ -121,7 +122,7 @@ def test_runs_of_the_papers_size_answer_in_the_last_column(matrix):
 
 def test_words_lead_to_records_tests_and_designs(matrix):
     page = matrix(one=HIGH, rows=LOW)._repr_html_()
-    assert "LA &amp; more" in page
+    assert '<a href="04_la_transformer.html">LA &amp; more</a>' in page
     links = Links(page).found
     assert links["yes"] == f"{REPOSITORY}/tests/x.py"
     assert links["holds"] == f"{REPOSITORY}/book/results/la_transformer/table2.jsonl"
