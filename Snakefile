@@ -67,7 +67,9 @@ def records_before(stem):
 
 def parameters():
     """What a notebook is told; without a data_root it finds its synthetic set itself."""
-    names = ["profile", "dataset", "seed", *(["data_root"] if config["data_root"] else [])]
+    root = bool(config["data_root"])
+    other = root or config["dataset"] != "market1501"  # else each chapter's own
+    names = ["profile", "seed", *["dataset"] * other, *["data_root"] * root]
     return [text for name in names for text in ("-p", name, str(config[name]))]
 
 
