@@ -66,7 +66,9 @@ def test_a_page_is_made_again_when_what_it_reads_changes(built, name):
 
 def test_a_page_comes_after_those_whose_networks_it_reads(built):
     planned = snakemake(built, "-n", "_build/executed/smoke/13_explorer.ipynb")
-    assert {"04_la_transformer", "08_transmatcher"} <= set(re.findall(r"wildcards: stem=(\w+)", planned))
+    assert {"04_la_transformer", "08_transmatcher"} <= set(
+        re.findall(r"wildcards: stem=(\w+)", planned)
+    )
 
 
 def test_the_inputs_are_complete_and_decide_the_run_folder():
