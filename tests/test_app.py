@@ -20,8 +20,9 @@ from PIL import Image
 from reidlab.app import KEPT, PictureFolder, serve
 from reidlab.data import DatasetError
 from reidlab.errors import ReidlabError
+from workflow.check_browser import chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = chromium()
 
 
 def person(path, colour, seed):

@@ -3,13 +3,12 @@
 Checks look at artefacts, never at exit codes: the pages are those of _toc.yml; no traceback, no
 unresolved glue; every image has an alt text and a file; links inside the book lead somewhere; edit
 and Colab links name tracked files; each notebook's page shows its run record; a page stays small;
-and the source notebooks have text between cells and no outputs (`workflow.grammar` has more rules).
+and the source notebooks have text between cells and no outputs (`workflow.grammar`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -22,12 +21,10 @@ import yaml
 from bs4 import BeautifulSoup
 
 from reidlab.files import WriteError, find, write_json
-from workflow.colab import is_ours, with_cell
+from workflow.grammar import check_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_PAGE_BYTES = 2_000_000
-SILENT = re.compile(r"^\s*(?:\w+\s*=\s*)?[!]|%sx|%system|\bos\.system\(|\bos\.popen\(", re.M)
-"""Ways to call a program whose failure nobody would see."""
 RECORD_FIELDS = ("profile", "commit", "seconds")
 OWN_PAGES = {"index", "genindex", "search", "py-modindex", "prf-prf"}
 """Pages that Sphinx adds to those of the table of contents."""
@@ -211,29 +208,6 @@ def check_run_record(page: Path, profile: str | None = None) -> Iterator[str]:
             yield f"its run record is of profile {shown!r}, the book of {profile!r}"
         if shown and str(shown) not in box.get_text():
             yield "its run record does not show the profile to the reader"
-
-
-# --------------------------------------------------------------------------- the source notebooks
-
-
-def check_notebook(notebook: Path) -> Iterator[str]:
-    """House rules of a source notebook: text between code, no outputs, no silent failures."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    if [cell["source"] for cell in cells] != [cell["source"] for cell in with_cell(cells)]:
-        yield "lacks the hidden cell for Colab, or has an old one: python -m workflow.colab"
-    before = "markdown"
-    for number, cell in enumerate(cells, start=1):
-        source = "".join(cell["source"])
-        if is_ours(cell):
-            continue
-        if cell["cell_type"] == "code":
-            if before == "code":
-                yield f"cell {number}: code follows code; say in a sentence what comes"
-            if SILENT.search(source):
-                yield f"cell {number}: a ! line or os.system, whose failure nobody would see"
-            if cell.get("outputs") or cell.get("execution_count"):
-                yield f"cell {number}: has outputs; `make strip` before a commit"
-        before = cell["cell_type"] if source.strip() else before
 
 
 # ------------------------------------------------------------------------------------ command line

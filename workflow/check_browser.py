@@ -73,6 +73,11 @@ class Tab:
         self.value(SCRIPT.read_text())  # and collects what arrived
 
 
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome on this machine."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @contextmanager
 def browser() -> Iterator[Tab]:
     """A tab of a browser of its own, closed afterwards.
@@ -80,7 +85,7 @@ def browser() -> Iterator[Tab]:
     Raises:
         FileNotFoundError: no Chromium and no Chrome on this machine.
     """
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+    program = chromium()
     if program is None:
         raise FileNotFoundError(f"no browser: install one of {', '.join(NAMES)}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

@@ -1,6 +1,6 @@
 """House rules of a chapter: which parts it has, and how much of each it may hold.
 
-`check_chapter` reads the source notebook. `python -m workflow.grammar` prints how much each chapter
+`check_notebook` and `check_chapter` read the source notebook, the first in every build. `python -m workflow.grammar` prints how much each chapter
 holds now: whoever shortens one lowers its ceiling here.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reidlab.files import find
-from workflow.colab import is_ours
+from workflow.colab import is_ours, with_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {  # what a page has, in this order -> how it is recognised
@@ -60,7 +60,29 @@ METRIC = re.compile(
 )
 SOURCE = re.compile(r"\{cite|[Pp]aper|[Tt]ext says|[Tt]able \d|comment|^> ")
 """What says that a number is quoted, and from where."""
+SILENT = re.compile(r"^\s*(?:\w+\s*=\s*)?[!]|%sx|%system|\bos\.system\(|\bos\.popen\(", re.M)
+"""Ways to call a program whose failure nobody would see."""
 Cell = dict[str, Any]
+
+
+def check_notebook(notebook: Path) -> Iterator[str]:
+    """House rules of a source notebook: text between code, no outputs, no silent failures."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    if [cell["source"] for cell in cells] != [cell["source"] for cell in with_cell(cells)]:
+        yield "lacks the hidden cell for Colab, or has an old one: python -m workflow.colab"
+    before = "markdown"
+    for number, cell in enumerate(cells, start=1):
+        source = "".join(cell["source"])
+        if is_ours(cell):
+            continue
+        if cell["cell_type"] == "code":
+            if before == "code":
+                yield f"cell {number}: code follows code; say in a sentence what comes"
+            if SILENT.search(source):
+                yield f"cell {number}: a ! line or os.system, whose failure nobody would see"
+            if cell.get("outputs") or cell.get("execution_count"):
+                yield f"cell {number}: has outputs; `make strip` before a commit"
+        before = cell["cell_type"] if source.strip() else before
 
 
 def check_chapter(notebook: Path) -> Iterator[str]:

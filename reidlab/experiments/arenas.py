@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -71,7 +70,7 @@ class Arena:
         folds: Mapping[str, Changes] = {
             str(k): {"data.fold": k, "data.folds": self.folds} for k in range(1, self.folds + 1)
         }
-        cells = experiment.combinations or tuple(product(*experiment.factors.values()))
+        cells = experiment.crossed
         return replace(
             experiment,
             name=name or f"{experiment.name}_{self.name}",

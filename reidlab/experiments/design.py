@@ -116,12 +116,17 @@ class Experiment:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     predictions: tuple[Any, ...] = ()
 
+    @property
+    def crossed(self) -> tuple[tuple[str, ...], ...]:
+        """The levels of each cell, in the order of `factors`."""
+        return self.combinations or tuple(itertools.product(*self.factors.values()))
+
     def cells(self, profile: str = "laptop", preset: str | None = None) -> dict[str, Cell]:
         """The cells by name, with the recipes of a size."""
         if self.start is None:
             return {}
         found = {}
-        for levels in self.combinations or itertools.product(*self.factors.values()):
+        for levels in self.crossed:
             cell = self.cell(dict(zip(self.factors, levels, strict=True)), profile, preset)
             found[cell.name] = cell
         return found

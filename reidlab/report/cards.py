@@ -20,6 +20,7 @@ from reidlab.experiments.course import course_layouts, course_world
 from reidlab.files import project_root, sha256, write_text
 from reidlab.models.pretrained import shipped_weights
 from reidlab.record import Record, read_record
+from reidlab.report.findings import markdown_table
 from reidlab.synth import PARTS, PRETRAINING_SEEDS, STYLES, VEHICLE_PARTS, World, layouts
 
 _GROUNDS = {
@@ -225,6 +226,10 @@ def _authors(citation: dict[str, Any]) -> str:
     return ", ".join(author["name"] for author in citation["authors"])
 
 
+def _markdown(table: pd.DataFrame, index: str) -> str:
+    return markdown_table([index, *table.columns], table.itertuples(name=None), numbers=True)
+
+
 def _cite(citation: dict[str, Any]) -> str:
     return f"""## How to cite
 
@@ -275,10 +280,3 @@ def _grounds(digest: str) -> str:
         rows[words] = told | {"seeds": str(len(after["runs"]))}
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"), "ground")
 
-
-def _markdown(table: pd.DataFrame, index: str) -> str:
-    rows = [[index, *table.columns], ["---", *["---:"] * len(table.columns)]]
-    rows += [
-        [str(name), *map(str, row)] for name, row in zip(table.index, table.values, strict=True)
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,15 @@ def finding(*sentences: str) -> Finding:
     text = " ".join(sentences)
     literal = text.replace("*", r"\*")  # as in PCB*
     return Finding(text, f"**{literal}**")
+
+
+def markdown_table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], *, numbers: bool = False
+) -> str:
+    """A table in Markdown; with `numbers` all columns but the first are aligned to the right."""
+    line = ["---"] + ["---:" if numbers else "---"] * (len(head) - 1)
+    cells = ([str(cell).replace("|", r"\|") for cell in row] for row in (head, line, *rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def summary(**points: str) -> Finding:

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,9 +247,9 @@ def _tried(
 
 def _knows(design: Experiment | None, claim: Claim) -> bool:
     """Whether an experiment has cells on both sides of a claim."""
-    factors = design.factors if design else {}
-    combinations = (design and design.combinations) or [*product(*factors.values())]
-    cells = [dict(zip(factors, levels, strict=True)) for levels in combinations]
+    if design is None:
+        return False
+    cells = [dict(zip(design.factors, levels, strict=True)) for levels in design.crossed]
     return all(any(cell.items() >= side.items() for cell in cells) for side in claim.sides.values())
 
 

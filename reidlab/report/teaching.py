@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from reidlab.report.findings import markdown_table
+
 
 class Lesson(NamedTuple):
     """What the box and the exercises of a chapter say.
@@ -86,23 +88,17 @@ def fill(page: str, lessons: Iterable[Lesson], slides: Callable[[str], str]) -> 
         chosen = [known[stem] for stem in found[1].split()]
         rows = [(_link(c), c.read, c.exercise, c.run) for c in chosen]
         rows.append(("together", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
-        return _table(("Chapter", "minutes to read", "for the exercises", "to run"), rows)
+        return markdown_table(("Chapter", "minutes to read", "for the exercises", "to run"), rows)
 
     def goal(each: Lesson) -> tuple[object, ...]:
         asked = "<br>".join(f"{text} {{ref}}`↗ <{label}>`" for label, text in each.exercises)
         return _link(each), each.goals, asked or "none", slides(each.stem)
 
     page = re.sub(r"<!-- plan: (.+?) -->", plan, page)
-    table = _table(("Chapter", "You will", "Exercises", "Slides"), map(goal, known.values()))
+    table = markdown_table(("Chapter", "You will", "Exercises", "Slides"), map(goal, known.values()))
     return page.replace("<!-- goals -->", table)
 
 
 def _link(each: Lesson) -> str:
     return f"[{each.title}](../notebooks/{each.stem}.ipynb)"
 
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(
-        f"| {' | '.join(str(x).replace('|', chr(92) + '|') for x in line)} |" for line in lines
-    )

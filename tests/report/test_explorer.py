@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import math
-import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
@@ -21,8 +20,9 @@ from reidlab.models import create_model
 from reidlab.report.explorer import SETTINGS, explore, searchers
 from reidlab.synth import World, write_dataset
 from reidlab.training import build_model, fit
+from workflow.check_browser import chromium
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+CHROMIUM = chromium()
 TOP = 8
 RUNS = {
     "la_transformer": "04_la_transformer",
