@@ -1,7 +1,8 @@
 """House rules of a chapter: which parts it has, and how much of each it may hold.
 
-`check_notebook` and `check_chapter` read the source notebook, the first in every build. `python -m workflow.grammar` prints how much each chapter
-holds now: whoever shortens one lowers its ceiling here.
+`check_notebook` and `check_chapter` read the source notebook, the first in every build.
+`python -m workflow.grammar` prints how much each chapter holds now: whoever shortens one lowers its
+ceiling here.
 """
 
 from __future__ import annotations

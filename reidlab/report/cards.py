@@ -279,4 +279,3 @@ def _grounds(digest: str) -> str:
         told = {"before, mAP": f"{100 * before['value']:.1f}", "after, mAP": interval}
         rows[words] = told | {"seeds": str(len(after["runs"]))}
     return _markdown(pd.DataFrame.from_dict(rows, orient="index"), "ground")
-

@@ -95,10 +95,11 @@ def fill(page: str, lessons: Iterable[Lesson], slides: Callable[[str], str]) -> 
         return _link(each), each.goals, asked or "none", slides(each.stem)
 
     page = re.sub(r"<!-- plan: (.+?) -->", plan, page)
-    table = markdown_table(("Chapter", "You will", "Exercises", "Slides"), map(goal, known.values()))
+    table = markdown_table(
+        ("Chapter", "You will", "Exercises", "Slides"), map(goal, known.values())
+    )
     return page.replace("<!-- goals -->", table)
 
 
 def _link(each: Lesson) -> str:
     return f"[{each.title}](../notebooks/{each.stem}.ipynb)"
-
