@@ -10,8 +10,8 @@ from reidlab.models import Matcher, create_model
 
 KEPT = {  # name of a model -> title, what it keeps of the tokens
     "vit_baseline": ("ViT baseline", "the class token"),
-    "la_transformer": ("LA-Transformer", "14 rows, mixed with the class token"),
-    "la_tf_pp": ("LA-TF++", "14 rows; in training mixed, then averaged"),
+    "la_transformer": ("LA-Transformer", "rows, mixed with the class token"),
+    "la_tf_pp": ("LA-TF++", "rows; in training mixed, then averaged"),
     "gltrans": ("GLTrans", "class tokens and patches of three layers"),
     "tvtr": ("TVTR", "the class token and chosen patches"),
     "transmatcher": ("TransMatcher", "all places, as a map"),
