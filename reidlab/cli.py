@@ -562,12 +562,17 @@ def run_experiment(
         list[str] | None, typer.Option(help="key=value that an experiment asks for.")
     ] = None,
 ) -> None:
-    """Train and measure what is missing of an experiment; an interrupted run goes on."""
+    """Train and measure what is missing of an experiment; an interrupted run goes on.
+
+    Runs that somebody else made of it, in book/results/unfinished, are not made again.
+    """
+    from reidlab.experiments import published
     from reidlab.experiments.runner import Workspace
 
     options = parse_settings(option or [], "--option start=FILE")
     workspace = Workspace(profile, data_root, options=options)
-    for path in workspace.run(_experiment(name, profile, seeds, dataset, change), only or []):
+    asked = _experiment(name, profile, seeds, dataset, change)
+    for path in workspace.run(asked, only or [], published(asked.name, whole=False)):
         typer.echo(str(path))
 
 
@@ -620,13 +625,22 @@ def power_of_experiment(
 
 @_command(experiments, "publish")
 def publish_experiment(name: Which, seeds: Seeds = None, profile: Profile = "laptop") -> None:
-    """Write the results that are here into the book: book/results/PAPER/EXPERIMENT.jsonl."""
+    """Write the results that are here into the book: book/results/PAPER/EXPERIMENT.jsonl.
+
+    Where runs are missing, those that are here go to book/results/unfinished, which no page reads:
+    another session or machine makes the rest.
+    """
     from reidlab.experiments import published
     from reidlab.experiments.runner import Workspace
 
-    asked = _experiment(name, profile, seeds)
-    found = Workspace(profile).publish(asked, published(asked.name))
-    typer.echo(f"{len(found)} results -> {published(asked.name)}")
+    asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
+    asks = len(workspace.files(asked))
+    whole = asked.rows is not None or len(workspace.runs(asked)) == asks
+    file = published(asked.name, whole=whole)
+    found = workspace.publish(asked, file)
+    if whole:
+        published(asked.name, whole=False).unlink(missing_ok=True)
+    typer.echo(f"{len(found)} of {asks or len(found)} results -> {file}")
 
 
 def _experiment(

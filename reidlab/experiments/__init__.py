@@ -78,7 +78,13 @@ def experiment(name: str) -> Runs:
     return runs.judged(step) if step else runs
 
 
-def published(name: str) -> Path:
-    """The file of an experiment's results, in the book of the project."""
+def published(name: str, *, whole: bool = True) -> Path:
+    """The file of an experiment's results, in the book of the project.
+
+    Args:
+        name: "PAPER.EXPERIMENT".
+        whole: False: of the runs so far of one that is not finished; no page reads it.
+    """
     paper, _, own = name.partition(".")
-    return project_root() / "book" / "results" / paper / f"{own}.jsonl"
+    folder = project_root() / "book" / "results"
+    return (folder if whole else folder / "unfinished") / paper / f"{own}.jsonl"

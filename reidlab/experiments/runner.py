@@ -140,12 +140,19 @@ class Workspace:
             for name, cell in cells.items()
         }
 
-    def run(self, experiment: Experiment, only: Collection[str] = ()) -> Iterator[Path]:
+    def run(
+        self, experiment: Experiment, only: Collection[str] = (), made: Path | None = None
+    ) -> Iterator[Path]:
         """Make what is missing, run by run.
 
         Args:
             experiment: which.
             only: names of cells, or of runs, as "rows_both_blockwise/seed0"; empty: all.
+            made: a file of runs that were made elsewhere. Those of today's recipes and of the data
+                that are here are listed, and not made again.
+
+        Yields:
+            The file of each run that was made, or found made, here.
 
         Raises:
             ValueError: There is no such cell or run.
@@ -171,12 +178,24 @@ class Workspace:
         for step in experiment.after:
             for name in step.sets:
                 self.open(name)
+        there = {_key(run): run for run in Runs.read(made).records} if made else {}
         for path, (cell, seed) in files.items():
-            if not only or known[path] & set(only):
+            line = there.get((*cell.levels.items(), ("seed", seed)))
+            if line is not None and self._would_make(experiment, cell, line):
+                self._list(path, line)
+            elif not only or known[path] & set(only):
                 line = self.line(experiment, cell, seed)
                 if is_main_process():
                     self._list(path, line)
                 yield path
+
+    def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
+        """Whether a run of a cell here would be this one, with all steps after it."""
+        if not made_by(line, cell.recipe, cell.options):
+            return False
+        ds = self.open(experiment.data, **cell.options)
+        same = line["data"]["fingerprint"] == ds.fingerprint()
+        return same and {step.name for step in experiment.after} <= line["after"].keys()
 
     def _list(self, path: Path, line: Record) -> None:
         """List a run where another one may be listed, whose own folder stays."""
@@ -224,10 +243,7 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
     Raises:
         ValueError: Runs, or rows of a table, would be lost.
     """
-    old, new = (
-        {(*run.get("levels", {}).items(), ("seed", run["seed"])): run for run in runs.records}
-        for runs in (before, now)
-    )
+    old, new = ({_key(run): run for run in runs.records} for runs in (before, now))
     lost = [" ".join(f"{k}={v}" for k, v in key) for key in old.keys() - new.keys()]
     lost += [f"{len(before.lines)} rows, here are {len(now.lines)}"] * (
         len(now.lines) < len(before.lines)
@@ -242,6 +258,10 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
             print(f"{file}: seed {old[key]['seed']} is another run now: {'; '.join(other[:5])}")
     if before.lines and before.header.get("data") != now.header.get("data"):
         print(f"{file}: the rows were of other data: {before.header.get('data')}")
+
+
+def _key(run: Record) -> tuple[tuple[str, Any], ...]:
+    return (*run.get("levels", {}).items(), ("seed", run["seed"]))
 
 
 def _kept(folder: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:

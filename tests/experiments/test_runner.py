@@ -1,6 +1,7 @@
 """Runs are keyed by what went in: nothing is computed twice, nothing stale or planted is served."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -265,6 +266,23 @@ def test_a_line_of_another_recipe_is_not_published(workspace, toy, tmp_path):
     assert not made_by(line, toy.cells()["two"].recipe)
 
 
+def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path, trained):
+    file, calls = tmp_path / "unfinished.jsonl", []
+    list(workspace.run(toy, only=["one"]))
+    workspace.publish(toy, file)
+    here = Workspace("smoke", people, tmp_path / "others")
+    (two,) = here.run(toy, made=file)
+    assert [folder.is_relative_to(here.folder) for folder in trained] == [False, True]
+    assert here.runs(toy).records == (*Runs.read(file).records, json.loads(two.read_text()))
+    assert len(here.runs(toy)) == len(here.publish(toy, file)) == 2
+    other = World(seed=6, identities=8, cameras=2, images_per_camera=2, resolution=(32, 16))
+    root = write_dataset("market1501", tmp_path / "q", other)
+    list(Workspace("smoke", root, tmp_path / "data").run(toy, made=file))
+    assert len(trained) == 4, "those are of other data"
+    list(here.run(replace(toy, after=(counted(calls),)), only=["two"], made=file))
+    assert len(calls) == 1, "a step that they lack is made, for the cell that is asked for"
+
+
 def test_a_table_of_rows(workspace, tmp_path):
     def rows(given):
         yield given.header(settings={"k": 1})
@@ -430,3 +448,19 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
     assert run("run", *given, "--only", "nothing").exit_code == 1
     assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.ranking").stderr
+
+
+def test_what_is_not_whole_waits_for_the_rest(people, toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("reidlab.experiments.project_root", lambda: tmp_path)
+    monkeypatch.setattr("reidlab.experiments.design", lambda name: toy)
+    results = tmp_path / "book/results"
+    given = (toy.name, "--profile", "smoke")
+    for only, told in (["one"], "1 of 2 results"), ([], "2 of 2 results"):
+        options = [part for cell in only for part in ("--only", cell)]
+        assert run("run", *given, "--data-root", people, *options).exit_code == 0
+        assert told in run("publish", *given).output
+        shutil.rmtree("runs")
+        waits, whole = (results / name / "toy/epochs.jsonl" for name in ("unfinished", ""))
+        assert (waits.is_file(), whole.is_file()) == (bool(only), not only)
+    assert len(Runs.read(whole)) == 2
