@@ -11,7 +11,7 @@ COUNTS = {
     "la_tf_pp.losses_pku-folds": 63, "la_tf_pp.ranking": 360, "vit_baseline.pku_reid": 4,
     "vit_baseline.untrained": 1, "vit_baseline.triplet_pilot": 9,
     "vit_baseline.triplet_pku-folds": 27, "arenas.pku-folds": 18,
-    "arenas.alike": 6, "arenas.plaza": 6, "arenas.fleet": 6,
+    "arenas.alike": 6, "arenas.plaza": 6, "arenas.fleet": 6, "arenas.day-night": 6,
     "pretraining.ablation": 108, "pretraining.zero_shot": 5,
 }  # fmt: skip
 
