@@ -350,12 +350,19 @@ def evaluate_run(
     mean_camera: Annotated[
         bool, typer.Option(help="Use the mean of the camera embedding: for other cameras.")
     ] = False,
+    scores: Annotated[
+        Path | None, typer.Option(help="Of a matcher: keep its scores in this .npy file.")
+    ] = None,
     option: Options = None,
 ) -> None:
-    """Judge the trained model of a run on a data set, its own or another."""
+    """Judge the trained model of a run on a data set, its own or another.
+
+    A matcher's scores take long. If they were interrupted, the same command goes on with them.
+    """
     from reidlab.training import evaluate_run as judge_run
 
-    found = judge_run(run, _open(name, root, option), mean_camera=mean_camera)
+    ds = _open(name, root, option)
+    found = judge_run(run, ds, mean_camera=mean_camera, scores=scores)
     typer.echo(f"{_in_percent(found.as_dict())}  {found.num_valid} queries, {found.protocol}")
 
 
@@ -474,6 +481,11 @@ def judge_file(
     """
     from reidlab.evaluation import audit, read_embeddings
 
+    if file.is_dir():
+        raise ValueError(
+            f"{file} is a folder; expected an .npz file of embeddings. The model of a run, "
+            f"a matcher too, is judged by: python -m reidlab evaluate {file} NAME ROOT"
+        )
     options: dict[str, Any] = {"protocols": protocol, "ap": ap, "metric": metric}
     table = audit(**read_embeddings(file), **options)
     shares = table.columns.drop(["counted", "AP"])

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from reidlab.cli import app, parse_settings
 from reidlab.evaluation import evaluate
+from reidlab.synth import suggested_world, write_dataset
 
 
 def run(*arguments: object):
@@ -182,6 +183,27 @@ def test_one_camera_is_said_before_and_the_ways_out_work(market, tmp_path):
     refused = run("evaluate", out, "folder", own)
     assert refused.exit_code == 1
     assert "error: none of the 6 queries" in refused.stderr
+
+
+def test_a_matcher_trained_on_a_set_without_a_test_is_judged_on_another(market, tmp_path):
+    world = suggested_world("randperson", seed=2, identities=6, cameras=2, resolution=(32, 16))
+    root = write_dataset("randperson", tmp_path / "randperson", world)
+    out = tmp_path / "run"
+    small = [f"--set={x}" for x in ("depth=1", "image_size=32x16", "epochs=1")]
+    where = ("--dataset", "randperson", "--root", root, "--out", out)
+    learned = run("train", "--paper", "transmatcher", "--profile", "smoke", *where, *small)
+    assert learned.exit_code == 0, learned.output
+    assert "nothing was tested" in learned.stdout
+    scores = tmp_path / "scores.npy"
+    found = run("evaluate", out, "market1501", market, "--scores", scores)
+    assert found.exit_code == 0, found.output
+    assert found.stdout.splitlines()[-1].endswith("2 queries, standard")
+    assert np.load(scores).shape == (2, 2)
+    itself = run("evaluate", out, "randperson", root)
+    assert "error: randperson has 0 query and 0 gallery images" in itself.stderr
+    wrong = run("judge", out, "--metric", "euclidean")
+    assert wrong.exit_code == 1
+    assert f"is judged by: python -m reidlab evaluate {out} NAME ROOT" in wrong.stderr
 
 
 def test_a_set_without_a_test_part_or_without_training_people(tmp_path):

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import Transform
 from reidlab.data import build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
 from reidlab.files import check_room
+from reidlab.judging.matching import check_kept
 from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
 from reidlab.judging.side_information import with_rows
@@ -190,6 +191,7 @@ def evaluate_on(
     Raises:
         RecipeError: If the set has no test part, or no query of it has a match, or the model no
             vector of a camera: before anything is embedded.
+        ValueError: If `scores` names another file than one of scores, or the model embeds.
         DatasetError: If an image cannot be read.
     """
     return timed_evaluation(model, ds, recipe, shared=shared, scores=scores, **description)[0]
@@ -207,6 +209,7 @@ def timed_evaluation(
     """As `evaluate_on`, with the seconds of its two parts, "embed" and "rank"."""
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     check_judged(ds)  # before minutes of embedding
+    check_kept(scores, hasattr(model, "match"))
     for frame in (query, gallery):
         with_rows(model, frame, ds.name)
     clock = time.perf_counter()

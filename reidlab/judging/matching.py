@@ -2,8 +2,8 @@
 
 A Market-1501 has 54 million pairs, hours on a CPU. The file is a matrix of NumPy, NaN where nothing
 was computed yet; whatever block holds a NaN is computed. A file of other maps or another matcher is
-not gone on with: beside it lies a digest of the maps, and its first block is computed again and
-compared.
+not gone on with: beside it, under its name and .json, lies a digest of the maps, and its first
+block is computed again and compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reidlab.files import check_room, write_json
+from reidlab.evaluation.checks import Matrix, distance_matrix, whole_number
+from reidlab.files import check_room, check_writable, write_json
 from reidlab.processes import progress_style
 
 Match: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -36,15 +37,17 @@ def score_rows(
         match: Asked for blocks.
         q_emb: (Q, ...).
         g_emb: (G, ...).
-        kept: File of the scores (4 Q G bytes); None: they are not kept. A score of NaN, which no
-            sound matcher gives, is asked for again each time.
+        kept: File of the scores (4 Q G bytes); None: they are not kept.
 
     A bar, or a line each minute, tells pairs a second and the time left.
 
     Raises:
-        WriteError: The disk has no room for the file: before anything is scored.
+        ValueError: No queries or no images; a file of that name holds something else; or scores
+            that are no numbers.
+        WriteError: The file cannot be written or has no room: before anything is scored.
     """
     shape = len(q_emb), len(g_emb)
+    _check_some(*shape)
     scores: Any = None if kept is None else _opened(kept, shape, _digest(q_emb, g_emb))
     with torch.inference_mode(), _Watched(shape[0] * shape[1]) as watched:
         for top in range(0, shape[0], QUERIES):
@@ -55,6 +58,7 @@ def score_rows(
                 first = top == left == 0
                 if scores is None or first or np.isnan(scores[block]).any():
                     found = match(q_emb[rows], g_emb[block[1]]).float().cpu()
+                    _check_numbers(found, top)
                     if scores is not None:
                         if first and not np.allclose(scores[block], found, 1e-3, 1e-3):
                             scores[:] = np.nan  # of another matcher, or a new file
@@ -66,7 +70,35 @@ def score_rows(
             yield torch.cat(parts, dim=1)
 
 
-def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Tensor, top: int) -> Tensor:
+def check_kept(kept: Path | None, matcher: bool) -> None:
+    """Check before the work that scores may be kept in a file, if one is asked for.
+
+    Raises:
+        ValueError: The model embeds, or the file holds something else than scores.
+        WriteError: It cannot be written.
+    """
+    if kept is None:
+        return
+    if not matcher:
+        raise ValueError(
+            f"scores is {kept} and the model embeds images; expected None, as only a matcher has "
+            "scores to keep. Leave it out"
+        )
+    if kept.exists() and not _note(kept).is_file():
+        raise ValueError(
+            f"{kept} exists and was not written by an evaluation (there is no {_note(kept).name}); "
+            "expected a new file, or one of scores. Name another, or delete it"
+        )
+    check_writable(kept)
+
+
+def forget_scores(kept: Path) -> None:
+    """Delete a file of scores, and what lies beside it."""
+    for path in (kept, _note(kept)):
+        path.unlink(missing_ok=True)
+
+
+def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Matrix, top: int) -> Tensor:
     """Let a matcher order anew the images that an embedding found nearest.
 
     Args:
@@ -74,28 +106,34 @@ def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Tensor, top: 
         q_emb: (Q, ...) maps.
         g_emb: (G, ...) maps.
         distances: (Q, G) of the embedding, the smaller the more alike.
-        top: k, images of each query that are scored; all others stay where they were, behind. The
-            camera rule comes after, so images that it drops count among them.
+        top: k, images of each query that are scored, at most all; all others stay where they were,
+            behind. The camera rule comes after, so images that it drops count among them.
 
     Returns:
-        (Q, G) to rank by: in each row k whole steps below the smallest distance, by the score; all
-        others as they were. Equal distances among the k do not make them equal.
+        (Q, G) float32 or float64 on the CPU to rank by: in each row k whole steps below the
+        smallest distance, by the score; all others as they were. Equal distances among the k do not
+        make them equal.
 
     Raises:
-        ValueError: k below 1, or distances of another shape.
+        TypeError: k is no whole number, or distances are in half precision.
+        ValueError: k below 1, distances of another shape, no queries or no images; or scores that
+            are no numbers.
     """
-    if top < 1 or distances.shape != (len(q_emb), len(g_emb)):
+    top = whole_number("top", top, 1, " image for each query")
+    _check_some(len(q_emb), len(g_emb))
+    found = torch.as_tensor(distance_matrix(distances)).cpu().clone()
+    if found.shape != (len(q_emb), len(g_emb)):
         raise ValueError(
-            f"top is {top} and distances have shape {tuple(distances.shape)}; expected 1 or more "
-            f"and {(len(q_emb), len(g_emb))}, a row for each query"
+            f"distances have shape {tuple(found.shape)}; expected {(len(q_emb), len(g_emb))}, a "
+            "row for each query"
         )
-    found = distances.clone()
-    near = distances.sort(dim=1, stable=True)
+    near = found.sort(dim=1, stable=True)
     images = near.indices[:, :top]
     steps = torch.arange(images.shape[1]) - images.shape[1]
     with torch.inference_mode(), _Watched(images.numel()) as watched:
         for row, chosen in enumerate(images):
             scores = match(q_emb[row : row + 1], g_emb[chosen])[0].float().cpu()
+            _check_numbers(scores[None], row)
             order = scores.argsort(descending=True, stable=True)
             found[row, chosen[order]] = near.values[row, 0] + steps
             watched.add(len(chosen))
@@ -142,6 +180,30 @@ class _Watched:
             )
 
 
+def _check_some(queries: int, images: int) -> None:
+    if not queries or not images:
+        raise ValueError(
+            f"there are {queries} queries and {images} gallery images; expected at least one of "
+            "each. Is the split empty, or all of it junk?"
+        )
+
+
+def _check_numbers(scores: Tensor, first: int) -> None:
+    """Refuse NaN, which would be sorted before the best. `first`: the query of the first row."""
+    if (wrong := scores.isnan()).any():
+        query = first + int(wrong.any(1).nonzero()[0])
+        raise ValueError(
+            f"{int(wrong.sum())} of {wrong.numel()} scores are no numbers, such as one of query "
+            f"{query}; expected numbers. Look for NaN in its map and in the model's weights, "
+            "as after a training that diverged; in half precision, match in float32"
+        )
+
+
+def _note(kept: Path) -> Path:
+    """Beside a file of scores: what tells that it is one, and of which maps."""
+    return kept.with_name(f"{kept.name}.json")
+
+
 def _digest(*maps: Tensor) -> str:
     """Of all maps, by one number each image."""
     found = hashlib.sha256()
@@ -152,8 +214,8 @@ def _digest(*maps: Tensor) -> str:
 
 def _opened(path: Path, shape: tuple[int, int], digest: str) -> Any:
     """The file as an array in memory that is written through; NaN all over if it is new."""
-    note = path.with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_kept(path, matcher=True)
+    note = _note(path)
     if path.is_file() and note.is_file() and digest in note.read_text(encoding="utf-8"):
         try:
             found = np.lib.format.open_memmap(path, mode="r+")
@@ -161,9 +223,9 @@ def _opened(path: Path, shape: tuple[int, int], digest: str) -> Any:
                 return found
         except (ValueError, OSError):
             pass  # cut off while it was made
-    note.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     check_room(path, 4 * shape[0] * shape[1] + 1024)
+    write_json(note, {"maps": None})  # first: it is a file of scores, and not yet a whole one
     made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     made[:] = np.nan
     made.flush()

@@ -22,7 +22,8 @@ from reidlab.evaluation import (
     queries_with_match,
     rank_blocks,
 )
-from reidlab.judging.matching import Match, score_rows
+from reidlab.evaluation.checks import METRICS, one_of
+from reidlab.judging.matching import Match, check_kept, score_rows
 
 Embeddings: TypeAlias = NDArray[np.floating] | Tensor
 
@@ -48,18 +49,22 @@ def judge(
             blocks, and no distance is computed.
         scores: of a matcher: a file that keeps its scores, so that a judgement that was interrupted
             goes on where it was, see `reidlab.judging.matching`.
-        options: for `reidlab.evaluation.evaluate`.
+        options: for `reidlab.evaluation.evaluate`. A matcher has no use for `metric` and `block`,
+            which say how distances are computed.
 
     Raises:
-        ValueError: another number of embeddings than images, and whatever `evaluate` raises.
+        ValueError: another number of embeddings than images, `scores` without `match`, and whatever
+            `evaluate` or `score_rows` raises.
     """
     query = embedded("q_emb", ds.query, len(q_emb))
     gallery = embedded("g_emb", ds.gallery, len(g_emb))
     options = _rule(ds, options)
     who = query["pid"], gallery["pid"], query["camid"], gallery["camid"]
     if match is None:
+        check_kept(scores, matcher=False)
         return evaluate(q_emb, g_emb, *who, **options)
-    options.pop("metric", None)
+    one_of("metric", options.pop("metric", METRICS[0]), METRICS)
+    options.pop("block", None)
     pairs = (torch.as_tensor(q_emb), torch.as_tensor(g_emb))
     shape = (len(q_emb), len(g_emb))
     blocks = (-block for block in score_rows(match, *pairs, scores))

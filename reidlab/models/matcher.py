@@ -118,22 +118,26 @@ class Matcher(nn.Module, ABC):
                 in its cache, 1 GiB on a GPU.
 
         Returns:
-            (Q, G) float32 (or float64 of such maps) on the model's device.
+            (Q, G) float32 (or float64 of such weights) on the model's device.
 
         Raises:
-            ValueError: If maps have another size than this model's.
+            ValueError: If maps have another size than this model's, the weights are in half
+                precision, or `block_bytes` is below 1.
         """
         for name, emb in (("q_emb", q_emb), ("g_emb", g_emb)):
             self._check_maps(name, emb)
+        self._check_weights()
+        if block_bytes is not None and block_bytes < 1:
+            raise ValueError(f"block_bytes is {block_bytes}; expected 1 or more, or None.")
         if self.training:
             return self.score(q_emb, g_emb)
-        device = self.neck.weight.device
+        device, dtype = self.neck.weight.device, self.neck.weight.dtype
         budget = BLOCK_BYTES.get(device.type, BLOCK_BYTES["cuda"])
         pairs = max(1, (block_bytes or budget) // self.pair_bytes())
         columns = min(pairs, len(g_emb))
         step = max(1, pairs // max(1, columns))
         with torch.no_grad():
-            scores = torch.empty(len(q_emb), len(g_emb), dtype=q_emb.dtype, device=device)
+            scores = torch.empty(len(q_emb), len(g_emb), dtype=dtype, device=device)
             if not scores.numel():
                 return scores
             score = self.scorer()
@@ -147,7 +151,7 @@ class Matcher(nn.Module, ABC):
         """Maps made ready for their pairs, some at a time, and which they are."""
         for start in range(0, len(emb), count):
             rows = slice(start, start + count)
-            yield rows, self.prepare(emb[rows].to(self.neck.weight.device))
+            yield rows, self.prepare(emb[rows].to(self.neck.weight))
 
     def _check_maps(self, name: str, emb: Tensor) -> None:
         wanted = (*self.grid, self.channels)
@@ -156,6 +160,14 @@ class Matcher(nn.Module, ABC):
                 f"{name} has shape {tuple(emb.shape)}; expected maps {('n', *wanted)} of this "
                 f"{type(self).__name__} for images of {self.backbone.image_size}. Embed both sides "
                 "with this model, or build one for the other image size."
+            )
+
+    def _check_weights(self) -> None:
+        if (dtype := self.neck.weight.dtype).itemsize < 4:
+            raise ValueError(
+                f"the weights of this {type(self).__name__} are {dtype}; expected float32 or "
+                "float64, as its norms have seen numbers that half precision cannot hold. Load the "
+                "weights again in float32, and match inside torch.autocast(device, torch.bfloat16)."
             )
 
     def neck_map(self, images: Tensor, camids: Tensor | None = None) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from reidlab.models.matcher import Matcher, affine, compared, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
-from reidlab.models.vit import TokenBackbone
+from reidlab.models.vit import TokenBackbone, resize_pos_embed
 from reidlab.settings import Range, Words, check_fields
 
 Count = Annotated[int, Range(1, 65536), Words("a number of 1 or more")]
@@ -349,8 +349,8 @@ def resize_matcher(
     """The weights of a TransMatcher or QAConv for maps of another size.
 
     What belongs to places is resized bilinearly: the prior in both of its places, the weights of
-    pooled values, which are scaled so that their sum stays, and position vectors. (ours) The
-    authors have no such thing; expect to train on.
+    pooled values, which are scaled so that their sum stays, and position vectors, those of a ViT
+    too. (ours) The authors have no such thing; expect to train on.
 
     Args:
         state: `model.state_dict()` of a model on the old grid.
@@ -359,8 +359,17 @@ def resize_matcher(
 
     Returns:
         A state dict for a model on the new grid.
+
+    Raises:
+        ValueError: If the weights are of another grid than `old_grid`.
     """
     places = math.prod(old_grid)
+    for name, value in state.items():
+        if _is_pooled(name) and value.shape[1] not in (places, 2 * places):
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)} and old_grid is {old_grid}; expected "
+                f"weights of {places} places. Pass the grid of the model they were learned in."
+            )
 
     def resized(x: Tensor) -> Tensor:  # (..., S) -> (..., S')
         maps = x.reshape(-1, 1, *old_grid).float()
@@ -371,12 +380,21 @@ def resize_matcher(
     for name, value in state.items():
         if name.endswith("score_embed"):
             changed[name] = resized(resized(value).mT).mT
-        elif name.endswith("fc2.weight") or name == "layer.fc.weight":
+        elif _is_pooled(name):
             parts = [resized(part) for part in value.split(places, dim=1)]
             changed[name] = torch.cat(parts, 1) * (places / math.prod(new_grid))
         elif name == "positions":
             changed[name] = resized(value.mT).mT
+        elif name == "backbone.pos_embed":
+            prefix = value.shape[1] - places
+            changed[name] = resize_pos_embed(value, old_grid, new_grid, prefix=prefix)
     return changed
+
+
+def _is_pooled(name: str) -> bool:
+    """Whether weights are of pooled values, a column for each place; QAConv 2.0 has them twice."""
+    decoder = name.startswith("decoder.layers.") and name.endswith(".fc2.weight")
+    return decoder or name == "layer.fc.weight"
 
 
 def explain_grid(model: Any, found: Mapping[str, Tensor]) -> str | None:

@@ -32,6 +32,7 @@ from reidlab.judging import (
     timed_evaluation,
     with_rows,
 )
+from reidlab.judging.matching import forget_scores
 from reidlab.judging.validation import check_people
 from reidlab.losses import Identity
 from reidlab.processes import barrier, broadcast, is_main_process, largest
@@ -220,8 +221,7 @@ def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
                     before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
                 write_json(path, record.to_dict())  # last but one: with it a run is finished
             delete_checkpoints(checkpoints)
-            for suffix in (".npy", ".json"):
-                (run.out / SCORES).with_suffix(suffix).unlink(missing_ok=True)
+            forget_scores(run.out / SCORES)
             sweep(run.out)
     return RunRecord.load(path)
 
@@ -264,7 +264,12 @@ def load_run(out: str | Path, ds: ReIDDataset | None = None) -> tuple[nn.Module,
 
 
 def evaluate_run(
-    out: str | Path, ds: ReIDDataset, *, mean_camera: bool = False, **description: Any
+    out: str | Path,
+    ds: ReIDDataset,
+    *,
+    mean_camera: bool = False,
+    scores: str | Path | None = None,
+    **description: Any,
 ) -> RankResult:
     """Judge the trained model of a finished run on a data set, its own or another.
 
@@ -273,11 +278,14 @@ def evaluate_run(
         ds: Any set with a test part.
         mean_camera: Give every image the mean of the camera embedding, if the model has one: for
             cameras that it was not trained on.
+        scores: Of a matcher: a file that keeps its scores, as in `evaluate_on`; None: they are kept
+            in `out` until all are there, so that an interrupted evaluation goes on all the same.
         description: As in `evaluate_on`.
 
     Raises:
         RecordError: As `load_run`.
         RecipeError: If the set cannot be judged, see `evaluate_on`.
+        ValueError, WriteError: If the scores cannot be kept.
     """
     model, record = load_run(out)
     if any(sides_of(model)):
@@ -289,7 +297,14 @@ def evaluate_run(
                 "are others of the same numbers: pass mean_camera=True.",
                 stacklevel=2,
             )
-    return evaluate_on(model, ds, Recipe.from_record(record.experiment), **description)
+    kept = None if scores is None else Path(scores)
+    if kept is None and hasattr(model, "match"):
+        kept = Path(out) / f"scores-{ds.fingerprint()[:8]}.npy"
+    recipe = Recipe.from_record(record.experiment)
+    found = evaluate_on(model, ds, recipe, scores=kept, **description)
+    if kept is not None and scores is None:
+        forget_scores(kept)
+    return found
 
 
 def training_batches(

@@ -1,5 +1,6 @@
 """The designs of TransMatcher: what is alike between networks that are compared, what is not."""
 
+import pandas as pd
 import pytest
 
 from reidlab.experiments import design
@@ -44,13 +45,15 @@ def test_ways_start_alike_and_take_as_many_steps():
         name: recipe.epochs * (people if recipe.sampler == "graph" else images // 32)
         for name, recipe in cells.items()
     }
-    assert {name for name in steps if cells[name].sampler != "graph"} == {"embedding"}
+    assert {name for name in steps if cells[name].sampler != "graph"} == {"embedding", "la"}
     assert max(steps.values()) - min(steps.values()) <= 3
     losses = {name: [loss.name for loss in recipe.losses] for name, recipe in cells.items()}
     assert losses == {
-        "embedding": ["identity", "triplet"], "pairs-vit": ["pairwise"],
+        "embedding": ["identity", "triplet"], "la": ["identity"], "pairs-vit": ["pairwise"],
         "qaconv": ["match_triplet"], "transmatcher": ["pairwise"],
     }  # fmt: skip
+    assert cells["la"].model == "la_transformer"
+    assert cells["la"].unfreezing is None, "all blocks are open from the start"
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,12 @@ def test_tight_and_loose_boxes_are_of_the_same_people(tmp_path):
     tight, loose = (workspace.open(name) for name in ("town-tight", "town-loose"))
     assert tight.query.pid.tolist() == loose.query.pid.tolist()
     assert tight.fingerprint() != loose.fingerprint()
+
+
+def test_people_from_the_front_and_from_four_sides_are_the_same(tmp_path):
+    """By the truth of the synthetic sets: which side of a person an image shows, in eighths."""
+    workspace = Workspace("smoke", folder=tmp_path)
+    front, turned = (workspace.open(name) for name in ("town-front", "town-turned"))
+    assert front.query.pid.tolist() == turned.query.pid.tolist()
+    truths = [pd.read_csv(ds.root / "attributes.csv") for ds in (front, turned)]
+    assert [sorted(truth["view"].unique()) for truth in truths] == [[0], [0, 2, 4, 6]]

@@ -397,15 +397,23 @@ def test_a_prior_for_another_grid():
     for name, value in state.items():
         if name.endswith("score_embed"):
             value.fill_(0.3)
-        elif name.endswith("fc2.weight") or name == "positions":
+        elif name.endswith((".fc2.weight", "pos_embed")) or name == "positions":
             value.copy_(value[:, :1].clone().expand_as(value))
-    vit = {name: v for name, v in large.state_dict().items() if name.startswith("backbone.")}
-    large.load_state_dict(resize_matcher(state, small.grid, large.grid) | vit)
+    large.load_state_dict(resize_matcher(state, small.grid, large.grid))
+    backbones = small.backbone.state_dict(), large.backbone.state_dict()
+    for name, value in backbones[0].items():
+        expected = value[:, :1] if name == "pos_embed" else value
+        torch.testing.assert_close(backbones[1][name], expected.expand_as(backbones[1][name]))
     emb = torch.randn(2, 1, 1, small.channels)  # the same everywhere
     maps = [emb.expand(2, *model.grid, -1).contiguous() for model in (small, large)]
     torch.testing.assert_close(small.match(maps[0], maps[0]), large.match(maps[1], maps[1]))
     same = resize_matcher(state, small.grid, small.grid)
     assert all(torch.allclose(same[name], value) for name, value in state.items())
+    message = (
+        r"fc2.weight has shape \(16, 8\) and old_grid is \(8, 8\); expected weights of 64 places"
+    )
+    with pytest.raises(ValueError, match=message):
+        resize_matcher(state, (8, 8), large.grid)
 
 
 def test_a_resnet_to_its_third_stage_and_a_vit():

@@ -2,14 +2,24 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from reidlab import recipes
+from reidlab.data import GraphSampler
 from reidlab.judging import alike, embed, evaluate_on
+from reidlab.judging import matching as judging
 from reidlab.losses import Identity, MatchTriplet, Pairwise
 from reidlab.models import create_model
-from reidlab.training import RecipeError, build_model, fit, loop, training_batches
+from reidlab.training import (
+    RecipeError,
+    build_model,
+    evaluate_run,
+    fit,
+    loop,
+    training_batches,
+)
 from reidlab.training.checkpoint import load_checkpoint
 from reidlab.training.guards import check_gradient
 from reidlab.training.optim import make_optimizer, set_learning_rate
@@ -77,6 +87,60 @@ def test_an_interrupted_run_draws_what_an_uninterrupted_one_draws(
     _, again = run(ds, matching, tmp_path / "half")
     assert same_weights(tmp_path / "half", tmp_path / "whole")
     assert without_times(again) == without_times(record)
+
+
+def test_an_interrupted_evaluation_of_a_run_goes_on(ds, matching, tmp_path, monkeypatch):
+    """The scores are kept in its folder until all are there; 2 x 2 blocks, and the first twice."""
+    learned = ds.train_only()
+    trained, _ = run(learned, matching.replace(epochs=1), tmp_path)
+    expected = evaluate_on(trained, ds, matching)
+    monkeypatch.setattr(judging, "QUERIES", 2)
+    monkeypatch.setattr(judging, "IMAGES", 8)
+    match, asked = type(trained).match, []
+
+    def dies(*maps):
+        asked.append(maps)
+        if len(asked) == 3:
+            raise Interrupted
+        return match(*maps)
+
+    monkeypatch.setattr(type(trained), "match", dies)
+    with pytest.raises(Interrupted):
+        evaluate_run(tmp_path, ds)
+    assert len(list(tmp_path.glob("scores-*.npy"))) == 1
+    assert np.array_equal(evaluate_run(tmp_path, ds).ap, expected.ap)
+    assert len(asked) == 3 + 1 + 2
+    assert not list(tmp_path.glob("scores*"))
+
+
+def test_a_model_that_embeds_keeps_no_scores(ds, recipe, tmp_path):
+    recipe = recipe.replace(epochs=1, depth=1, image_size=(32, 16))
+    run(ds.train_only(), recipe, tmp_path)
+    with pytest.raises(ValueError, match=r"scores is .*s.npy and the model embeds images"):
+        evaluate_run(tmp_path, ds, scores=tmp_path / "s.npy")
+
+
+@pytest.mark.parametrize(("sampler", "differ"), [("graph", (50, 56)), ("graph-sigmoid", (1, 2))])
+def test_the_first_graph_of_large_scores(ds, matching, tmp_path, monkeypatch, sampler, differ):
+    """As the paper's network has them while its norms are fresh: 1 - sigmoid is 0 or 1."""
+    recipe, seen = matching.replace(sampler=sampler, epochs=1), []
+
+    def look(self, distances):
+        def watched(rows):
+            seen.append(distances(rows))
+            return seen[-1]
+
+        return graph(self, watched)
+
+    graph = GraphSampler.look
+    monkeypatch.setattr(GraphSampler, "look", look)
+    model = build_model(recipe, ds)
+    with torch.no_grad():
+        model.neck.weight.mul_(1000)
+    fit(model, ds.train_only(), recipe, out=tmp_path)
+    (found,) = seen
+    others = found[~np.eye(8, dtype=bool)]
+    assert differ[0] <= len(np.unique(others)) <= differ[1], "of 8 x 7 pairs"
 
 
 def test_an_embedding_model_may_use_the_graph_too(ds, recipe, tmp_path):
