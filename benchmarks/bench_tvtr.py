@@ -2,6 +2,7 @@
 
     python benchmarks/bench_tvtr.py              # ViT-Tiny, and on a GPU ViT-B at the paper's size
     python benchmarks/bench_tvtr.py --quick      # seconds: does it run?
+    python benchmarks/bench_tvtr.py --paper      # ViT-B at the paper's size on any machine: minutes
     python benchmarks/bench_tvtr.py --out FILE   # and a record
 
 Three networks train by the loop of `fit` on the same batch, which lies ready on the device, with
@@ -59,6 +60,9 @@ CPU_SIZES = {
 GPU_SIZES = {
     "ViT-B, 288x144, stride 12, bf16": Size(BASE, (288, 144), 12, "bf16", steps=10),
     "ViT-B, 288x144, stride 12, float32": Size(BASE, (288, 144), 12, "no", steps=10),
+}
+PAPER_SIZES = {  # 16 images, so that a processor with 16 GB can do it
+    "ViT-B, 288x144, stride 12, float32": Size(BASE, (288, 144), 12, "no", people=2, steps=1)
 }
 QUICK_SIZES = {
     "ViT-Tiny, 3 blocks, 64x32": Size(TINY, (64, 32), 16, "no", people=2, k=3, steps=1, depth=3)
@@ -136,11 +140,18 @@ def bench(title: str, size: Size, rounds: int, device: torch.device) -> dict[str
     return {"size": asdict(size), "networks": rows, "forward_flops": flops, "agree": same}
 
 
+def sizes_for(*, quick: bool, paper: bool, cuda: bool) -> dict[str, Size]:
+    """What is measured, by the options of the command line."""
+    own = GPU_SIZES if cuda else CPU_SIZES
+    return QUICK_SIZES if quick else PAPER_SIZES if paper else own
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small network, two rounds")
-    parser.add_argument("--rounds", type=int, help="turns of each network; 7, with --quick 2")
+    parser.add_argument("--paper", action="store_true", help="ViT-B, few images, three rounds")
+    parser.add_argument("--rounds", type=int, help="turns of each network; 7, --quick 2, --paper 3")
     parser.add_argument("--cpu", action="store_true", help="leave the GPU alone")
     parser.add_argument("--out", type=Path, help="write the record here")
     given = parser.parse_args()
@@ -149,8 +160,8 @@ def main() -> None:
     if not cuda:
         os.environ["ACCELERATE_USE_CPU"] = "true"
     device = torch.device("cuda" if cuda else "cpu")
-    sizes = QUICK_SIZES if given.quick else GPU_SIZES if cuda else CPU_SIZES
-    rounds = given.rounds or (2 if given.quick else 7)
+    sizes = sizes_for(quick=given.quick, paper=given.paper, cuda=cuda)
+    rounds = given.rounds or (2 if given.quick else 3 if given.paper else 7)
     print(machine(), flush=True)
     results = {title: bench(title, size, rounds, device) for title, size in sizes.items()}
     if given.out:

@@ -289,9 +289,20 @@ def contrast(
     for runs in (smaller, larger):
         a, b = (by_person(runs, f"{x} {measured}", measured) for x in (against, "rows"))
         gains.append((b[0] - a[0]) / np.where(a[1] > 0, a[1], np.nan))
-    both = ~np.isnan(gains[0] + gains[1]).any(0)
-    less, more = ((1 + each[:, both]) / 2 for each in gains)  # a gain lies between -1 and 1
-    half = people_and_seeds(less, more, np.ones(both.sum(), int))
+    return gain_contrast(*gains)
+
+
+def gain_contrast(
+    less: NDArray[np.float64], more: NDArray[np.float64], *, same_networks: bool = False
+) -> Difference:
+    """Gains of a share by training and person, (S, P), on one ground minus those on another.
+
+    People are paired, NaN leaves one out, and each counts alike; trainings are paired if the same
+    networks were judged on both grounds.
+    """
+    both = ~np.isnan(less + more).any(0)
+    a, b = ((1 + each[:, both]) / 2 for each in (less, more))  # a gain lies between -1 and 1
+    half = people_and_seeds(a, b, np.ones(both.sum(), int), same_networks=same_networks)
     return replace(half, value=2 * half.value, error=None if half.error is None else 2 * half.error)
 
 

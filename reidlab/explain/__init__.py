@@ -26,7 +26,7 @@ What a map can show in the last of N layers depends on what the model reads:
 from reidlab.explain.attention import head_attention, raw_attention, rollout
 from reidlab.explain.gradcam import gradcam
 from reidlab.explain.occlusion import Removal, deletion_insertion, occlusion
-from reidlab.explain.pictures import cross_camera_pairs, image_batch, true_masks
+from reidlab.explain.pictures import cross_camera_pairs, few_people, image_batch, true_masks
 from reidlab.explain.places import Places, matched_places, place_parts
 from reidlab.explain.projection import Projection, neighbourhood, project
 from reidlab.explain.rows import RowVote, row_evidence, row_parts, row_similarity, row_vote
@@ -54,6 +54,7 @@ __all__ = [
     "Target",
     "cross_camera_pairs",
     "deletion_insertion",
+    "few_people",
     "gradcam",
     "head_attention",
     "heat_share",

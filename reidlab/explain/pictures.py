@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,40 @@ def cross_camera_pairs(ds: ReIDDataset, count: int, seed: int) -> pd.DataFrame:
     pairs = ds.query.merge(good, on="pid", suffixes=("", "_2"))
     pairs = pairs[pairs.camid != pairs.camid_2].drop_duplicates("path")
     return pairs.sample(min(count, len(pairs)), random_state=seed)
+
+
+def few_people(
+    ds: ReIDDataset,
+    across: Literal["camera", "modality"] = "camera",
+    *,
+    count: int = 10,
+    images: int = 4,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draw people of the test who are seen by several cameras, or in both modalities.
+
+    Args:
+        ds: the data set; junk and distractors are left out.
+        across: which of both.
+        count: people at most.
+        images: of a person at most, in each camera or modality.
+        seed: who is drawn.
+
+    Returns:
+        Rows of `ds.query` and `ds.gallery`, each image once, people in the order of the draw, with
+        one more column: "group", the modality, or "camera 2".
+    """
+    frame = pd.concat([ds.query, ds.gallery], ignore_index=True).drop_duplicates("path")
+    frame = frame[~frame["junk"] & ~frame["distractor"]]
+    cameras = "camera " + frame["camid"].astype(str)
+    frame = frame.assign(group=frame["modality"] if across == "modality" else cameras)
+    several = frame.groupby("pid")["group"].nunique().loc[lambda n: n > 1].index.to_numpy()
+    drawn = np.random.default_rng(seed).permutation(several)[:count]
+    order = {pid: i for i, pid in enumerate(drawn)}
+    frame = frame[frame["pid"].isin(drawn)].groupby(["pid", "group"]).head(images)
+    return frame.sort_values(
+        "pid", key=lambda pids: pids.map(order), kind="stable", ignore_index=True
+    )
 
 
 def image_batch(paths: Iterable[str | Path], transform: Callable[..., Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from reidlab.evaluation import RankResult, over_seeds
-from reidlab.explain import heat_share
+from reidlab.explain import Projection, heat_share
 from reidlab.report.findings import NO_MASKS, Finding, finding, in_points
 
 
@@ -129,8 +129,8 @@ def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
 
     Returns:
         A row for each light and choice: "points" above the area, the mean over people with its
-        95 % interval (Student's), and "person": "more" or "less" where that leaves out 0, else
-        "open".
+        95 % interval (Student's), if they differ, and "person": "more" or "less" where that leaves
+        out 0, else "open".
     """
     if shares is None:
         return finding(NO_MASKS)
@@ -141,5 +141,36 @@ def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
             low, high = (np.nan if x is None else x for x in (found.low, found.high))
             word = "more" if low > 0 else "less" if high < 0 else "open"
             points = in_points(found.value, low, high)
+            if np.isnan(low):
+                points = f"{found.value:+.1f} (no interval)"
             rows.append({"light": light, "choice": choice, "points": points, "person": word})
     return pd.DataFrame(rows)
+
+
+def planes_told(planes: Mapping[str, Projection], across: str = "camera") -> Finding:
+    """Say whose pictures are neighbours, and whether t-SNE's pictures show the same change.
+
+    Args:
+        planes: network -> its runs over the same images; compared are the first and the last.
+        across: a word for a group.
+
+    Raises:
+        ValueError: no planes.
+    """
+    if not planes:
+        raise ValueError("there are no planes to tell of; expected one or more")
+    first, *_, last = [*planes.values()] * 2  # of a single one both
+
+    def told(key: str, lot: str = "") -> str:
+        shares = (f"{name} {100 * each.features[key]:.0f} %" for name, each in planes.items())
+        moved = (last.numbers[key] - first.numbers[key]).to_numpy()
+        same = int((np.sign(moved) == np.sign(last.features[key] - first.features[key])).sum())
+        pairs = f" ({same} of {len(moved)} pairs of t-SNE pictures agree)"
+        return ", ".join(shares) + lot + pairs * (len(planes) > 1)
+
+    near = first.features
+    by_lot = f", by lot {100 * near['by lot']:.0f} %"
+    return finding(
+        f"Of the {near['k']} nearest pictures show the same person: {told('own')}; are of another "
+        f"{across}: {told('across', by_lot)}."
+    )

@@ -31,3 +31,18 @@ def test_a_measurement(capsys):
     assert found["forward_flops"]["TVTR"] < found["forward_flops"]["whole product"]
     assert all(row["images_per_second"] > 0 for row in found["networks"].values())
     assert "both choices agree in 100.0% of the patches" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_the_paper_s_size_on_any_machine(cuda):
+    ((title, size),) = bench_tvtr.sizes_for(quick=False, paper=True, cuda=cuda).items()
+    with torch.device("meta"):
+        model = bench_tvtr.network("TVTR", size)
+    assert (model.backbone.embed_dim, model.backbone.depth) == (768, 12)
+    assert tuple(model.backbone.grid) == (23, 11), (
+        "253 patches, as in the paper's text by stride 12"
+    )
+    assert model.switches.k == 16
+    batch = bench_tvtr.ready_batch(size, torch.device("cpu"))
+    assert len(batch["image"]) == 16
+    assert title.startswith("ViT-B")

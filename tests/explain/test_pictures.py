@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from reidlab.data import open_dataset
-from reidlab.explain import cross_camera_pairs, image_batch, true_masks
+from reidlab.explain import cross_camera_pairs, few_people, image_batch, true_masks
 from reidlab.synth import World, write_dataset
 
 
@@ -38,6 +38,34 @@ def test_pairs_are_drawn_by_the_seed(ds):
     assert len(few) == 2
     with pytest.raises(ValueError, match="count is 0"):
         cross_camera_pairs(ds, count=0, seed=1)
+
+
+def test_few_people_are_seen_by_several_cameras(ds):
+    found = few_people(ds, count=2, images=1, seed=2)
+    pd.testing.assert_frame_equal(found, few_people(ds, count=2, images=1, seed=2))
+    assert found.path.is_unique
+    assert found.pid.nunique() == 2
+    for pid, own in found.groupby("pid"):
+        seen = {
+            f"camera {image.camid}"
+            for frame in (ds.query, ds.gallery)
+            for image in frame.itertuples()
+            if image.pid == pid
+        }
+        assert sorted(own.group) == sorted(seen), "each camera once"
+        assert len(seen) > 1
+    every = few_people(ds, count=1000, images=1000)
+    assert set(every.pid) == {*ds.query.pid}
+    assert len(every) == every.path.nunique() > len(found)
+
+
+def test_few_people_across_modalities(tmp_path):
+    world = World(seed=3, identities=6, cameras=4, infrared_cameras=2, images_per_camera=2,
+                  resolution=(32, 16))  # fmt: skip
+    ds = open_dataset("sysu-mm01", write_dataset("sysu-mm01", tmp_path, world))
+    found = few_people(ds, "modality", images=1)
+    assert (found.group == found.modality).all()
+    assert (found.groupby("pid").size() == 2).all()
 
 
 def test_true_masks_are_those_on_disk_or_none(ds, tmp_path):

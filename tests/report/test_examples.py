@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from reidlab.evaluation import RankResult
+from reidlab.explain import Projection
 from reidlab.report import style
 from reidlab.report.examples import (
     choice_scores,
     heat_scores,
     layers_above,
+    planes_told,
     trusted_layers,
     typical_queries,
 )
@@ -91,6 +93,7 @@ def test_choices_are_scored_against_lot():
     # -30, -20 and -40 points: mean -30, deviation 10, t of two degrees of freedom 4.303
     assert found.loc[("night", "good"), "points"] == "-30.0 (-54.8 to -5.2)"
     assert found.loc[("night", "good"), "person"] == "less"
+    assert found.loc[("night", "odd"), "points"] == "+0.0 (no interval)"
     assert "no true masks" in choice_scores(None).text
 
 
@@ -101,3 +104,20 @@ def test_without_masks_nothing_is_scored():
     assert style.table(said) is said, "a sentence, and no table without numbers"
     assert trusted_layers(heat, None, (11, 12), heat) is None
     assert layers_above(heat, None, (11, 12)) == []
+
+
+def test_what_planes_tell():
+    def plane(own, runs):
+        features = {"own": own, "across": 0.25, "by lot": 0.75, "k": 5}
+        numbers = pd.DataFrame({"own": runs, "across": [0.25] * 3})
+        return Projection(np.zeros((3, 4, 2)), numbers, features)
+
+    both = {"before": plane(0.1, [0.1, 0.2, 0.3]), "trained": plane(0.4, [0.2, 0.1, 0.5])}
+    assert planes_told(both, "light").text == (
+        "Of the 5 nearest pictures show the same person: before 10 %, trained 40 % (2 of 3 pairs "
+        "of t-SNE pictures agree); are of another light: before 25 %, trained 25 %, by lot 75 % "
+        "(3 of 3 pairs of t-SNE pictures agree)."
+    )
+    assert "pairs" not in planes_told({"trained": both["trained"]}).text
+    with pytest.raises(ValueError, match="no planes"):
+        planes_told({})

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from reidlab.evaluation import proportion_interval
-from reidlab.explain import RowVote
+from reidlab.explain import Projection, RowVote
 from reidlab.report import figures, style
 
 
@@ -529,17 +529,23 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
     assert dict(mpl.rcParams) == before
 
 
-def test_feature_planes_mark_modality_by_shape_and_join_people():
-    pids, infrared = [1, 1, 2], [False, True, True]
-    figure = figures.feature_planes(
-        {"a": [[0, 0], [2, 0], [1, 1]], "b": np.zeros((3, 2))}, pids, infrared
-    )
-    panel = figure.axes[0]
-    visible, dark = panel.collections
-    assert visible.get_offsets().tolist() == [[0, 0]]
-    assert dark.get_offsets().tolist() == [[2, 0], [1, 1]]
-    assert len(dark.get_facecolor()) == 0, "hollow: told apart without colour"
-    ends = [line.get_xydata().tolist() for line in panel.lines]
-    assert ends == [[[1, 0], [0, 0]], [[1, 0], [2, 0]], [[1, 1], [1, 1]]]
+def test_feature_planes_mark_groups_by_shape_and_join_people():
+    def plane(points):
+        one = {"silhouette": [0.25], "across": [0.5], "trustworthiness": [0.75]}
+        own = {"silhouette": -0.5, "across": 0.125}
+        return Projection(np.array([points], float), pd.DataFrame(one), own)
+
+    pids, groups = [1, 1, 2], ["visible", "infrared", "infrared"]
+    both = {"a": plane([[0, 0], [2, 0], [1, 1]]), "b": plane([[0, 0]] * 3)}
+    panel = figures.feature_planes(both, pids, groups).axes[0]
+    lines = [line.get_xydata().tolist() for line in panel.lines]
+    assert lines[:3] == [[[1, 0], [0, 0]], [[1, 0], [2, 0]], [[1, 1], [1, 1]]]
+    assert lines[3:] == [[[2, 0], [1, 1]], [[0, 0]]], "infrared, then visible"
+    looks = [(line.get_marker(), line.get_markerfacecolor()) for line in panel.lines[3:]]
+    assert looks[0] != looks[1]
+    assert looks[1] == ("^", "none"), "hollow: seen without colour"
+    told = panel.get_xlabel().splitlines()
+    assert told[0] == "silhouette -0.50, t-SNE +0.25 to +0.25"
+    assert told[2] == "trustworthiness 0.75 to 0.75"
     with pytest.raises(ValueError, match="expected one to three planes"):
-        figures.feature_planes({"a": np.zeros((2, 2))}, pids, infrared)
+        figures.feature_planes({"a": plane([[0, 0]] * 2)}, pids, groups)
