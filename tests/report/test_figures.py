@@ -209,59 +209,6 @@ def test_two_curves_refuse(histories, message):
         figures.two_curves(histories)
 
 
-def test_row_evidence_stands_beside_its_rows(pictures):
-    figure = figures.row_evidence(
-        pictures[0], pictures[1], [0.2, -0.1, 0.0], row_labels=["head", "torso", "feet"]
-    )
-    query, match, bars = figure.axes
-    assert np.array_equal(query.images[0].get_array(), pictures[0])
-    assert np.array_equal(match.images[0].get_array(), pictures[1])
-    figure.draw_without_rendering()
-    for row, bar in enumerate(bars.patches):  # the middle of a bar is that of its row, on paper
-        middle = bars.transData.transform((0, bar.get_y() + bar.get_height() / 2))[1]
-        box = query.get_window_extent()
-        assert middle == pytest.approx(box.y1 - box.height * (row + 0.5) / 3)
-    assert [bar.get_width() for bar in bars.patches] == [0.2, -0.1, 0.0]
-    assert [to_hex(bar.get_facecolor()) for bar in bars.patches[:2]] == [style.MATCH, style.WRONG]
-    assert [bool(bar.get_hatch()) for bar in bars.patches] == [False, True, False]
-    assert [text.get_text() for text in bars.texts] == ["+0.200", "−0.100", "+0.000"]
-    assert [text.get_text() for text in bars.get_yticklabels()] == ["head", "torso", "feet"]
-    assert bars.get_title(loc="left") == "all rows: +0.100"
-
-
-def test_row_evidence_keeps_the_shape_of_pictures_and_its_words_on_the_page(pictures):
-    labels = ["background"] * 4
-    figure = figures.row_evidence(
-        *pictures[:2], -np.ones(4), stranger=pictures[2], row_labels=labels
-    )
-    assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == [
-        "query",
-        "match",
-        "stranger",
-    ]
-    figure.draw_without_rendering()
-    for axes in figure.axes[:3]:
-        box = axes.get_window_extent()
-        assert box.height / box.width == pytest.approx(2)  # 32 x 16 pixels
-    bars, page = figure.axes[3].get_tightbbox(), figure.bbox
-    assert bars.x0 > figure.axes[2].get_window_extent().x1
-    assert page.y0 <= bars.y0 < bars.x1 <= page.x1
-
-
-@pytest.mark.parametrize(
-    ("evidence", "labels", "message"),
-    [
-        ([], None, r"evidence has shape \(0,\): expected \(R,\)"),
-        (np.ones((1, 3)), None, r"evidence has shape \(1, 3\)"),
-        ([1.0, np.nan], None, "finite number"),
-        ([1.0, 2.0], ["a"], "1 labels for 2 rows"),
-    ],
-)
-def test_row_evidence_refuses(pictures, evidence, labels, message):
-    with pytest.raises(ValueError, match=message):
-        figures.row_evidence(pictures[0], pictures[1], evidence, row_labels=labels)
-
-
 COMPARED = pd.DataFrame(
     [
         ("rows over one", 2.0, 0.5, 3.5, [1.0, 3.0], 4.2),
@@ -516,7 +463,6 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         figures.part_overlay(pictures, [mask] * 6),
         figures.training_curve([{"epoch": 1, "loss": 1.0, "accuracy": 0.1}]),
         figures.two_curves({"a": judged([3, 2, 1], [0.1, 0.2, 0.3])}),
-        figures.row_evidence(pictures[0], pictures[1], np.ones(12)),
         figures.forest(COMPARED, label="mAP (points)"),
         figures.heat_table(GAINS, label="gain"),
         figures.two_measures(NETWORKS, x="standard", y="official"),

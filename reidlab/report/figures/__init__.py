@@ -11,7 +11,6 @@ from reidlab.report.figures.pictures import (
     part_overlay,
     ranked_list,
     read_picture,
-    row_evidence,
 )
 from reidlab.report.figures.planes import feature_planes
 from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_queries
@@ -32,7 +31,6 @@ __all__ = [
     "ranked_queries",
     "read_picture",
     "row_accuracy",
-    "row_evidence",
     "row_evidences",
     "training_curve",
     "two_curves",

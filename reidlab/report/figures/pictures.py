@@ -1,4 +1,4 @@
-"""Figures made of pictures: sheets, ranked lists, heat maps, body parts, evidence of rows.
+"""Figures made of pictures: sheets, ranked lists, heat maps, body parts.
 
 Pictures are arrays `(H, W, 3)` of bytes or paths of files. Sheets are composed into one array
 first, so that a hundred pictures cost one drawing call and keep their own pixels. No figure tells
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -339,105 +338,3 @@ def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> ND
     colours = np.array([to_rgb(style.PART_COLOURS.get(name, "black")) for name in PARTS]) * 255
     blend = np.where(mask[..., None] > 0, opacity, 0.0)
     return (picture * (1 - blend) + colours[mask] * blend).round().astype(np.uint8)
-
-
-@style.styled
-def row_evidence(
-    query: Picture,
-    match: Picture,
-    evidence: Sequence[float] | NDArray[Any],
-    *,
-    stranger: Picture | None = None,
-    row_labels: Sequence[str] | None = None,
-    label: str = "added to the margin (cosine)",
-) -> BookFigure:
-    """Show query and match, and beside each row of them how much it spoke for the match.
-
-    Args:
-        query: the picture that is asked for.
-        match: the one that was found.
-        evidence: R numbers, from the top row: `reidlab.explain.row_evidence`.
-        stranger: the picture of another person that it is told from.
-        row_labels: R words beside the bars, such as the body part of each row.
-        label: of the axis.
-
-    Raises:
-        ValueError: if the evidence is not a list of numbers, or there is not one label a row.
-    """
-    values = np.asarray(evidence, dtype=float)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(
-            f"evidence has shape {values.shape}: expected (R,), one finite number for each row of "
-            "the patch grid"
-        )
-    if row_labels is not None and len(row_labels) != len(values):
-        raise ValueError(f"{len(row_labels)} labels for {len(values)} rows: give one for each row")
-    shown = {"query": query, "match": match}
-    shown |= {} if stranger is None else {"stranger": stranger}
-    names = row_labels or [f"{row}" for row in range(1, len(values) + 1)]
-    figure, panels, bars = _evidence_panels(read_picture(query).shape, len(shown), _margin(names))
-    for panel, (title, picture) in zip(panels, shown.items(), strict=True):
-        show_rows(panel, read_picture(picture), len(values))
-        panel.set_title(title)
-    evidence_bars(bars, values, names)
-    bars.set_xlabel(label)
-    bars.set_title(f"all rows: {style.number(values.sum(), '{:+.3f}')}")
-    return figure
-
-
-def _evidence_panels(
-    shape: tuple[int, ...], pictures: int, margin: float
-) -> tuple[BookFigure, list[Axes], Axes]:
-    """Return a figure with places for pictures of one size, and one as high for the bars.
-
-    Placed by hand: a layout engine would give the words beside the bars their room by squeezing the
-    pictures, and no row of theirs would keep its shape.
-    """
-    head, foot, gap, narrowest = 0.28, 0.56, 0.1, 2.5  # inches
-    room = style.TEXT_WIDTH - narrowest - margin - gap * pictures
-    height = min(3.2, room / pictures * shape[0] / shape[1])
-    width = height * shape[1] / shape[0]
-    figure = style.figure(aspect=style.TEXT_WIDTH / (head + height + foot))
-    figure.set_layout_engine("none")
-    low, tall = foot / (head + height + foot), height / (head + height + foot)
-    across = style.TEXT_WIDTH
-    panels = [
-        figure.add_axes((place * (width + gap) / across, low, width / across, tall))
-        for place in range(pictures)
-    ]
-    left = pictures * (width + gap) + margin
-    bars = figure.add_axes((left / across, low, 1 - (left + 0.1) / across, tall))
-    return figure, panels, bars
-
-
-def show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
-    """Draw a picture whose vertical unit is a row of patches."""
-    panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
-    # Seen on bright and on dark clothes: a dark line beside a light one.
-    panel.hlines(range(1, rows), 0, 1, color="black", lw=1.2, alpha=0.45)
-    panel.hlines(range(1, rows), 0, 1, color="white", lw=0.5, alpha=0.8)
-    panel.set_axis_off()
-
-
-def evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Draw what each row adds to a margin, (R,), one bar below the other."""
-    places = np.arange(len(values)) + 0.5
-    colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
-    hatches = ["" if value >= 0 else "///" for value in values]
-    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
-    panel.axvline(0, color=style.INK, lw=1)
-    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
-    room = 0.38 * max(high - low, 1e-9)  # for the numbers behind the bars
-    panel.set_xlim(low - (room if low < 0 else 0), high + room)
-    for place, value in zip(places, values, strict=True):
-        panel.annotate(
-            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
-            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
-            fontsize=9,
-        )  # fmt: skip
-    panel.set_ylim(len(values), 0)
-    panel.set_yticks(places, names, fontsize=9)
-    panel.tick_params(axis="y", length=0)
-    panel.xaxis.set_major_locator(MaxNLocator(4))
-    panel.spines["left"].set_visible(False)
-    panel.grid(axis="y", visible=False)
