@@ -467,7 +467,7 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
         figures.heat_table(GAINS, label="gain"),
         figures.two_measures(NETWORKS, x="standard", y="official"),
         figures.line_chart(NETWORKS.assign(name="a", value=1.0), x="standard", label="mAP"),
-        figures.networks.la_transformer(),
+        figures.networks.vit_baseline(),
     ]
     for figure in made:
         assert len(style.png(figure)) < style.PNG_LIMIT
