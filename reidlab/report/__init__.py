@@ -22,9 +22,9 @@ from reidlab.report.findings import (
     summary,
 )
 from reidlab.report.matrix import Matrix, claims_matrix
-from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
+from reidlab.report.page import Page, RunRecordBox, page_start, read_page
 from reidlab.report.quizzes import Quiz, quiz
-from reidlab.report.records import check_contribution, records_at, results_table
+from reidlab.report.records import check_contribution, records_at
 from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
@@ -60,8 +60,6 @@ __all__ = [
     "read_record",
     "records_at",
     "reproduction",
-    "results_table",
-    "run_record_box",
     "seed_difference",
     "side_by_side",
     "summary",
