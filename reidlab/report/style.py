@@ -34,6 +34,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 from reidlab.report.findings import Finding
 
@@ -191,8 +192,6 @@ def png(figure: Figure, limit: int = PNG_LIMIT) -> bytes:
 
 
 def _with_palette(data: bytes, colours: int) -> bytes:
-    from PIL import Image
-
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     reduced = image.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

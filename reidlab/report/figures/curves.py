@@ -102,8 +102,7 @@ def line_chart(
 
     Args:
         table: one row for each point, with `name`; `value`; a column for the horizontal axis;
-            and, if wanted, `seed` and `panel`, the title of the panel it stands in. A point counts
-            where all seeds of its name have it.
+            and, if wanted, `seed`. A point counts where all seeds of its name have it.
         x: the column of the horizontal axis, and its label.
         label: of the vertical axis, with the unit.
         across: where on the vertical axis a dotted line lies.
@@ -112,28 +111,24 @@ def line_chart(
         ValueError: the table is empty, lacks a column or has a point twice, seeds have no point in
             common, or there are more names than colours.
     """
-    table = table.assign(panel=table.get("panel", ""), seed=table.get("seed", 0))
-    check_table(table, ["panel", "name", "seed", x], ["value"])
-    names, titles = ([*dict.fromkeys(table[column])] for column in ("name", "panel"))
+    table = table.assign(seed=table.get("seed", 0))
+    check_table(table, ["name", "seed", x], ["value"])
+    names = [*dict.fromkeys(table["name"])]
     check_colours(len(names), "names")
-    figure = style.figure(aspect=style.GOLDEN if len(titles) == 1 else 2.2)
-    panels = figure.subplots(1, len(titles), squeeze=False)[0]
-    for panel, title in zip(panels, titles, strict=True):
-        here = table[table.panel == title]
-        for i, name in enumerate(names):
-            runs = here[here.name == name].pivot(index="seed", columns=x, values="value")
-            runs = runs.dropna(axis="columns")
-            if (here.name == name).any() and runs.empty:
-                raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
-            if len(runs):
-                _mean_in_range(panel, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
-        if (here.value < 0).any():
-            panel.axhline(0, color=style.INK, lw=1.2, linestyle="-")
-        if across is not None:
-            panel.axhline(across, color=style.INK, lw=1.2, linestyle=":")
-        panel.set(xlabel=x, title=str(title))
-    panels[0].set_ylabel(label)
-    _legend(figure, panels)
+    figure = style.figure()
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        runs = table[table["name"] == name].pivot(index="seed", columns=x, values="value")
+        runs = runs.dropna(axis="columns")
+        if runs.empty:
+            raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
+        _mean_in_range(axes, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
+    if (table["value"] < 0).any():
+        axes.axhline(0, color=style.INK, lw=1.2, linestyle="-")
+    if across is not None:
+        axes.axhline(across, color=style.INK, lw=1.2, linestyle=":")
+    axes.set(xlabel=x, ylabel=label)
+    _legend(figure, [axes])
     return figure
 
 

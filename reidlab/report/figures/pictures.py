@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from PIL import Image
@@ -272,24 +274,15 @@ def heat_overlay(
             panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
             scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
             values = np.clip(np.asarray(scaled), 0, 1)
-            shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+            panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
     for panel, name in zip(panels[0], ("image", *names), strict=True):
         panel.set_title(name)
     for panel in panels.flat:
         panel.set_axis_off()
-    bar = figure.colorbar(
-        mappable=_opaque(shown.cmap), ax=list(panels.flat), shrink=0.8, pad=0.02, label=label
-    )
+    opaque = ScalarMappable(Normalize(0, 1), style.HEAT)  # the overlay's own is transparent
+    bar = figure.colorbar(opaque, ax=list(panels.flat), shrink=0.8, pad=0.02, label=label)
     bar.outline.set_visible(False)
     return figure
-
-
-def _opaque(cmap: Any) -> Any:
-    """Return a colour scale 0..1 for a bar: the overlay's own would show its transparency."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    return ScalarMappable(Normalize(0, 1), cmap)
 
 
 @style.styled
@@ -332,8 +325,6 @@ def part_overlay(
 
 
 def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> NDArray[np.uint8]:
-    from matplotlib.colors import to_rgb
-
     # The background is never blended in, whatever its colour.
     colours = np.array([to_rgb(style.PART_COLOURS.get(name, "black")) for name in PARTS]) * 255
     blend = np.where(mask[..., None] > 0, opacity, 0.0)
