@@ -78,12 +78,9 @@ PNG_LIMIT = 300_000  # bytes; a page of eight figures stays near 2 MB
 
 _RC: Any = {  # Any: the stubs know the keys one by one
     "figure.facecolor": "none",
-    "figure.edgecolor": "none",
     "figure.dpi": DPI,
     "figure.figsize": (TEXT_WIDTH, TEXT_WIDTH / GOLDEN),
-    "savefig.facecolor": "none",
     "savefig.transparent": True,
-    "savefig.dpi": DPI,
     "axes.facecolor": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -109,7 +106,6 @@ _RC: Any = {  # Any: the stubs know the keys one by one
     "legend.frameon": False,
     "legend.fontsize": 10,
     "font.size": 10,
-    "image.interpolation": "antialiased",
     "image.cmap": HEAT,
 }
 
