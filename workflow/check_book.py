@@ -35,9 +35,6 @@ SOURCE_LINK = re.compile(
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)|[0-9a-f]{16,}|(\.\./)*_images/\S+", re.I)
 
 
-# ---------------------------------------------------------------------------- table of contents
-
-
 def toc_pages(toc: Path) -> list[str]:
     """Page names (no suffix) of a jb-book table of contents, the root first."""
     return list(_files(yaml.safe_load(toc.read_text())))
@@ -53,9 +50,6 @@ def _files(node: Any) -> Iterator[str]:
                 yield str(value).removesuffix(".md").removesuffix(".ipynb")
             else:
                 yield from _files(value)
-
-
-# ------------------------------------------------------------------------------- the built pages
 
 
 def check_html(html: Path, toc: Path, tracked: set[str], profile: str | None = None) -> list[str]:
@@ -203,9 +197,6 @@ def check_run_record(soup: BeautifulSoup, profile: str | None) -> Iterator[str]:
             yield f"its run record is of profile {shown!r}, the book of {profile!r}"
         if shown and str(shown) not in box.get_text():
             yield "its run record does not show the profile to the reader"
-
-
-# ------------------------------------------------------------------------------------ command line
 
 
 def tracked_files(root: Path) -> set[str]:

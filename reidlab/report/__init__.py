@@ -5,8 +5,8 @@ The drawing modules need matplotlib and are imported by name where a page draws:
     from reidlab.report import figures, style
 """
 
-from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
-from reidlab.record import check_schema, read_record
+from reidlab.evaluation import seed_difference
+from reidlab.record import read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
@@ -38,11 +38,9 @@ __all__ = [
     "Quiz",
     "Reproduction",
     "RunRecordBox",
-    "SeedInterval",
     "SideBySide",
     "check",
     "check_contribution",
-    "check_schema",
     "claims_matrix",
     "decided",
     "decisions",
@@ -50,7 +48,6 @@ __all__ = [
     "finding",
     "load_claims",
     "metrics_table",
-    "over_seeds",
     "page_start",
     "planned",
     "published_intervals",

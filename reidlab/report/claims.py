@@ -117,18 +117,9 @@ class Claim:
         Raises:
             ClaimError: there is none, as the claim is no number.
         """
-        return self.interval or (self.number - self.tolerance, self.number + self.tolerance)
-
-    @property
-    def number(self) -> float:
-        """The value, of a claim that has one.
-
-        Raises:
-            ClaimError: it has none.
-        """
         if self.value is None:
             raise ClaimError(f"the claim {self.id!r} is a {self.kind} and prints no number")
-        return self.value
+        return self.interval or (self.value - self.tolerance, self.value + self.tolerance)
 
 
 def claims_file(paper: str | Path, suffix: str = "") -> Path:
@@ -292,13 +283,13 @@ def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
     if claim.kind == "statement":
         runs = []
     ours = [100 * run["metrics"][claim.metric] for run in runs if not obstacle(claim, run)]
-    row = {"id": claim.id, "claim": claim.text, "metric": claim.metric, "paper (%)": claim.value}
+    row: dict[str, Any] = {"id": claim.id, "claim": claim.text, "metric": claim.metric}
+    row["paper (%)"] = claim.value
     if not ours:
         return row | {"ours (%)": None, "runs": 0, "verdict": claim.status}
     mean = sum(ours) / len(ours)
-    verdict = (
-        "reproduced" if _inside(claim, mean) else f"differs by {mean - claim.number:+.1f} points"
-    )
+    apart = f"differs by {mean - row['paper (%)']:+.1f} points"
+    verdict = "reproduced" if _inside(claim, mean) else apart
     return row | {"ours (%)": round(mean, 2), "runs": len(ours), "verdict": verdict}
 
 
