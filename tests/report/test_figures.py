@@ -49,31 +49,6 @@ def test_contact_sheet_brings_pictures_to_one_size(pictures):
     assert figure.axes[0].images[0].get_array().shape[:2] == (32, 33)
 
 
-def test_ranked_list_marks_by_sign_and_colour_and_dash(pictures):
-    figure = figures.ranked_list(
-        [pictures[0]], [pictures[1:4]], [[True, False, None]], scores=[[0.9, 0.5, 0.1]]
-    )
-    assert {text.get_color() for text in figure.axes[0].texts} == {style.INK}  # which reads best
-    frames = figure.axes[0].patches
-    colours = [to_hex(frame.get_edgecolor()) for frame in frames]
-    assert colours == [style.QUERY, style.MATCH, style.WRONG, style.JUNK]
-    assert [frame.get_linestyle() for frame in frames] == ["-", "-", "-", "--"]
-    assert texts(figure)[:3] == ["✓ 0.90", "✗ 0.50", "– 0.10"]
-    assert texts(figure)[3:] == ["query", "1", "2", "3"]
-
-
-def test_ranked_list_accepts_numpy_flags(pictures):
-    figure = figures.ranked_list([pictures[0]], [pictures[1:3]], [np.array([True, False])])
-    assert texts(figure)[:2] == ["✓", "✗"]
-
-
-def test_ranked_list_refuses_lists_that_do_not_go_together(pictures):
-    with pytest.raises(ValueError, match=r"\[query\], \[list\], \[flags\]"):
-        figures.ranked_list([pictures[0]], [], [])
-    with pytest.raises(ValueError, match="row 0: 2 pictures, 1 flags"):
-        figures.ranked_list([pictures[0]], [pictures[:2]], [[True]])
-
-
 def test_heat_is_opaque_where_it_is_hot(pictures):
     heats = np.zeros((2, 4, 2))
     heats[0, 0, 0] = 1
@@ -451,7 +426,6 @@ def test_every_figure_is_small_and_leaves_the_callers_style_alone(pictures):
     mask = np.ones((32, 16), np.uint8)
     made = [
         figures.contact_sheet([pictures]),
-        figures.ranked_list([pictures[0]], [pictures], [[True] * 6], row_labels=["0002 c1"]),
         figures.heat_overlay(pictures[0], np.ones((3, 4, 2)), ["10", "11", "12"]),
         figures.part_overlay(pictures, [mask] * 6),
         figures.training_curve([{"epoch": 1, "loss": 1.0, "accuracy": 0.1}]),

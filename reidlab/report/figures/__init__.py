@@ -9,11 +9,11 @@ from reidlab.report.figures.pictures import (
     contact_sheet,
     heat_overlay,
     part_overlay,
-    ranked_list,
+    ranked_queries,
     read_picture,
 )
 from reidlab.report.figures.planes import feature_planes
-from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_queries
+from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid
 
 __all__ = [
     "cmc_and_ap",
@@ -27,7 +27,6 @@ __all__ = [
     "networks",
     "part_overlay",
     "patch_grid",
-    "ranked_list",
     "ranked_queries",
     "read_picture",
     "row_accuracy",

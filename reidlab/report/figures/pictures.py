@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
@@ -21,12 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reidlab.data import read_image
+from reidlab.evaluation import RankedList
 from reidlab.report import style
 from reidlab.report.style import BookFigure
 from reidlab.synth import PARTS
 
 Picture = NDArray[Any] | str | Path
-Flag = bool | None
 
 _MARKS = {True: ("✓", style.MATCH, "-"), False: ("✗", style.WRONG, "-")}
 _IGNORED = ("–", style.JUNK, "--")
@@ -155,67 +156,54 @@ def contact_sheet(
 
 
 @style.styled
-def ranked_list(
-    queries: Sequence[Picture],
-    galleries: Sequence[Sequence[Picture]],
-    matches: Sequence[Sequence[Flag]],
-    *,
-    scores: Sequence[Sequence[float]] | None = None,
+def ranked_queries(
+    queries: pd.DataFrame,
+    gallery: pd.DataFrame,
+    found: RankedList,
     row_labels: Sequence[str] | None = None,
 ) -> BookFigure:
-    """Show queries and what stands at rank 1, 2, ... for each: ✓ right, ✗ wrong, – ignored.
+    """Show queries and what was found for them, with the distances: ✓ right, ✗ wrong, – ignored.
+
+    Pictures that the standard rule drops (of the query's own camera, and junk) are marked as
+    ignored, whatever rule `found` follows.
 
     Args:
-        queries: Q pictures, one row each.
-        galleries: for each query its ranked gallery pictures, nearest first.
-        matches: for each of them True (same person), False (another), None (junk, not counted).
-        scores: printed behind the mark, similarity or distance as the caller says.
+        queries: (Q) rows with path, pid and camid.
+        gallery: the table that the indices of `found` count, with the same columns.
+        found: of these queries: `reidlab.evaluation.ranked_list`.
         row_labels: Q labels in front of the rows.
 
     Raises:
-        ValueError: if the three lists do not go together.
+        ValueError: no query, or another number of queries than of lists.
     """
-    _same_lengths(queries, galleries, matches, scores)
-    gap = max(2, read_picture(queries[0]).shape[1] // 8)
-    under = read_picture(queries[0]).shape[0] // 5
-    rows = [[query, *gallery] for query, gallery in zip(queries, galleries, strict=True)]
-    sheet = _sheet(rows, gap=(under, gap))
+    if not 0 < len(queries) == len(found.indices):
+        raise ValueError(
+            f"{len(queries)} queries and {len(found.indices)} ranked lists: pass the rows of the "
+            "queries that were asked, ds.query.iloc[rows]"
+        )
+    there = [row >= 0 for row in found.indices]  # a short gallery leaves places empty
+    lists = [gallery.iloc[row[full]] for row, full in zip(found.indices, there, strict=True)]
+    rows = [[path, *images.path] for path, images in zip(queries.path, lists, strict=True)]
+    height, width = read_picture(rows[0][0]).shape[:2]
+    under = height // 5
+    sheet = _sheet(rows, gap=(under, max(2, width // 8)))
     figure, axes = _show(sheet, _margin(row_labels), head=under, foot=under)
-    for i, flags in enumerate(matches):
+    for i, (pid, camid) in enumerate(zip(queries.pid, queries.camid, strict=True)):
         _frame(axes, sheet, i, 0, style.QUERY, "-")
-        for j, flag in enumerate(flags):
-            mark, colour, dash = _IGNORED if flag is None else _MARKS[bool(flag)]
-            _frame(axes, sheet, i, j + 1, colour, dash)
-            text = mark if scores is None else f"{mark} {scores[i][j]:.2f}"
-            x, y = sheet.corner(i, j + 1)
+        own = (lists[i].pid == pid) & (lists[i].camid == camid)
+        dropped, full = own | (lists[i].pid == -1), there[i]
+        marks = zip(dropped, found.matches[i][full], found.distances[i][full], strict=True)
+        for j, (ignored, right, distance) in enumerate(marks, start=1):
+            mark, colour, dash = _IGNORED if ignored else _MARKS[bool(right)]
+            _frame(axes, sheet, i, j, colour, dash)
+            x, y = sheet.corner(i, j)
             place = (x + sheet.cell[1] / 2, y + sheet.cell[0] + under * 0.14)
             # In ink: the sign says right or wrong, the frame's colour would be too pale to read.
-            axes.text(*place, text, ha="center", va="top", fontsize=10)
-    longest = max(len(gallery) for gallery in galleries)
+            axes.text(*place, f"{mark} {distance:.2f}", ha="center", va="top", fontsize=10)
+    longest = max(map(len, lists))
     _label_rows(axes, sheet, row_labels)
     _label_columns(axes, sheet, ["query", *(f"{rank}" for rank in range(1, longest + 1))])
     return figure
-
-
-def _same_lengths(
-    queries: Sequence[Picture],
-    galleries: Sequence[Sequence[Picture]],
-    matches: Sequence[Sequence[Flag]],
-    scores: Sequence[Sequence[float]] | None,
-) -> None:
-    if not len(queries) == len(galleries) == len(matches) > 0:
-        raise ValueError(
-            f"{len(queries)} queries, {len(galleries)} ranked lists and {len(matches)} lists of "
-            "flags: a row needs one of each, also when there is one query: [query], [list], [flags]"
-        )
-    for i, (gallery, flags) in enumerate(zip(galleries, matches, strict=True)):
-        lengths = {len(gallery), len(flags)} | ({len(scores[i])} if scores is not None else set())
-        if len(lengths) > 1:
-            raise ValueError(
-                f"row {i}: {len(gallery)} pictures, {len(flags)} flags"
-                + (f", {len(scores[i])} scores" if scores is not None else "")
-                + "; give one flag (and one score) for each picture"
-            )
 
 
 def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: str) -> None:

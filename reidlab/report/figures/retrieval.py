@@ -1,54 +1,11 @@
-"""Figures of a ranking: what is found for a query, how unequal queries are, and what is read."""
+"""Figures of how unequal queries are, and of what a transformer reads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
-
-from reidlab.evaluation import RankedList, RankResult
+from reidlab.evaluation import RankResult
 from reidlab.report import style
-from reidlab.report.figures.pictures import Picture, ranked_list, read_picture
+from reidlab.report.figures.pictures import Picture, read_picture
 from reidlab.report.style import BookFigure
-
-
-def ranked_queries(
-    queries: pd.DataFrame,
-    gallery: pd.DataFrame,
-    found: RankedList,
-    row_labels: Sequence[str] | None = None,
-) -> BookFigure:
-    """Show queries and what was found for them, with the distances.
-
-    Pictures that the standard rule drops (of the query's own camera, and junk) are marked as
-    ignored, whatever rule `found` follows.
-
-    Args:
-        queries: (Q) rows with path, pid and camid.
-        gallery: the table that the indices of `found` count, with the same columns.
-        found: of these queries: `reidlab.evaluation.ranked_list`.
-        row_labels: Q labels in front of the rows.
-
-    Raises:
-        ValueError: another number of queries than of lists.
-    """
-    if len(queries) != len(found.indices):
-        raise ValueError(
-            f"{len(queries)} queries and {len(found.indices)} ranked lists: pass the rows of the "
-            "queries that were asked, ds.query.iloc[rows]"
-        )
-    pictures, flags, scores = [], [], []
-    for row, (pid, camid) in enumerate(zip(queries.pid, queries.camid, strict=True)):
-        there = found.indices[row] >= 0  # a short gallery leaves places empty
-        images = gallery.iloc[found.indices[row][there]]
-        own = (images.pid == pid) & (images.camid == camid)
-        dropped = own | (images.pid == -1)
-        pictures.append(images.path.tolist())
-        right = found.matches[row][there]
-        flags.append([None if no else bool(yes) for no, yes in zip(dropped, right, strict=True)])
-        scores.append(found.distances[row][there].tolist())
-    asked = queries.path.tolist()
-    return ranked_list(asked, pictures, flags, scores=scores, row_labels=row_labels)
 
 
 @style.styled
