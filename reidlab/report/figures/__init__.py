@@ -1,7 +1,7 @@
 """The figures of the book: data in, a matplotlib figure out. Drawn networks are in `networks`."""
 
 from reidlab.report.figures import networks
-from reidlab.report.figures.curves import line_chart, training_curve, two_curves
+from reidlab.report.figures.curves import cmc_and_ap, line_chart, training_curve, two_curves
 from reidlab.report.figures.evidence import row_evidences
 from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
 from reidlab.report.figures.matches import correspondences
@@ -9,11 +9,11 @@ from reidlab.report.figures.pictures import (
     contact_sheet,
     heat_overlay,
     part_overlay,
+    patch_grid,
     ranked_queries,
     read_picture,
 )
 from reidlab.report.figures.planes import feature_planes
-from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid
 
 __all__ = [
     "cmc_and_ap",

@@ -1,4 +1,4 @@
-"""Figures of lines: training by epoch, a difference against a knob."""
+"""Figures of lines: training by epoch, a difference against a knob, what a ranking finds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from reidlab.evaluation import RankResult
 from reidlab.report import style
 from reidlab.report.figures.checks import check_colours, check_table
 from reidlab.report.style import BookFigure
@@ -129,6 +130,25 @@ def line_chart(
         axes.axhline(across, color=style.INK, lw=1.2, linestyle=":")
     axes.set(xlabel=x, ylabel=label)
     _legend(figure, [axes])
+    return figure
+
+
+@style.styled
+def cmc_and_ap(result: RankResult, ranks: int = 20) -> BookFigure:
+    """Draw the CMC curve, and beside it how many queries reach which AP, with the mean dashed.
+
+    Args:
+        result: of a ranking.
+        ranks: the last k of the curve.
+    """
+    figure = style.figure(aspect=2.4)
+    left, right = figure.subplots(1, 2)
+    curve = 100 * result.cmc_curve[:ranks]
+    left.plot(range(1, len(curve) + 1), curve, marker="o", markersize=3)
+    left.set(xlabel="k", ylabel="CMC(k) (%)", ylim=(0, 102))
+    right.hist(100 * result.ap[result.valid], bins=20, color=style.QUERY, alpha=0.7)
+    right.axvline(100 * result.mAP, color=style.WRONG, linestyle="--")
+    right.set(xlabel="AP of a query (%)", ylabel="queries")
     return figure
 
 

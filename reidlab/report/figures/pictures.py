@@ -1,4 +1,4 @@
-"""Figures made of pictures: sheets, ranked lists, heat maps, body parts.
+"""Figures made of pictures: sheets, ranked lists, patches, heat maps, body parts.
 
 Pictures are arrays `(H, W, 3)` of bytes or paths of files. Sheets are composed into one array
 first, so that a hundred pictures cost one drawing call and keep their own pixels. No figure tells
@@ -214,6 +214,30 @@ def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: 
             (x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=2.4, linestyle=dash
         )
     )
+
+
+@style.styled
+def patch_grid(image: Picture, patch: int) -> BookFigure:
+    """Draw the patches of a transformer over a picture.
+
+    Args:
+        image: the picture, (H, W, 3), in the size that the network gets.
+        patch: side of a patch in pixels.
+
+    Raises:
+        ValueError: a patch of less than a pixel.
+    """
+    if patch < 1:
+        raise ValueError(f"patch is {patch}: expected the side of a patch in pixels, such as 16")
+    picture = read_picture(image)
+    height, width = picture.shape[:2]
+    figure = style.figure(aspect=1.6, filled=0.4)
+    axes = figure.subplots()
+    axes.imshow(picture, extent=(0, width, height, 0))
+    axes.hlines(range(0, height + 1, patch), 0, width, color=style.ACCENT, lw=0.8)
+    axes.vlines(range(0, width + 1, patch), 0, height, color=style.ACCENT, lw=0.8)
+    axes.set_axis_off()
+    return figure
 
 
 @style.styled
