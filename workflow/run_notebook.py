@@ -21,10 +21,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from reidlab.files import alone, atomic, check_writable, find, write_text
 
@@ -33,6 +33,14 @@ KERNEL_CWD = (ROOT / "notebooks").resolve()
 KERNEL = "python3"
 PATH_PARAMETERS = ("data_root", "out")
 """Parameters that name folders: made relative to the kernel's folder, whoever the caller is."""
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "REIDLAB_PROGRESS": "plain",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+"""The kernel's: reproducible hashes, inline figures, plain progress lines."""
 RUN_MARK = "inputs.sha256"
 """File in a run folder that says which code and parameters it belongs to."""
 
@@ -276,7 +284,8 @@ def _execute(
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     output.unlink(missing_ok=True)
     started = time.time()
-    with _batch_environment(run_dir), atomic(output) as partial:
+    pages = {"REIDLAB_PAGES": str(run_dir.resolve())} if run_dir is not None else {}
+    with patch.dict(os.environ, ENVIRONMENT | pages), atomic(output) as partial:
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -302,26 +311,6 @@ def _execute(
         drop_path_injection(partial, parameters_of(notebook))
         failed.unlink(missing_ok=True)
     return seconds
-
-
-@contextmanager
-def _batch_environment(run_dir: Path | None) -> Iterator[None]:
-    """The kernel's environment: reproducible hashes, inline figures, plain progress lines."""
-    before = dict(os.environ)
-    if run_dir is not None:
-        os.environ["REIDLAB_PAGES"] = str(run_dir.resolve())
-    os.environ.update(
-        PYTHONHASHSEED="0",
-        MPLBACKEND="module://matplotlib_inline.backend_inline",
-        REIDLAB_PROGRESS="plain",
-        JUPYTER_PREFER_ENV_PATH="1",
-        PYDEVD_DISABLE_FILE_VALIDATION="1",
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def main(argv: list[str] | None = None) -> int:

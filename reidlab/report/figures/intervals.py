@@ -293,20 +293,15 @@ def row_accuracy(votes: RowVote, parts: Tensor | NDArray[Any] | None = None) -> 
     panels[0].set_yticks(range(0, rows, 1 + rows // 10), range(1, rows + 1, 1 + rows // 10))
     panels[0].set_xlim(0, 102)
     if shares is not None:
-        _stacked_parts(panels[1], 100 * shares.mean(0))
+        mean = 100 * shares.mean(0)  # (R, 8); a row's rest is background
+        for part, name in enumerate(PARTS):
+            if part and mean[:, part].any():
+                panels[1].barh(
+                    range(rows), mean[:, part], height=0.9, left=mean[:, 1:part].sum(1),
+                    label=name, color=style.PART_COLOURS[name],
+                )  # fmt: skip
+        panels[1].set_xlabel("share of the row (%)")
     for panel in panels:
         panel.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=4, handlelength=1.2, columnspacing=1.2)
     return figure
-
-
-def _stacked_parts(panel: Axes, shares: NDArray[np.float64]) -> None:
-    """Stack the parts of each row, (R, 8) in percent; a row's rest is background."""
-    for part, name in enumerate(PARTS):
-        if part and shares[:, part].any():
-            start = shares[:, 1:part].sum(1)
-            panel.barh(
-                range(len(shares)), shares[:, part], height=0.9, left=start, label=name,
-                color=style.PART_COLOURS[name],
-            )  # fmt: skip
-    panel.set_xlabel("share of the row (%)")
