@@ -41,8 +41,6 @@ from reidlab.report.findings import Finding
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-LIGHT_PAGE = "#ffffff"
-DARK_PAGE = "#14181e"  # the dark page of the book's theme
 # The WCAG ask 4.5:1 of letters. No grey has it on both pages: the most is 4.2:1. This one has
 # 4.5:1 on the light page, and on the dark one too once the book's style sheet has made figures a
 # tenth brighter there (3.9:1 without).
@@ -54,7 +52,6 @@ WRONG = "#dc6512"
 ACCENT = "#8f4bd8"
 JUNK = INK
 
-ROLES = {"query": QUERY, "match": MATCH, "wrong": WRONG, "accent": ACCENT, "junk": JUNK}
 SERIES = (QUERY, WRONG, ACCENT, MATCH, INK)
 DASHES = ("-", "--", "-.", ":", (0, (1, 1)))  # each series has a dash of its own as well
 
