@@ -1,9 +1,9 @@
 """Break one thing at a time in a copy of the project, and see that a check turns red.
 
-    python -m pytest -v tests/workflow/test_sabotage.py
+    python -m workflow.sabotage
 
-What a small planted file can show is shown where the check has its tests. The faults in `FAULTS`
-are planted into the project itself, each alone.
+What a small planted file can show is shown where the check has its tests (`PLANTED`); those are run
+as they are. The faults in `FAULTS` are planted into the project itself, each alone.
 """
 
 from __future__ import annotations
@@ -92,6 +92,15 @@ FAULTS = {
         "tests/evaluation/test_protocols.py::test_queries_that_some_trials_do_not_count",
     ),
 }
+PLANTED = {
+    "a misspelt parameter": "tests/notebooks/test_run_notebook.py::"
+    "test_a_misspelt_parameter_is_refused_and_the_valid_ones_are_named",
+    "sys.exit(0) in a cell": "tests/notebooks/test_run_notebook.py::"
+    "test_sys_exit_halfway_is_not_a_whole_run",
+    "a kernel is killed": "tests/workflow/test_killed_kernel.py",
+    "an image without alt text on a built page, and 20 more": "tests/book/test_check_book.py",
+    "a page that is older than a record it reads": "tests/workflow/test_page_inputs.py",
+}
 
 
 @contextmanager
@@ -143,3 +152,19 @@ def _run(copy: Path, check: str) -> int:
     sys.path[:] = [str(copy), *(path for path in sys.path if path not in ("", str(ROOT)))]
     quick = ("--assert=plain", "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist")
     return int(pytest.main(["--rootdir", str(copy), *quick, check]))
+
+
+def main() -> int:
+    """Print what each fault meets; exit status 1 if one meets nothing, or a plant does not grow."""
+    escaped = 0
+    for name, fault in FAULTS.items():
+        red = turns_red(fault)
+        escaped += not red
+        print(f"{'caught ' if red else 'ESCAPED'}  {name}: {fault.check}", flush=True)
+    for name, check in PLANTED.items():
+        print(f"planted  {name}: {check}", flush=True)
+    return escaped or int(pytest.main(["-p", "no:cacheprovider", *PLANTED.values()]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
