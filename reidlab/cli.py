@@ -173,8 +173,12 @@ def _open(name: str, root: Path, options: list[str] | None) -> ReIDDataset:
 @_command(record, "show")
 def show(path: RecordFile) -> None:
     """Print a run record, one setting or result a line."""
-    for key, value in _load(path).items():
-        typer.echo(f"{key} = {value}")
+    from reidlab.record import flatten, read_record
+
+    loaded = read_record(path / "record.json" if path.is_dir() else path)
+    del loaded["history"]  # a table of its own
+    for key, value in flatten(loaded).items():
+        typer.echo(f"{key} = {json.dumps(value, default=str)}")
 
 
 @_command(record, "check")
@@ -186,15 +190,6 @@ def check_records(
 
     for path in paths:
         typer.echo(f"{path}: {check_contribution(path)} run(s), can be contributed")
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """A record as flat "a.b.c" -> value; the history, a table of its own, is left out."""
-    from reidlab.record import flatten, read_record
-
-    loaded = read_record(path / "record.json" if path.is_dir() else path)
-    flat = flatten({key: value for key, value in loaded.items() if key != "history"})
-    return {key: json.dumps(value, default=str) for key, value in flat.items()}
 
 
 @_command(app)
@@ -253,11 +248,10 @@ def _compare_page(path: Path, book: str | None, level: float) -> None:
 
 def _published(side: list[Record], claims: str | None) -> str:
     """What the claims of a paper say of the runs of one side."""
-    from reidlab.files import project_root
-    from reidlab.report import load_claims, published_intervals
+    from reidlab.report.claims import claims_file, load_claims, published_intervals
 
     paper = claims or str(side[0]["experiment"].get("paper"))
-    if claims is None and not (project_root() / "book" / "claims" / f"{paper}.yml").is_file():
+    if claims is None and not claims_file(paper).is_file():
         return f"book/claims/{paper}.yml does not exist, so there are none to compare with"
     table = published_intervals(load_claims(paper), side)
     if not len(table):
@@ -293,7 +287,7 @@ def train(  # each parameter is an option of the command
     dataset: Annotated[str, typer.Option(help="Layout, such as market1501; see `data list`.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on there.")],
-    profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")] = "laptop",
+    profile: Profile = "laptop",
     preset: Annotated[
         str | None, typer.Option(help='"code" or "paper", where the two differ.')
     ] = None,
@@ -320,11 +314,7 @@ def train(  # each parameter is an option of the command
     The same command runs on several processes: `accelerate launch -m reidlab train ...`.
     """
     from reidlab import recipes
-    from reidlab.training import (
-        build_model,
-        fit,
-        is_main_process,
-    )
+    from reidlab.training import build_model, fit, is_main_process
 
     ds = _open(dataset, root, option)
     ds = ds.train_only() if train_only else ds
@@ -441,11 +431,7 @@ def export_weights(
 
     check_writable(out)
     export_timm(
-        out,
-        weights=weights,
-        weights_grid=weights_grid,
-        backbone=backbone,
-        image_size=image_size,
+        out, weights=weights, weights_grid=weights_grid, backbone=backbone, image_size=image_size
     )
     typer.echo(
         f"timm.create_model({backbone!r}, num_classes=0, img_size={image_size}, "

@@ -52,7 +52,7 @@ class RecordError(ReidlabError):
     """A file that is no run record, or one of another version."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class RunRecord:
     """What was run, on what, and what came out.
 
@@ -80,9 +80,13 @@ class RunRecord:
             that was validated also validation (metrics) and validation_seconds.
     """
 
+    schema: int = SCHEMA
     experiment: dict[str, Any]
     seed: int
+    commit: str | None = field(default_factory=lambda: git_commit()[0])
+    dirty: bool | None = field(default_factory=lambda: git_commit()[1])
     data: dict[str, Any]
+    environment: dict[str, Any] = field(default_factory=lambda: describe_environment())
     metrics: dict[str, Any]
     seconds: dict[str, float]
     images_per_second: float
@@ -90,16 +94,10 @@ class RunRecord:
     started: str
     finished: str
     history: list[dict[str, Any]] = field(default_factory=list)
-    environment: dict[str, Any] = field(default_factory=lambda: describe_environment())
-    commit: str | None = field(default_factory=lambda: git_commit()[0])
-    dirty: bool | None = field(default_factory=lambda: git_commit()[1])
-    schema: int = SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, in the order of the design: what was run first, what came out last."""
-        values = dataclasses.asdict(self)
-        first = ("schema", "experiment", "seed", "commit", "dirty", "data", "environment")
-        return {name: values.pop(name) for name in first} | values
+        return dataclasses.asdict(self)
 
     def save(self, path: str | Path) -> None:
         """Write JSON; an interrupted write leaves the old file as it was.

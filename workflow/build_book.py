@@ -50,11 +50,7 @@ def stage(executed: Path, tree: Path) -> None:
         write_slides(ran, tree / SLIDES / f"{source.stem}.html")
     teaching = tree / "book" / "teaching.md"
     lessons = map(lesson, notebooks_of_toc())
-    write_text(teaching, fill(teaching.read_text(encoding="utf-8"), lessons, _slides_link))
-
-
-def _slides_link(stem: str) -> str:
-    return f'<a href="../_static/slides/{stem}.html">slides</a>'
+    write_text(teaching, fill(teaching.read_text(encoding="utf-8"), lessons))
 
 
 def _litter(_folder: str, names: list[str]) -> list[str]:

@@ -35,9 +35,6 @@ SOURCE_LINK = re.compile(
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)|[0-9a-f]{16,}|(\.\./)*_images/\S+", re.I)
 
 
-# ---------------------------------------------------------------------------- table of contents
-
-
 def toc_pages(toc: Path) -> list[str]:
     """Page names (no suffix) of a jb-book table of contents, the root first."""
     return list(_files(yaml.safe_load(toc.read_text())))
@@ -53,9 +50,6 @@ def _files(node: Any) -> Iterator[str]:
                 yield str(value).removesuffix(".md").removesuffix(".ipynb")
             else:
                 yield from _files(value)
-
-
-# ------------------------------------------------------------------------------- the built pages
 
 
 def check_html(html: Path, toc: Path, tracked: set[str], profile: str | None = None) -> list[str]:
@@ -78,28 +72,35 @@ def check_html(html: Path, toc: Path, tracked: set[str], profile: str | None = N
     faults += [f"{name}: built but not in _toc.yml" for name in extra if "_modules/" not in name]
     anchors: dict[Path, set[str]] = {}
     for name in sorted(expected & set(pages)):
-        faults += [f"{name}: {fault}" for fault in check_page(pages[name], html, anchors)]
-        faults += [f"{name}: {fault}" for fault in check_source_links(pages[name], tracked)]
+        soup = _parsed(pages[name])
+        found = [*check_page(pages[name], soup, html, anchors), *check_source_links(soup, tracked)]
         if name.startswith("notebooks/"):
-            faults += [f"{name}: {fault}" for fault in check_run_record(pages[name], profile)]
+            found += check_run_record(soup, profile)
+        faults += [f"{name}: {fault}" for fault in found]
     return faults
 
 
-def check_page(page: Path, html: Path, anchors: dict[Path, set[str]]) -> Iterator[str]:
+def _parsed(page: Path) -> BeautifulSoup:
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+def check_page(
+    page: Path, soup: BeautifulSoup, html: Path, anchors: dict[Path, set[str]]
+) -> Iterator[str]:
     """Faults of one page that need nothing but the built tree.
 
     Args:
         page: the page.
+        soup: what its file holds.
         html: folder of the built HTML.
         anchors: cache of the ids of pages already read.
     """
     text = page.read_text(encoding="utf-8")
     if (size := page.stat().st_size) > MAX_PAGE_BYTES:
         yield f"weighs {size / 1e6:.1f} MB, more than {MAX_PAGE_BYTES / 1e6:.0f} MB"
-    soup = BeautifulSoup(text, "html.parser")
-    if soup.select(".output.traceback, .cell_output .traceback") or _outputs_say(
-        soup, "Traceback (most recent call last)"
-    ):
+    said = "".join(output.get_text() for output in soup.select(".cell_output"))
+    marked = soup.select(".output.traceback, .cell_output .traceback")
+    if marked or "Traceback (most recent call last)" in said:
         yield "shows a traceback"
     if str(ROOT) in text:
         yield f"shows {ROOT}, a folder of the machine that built it"
@@ -130,10 +131,6 @@ def _prose(soup: BeautifulSoup) -> str:
     for code in article.find_all(["pre", "code", "script", "style"]):
         code.decompose()
     return article.get_text()
-
-
-def _outputs_say(soup: BeautifulSoup, phrase: str) -> bool:
-    return any(phrase in output.get_text() for output in soup.select(".cell_output"))
 
 
 def _resolve(target: str, page: Path, html: Path) -> Path:
@@ -168,15 +165,13 @@ def _check_link(href: str, page: Path, html: Path, anchors: dict[Path, set[str]]
         yield f"link {href} leads nowhere"
     elif parts.fragment and target.suffix == ".html":
         if target not in anchors:
-            soup = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
-            anchors[target] = {str(tag["id"]) for tag in soup.find_all(id=True)}
+            anchors[target] = {str(tag["id"]) for tag in _parsed(target).find_all(id=True)}
         if unquote(parts.fragment) not in anchors[target]:
             yield f"link {href} names an anchor that is not there"
 
 
-def check_source_links(page: Path, tracked: set[str]) -> Iterator[str]:
+def check_source_links(soup: BeautifulSoup, tracked: set[str]) -> Iterator[str]:
     """Edit and Colab links that name a file or a branch this repository does not have."""
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     for link in soup.find_all("a", href=True):
         found = SOURCE_LINK.match(str(link["href"]))
         if found and found["branch"] != "main":
@@ -185,14 +180,8 @@ def check_source_links(page: Path, tracked: set[str]) -> Iterator[str]:
             yield f"link {link['href']} names a file that git does not track"
 
 
-def check_run_record(page: Path, profile: str | None = None) -> Iterator[str]:
-    """A notebook's page ends with the record of its run: profile, commit, seconds.
-
-    Args:
-        page: the page.
-        profile: the profile the book was asked for, if it is known.
-    """
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+def check_run_record(soup: BeautifulSoup, profile: str | None) -> Iterator[str]:
+    """Whether a notebook's page ends with the record of a run of this profile, if it is known."""
     boxes = soup.select("div.run-record")
     if not boxes:
         yield 'has no run record (<div class="run-record">, made by reidlab.report.page)'
@@ -208,9 +197,6 @@ def check_run_record(page: Path, profile: str | None = None) -> Iterator[str]:
             yield f"its run record is of profile {shown!r}, the book of {profile!r}"
         if shown and str(shown) not in box.get_text():
             yield "its run record does not show the profile to the reader"
-
-
-# ------------------------------------------------------------------------------------ command line
 
 
 def tracked_files(root: Path) -> set[str]:

@@ -1,24 +1,19 @@
-"""Locks that a killed process cannot leave behind: the kernel holds them as long as it lives.
+"""A lock that a killed process cannot leave behind: the kernel holds it as long as it lives.
 
 Snakemake keeps its lock as a file, and a Snakemake that was killed leaves it: the next one refuses
 to start until somebody calls `--unlock`. `forget_dead_snakemake` does that where it is certain that
 nobody runs any more. A training that outlives its Snakemake (an orphan here, a job in a cluster's
-queue) goes on; the next Snakemake's training of the same folder must wait for it:
-
-    python -m workflow.locks runs/experiments/.../seed0 -- python -m reidlab experiment run ...
+queue) goes on; the next one's training of the same folder waits for it, see `reidlab.files.alone`.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import socket
 import sys
 from pathlib import Path
 from typing import IO
-
-from reidlab.files import hold
 
 BUSY = ".running"
 
@@ -65,26 +60,3 @@ def forget_dead_snakemake(folder: Path = Path(".snakemake")) -> IO[str] | None:
 def _shared(file: IO[str]) -> IO[str]:
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
-
-
-def run_alone(folder: Path, command: list[str]) -> None:
-    """Become `command`, after any other that works in `folder` has ended; does not return.
-
-    The lock is inherited by the command and by all that it starts, and ends with the last of them.
-    """
-    lock = hold(folder)
-    if lock is not None:
-        os.set_inheritable(lock, True)
-    sys.stdout.flush()
-    os.execvp(command[0], command)
-
-
-def main(arguments: list[str]) -> None:
-    """`FOLDER -- COMMAND ...`."""
-    if len(arguments) < 3 or arguments[1] != "--":
-        raise SystemExit("usage: python -m workflow.locks FOLDER -- COMMAND ...")
-    run_alone(Path(arguments[0]), arguments[2:])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -21,11 +21,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from reidlab.files import alone, atomic, check_writable, find, write_text
 
@@ -34,6 +33,14 @@ KERNEL_CWD = (ROOT / "notebooks").resolve()
 KERNEL = "python3"
 PATH_PARAMETERS = ("data_root", "out")
 """Parameters that name folders: made relative to the kernel's folder, whoever the caller is."""
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "REIDLAB_PROGRESS": "plain",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
+"""The kernel's: reproducible hashes, inline figures, plain progress lines."""
 RUN_MARK = "inputs.sha256"
 """File in a run folder that says which code and parameters it belongs to."""
 
@@ -42,17 +49,8 @@ class NotebookError(Exception):
     """A notebook that cannot be run as asked, or did not run to its end."""
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One name of the cell tagged ``parameters``: its default, and the comment beside it."""
-
-    name: str
-    default: Any
-    help: str
-
-
-def parameters_of(notebook: Path) -> dict[str, Parameter]:
-    """Read the parameters a notebook declares, in the order of its cell.
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Read the parameters of the cell tagged ``parameters``, in its order: name -> default.
 
     Raises:
         NotebookError: the file is missing, or no cell is tagged ``parameters``.
@@ -68,10 +66,7 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
             f"{notebook}: no cell tagged 'parameters', so nothing can be set from outside. "
             "Tag the cell that assigns profile, dataset, data_root and seed."
         )
-    return {
-        name: Parameter(name, _literal(str(entry["default"])), str(entry["help"]))
-        for name, entry in found.items()
-    }
+    return {name: _literal(str(entry["default"])) for name, entry in found.items()}
 
 
 def _literal(text: str) -> Any:
@@ -95,19 +90,18 @@ def resolve(notebook: Path, given: dict[str, str]) -> dict[str, Any]:
     known = parameters_of(notebook)
     unknown = [name for name in given if name not in known]
     if unknown:
-        valid = ", ".join(f"{p.name}={p.default!r}" for p in known.values())
+        valid = ", ".join(f"{name}={default!r}" for name, default in known.items())
         raise NotebookError(
             f"{notebook.name} has no parameter {', '.join(map(repr, unknown))}. It has: {valid}."
         )
-    return {name: _typed(known[name], text) for name, text in given.items()}
+    return {name: _typed(name, known[name], text) for name, text in given.items()}
 
 
-def _typed(parameter: Parameter, text: str) -> Any:
-    default = parameter.default
+def _typed(name: str, default: Any, text: str) -> Any:
     if default is None:
         return _literal(text)
     if isinstance(default, str):
-        if parameter.name in PATH_PARAMETERS and text:
+        if name in PATH_PARAMETERS and text:
             return os.path.relpath(Path(text).expanduser().resolve(), KERNEL_CWD)
         return text
     value = {"true": True, "false": False}.get(text.lower(), _literal(text))
@@ -115,7 +109,7 @@ def _typed(parameter: Parameter, text: str) -> Any:
         return float(value)
     if type(value) is not type(default):
         raise NotebookError(
-            f"parameter {parameter.name}: {text!r} is not of type {type(default).__name__} "
+            f"parameter {name}: {text!r} is not of type {type(default).__name__} "
             f"(the notebook's default is {default!r})."
         )
     return value
@@ -219,7 +213,7 @@ def check_whole(notebook: Path) -> None:
             raise NotebookError(f"{notebook.name}: code cell {number} of {len(code)} raised")
 
 
-def drop_path_injection(notebook: Path, declared: Iterable[Parameter]) -> None:
+def drop_path_injection(notebook: Path, declared: dict[str, Any]) -> None:
     """Remove papermill's injected cell where it says nothing new to a reader.
 
     The cell stays when a value differs from the default shown above it; folders do not count. The
@@ -228,9 +222,7 @@ def drop_path_injection(notebook: Path, declared: Iterable[Parameter]) -> None:
     content = json.loads(notebook.read_text())
     run = content["metadata"].get("papermill", {})
     passed = run.get("parameters", {})
-    defaults = {p.name: p.default for p in declared}
-    news = [n for n, v in passed.items() if n not in PATH_PARAMETERS and defaults.get(n) != v]
-    if not news:
+    if not any(n not in PATH_PARAMETERS and declared.get(n) != v for n, v in passed.items()):
         content["cells"] = [
             cell
             for cell in content["cells"]
@@ -292,7 +284,8 @@ def _execute(
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     output.unlink(missing_ok=True)
     started = time.time()
-    with _batch_environment(run_dir), atomic(output) as partial:
+    pages = {"REIDLAB_PAGES": str(run_dir.resolve())} if run_dir is not None else {}
+    with patch.dict(os.environ, ENVIRONMENT | pages), atomic(output) as partial:
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -315,29 +308,9 @@ def _execute(
                 )
             raise NotebookError(f"{error}\nAs far as it came: {failed}") from None
         seconds = time.time() - started
-        drop_path_injection(partial, parameters_of(notebook).values())
+        drop_path_injection(partial, parameters_of(notebook))
         failed.unlink(missing_ok=True)
     return seconds
-
-
-@contextmanager
-def _batch_environment(run_dir: Path | None) -> Iterator[None]:
-    """The kernel's environment: reproducible hashes, inline figures, plain progress lines."""
-    before = dict(os.environ)
-    if run_dir is not None:
-        os.environ["REIDLAB_PAGES"] = str(run_dir.resolve())
-    os.environ.update(
-        PYTHONHASHSEED="0",
-        MPLBACKEND="module://matplotlib_inline.backend_inline",
-        REIDLAB_PROGRESS="plain",
-        JUPYTER_PREFER_ENV_PATH="1",
-        PYDEVD_DISABLE_FILE_VALIDATION="1",
-    )
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -347,15 +320,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("output", type=Path)
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
     parser.add_argument("--run-dir", type=Path, help="where the run's record and checkpoints go")
-    parser.add_argument("--list", action="store_true", help="show the notebook's parameters, stop")
     arguments = parser.parse_args(argv)
     # Snakemake and CI stop jobs with SIGTERM: leave by the same door as Ctrl-C, closing the kernel.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        if arguments.list:
-            for p in parameters_of(arguments.notebook).values():
-                print(f"{p.name} = {p.default!r}  {p.help}".rstrip())
-            return 0
         given = dict(arguments.p)
         seconds = run_notebook(
             arguments.notebook, arguments.output, given, run_dir=arguments.run_dir

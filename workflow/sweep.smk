@@ -116,7 +116,6 @@ rule train:
         seed="[0-9]+",
     params:
         arguments=lambda wildcards: arguments(wildcards.experiment) + root_of(wildcards.experiment),
-        busy=lambda wildcards, output: str(Path(output[0]).with_suffix("")),
         # More than one GPU for a run: accelerate starts a process for each.
         module=lambda wildcards, resources: (
             ["accelerate.commands.launch", "--num_processes", str(resources.gpu), "-m"]
@@ -130,7 +129,6 @@ rule train:
         gpu=NEEDS["gpu"],
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
-        " {PYTHON:q} -m workflow.locks {params.busy:q} --"
         " {PYTHON:q} -m {params.module} reidlab experiment run {params.arguments:q}"
         " --only {wildcards.cell:q}/seed{wildcards.seed} > {log:q} 2>&1"
 

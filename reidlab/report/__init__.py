@@ -5,8 +5,8 @@ The drawing modules need matplotlib and are imported by name where a page draws:
     from reidlab.report import figures, style
 """
 
-from reidlab.evaluation import SeedInterval, over_seeds, seed_difference
-from reidlab.record import check_schema, read_record
+from reidlab.evaluation import seed_difference
+from reidlab.record import read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.discrepancies import discrepancies
@@ -22,9 +22,9 @@ from reidlab.report.findings import (
     summary,
 )
 from reidlab.report.matrix import Matrix, claims_matrix
-from reidlab.report.page import Page, RunRecordBox, page_start, read_page, run_record_box
+from reidlab.report.page import Page, RunRecordBox, page_start, read_page
 from reidlab.report.quizzes import Quiz, quiz
-from reidlab.report.records import check_contribution, records_at, results_table
+from reidlab.report.records import check_contribution, records_at
 from reidlab.report.reproduction import Reproduction, published_runs, reproduction
 from reidlab.report.sides import SideBySide, side_by_side
 
@@ -38,11 +38,9 @@ __all__ = [
     "Quiz",
     "Reproduction",
     "RunRecordBox",
-    "SeedInterval",
     "SideBySide",
     "check",
     "check_contribution",
-    "check_schema",
     "claims_matrix",
     "decided",
     "decisions",
@@ -50,7 +48,6 @@ __all__ = [
     "finding",
     "load_claims",
     "metrics_table",
-    "over_seeds",
     "page_start",
     "planned",
     "published_intervals",
@@ -60,8 +57,6 @@ __all__ = [
     "read_record",
     "records_at",
     "reproduction",
-    "results_table",
-    "run_record_box",
     "seed_difference",
     "side_by_side",
     "summary",

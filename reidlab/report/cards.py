@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from reidlab.experiments import Runs, published
@@ -226,10 +226,6 @@ def _authors(citation: dict[str, Any]) -> str:
     return ", ".join(author["name"] for author in citation["authors"])
 
 
-def _markdown(table: pd.DataFrame, index: str) -> str:
-    return markdown_table([index, *table.columns], table.itertuples(name=None), numbers=True)
-
-
 def _cite(citation: dict[str, Any]) -> str:
     return f"""## How to cite
 
@@ -246,29 +242,27 @@ def _cite(citation: dict[str, Any]) -> str:
 
 def _zero_shot() -> str:
     runs = Runs.read(published("pretraining.zero_shot")).records
-    rows = {_PLACES[run["levels"]["place"]]: _row(run) for run in runs}
-    table = pd.DataFrame.from_dict(rows, orient="index")
+    rows = [(_PLACES[run["levels"]["place"]], *_row(run)) for run in runs]
+    head = ("people asked for", "queries", *_HEADINGS.values())
     return f"""**Without training**, on people the weights never saw, in percent, mAP with its 95 %
 interval over people. Runs: `book/results/pretraining/zero_shot.jsonl`.
 
-{_markdown(table, "people asked for")}
+{markdown_table(head, rows, numbers=True)}
 
 """
 
 
-def _row(run: Record) -> dict[str, str]:
+def _row(run: Record) -> Iterator[str]:
     found = run["metrics"]
-    ends = {k: [found.get(f"{k}_{end}") for end in ("low", "high")] for k in _HEADINGS}
-    texts = {
-        title: f"{100 * found[k]:.1f}"
-        + (" ({:.1f} to {:.1f})".format(*(100 * x for x in ends[k])) if None not in ends[k] else "")
-        for k, title in _HEADINGS.items()
-    }
-    return {"queries": str(found["num_valid"])} | texts
+    yield str(found["num_valid"])
+    for name in _HEADINGS:
+        ends = [100 * found[f"{name}_{end}"] for end in ("low", "high") if f"{name}_{end}" in found]
+        interval = " ({:.1f} to {:.1f})".format(*ends) if ends else ""
+        yield f"{100 * found[name]:.1f}{interval}"
 
 
 def _grounds(digest: str) -> str:
-    rows = {}
+    rows = []
     for name, words in _GROUNDS.items():
         read = Runs.read(published(name))
         own = [r for r in read.records if r["experiment"].get("weights_sha256") == digest]
@@ -276,6 +270,5 @@ def _grounds(digest: str) -> str:
         before = runs.means({"": {}}, "before.class").iloc[0]
         after = runs.means({"": {}}).iloc[0]
         interval = f"{after['value']:.1f} ({after['low']:.1f} to {after['high']:.1f})"
-        told = {"before, mAP": f"{100 * before['value']:.1f}", "after, mAP": interval}
-        rows[words] = told | {"seeds": str(len(after["runs"]))}
-    return _markdown(pd.DataFrame.from_dict(rows, orient="index"), "ground")
+        rows.append((words, f"{100 * before['value']:.1f}", interval, len(after["runs"])))
+    return markdown_table(("ground", "before, mAP", "after, mAP", "seeds"), rows, numbers=True)

@@ -32,7 +32,19 @@ COSTS = {  # where a record has what a run cost
     "train_seconds": "seconds.train",
     "embed_seconds": "seconds.embed",
 }
-KINDS = ("value", "difference", "statement")
+_ALL = {"id", "text", "dataset", "table", "protocol", "how", "status", "variant", "counts"}
+NEEDED = {  # kind -> what a claim must say
+    "value": _ALL | {"metric", "value"},
+    "difference": _ALL | {"metric", "sides"},
+    "statement": _ALL,
+}
+# What stands under `common` for the numbers of a file stands there for its other claims, too.
+ALLOWED = {"kind", "tolerance", "ap", "experiment"}
+OPTIONAL = {  # kind -> what it may say beside that
+    "value": ALLOWED | {"interval", "levels", "changes"},
+    "difference": ALLOWED | {"value", "direction", "recomputed"},
+    "statement": ALLOWED,
+}
 DIRECTIONS = ("higher", "lower")
 ROUNDING = 1e-9  # of a mean of percentages; the ends of an interval belong to it
 JUDGED = ("profile", "preset", "ap", *Recipe.FREE)  # looked at apart, or without effect
@@ -105,18 +117,17 @@ class Claim:
         Raises:
             ClaimError: there is none, as the claim is no number.
         """
-        return self.interval or (self.number - self.tolerance, self.number + self.tolerance)
-
-    @property
-    def number(self) -> float:
-        """The value, of a claim that has one.
-
-        Raises:
-            ClaimError: it has none.
-        """
         if self.value is None:
             raise ClaimError(f"the claim {self.id!r} is a {self.kind} and prints no number")
-        return self.value
+        return self.interval or (self.value - self.tolerance, self.value + self.tolerance)
+
+
+def claims_file(paper: str | Path, suffix: str = "") -> Path:
+    """The file of a paper's stem in `book/claims` of the project; a path is its own."""
+    path = Path(paper)
+    if path.suffix == ".yml":
+        return path
+    return project_root() / "book" / "claims" / f"{paper}{suffix}.yml"
 
 
 def load_claims(paper: str | Path) -> list[Claim]:
@@ -128,9 +139,7 @@ def load_claims(paper: str | Path) -> list[Claim]:
     Raises:
         ClaimError: if the file is missing or a claim does not follow the schema.
     """
-    path = Path(paper)
-    if path.suffix != ".yml":
-        path = project_root() / "book" / "claims" / f"{paper}.yml"
+    path = claims_file(paper)
     if not path.is_file():
         raise ClaimError(f"{path} does not exist: claims are listed in book/claims/<paper>.yml")
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -177,92 +186,76 @@ def _cells(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield cell | {"id": "-".join(filter(None, (own.get("id"), row_name, column_name)))}
 
 
-def _claim(entry: Mapping[str, Any], where: str) -> Claim:
-    kind = entry.get("kind", "difference" if "sides" in entry else "value")
-    if kind not in KINDS:
-        raise ClaimError(f"{where}: kind {kind!r} is not one of {', '.join(KINDS)}")
-    needed, allowed = _names(kind)
-    missing = sorted(needed - set(entry))
-    unknown = sorted(set(entry) - needed - allowed - {"kind"})
+def _claim(entry: dict[str, Any], where: str) -> Claim:
+    entry = {"kind": "difference" if "sides" in entry else "value", **entry}
+    for fault in _faults(entry):
+        raise ClaimError(f"{where}: {fault}")
+    if "interval" in entry:
+        entry["interval"] = tuple(entry["interval"])
+    return Claim(**entry)
+
+
+def _faults(entry: Mapping[str, Any]) -> Iterator[str]:
+    """In what a claim does not follow the schema; what is said after the first may not hold."""
+    kind = entry["kind"]
+    if kind not in NEEDED:
+        yield f"kind {kind!r} is not one of {', '.join(NEEDED)}"
+    missing = sorted(NEEDED[kind] - set(entry))
+    unknown = sorted(set(entry) - NEEDED[kind] - OPTIONAL[kind])
     if missing or unknown:
-        raise ClaimError(f"{where}: missing {missing or 'nothing'}, unknown {unknown or 'nothing'}")
+        yield f"missing {missing or 'nothing'}, unknown {unknown or 'nothing'}"
     if kind == "value":
-        _check_number(entry, where)
+        yield from _faults_of_number(entry)
     elif kind == "difference":
-        _check_difference(entry, where)
-    _check_levels(entry, where)
-    interval = {"interval": tuple(entry["interval"])} if "interval" in entry else {}
-    return Claim(**{**entry, "kind": kind, **interval})
+        yield from _faults_of_difference(entry)
+    yield from _faults_of_levels(entry)
 
 
-def _names(kind: str) -> tuple[set[str], set[str]]:
-    """What a claim of a kind must say, and what it may say beside that."""
-    needed = {
-        "id", "text", "dataset", "table", "protocol", "how", "status", "variant", "counts"
-    }  # fmt: skip
-    # what stands under `common` for the numbers of a file stands there for its other claims, too
-    allowed = {"tolerance", "ap", "experiment"}
-    if kind == "statement":
-        return needed, allowed
-    if kind == "value":
-        return needed | {"metric", "value"}, allowed | {"interval", "levels", "changes"}
-    return needed | {"metric", "sides"}, allowed | {"value", "direction", "recomputed"}
-
-
-def _check_number(entry: Mapping[str, Any], where: str) -> None:
-    value = entry["value"]
-    if entry["metric"] not in METRICS:
-        raise ClaimError(f"{where}: metric {entry['metric']!r} is not one of {', '.join(METRICS)}")
+def _faults_of_number(entry: Mapping[str, Any]) -> Iterator[str]:
+    metric, value, ends = entry["metric"], entry["value"], entry.get("interval", [0, 100])
+    if metric not in METRICS:
+        yield f"metric {metric!r} is not one of {', '.join(METRICS)}"
     if not _is_number(value) or not 0 <= value <= 100:
-        raise ClaimError(f"{where}: value {value!r} is not a percentage in 0..100")
-    if "interval" not in entry:
-        return
-    ends = entry["interval"]
-    if (
-        not isinstance(ends, list)
-        or len(ends) != 2
-        or not all(map(_is_number, ends))
-        or not ends[0] <= value <= ends[1]
-    ):
-        raise ClaimError(f"{where}: interval {ends!r} is not [low, high] around the value {value}")
+        yield f"value {value!r} is not a percentage in 0..100"
+    pair = isinstance(ends, list) and len(ends) == 2 and all(map(_is_number, ends))
+    if not pair or not ends[0] <= value <= ends[1]:
+        yield f"interval {ends!r} is not [low, high] around the value {value}"
 
 
-def _check_difference(entry: Mapping[str, Any], where: str) -> None:
+def _faults_of_difference(entry: Mapping[str, Any]) -> Iterator[str]:
     metric, sides = entry["metric"], entry["sides"]
     if metric not in (*METRICS, *COSTS):
-        names = ", ".join((*METRICS, *COSTS))
-        raise ClaimError(f"{where}: metric {metric!r} is not one of {names}")
+        yield f"metric {metric!r} is not one of {', '.join((*METRICS, *COSTS))}"
     if not isinstance(sides, Mapping) or set(sides) != {"a", "b"}:
-        raise ClaimError(f"{where}: sides {sides!r:.60} are not a mapping with a and b")
+        yield f"sides {sides!r:.60} are not a mapping with a and b"
     for name, side in sides.items():
         if not side:
-            raise ClaimError(f"{where}: side {name} is empty, so that every run would be of it")
+            yield f"side {name} is empty, so that every run would be of it"
     if ("value" in entry) == ("direction" in entry):
-        raise ClaimError(f"{where}: expected either a value or a direction of the difference")
-    if "value" in entry and (not _is_number(entry["value"]) or entry["value"] == 0):
-        raise ClaimError(
-            f"{where}: value {entry['value']!r} is no difference, expected b minus a, not zero"
-        )
-    if "direction" in entry and entry["direction"] not in DIRECTIONS:
-        raise ClaimError(
-            f"{where}: direction {entry['direction']!r} is not one of {', '.join(DIRECTIONS)}"
-        )
+        yield "expected either a value or a direction of the difference"
+    value, direction = entry.get("value", 1), entry.get("direction", "higher")
+    if not _is_number(value) or value == 0:
+        yield f"value {value!r} is no difference, expected b minus a, not zero"
+    if direction not in DIRECTIONS:
+        yield f"direction {direction!r} is not one of {', '.join(DIRECTIONS)}"
 
 
-def _check_levels(entry: Mapping[str, Any], where: str) -> None:
+def _faults_of_levels(entry: Mapping[str, Any]) -> Iterator[str]:
     """Whether the levels of a claim are those of its experiment."""
     sides = entry.get("sides", {"levels": entry.get("levels", {})})
     try:
         factors = design(entry["experiment"]).factors if "experiment" in entry else {}
     except ValueError as error:
-        raise ClaimError(f"{where}: {error}") from None
+        yield str(error)
+        return
     for name, levels in sides.items():
         if not isinstance(levels, Mapping):
-            raise ClaimError(f"{where}: {name} {levels!r:.60} is not a mapping of factors")
+            yield f"{name} {levels!r:.60} is not a mapping of factors"
+            return
         for factor, level in levels.items():
             if level not in factors.get(factor, {}):
                 known = "; ".join(f"{k}: {', '.join(v)}" for k, v in factors.items()) or "none"
-                raise ClaimError(f"{where}: {name} has {factor}: {level}; there are {known}")
+                yield f"{name} has {factor}: {level}; there are {known}"
 
 
 def _is_number(value: object) -> bool:
@@ -290,13 +283,13 @@ def _verdict(claim: Claim, runs: list[Record]) -> dict[str, Any]:
     if claim.kind == "statement":
         runs = []
     ours = [100 * run["metrics"][claim.metric] for run in runs if not obstacle(claim, run)]
-    row = {"id": claim.id, "claim": claim.text, "metric": claim.metric, "paper (%)": claim.value}
+    row: dict[str, Any] = {"id": claim.id, "claim": claim.text, "metric": claim.metric}
+    row["paper (%)"] = claim.value
     if not ours:
         return row | {"ours (%)": None, "runs": 0, "verdict": claim.status}
     mean = sum(ours) / len(ours)
-    verdict = (
-        "reproduced" if _inside(claim, mean) else f"differs by {mean - claim.number:+.1f} points"
-    )
+    apart = f"differs by {mean - row['paper (%)']:+.1f} points"
+    verdict = "reproduced" if _inside(claim, mean) else apart
     return row | {"ours (%)": round(mean, 2), "runs": len(ours), "verdict": verdict}
 
 
@@ -355,15 +348,14 @@ def obstacle(claim: Claim, run: Record) -> str:
     run says by which, and of the recipe of the paper's own size, with the levels of the claim:
     backbone, weights, epochs, image size and all that a result depends on.
     """
-    reason = (
-        _other_images(claim, run)
-        or _other_model(claim, run)
-        or _other_rule(claim, run)
-        or _other_recipe(claim, run)
-    )
-    if not reason and claim.metric not in run["metrics"]:
-        return f"the run has no {claim.metric}"
-    return reason
+    model, paper = (run["experiment"].get(name) for name in ("variant", "paper"))
+    if reason := _other_images(claim, run):
+        return reason
+    if claim.variant not in (model, paper):
+        return f"model {model}, the claim's is {claim.variant}"
+    if reason := _other_rule(claim, run) or _other_recipe(claim, run):
+        return reason
+    return "" if claim.metric in run["metrics"] else f"the run has no {claim.metric}"
 
 
 def other_scale(claim: Claim, run: Record) -> str:
@@ -378,13 +370,6 @@ def _other_images(claim: Claim, run: Record) -> str:
     for name, count in claim.counts.items():
         if data.get(name) != count:
             return f"{name} {data.get(name, 'not recorded')}, published {count}: other images"
-    return ""
-
-
-def _other_model(claim: Claim, run: Record) -> str:
-    experiment = run["experiment"]
-    if claim.variant not in (experiment.get("variant"), experiment.get("paper")):
-        return f"model {experiment.get('variant')}, the claim's is {claim.variant}"
     return ""
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from reidlab.files import project_root
-from reidlab.report.claims import ClaimError
+from reidlab.report.claims import ClaimError, claims_file
 
 COLUMNS = {"topic": "topic", "paper": "the paper", "found": "program or data", "how": "how we know"}
 
@@ -31,9 +30,7 @@ def discrepancies(paper: str | Path) -> pd.DataFrame:
         ClaimError: the file is missing, an entry lacks a field or has another one, or a topic
             stands twice.
     """
-    path = Path(paper)
-    if path.suffix != ".yml":
-        path = project_root() / "book" / "claims" / f"{paper}_discrepancies.yml"
+    path = claims_file(paper, "_discrepancies")
     if not path.is_file():
         raise ClaimError(f"{path} does not exist: expected book/claims/<paper>_discrepancies.yml")
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -65,7 +65,11 @@ def heat_scores(
     rows = {name: share.person.numpy() for name, share in shares.items()}
     area = next(iter(shares.values())).area.numpy()
     rows["uniform map"] = area[:, None].repeat(len(layers), 1)
-    cells = {name: _mean_and_error(values) for name, values in rows.items()}
+    cells = {}
+    for name, values in rows.items():  # (B, L)
+        mean, error = np.nanmean(values, 0), np.nanstd(values, 0) / np.sqrt(len(values))
+        both = zip(100 * mean, 100 * error, strict=True)
+        cells[name] = [f"{m:.0f} ± {e:.0f}" for m, e in both]
     return pd.DataFrame(cells, index=columns).T
 
 
@@ -111,12 +115,6 @@ def trusted_layers(
     area, random = (", ".join(map(str, above)) or "none" for above in found)
     more = "Layers with more heat on the person than a uniform map:"
     return finding(f"{more} {area}; than random weights: {random}.")
-
-
-def _mean_and_error(shares: np.ndarray) -> list[str]:
-    """Shares (B, L) -> "mean ± standard error" for each layer, in percent."""
-    mean, error = np.nanmean(shares, 0), np.nanstd(shares, 0) / np.sqrt(len(shares))
-    return [f"{100 * m:.0f} ± {100 * e:.0f}" for m, e in zip(mean, error, strict=True)]
 
 
 def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:

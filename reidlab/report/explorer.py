@@ -181,10 +181,8 @@ def searchers(runs: str | Path) -> tuple[list[Searcher], list[str]]:
     ]
     shipped = create_model("vit_baseline", num_classes=1, image_size=(128, 64), weights="synth")
     about = "The network that the book ships, as it is: the mean of its patch tokens."
-    recipe, heat_is = (
-        recipes.get("vit_baseline", "laptop"),
-        "what its patch tokens add to the score",
-    )
+    recipe = recipes.get("vit_baseline", "laptop")
+    heat_is = "what its patch tokens add to the score"
     found.append(_network("ViT", about, heat_is, shipped.eval(), _by_patches, recipe))
     missing = []
     for name, (folder, ways, heat_is) in TRAINED.items():

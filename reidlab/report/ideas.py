@@ -191,14 +191,12 @@ def networks_tried() -> pd.DataFrame:
     """
     rows = [
         runs.means({name: levels}, people=True).assign(panel=ground)
-        for ground in (REAL, RENDERED)
         for name, grounds in NETWORKS.items()
+        for ground in (REAL, RENDERED)
         for where, levels in [grounds[ground]]
         if len(runs := experiment(where))
     ]
-    table = pd.concat(rows).rename_axis("name").reset_index().drop(columns="runs")
-    order = [*NETWORKS]
-    return table.sort_values("name", key=lambda names: names.map(order.index), kind="stable")
+    return pd.concat(rows).rename_axis("name").reset_index().drop(columns="runs")
 
 
 def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:

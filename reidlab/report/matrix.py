@@ -19,7 +19,7 @@ import yaml
 
 from reidlab.experiments import Experiment, Runs, experiment, published
 from reidlab.files import find, project_root
-from reidlab.report.claims import METRICS, Claim, ClaimError, load_claims, verdicts
+from reidlab.report.claims import METRICS, Claim, ClaimError, claims_file, load_claims, verdicts
 from reidlab.report.differences import trials
 from reidlab.report.ideas import IDEAS, REAL, RENDERED
 
@@ -137,7 +137,9 @@ def claims_matrix(papers: Iterable[str | Path] | None = None) -> Matrix:
 
 def reported() -> list[str]:
     """Stems of the papers that have a chapter and a block `report`, in the order of the book."""
-    return [stem for stem in _chapters() if _file_of(stem).is_file() and _block(stem) is not None]
+    return [
+        stem for stem in _chapters() if claims_file(stem).is_file() and _block(stem) is not None
+    ]
 
 
 def _chapters() -> dict[str, str]:
@@ -146,13 +148,8 @@ def _chapters() -> dict[str, str]:
     return {page[3:]: page for page in pages}
 
 
-def _file_of(paper: str | Path) -> Path:
-    path = Path(paper)
-    return path if path.suffix == ".yml" else project_root() / "book" / "claims" / f"{paper}.yml"
-
-
 def _block(paper: str | Path) -> Any:
-    return yaml.safe_load(_file_of(paper).read_text(encoding="utf-8")).get("report")
+    return yaml.safe_load(claims_file(paper).read_text(encoding="utf-8")).get("report")
 
 
 def reporting(paper: str | Path) -> dict[str, Any]:
@@ -163,9 +160,8 @@ def reporting(paper: str | Path) -> dict[str, Any]:
     """
     found = _block(paper)
     if not isinstance(found, dict) or set(found) != KEYS:
-        raise ClaimError(
-            f"{_file_of(paper).name}: report is {found!r:.60}; expected {', '.join(sorted(KEYS))}"
-        )
+        name, keys = claims_file(paper).name, ", ".join(sorted(KEYS))
+        raise ClaimError(f"{name}: report is {found!r:.60}; expected {keys}")
     return found
 
 
@@ -218,18 +214,15 @@ def _told(group: list[Claim], first: Claim) -> tuple[str, str]:
     return first.text, f"{first.table}{printed}"
 
 
-def _tried(
-    claims: Iterable[Claim], names: Iterable[str], stem: str, ground: str
-) -> dict[str, Cell]:
+def _tried(claims: list[Claim], names: Iterable[str], stem: str, ground: str) -> dict[str, Cell]:
     """id -> its word on a ground, of the differences that an experiment there asks about."""
-    others = [(*idea.claim, idea.grounds[ground][1]) for idea in IDEAS
-              if idea.claim and ground in idea.grounds]  # fmt: skip
-    elsewhere = {  # sides of a claim -> those that stand for them on this ground
-        repr(claim.sides): {"a": a, "b": b}
-        for paper, name, (a, b) in others
-        for claim in claims
-        if (paper, name) == (stem, claim.id)
-    }
+    own = {claim.id: repr(claim.sides) for claim in claims}
+    elsewhere = {}  # sides of a claim -> those that stand for them on this ground
+    for idea in IDEAS:
+        paper, claimed = idea.claim or ("", "")
+        if paper == stem and ground in idea.grounds and claimed in own:
+            a, b = idea.grounds[ground][1]
+            elsewhere[own[claimed]] = {"a": a, "b": b}
     left = [
         replace(claim, sides=elsewhere.get(repr(claim.sides), claim.sides))
         for claim in claims

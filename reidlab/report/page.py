@@ -95,7 +95,7 @@ class RunRecordBox:
             f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>"
             for k, v in self._rows()
         )
-        file = html.escape(f"{r['notebook'] or 'page'}.json")
+        file = html.escape(f"{r['notebook']}.json")
         whole = base64.b64encode(json.dumps(r).encode()).decode()
         link = f'<a download="{file}" href="data:application/json;base64,{whole}">{file}</a>'
         return (
@@ -174,23 +174,33 @@ class Page:
         Returns:
             The box; as the last expression of a cell it shows itself.
         """
-        box = run_record_box(
-            notebook=self.notebook,
-            profile=self.profile,
-            seed=self.seed,
-            dataset=dataset if dataset is not None else self.dataset,
-            started=self.started,
-            seconds=time.perf_counter() - self._clock,
-            records=records,
-        )
+        runs = [_as_record(record) for record in records]
+        name, fingerprint = self.dataset, runs[0]["data"].get("fingerprint") if runs else None
+        if dataset is not None:
+            name, fingerprint = dataset.name, dataset.fingerprint()
+        commit, dirty = git_commit()
+        record = {
+            "schema": SCHEMA,
+            "notebook": self.notebook,
+            "profile": self.profile,
+            "data": {"name": name, "fingerprint": fingerprint},
+            "seed": self.seed,
+            "commit": commit,
+            "dirty": dirty,
+            "started": self.started,
+            "finished": now(),
+            "seconds": round(time.perf_counter() - self._clock, 2),
+            "environment": describe_environment() | {"reidlab": __version__},
+            "records": [{name: run[name] for name in FIELDS} | {"history": []} for run in runs],
+        }
         if values is not None:
-            box = RunRecordBox({**box.record, "values": dict(values)})
+            record["values"] = dict(values)
         file = self.out / f"{self.notebook}.json"
         with alone(self.out, file.name):
-            if other := _other_run(file, box.record):
+            if other := _other_run(file, record):
                 print(f"{file.name} was the record of another run of this page: {other}")
-            write_text(file, json.dumps(box.record, indent=1) + "\n")
-        return box
+            write_text(file, json.dumps(record, indent=1) + "\n")
+        return RunRecordBox(record)
 
 
 def page_start(
@@ -236,51 +246,6 @@ def page_start(
     given = (profile, dataset, root, number, *more)
     run = more[[*others].index("run")] if "run" in others else ""
     return Page(notebook, profile, dataset, number, folder, given, run)
-
-
-def run_record_box(
-    *,
-    profile: str,
-    dataset: str | Fingerprinted,
-    seconds: float,
-    seed: int = 0,
-    started: str | None = None,
-    records: Sequence[Any] = (),
-    notebook: str = "",
-) -> RunRecordBox:
-    """Return the box for facts at hand; notebooks use `page_start` and `Page.finish` instead.
-
-    Args:
-        profile: smoke, laptop or paper.
-        dataset: a name, or an opened data set, which has a fingerprint as well.
-        seconds: wall-clock seconds of the page.
-        seed: the page's seed.
-        started: ISO time, UTC.
-        records: RunRecord objects, mappings or paths.
-        notebook: stem of the notebook.
-    """
-    runs = [_as_record(record) for record in records]
-    name = dataset if isinstance(dataset, str) else dataset.name
-    fingerprint = None if isinstance(dataset, str) else dataset.fingerprint()
-    if fingerprint is None and runs:
-        fingerprint = runs[0]["data"].get("fingerprint")
-    commit, dirty = git_commit()
-    return RunRecordBox(
-        {
-            "schema": SCHEMA,
-            "notebook": notebook,
-            "profile": profile,
-            "data": {"name": name, "fingerprint": fingerprint},
-            "seed": seed,
-            "commit": commit,
-            "dirty": dirty,
-            "started": started,
-            "finished": now(),
-            "seconds": round(seconds, 2),
-            "environment": describe_environment() | {"reidlab": __version__},
-            "records": [{name: run[name] for name in FIELDS} | {"history": []} for run in runs],
-        }
-    )
 
 
 def _other_run(file: Path, record: Mapping[str, Any]) -> str:

@@ -1,23 +1,18 @@
-"""Records as a table: the only source of a measured number on a page."""
+"""Records of a place: the only source of a measured number on a page."""
 
 from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from reidlab.data import list_datasets
 from reidlab.evaluation import PROTOCOLS
 from reidlab.experiments import Runs
 from reidlab.files import find, is_litter
-from reidlab.record import SCHEMA, Record, RecordError, flatten, total_seconds
+from reidlab.record import SCHEMA, Record, RecordError, flatten
 from reidlab.report.page import read_page
-
-SHOWN = {"rank1": "rank-1 (%)", "mAP": "mAP (%)", "mINP": "mINP (%)"}
 
 
 def records_at(where: str | Path) -> list[Record]:
@@ -86,44 +81,3 @@ def _problems(run: Record) -> Iterator[str]:
     for name, value in flatten({part: run[part] for part in ("experiment", "data")}).items():
         if isinstance(value, str) and re.search(r"[/\\]", value):
             yield f"{name} is {value!r:.60}, which may be a folder of yours: run with a plain name"
-
-
-def results_table(records: Iterable[Record | str | Path]) -> pd.DataFrame:
-    """Return one row a run, in the order given.
-
-    Args:
-        records: runs, or what `records_at` takes.
-
-    Returns:
-        Columns variant, preset, profile, data, seed, rank-1 (%), mAP (%), mINP (%), seconds,
-        device, commit (short, with + where the tree was dirty), and a column for each factor of
-        runs of an experiment.
-
-    Raises:
-        RecordError: if a file is not a record, or nothing is found.
-    """
-    runs = [
-        run
-        for each in records
-        for run in (records_at(each) if isinstance(each, str | Path) else [each])
-    ]
-    if not runs:
-        raise RecordError("no run record: run the notebook or the experiment that trains first")
-    return pd.DataFrame([_row(run) for run in runs])
-
-
-def _row(record: Record) -> dict[str, Any]:
-    experiment = record["experiment"]
-    shares = {title: record["metrics"].get(name) for name, title in SHOWN.items()}
-    return {
-        "variant": experiment.get("variant") or experiment.get("paper") or "unnamed",
-        "preset": experiment.get("preset"),
-        "profile": experiment.get("profile"),
-        "data": record["data"]["name"],
-        "seed": record["seed"],
-        **{title: None if x is None else round(100 * x, 2) for title, x in shares.items()},
-        "seconds": round(total_seconds(record), 1),
-        "device": record["environment"].get("device"),
-        "commit": (record["commit"] or "unknown")[:7] + ("+" if record["dirty"] else ""),
-        **record.get("levels", {}),
-    }

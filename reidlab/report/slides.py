@@ -135,16 +135,14 @@ def _html(text: str) -> str:
         formulas.append(_formula(found[1] or found[2]))
         return f"FORMULA{len(formulas) - 1};"
 
-    text = re.sub(r"\{cite:[tp]\}`([a-z]+)(\d{4})\w*`", _cited, text)
+    text = re.sub(
+        r"\{cite:[tp]\}`([a-z]+)(\d{4})\w*`", lambda c: f"{c[1].capitalize()} ({c[2]})", text
+    )
     text = re.sub(r"\{[\w:-]+\}`(?:([^`<]*?) *<[^`]*>|([^`]*))`", r"\1\2", text)
     text = re.sub(r"(?<!!)\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"\$\$(.+?)\$\$(?: *\([\w-]+\))?|\$([^$\n]+)\$", formula, text, flags=re.S)
     shown = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return re.sub(r"FORMULA(\d+);", lambda found: formulas[int(found[1])], shown)
-
-
-def _cited(found: re.Match[str]) -> str:
-    return f"{found[1].capitalize()} ({found[2]})"
 
 
 def _formula(tex: str) -> str:

@@ -9,8 +9,8 @@ Three decisions are made here and nowhere else:
   each has a contrast of at least 3:1 against the light *and* the dark page.
 * **Ink.** Text and axes are one mid grey on a transparent ground, so that a single image file
   reads well on both pages.
-* **Size.** Every figure is as wide as the text (7.2 inches); its height follows from the number
-  of rows and an aspect, the golden section unless the content has a shape of its own.
+* **Size.** Every figure is as wide as the text (7.2 inches); its height follows from an aspect, the
+  golden section unless the content has a shape of its own.
 
 Figures are made without pyplot: a function returns one, the notebook shows what a cell returns,
 and nothing is drawn twice or kept open. Tables look like print: `table`.
@@ -24,10 +24,9 @@ import html
 import io
 import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -35,17 +34,13 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 from reidlab.report.findings import Finding
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-LIGHT_PAGE = "#ffffff"
-DARK_PAGE = "#14181e"  # the dark page of the book's theme
 # The WCAG ask 4.5:1 of letters. No grey has it on both pages: the most is 4.2:1. This one has
 # 4.5:1 on the light page, and on the dark one too once the book's style sheet has made figures a
 # tenth brighter there (3.9:1 without).
@@ -56,9 +51,7 @@ MATCH = "#0fa45c"
 WRONG = "#dc6512"
 ACCENT = "#8f4bd8"
 JUNK = INK
-MUTED = INK
 
-ROLES = {"query": QUERY, "match": MATCH, "wrong": WRONG, "accent": ACCENT, "junk": JUNK}
 SERIES = (QUERY, WRONG, ACCENT, MATCH, INK)
 DASHES = ("-", "--", "-.", ":", (0, (1, 1)))  # each series has a dash of its own as well
 
@@ -82,12 +75,9 @@ PNG_LIMIT = 300_000  # bytes; a page of eight figures stays near 2 MB
 
 _RC: Any = {  # Any: the stubs know the keys one by one
     "figure.facecolor": "none",
-    "figure.edgecolor": "none",
     "figure.dpi": DPI,
     "figure.figsize": (TEXT_WIDTH, TEXT_WIDTH / GOLDEN),
-    "savefig.facecolor": "none",
     "savefig.transparent": True,
-    "savefig.dpi": DPI,
     "axes.facecolor": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -113,7 +103,6 @@ _RC: Any = {  # Any: the stubs know the keys one by one
     "legend.frameon": False,
     "legend.fontsize": 10,
     "font.size": 10,
-    "image.interpolation": "antialiased",
     "image.cmap": HEAT,
 }
 
@@ -142,53 +131,38 @@ class Picture:
         return f'<img alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
 
 
+styled = mpl.rc_context(_RC)
+"""Decorator: draw inside the style, whatever the caller's own settings are."""
+
+
 def use() -> None:
     """Make this style the default of the running notebook, for hand-made figures too."""
     mpl.rcParams.update(_RC)
 
 
-@contextmanager
-def context() -> Iterator[None]:
-    """Use the style inside a `with` block and restore what was there before."""
-    with mpl.rc_context(_RC):
-        yield
-
-
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Draw inside the style, whatever the caller's own settings are."""
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with context():
-            return function(*args, **kwargs)
-
-    return wrapper
-
-
-def figure(rows: int = 1, aspect: float = GOLDEN, filled: float = 1.0) -> BookFigure:
+def figure(aspect: float = GOLDEN, filled: float = 1.0) -> BookFigure:
     """Return an empty figure whose size obeys the book's law.
 
     Args:
-        rows: how many rows of panels stand above one another.
-        aspect: width of one row divided by its height, in a figure as wide as the text.
+        aspect: width divided by height, of a figure as wide as the text.
         filled: share of the width that panels may fill, from the left; the rest stays empty. A
             narrower picture file would be blown up to the text's width, letters and all.
 
     Returns:
-        A figure of 7.2 by `7.2 * rows / aspect` inches.
+        A figure of 7.2 by `7.2 / aspect` inches.
 
     Raises:
         ValueError: if a number is not positive or `filled` exceeds 1.
     """
-    if rows < 1 or aspect <= 0 or not 0 < filled <= 1:
+    if aspect <= 0 or not 0 < filled <= 1:
         raise ValueError(
-            f"figure(rows={rows}, aspect={aspect}, filled={filled}): rows must be at least 1, "
-            "aspect positive, and filled a share of the text width in (0, 1]"
+            f"figure(aspect={aspect}, filled={filled}): aspect must be positive, and filled a "
+            "share of the text width in (0, 1]"
         )
     _register_with_ipython()
     layout = ConstrainedLayoutEngine(rect=(0, 0, filled, 1))
-    with context():
-        return BookFigure(figsize=(TEXT_WIDTH, TEXT_WIDTH * rows / aspect), layout=layout)
+    with mpl.rc_context(_RC):
+        return BookFigure(figsize=(TEXT_WIDTH, TEXT_WIDTH / aspect), layout=layout)
 
 
 def png(figure: Figure, limit: int = PNG_LIMIT) -> bytes:
@@ -211,8 +185,6 @@ def png(figure: Figure, limit: int = PNG_LIMIT) -> bytes:
 
 
 def _with_palette(data: bytes, colours: int) -> bytes:
-    from PIL import Image
-
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     reduced = image.quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,13 +69,12 @@ def _question(text: str) -> str:
     return next((each for each in sentences if each.endswith("?")), sentences[0])
 
 
-def fill(page: str, lessons: Iterable[Lesson], slides: Callable[[str], str]) -> str:
+def fill(page: str, lessons: Iterable[Lesson]) -> str:
     """Put the tables of the lessons where a page has `<!-- plan: STEMS -->` and `<!-- goals -->`.
 
     Args:
         page: Markdown.
         lessons: in the order of the book.
-        slides: stem -> link to its slides.
 
     Raises:
         ValueError: A plan names a chapter that is not among the lessons.
@@ -92,7 +91,8 @@ def fill(page: str, lessons: Iterable[Lesson], slides: Callable[[str], str]) -> 
 
     def goal(each: Lesson) -> tuple[object, ...]:
         asked = "<br>".join(f"{text} {{ref}}`↗ <{label}>`" for label, text in each.exercises)
-        return _link(each), each.goals, asked or "none", slides(each.stem)
+        slides = f'<a href="../_static/slides/{each.stem}.html">slides</a>'
+        return _link(each), each.goals, asked or "none", slides
 
     page = re.sub(r"<!-- plan: (.+?) -->", plan, page)
     table = markdown_table(

@@ -63,6 +63,9 @@ def test_the_figure_has_a_line_for_each_query_on_one_scale(ds, embeddings):
         title = panel.get_title(loc="left")
         assert title.startswith(f"{name}, AP {100 * case.ap:.0f} %")
         assert [bar.get_width() for bar in panel.patches] == pytest.approx(case.rows.tolist())
+        assert [bool(bar.get_hatch()) for bar in panel.patches] == (case.rows < 0).tolist()
+        signs = ["−" if value < 0 else "+" for value in case.rows]
+        assert [text.get_text()[0] for text in panel.texts] == signs
     assert figure._repr_png_().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="no cases"):
         figures.row_evidences({})

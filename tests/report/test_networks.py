@@ -12,7 +12,7 @@ PATCHES = [[[2.0, 0.0], [4.0, 0.0]], [[0.0, 3.0], [0.0, 5.0]]]
 CLS = [1.0, -1.0]
 LAYERS = [[[[2.0, 0.0], [4.0, 0.0]], [[0.0, 3.0], [0.0, 5.0]]], [[[7.0, 1.0]] * 2] * 2]
 TOKENS = [[1.0, -1.0], [0.0, 9.0]]
-DRAWINGS = (networks.vit_baseline, networks.la_transformer, networks.la_tf_pp)
+DRAWINGS = (networks.la_transformer, networks.la_tf_pp)
 
 
 def words(figure):
@@ -26,15 +26,15 @@ def test_tokens_are_those_of_the_toy(draw):
 
 
 def test_rows_are_averaged_and_mixed_with_the_class_token():
-    found = words(networks.la_transformer(PATCHES, CLS, local_weight=0.5))
-    assert {"$R_1$ = 3, 0", "$R_2$ = 0, 4", "0.5 R + 0.5 G"} <= set(found)
-    assert {"$L_1$ = 2, −0.5", "$L_2$ = 0.5, 1.5"} <= set(found)  # halves of R and G
+    found = words(networks.la_transformer(PATCHES, CLS))
+    assert {"$R_1$ = 3, 0", "$R_2$ = 0, 4", "0.89 R + 0.11 G"} <= set(found)
+    assert {"$L_1$ = 2.8, −0.1", "$L_2$ = 0.1, 3.4"} <= set(found)  # 25 / 9, -1 / 9, 1 / 9, 31 / 9
     assert found.count("classifier") == 2
 
 
 def test_la_tf_pp_has_one_classifier_on_the_mean_of_the_mixed_rows():
-    found = words(networks.la_tf_pp(PATCHES, CLS, local_weight=0.5))
-    assert "mean = 1.2, 0.5" in found  # of 2 and 0.5, and of -0.5 and 1.5
+    found = words(networks.la_tf_pp(PATCHES, CLS))
+    assert "mean = 1.4, 1.7" in found  # of 25 / 9 and 1 / 9, and of -1 / 9 and 31 / 9
     assert found.count("one classifier") == 1
     assert "classifier" not in found
 
@@ -53,10 +53,16 @@ def test_a_row_of_gltrans_has_the_colour_of_its_band():
     assert edges == [style.QUERY, style.QUERY, style.WRONG]
 
 
-@pytest.mark.parametrize("draw", [*DRAWINGS, networks.gltrans])
-def test_without_a_toy_there_are_symbols_and_everything_is_on_the_sheet(draw):
-    figure = draw()
-    assert {"G", "$c_{11}$"} & set(words(figure))
+@pytest.mark.parametrize(
+    ("draw", "toy"),
+    [
+        (networks.vit_baseline, ()), (networks.la_transformer, (PATCHES, CLS)),
+        (networks.la_tf_pp, (PATCHES, CLS)), (networks.gltrans, (LAYERS, TOKENS)),
+        (networks.tvtr, ([[0, 3], [3, 6]],)),
+    ],
+)  # fmt: skip
+def test_everything_is_on_the_sheet(draw, toy):
+    figure = draw(*toy)
     figure.draw_without_rendering()
     page = figure.bbox
     for text in filter(lambda each: each.get_text(), figure.axes[0].texts):
@@ -104,7 +110,6 @@ def test_tvtr_counts_the_heads_and_names_what_they_chose():
     found = words(networks.tvtr(torch.tensor([[0, 3], [3, 6]])))
     assert sorted(n for n in found if n.isdigit()) == [*"00000112"]
     assert [n for n in found if n.startswith("$h")] == ["$h_1$", "$h_4$", "$h_4$", "$h_7$"]
-    networks.tvtr().draw_without_rendering()
     for wrong in ([[0, 8], [1, 2]], [[0], [1]]):
         with pytest.raises(ValueError, match="expected four to six patches from 0 to 7"):
             networks.tvtr(wrong)

@@ -11,7 +11,7 @@ import pytest
 
 from reidlab import report
 from reidlab.files import project_root
-from reidlab.report import page_start, read_page, run_record_box
+from reidlab.report import RunRecordBox, page_start, read_page
 from reidlab.report.records import RecordError
 
 
@@ -35,8 +35,13 @@ def parse(html):
     return parser.first
 
 
-def dataset():
-    return types.SimpleNamespace(name="market1501", fingerprint=lambda: "cafe" * 16)
+def dataset(name="market1501"):
+    return types.SimpleNamespace(name=name, fingerprint=lambda: "cafe" * 16)
+
+
+@pytest.fixture
+def box_of(tmp_path):
+    return page_start("03_x", profile="laptop", dataset="market1501", out=tmp_path).finish
 
 
 def test_a_page_measures_itself_and_leaves_a_record(tmp_path, record):
@@ -67,8 +72,8 @@ def test_a_page_says_that_it_replaces_another_run(tmp_path, capsys):
         assert str(tmp_path) not in told
 
 
-def test_the_box_names_profile_commit_and_seconds(record):
-    box = run_record_box(profile="laptop", dataset=dataset(), seconds=12.34, records=[record])
+def test_the_box_names_profile_commit_and_seconds(record, box_of):
+    box = RunRecordBox(box_of([record], dataset()).record | {"seconds": 12.34})
     tag, attributes = parse(box._repr_html_())
     assert (tag, attributes["class"]) == ("div", "run-record")
     assert attributes["data-profile"] == "laptop"
@@ -89,27 +94,27 @@ def test_the_record_is_downloaded_from_the_box(tmp_path, record):
     assert read_page(tmp_path / file)["records"][0] == record | {"history": []}
 
 
-def test_the_box_escapes(record):
+def test_the_box_escapes(record, box_of):
     record["experiment"]["variant"] = "<script>&"
-    box = run_record_box(profile="smoke", dataset='a"b<', seconds=1, records=[record])
+    box = box_of([record], dataset('a"b<'))
     _, attributes = parse(box._repr_html_())
     assert attributes["data-dataset"] == 'a"b<'
     assert "<script>" not in box._repr_html_()
 
 
-def test_the_fingerprint_may_come_from_the_first_record(record):
-    box = run_record_box(profile="smoke", dataset="market1501", seconds=1, records=[record])
+def test_the_fingerprint_may_come_from_the_first_record(record, box_of):
+    box = box_of([record])
     assert box.record["data"]["fingerprint"] == "ab" * 32
 
 
-def test_records_may_be_paths_and_nothing_odd(tmp_path, record):
+def test_records_may_be_paths_and_nothing_odd(tmp_path, record, box_of):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(record))
-    box = run_record_box(profile="smoke", dataset="x", seconds=1, records=[path])
+    box = box_of([path])
     assert box.record["records"][0]["seconds"] == {"train": 60.0, "embed": 2.0, "rank": 0.5}
     assert "62 s" in repr(box)
     with pytest.raises(RecordError, match="int is not a run record"):
-        run_record_box(profile="smoke", dataset="x", seconds=1, records=[3])
+        box_of([3])
 
 
 def test_no_folder_of_the_reader_is_written_down(tmp_path, monkeypatch, capsys):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reidlab.record import RecordError, RunRecord, check_schema, flatten, is_share, read_record
-from reidlab.report import records_at, results_table
+from reidlab.report import records_at
 
 
 def save(folder, name, record):
@@ -15,23 +15,11 @@ def save(folder, name, record):
     return path
 
 
-def test_table_has_one_row_a_run(tmp_path, record):
-    first = save(tmp_path, "a/record.json", record)
-    record |= {"seed": 1, "dirty": True, "seconds": 7, "metrics": {"rank1": 1.0}}
-    save(tmp_path, "more/b.json", record)
-    table = results_table([first, tmp_path / "more"])
-    assert list(table["seed"]) == [0, 1]
-    assert list(table["rank-1 (%)"]) == [50.0, 100.0]
-    assert table["mAP (%)"].isna().tolist() == [False, True]
-    assert list(table["seconds"]) == [62.5, 7.0]
-    assert list(table["commit"]) == ["0123456", "0123456+"]
-
-
 def test_runs_below_a_link_are_found(tmp_path, record):
     save(tmp_path, "disk/one/record.json", record)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "moved").symlink_to(tmp_path / "disk")
-    assert len(results_table([tmp_path / "runs"])) == 1
+    assert len(records_at(tmp_path / "runs")) == 1
 
 
 LITTER = ("._b.json", ".b.json.swp", "b.json~", ".git/record.json")
@@ -50,7 +38,7 @@ def test_litter_beside_records(tmp_path, record):
 
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(RecordError, match="there is no run record at"):
-        results_table([tmp_path])
+        records_at(tmp_path)
 
 
 def test_every_missing_field_is_named(record):

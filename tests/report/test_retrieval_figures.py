@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from reidlab.evaluation import rank, ranked_list
-from reidlab.report import figures
+from reidlab.report import figures, style
 
 
 def frame(pictures, folder, pids, camids):
@@ -30,6 +31,14 @@ def test_ranked_queries_marks_what_the_standard_rule_drops(pictures, tmp_path):
     everything = ranked_list(q_emb, g_emb, *who, protocol="la-official", **options)
     figure = figures.ranked_queries(query, gallery, everything, ["A"])
     assert marks(figure) == ["– 0.10", "✓ 0.20", "✗ 0.30", "– 0.40"]
+    assert {text.get_color() for text in figure.axes[0].texts} == {style.INK}  # which reads best
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words[4:] == ["A", "query", "1", "2", "3", "4"]
+    frames = figure.axes[0].patches
+    colours = [to_hex(frame.get_edgecolor()) for frame in frames]
+    assert colours == [style.QUERY, style.JUNK, style.MATCH, style.WRONG, style.JUNK]
+    assert [frame.get_linestyle() for frame in frames] == ["-", "--", "-", "-", "--"]
+    assert len(style.png(figure)) < style.PNG_LIMIT
     standard = ranked_list(q_emb, g_emb, *who, **options)
     assert marks(figures.ranked_queries(query, gallery, standard)) == ["✓ 0.20", "✗ 0.30"]
     with pytest.raises(ValueError, match="2 queries and 1 ranked lists"):

@@ -44,20 +44,21 @@ def test_tables_stand_where_the_page_asks_for_them(tmp_path):
     toy = lesson(chapter(tmp_path, "# Toy", BOX.format(minutes), ASKED))
     other = toy._replace(stem="04_y", title="Y", read=5, exercise=0, exercises=())
     page = "a\n<!-- plan: 03_toy 04_y -->\nb\n<!-- goals -->\n"
-    text = fill(page, [toy, other], lambda stem: f"deck of {stem}")
+    text = fill(page, [toy, other])
     assert "| together | 25 | 15 | 4 |" in text
     link = "[Toy](../notebooks/03_toy.ipynb)"
     asked = "What is their sum? {ref}`↗ <ex-toy-sum>`"
-    assert f"| {link} | see one thing. | {asked} | deck of 03_toy |" in text
-    assert "| none | deck of 04_y |" in text
+    slides = '<a href="../_static/slides/{}.html">slides</a>'
+    assert f"| {link} | see one thing. | {asked} | {slides.format('03_toy')} |" in text
+    assert f"| none | {slides.format('04_y')} |" in text
     assert "<!--" not in text
     with pytest.raises(ValueError, match="a plan names '05_z'; expected one of 03_toy, 04_y"):
-        fill("<!-- plan: 05_z -->", [toy, other], str)
+        fill("<!-- plan: 05_z -->", [toy, other])
 
 
 def test_every_chapter_and_exercise_is_on_the_page():
     page = (ROOT / "book" / "teaching.md").read_text(encoding="utf-8")
-    text = fill(page, map(lesson, NOTEBOOKS), str)
+    text = fill(page, map(lesson, NOTEBOOKS))
     for path in NOTEBOOKS:
         assert f"(../notebooks/{path.name})" in text
         for label in re.findall(r":label: (ex-[\w-]+)", path.read_text(encoding="utf-8")):

@@ -1,18 +1,10 @@
 """Locks end with the process that holds them, and only a dead Snakemake's lock is removed."""
 
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from workflow import locks
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -70,44 +62,3 @@ def test_a_file_system_without_locks(left, monkeypatch):
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
     assert locks.forget_dead_snakemake(left) is None
     assert (left / "locks").exists()
-
-
-def alone(folder, code):
-    command = [
-        sys.executable,
-        "-m",
-        "workflow.locks",
-        str(folder),
-        "--",
-        sys.executable,
-        "-c",
-        code,
-    ]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def test_the_second_waits_for_the_first_even_if_that_is_killed(tmp_path):
-    folder = tmp_path / "run"
-    first = alone(folder, "import time; print('first', flush=True); time.sleep(60)")
-    assert first.stdout.readline() == "first\n"
-    second = alone(folder, "print('second')")
-    assert "another process works here" in second.stdout.readline()
-    time.sleep(0.2)
-    assert second.poll() is None
-    os.kill(first.pid, signal.SIGKILL)
-    assert second.communicate(timeout=30)[0] == "second\n"
-    assert second.returncode == 0
-    first.communicate()
-
-
-def test_the_status_is_that_of_the_command(tmp_path):
-    process = alone(tmp_path, "raise SystemExit(7)")
-    process.communicate(timeout=30)
-    assert process.returncode == 7
-
-
-def test_usage():
-    with pytest.raises(
-        SystemExit, match=r"usage: python -m workflow.locks FOLDER -- COMMAND \.\.\."
-    ):
-        locks.main(["folder", "command"])

@@ -1,7 +1,7 @@
 """The figures of the book: data in, a matplotlib figure out. Drawn networks are in `networks`."""
 
 from reidlab.report.figures import networks
-from reidlab.report.figures.curves import line_chart, training_curve, two_curves
+from reidlab.report.figures.curves import cmc_and_ap, line_chart, training_curve, two_curves
 from reidlab.report.figures.evidence import row_evidences
 from reidlab.report.figures.intervals import forest, heat_table, row_accuracy, two_measures
 from reidlab.report.figures.matches import correspondences
@@ -9,12 +9,11 @@ from reidlab.report.figures.pictures import (
     contact_sheet,
     heat_overlay,
     part_overlay,
-    ranked_list,
+    patch_grid,
+    ranked_queries,
     read_picture,
-    row_evidence,
 )
 from reidlab.report.figures.planes import feature_planes
-from reidlab.report.figures.retrieval import cmc_and_ap, patch_grid, ranked_queries
 
 __all__ = [
     "cmc_and_ap",
@@ -28,11 +27,9 @@ __all__ = [
     "networks",
     "part_overlay",
     "patch_grid",
-    "ranked_list",
     "ranked_queries",
     "read_picture",
     "row_accuracy",
-    "row_evidence",
     "row_evidences",
     "training_curve",
     "two_curves",

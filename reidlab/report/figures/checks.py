@@ -13,7 +13,8 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a column `name`: its own, or else its index as words."""
     if "name" in table:
         return table
-    return table.assign(name=[_words(key) for key in table.index])
+    names = [", ".join(map(str, k)) if isinstance(k, tuple) else str(k) for k in table.index]
+    return table.assign(name=names)
 
 
 def check_table(table: pd.DataFrame, keys: Sequence[str], values: Sequence[str]) -> None:
@@ -54,7 +55,3 @@ def check_colours(count: int, what: str) -> None:
             f"there are {count} {what}: expected 1 to {len(style.SERIES)}, so that each has a "
             "colour and a dash or mark of its own"
         )
-
-
-def _words(key: object) -> str:
-    return ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)

@@ -1,4 +1,4 @@
-"""Figures of lines: training by epoch, a difference against a knob."""
+"""Figures of lines: training by epoch, a difference against a knob, what a ranking finds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from reidlab.evaluation import RankResult
 from reidlab.report import style
 from reidlab.report.figures.checks import check_colours, check_table
 from reidlab.report.style import BookFigure
@@ -37,7 +38,8 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> BookFigure:
     marker = {"marker": "o", "markersize": 4} if len(epochs) < 12 else {}
     panels[0].plot(epochs, [row["loss"] for row in history], label="sum", **marker)
     for name in parts if len(parts) > 1 else ():
-        panels[0].plot(epochs, [_part(row, name) for row in history], label=name, **marker)
+        values = [(row.get("losses") or {}).get(name, np.nan) for row in history]
+        panels[0].plot(epochs, values, label=name, **marker)
     panels[0].set(xlabel="epoch", ylabel="loss (nats)")
     panels[0].set_ylim(bottom=0)
     if len(parts) > 1:
@@ -51,15 +53,9 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> BookFigure:
     return figure
 
 
-def _part(row: Mapping[str, Any], name: str) -> float:
-    return float((row.get("losses") or {}).get(name, np.nan))
-
-
 @style.styled
 def two_curves(
     histories: Mapping[str, Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]],
-    *,
-    where: str = "validation",
 ) -> BookFigure:
     """Draw loss and accuracy on images set aside, by epoch, for several settings.
 
@@ -67,7 +63,6 @@ def two_curves(
         histories: name of the settings -> the history of a run, or of several seeds: drawn as
             their mean in their range, over the epochs that all of them reached. An epoch counts
             where it holds `row["validation"]` with `loss` and `accuracy` (0..1).
-        where: the key that holds them, and the word on the axes.
 
     Raises:
         ValueError: if there is nothing to draw, or there are more settings than colours.
@@ -76,7 +71,7 @@ def two_curves(
     figure = style.figure(aspect=2.2)
     panels = figure.subplots(1, 2)
     for i, (name, history) in enumerate(histories.items()):
-        runs = _judged(name, history, where)
+        runs = _judged(name, history)
         shared = sorted(set.intersection(*(set(run) for run in runs)))
         if not shared:
             raise ValueError(f"the {len(runs)} seeds of {name!r} have no epoch in common")
@@ -84,9 +79,9 @@ def two_curves(
         for panel, key in zip(panels, ("loss", "accuracy"), strict=True):
             values = np.array([[run[epoch][key] for epoch in shared] for run in runs])
             _mean_in_range(panel, shared, values, i, label)
-    panels[0].set(xlabel="epoch", ylabel=f"{where} loss (nats)")
+    panels[0].set(xlabel="epoch", ylabel="validation loss (nats)")
     panels[0].set_ylim(bottom=0)
-    panels[1].set(xlabel="epoch", ylabel=f"share right, {where}", ylim=(0, 1.02))
+    panels[1].set(xlabel="epoch", ylabel="share right, validation", ylim=(0, 1.02))
     for panel in panels:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, panels)
@@ -99,7 +94,6 @@ def line_chart(
     *,
     x: str,
     label: str,
-    upright: float | None = None,
     across: float | None = None,
 ) -> BookFigure:
     """Draw a number against another, a line for each name.
@@ -109,41 +103,52 @@ def line_chart(
 
     Args:
         table: one row for each point, with `name`; `value`; a column for the horizontal axis;
-            and, if wanted, `seed` and `panel`, the title of the panel it stands in. A point counts
-            where all seeds of its name have it.
+            and, if wanted, `seed`. A point counts where all seeds of its name have it.
         x: the column of the horizontal axis, and its label.
         label: of the vertical axis, with the unit.
-        upright: where on the horizontal axis a dotted line stands.
         across: where on the vertical axis a dotted line lies.
 
     Raises:
         ValueError: the table is empty, lacks a column or has a point twice, seeds have no point in
             common, or there are more names than colours.
     """
-    table = table.assign(panel=table.get("panel", ""), seed=table.get("seed", 0))
-    check_table(table, ["panel", "name", "seed", x], ["value"])
-    names, titles = ([*dict.fromkeys(table[column])] for column in ("name", "panel"))
+    table = table.assign(seed=table.get("seed", 0))
+    check_table(table, ["name", "seed", x], ["value"])
+    names = [*dict.fromkeys(table["name"])]
     check_colours(len(names), "names")
-    figure = style.figure(aspect=style.GOLDEN if len(titles) == 1 else 2.2)
-    panels = figure.subplots(1, len(titles), squeeze=False)[0]
-    for panel, title in zip(panels, titles, strict=True):
-        here = table[table.panel == title]
-        for i, name in enumerate(names):
-            runs = here[here.name == name].pivot(index="seed", columns=x, values="value")
-            runs = runs.dropna(axis="columns")
-            if (here.name == name).any() and runs.empty:
-                raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
-            if len(runs):
-                _mean_in_range(panel, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
-        if (here.value < 0).any():
-            panel.axhline(0, color=style.INK, lw=1.2, linestyle="-")
-        if upright is not None:
-            panel.axvline(upright, color=style.INK, lw=1.2, linestyle=":")
-        if across is not None:
-            panel.axhline(across, color=style.INK, lw=1.2, linestyle=":")
-        panel.set(xlabel=x, title=str(title))
-    panels[0].set_ylabel(label)
-    _legend(figure, panels)
+    figure = style.figure()
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        runs = table[table["name"] == name].pivot(index="seed", columns=x, values="value")
+        runs = runs.dropna(axis="columns")
+        if runs.empty:
+            raise ValueError(f"the seeds of {name!r} have no value of {x!r} in common")
+        _mean_in_range(axes, runs.columns.to_list(), runs.to_numpy(float), i, str(name))
+    if (table["value"] < 0).any():
+        axes.axhline(0, color=style.INK, lw=1.2, linestyle="-")
+    if across is not None:
+        axes.axhline(across, color=style.INK, lw=1.2, linestyle=":")
+    axes.set(xlabel=x, ylabel=label)
+    _legend(figure, [axes])
+    return figure
+
+
+@style.styled
+def cmc_and_ap(result: RankResult, ranks: int = 20) -> BookFigure:
+    """Draw the CMC curve, and beside it how many queries reach which AP, with the mean dashed.
+
+    Args:
+        result: of a ranking.
+        ranks: the last k of the curve.
+    """
+    figure = style.figure(aspect=2.4)
+    left, right = figure.subplots(1, 2)
+    curve = 100 * result.cmc_curve[:ranks]
+    left.plot(range(1, len(curve) + 1), curve, marker="o", markersize=3)
+    left.set(xlabel="k", ylabel="CMC(k) (%)", ylim=(0, 102))
+    right.hist(100 * result.ap[result.valid], bins=20, color=style.QUERY, alpha=0.7)
+    right.axvline(100 * result.mAP, color=style.WRONG, linestyle="--")
+    right.set(xlabel="AP of a query (%)", ylabel="queries")
     return figure
 
 
@@ -171,21 +176,21 @@ def _legend(figure: BookFigure, panels: Sequence[Axes] | NDArray[Any]) -> None:
     )  # fmt: skip
 
 
-def _judged(name: str, history: Sequence[Any], where: str) -> list[dict[int, Mapping[str, float]]]:
+def _judged(name: str, history: Sequence[Any]) -> list[dict[int, Mapping[str, float]]]:
     """Return for each seed: epoch -> loss and accuracy, of the epochs that were judged."""
     runs = [history] if history and isinstance(history[0], Mapping) else history
     judged = [
         {
-            row["epoch"]: row[where]
+            row["epoch"]: row["validation"]
             for row in run
-            if {"loss", "accuracy"} <= set(row.get(where) or {})
+            if {"loss", "accuracy"} <= set(row.get("validation") or {})
         }
         for run in runs
     ]
     if not judged or not all(judged):
         raise ValueError(
-            f"a run of {name!r} has no epoch with {where} loss and accuracy: expected "
-            f'row["{where}"]["loss"] and ["accuracy"], from a run that set images of its training '
-            "people aside"
+            f"a run of {name!r} has no epoch with validation loss and accuracy: expected "
+            'row["validation"]["loss"] and ["accuracy"], from a run that set images of its '
+            "training people aside"
         )
     return judged

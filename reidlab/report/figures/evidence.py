@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from reidlab.report import style
 from reidlab.report.evidence import Evidence
-from reidlab.report.figures.pictures import evidence_bars, read_picture, show_rows
+from reidlab.report.figures.pictures import read_picture
 from reidlab.report.style import BookFigure
 
 HEAD, FOOT, GAP, TALL = 0.5, 0.45, 0.1, 1.8  # inches: above a line, below the last, and its height
@@ -44,14 +47,14 @@ def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
             bottom = low + (TALL - tall) / total
             place = left / style.TEXT_WIDTH, bottom, width / style.TEXT_WIDTH, tall / total
             panel = figure.add_axes(place)
-            show_rows(panel, picture, len(case.rows))
+            _show_rows(panel, picture, len(case.rows))
             panel.set_title(title, fontsize=10)
             left += width + GAP
         left += NAMES
         place = left / style.TEXT_WIDTH, low, 1 - (left + GAP) / style.TEXT_WIDTH, TALL / total
         bars.append(figure.add_axes(place))
         values = np.asarray(case.rows, dtype=float)
-        evidence_bars(bars[-1], values, [f"{row}" for row in range(1, len(values) + 1)])
+        _bars(bars[-1], values)
         margin = style.number(values.sum(), "{:+.3f}")
         bars[-1].set_title(f"{name}, AP {100 * case.ap:.0f} %: margin {margin}", fontsize=10)
     values = np.concatenate([np.asarray(case.rows, dtype=float) for case in cases.values()])
@@ -61,3 +64,33 @@ def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
         panel.set_xlim(low - (room if low < 0 else 0), high + room)
     bars[-1].set_xlabel("a row's part of the margin (cosine)")
     return figure
+
+
+def _show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
+    """Draw a picture whose vertical unit is a row of patches."""
+    panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
+    # Seen on bright and on dark clothes: a dark line beside a light one.
+    panel.hlines(range(1, rows), 0, 1, color="black", lw=1.2, alpha=0.45)
+    panel.hlines(range(1, rows), 0, 1, color="white", lw=0.5, alpha=0.8)
+    panel.set_axis_off()
+
+
+def _bars(panel: Axes, values: NDArray[np.float64]) -> None:
+    """Draw what each row adds to a margin, (R,), one bar below the other."""
+    places = np.arange(len(values)) + 0.5
+    colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
+    hatches = ["" if value >= 0 else "///" for value in values]
+    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
+    panel.axvline(0, color=style.INK, lw=1)
+    for place, value in zip(places, values, strict=True):
+        panel.annotate(
+            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
+            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
+            fontsize=9,
+        )  # fmt: skip
+    panel.set_ylim(len(values), 0)
+    panel.set_yticks(places, [f"{row}" for row in range(1, len(values) + 1)], fontsize=9)
+    panel.tick_params(axis="y", length=0)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    panel.spines["left"].set_visible(False)
+    panel.grid(axis="y", visible=False)

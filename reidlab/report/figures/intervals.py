@@ -37,7 +37,6 @@ def forest(
     label: str,
     over: str = "seeds",
     no_difference: float | None = 0.0,
-    form: str | None = None,
     band: bool = False,
 ) -> BookFigure:
     """Draw a line for each comparison: its value, its interval, and what the paper prints.
@@ -57,8 +56,6 @@ def forest(
         over: what varies in the intervals: "seeds", "people", "seeds and people".
         no_difference: where neither side is ahead: 0, or 1 for ratios, 50 for a choice of two in
             percent. None: the values are no comparisons.
-        form: how values are printed, such as "{:.2f}"; else with one decimal, and a sign where no
-            difference is 0.
         band: whether a grey band shows differences below `smallest`, a column of the table: such
             runs would seldom see them.
 
@@ -74,7 +71,7 @@ def forest(
         [*dict.fromkeys(table[column])] for column in ("name", "group", "panel")
     )
     check_colours(len(groups), "groups")
-    form = form or ("{:+.1f}" if no_difference == 0 else "{:.1f}")
+    form = "{:+.1f}" if no_difference == 0 else "{:.1f}"
     names = [fill(str(line), 30) for line in lines]
     tallest = max(name.count("\n") for name in names) + 1
     height = max(0.26 * len(groups) + 0.12, 0.17 * tallest + 0.1) * len(lines)
@@ -172,17 +169,14 @@ def heat_table(
     label: str,
     stars: pd.DataFrame | NDArray[np.bool_] | None = None,
     border: pd.DataFrame | NDArray[np.bool_] | None = None,
-    diverging: bool = True,
 ) -> BookFigure:
-    """Draw a table of numbers as a map, with the numbers in its cells.
+    """Draw a table of gains (blue) and losses (orange) as a map, with the numbers in its cells.
 
     Args:
         table: numbers; the names of its index and columns are those of the axes. NaN: empty.
         label: what the numbers are, with the unit.
         stars: of the shape of `table`, True where the number gets a star.
         border: likewise; a line is drawn between cells that are True and cells that are not.
-        diverging: whether zero means something: losses are orange then and gains blue, and each
-            number carries its sign.
 
     Raises:
         ValueError: the table is empty, holds no number, or stars or border have another shape.
@@ -198,16 +192,13 @@ def heat_table(
             )
     figure = style.figure(aspect=style.TEXT_WIDTH / (1.2 + 0.5 * len(values)))
     axes = figure.subplots()
-    colours = [style.WRONG, "#ffffff", style.QUERY] if diverging else ["#ffffff", style.QUERY]
+    colours = LinearSegmentedColormap.from_list("cells", [style.WRONG, "#ffffff", style.QUERY])
     reach = np.nanmax(np.abs(values)) or 1.0
-    axes.imshow(
-        values, LinearSegmentedColormap.from_list("cells", colours), aspect="auto",
-        vmin=-reach if diverging else np.nanmin(values), vmax=reach if diverging else None,
-    )  # fmt: skip
+    axes.imshow(values, colours, aspect="auto", vmin=-reach, vmax=reach)
     starred = np.zeros(values.shape, bool) if stars is None else np.asarray(stars, bool)
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
-            text = style.number(value, "{:+.1f}" if diverging else "{:.1f}")
+            text = style.number(value, "{:+.1f}")
             axes.text(
                 column, row, text + "*" * int(starred[row, column]), ha="center", va="center",
                 color=_DARK_LETTERS, fontsize=12,
@@ -302,20 +293,15 @@ def row_accuracy(votes: RowVote, parts: Tensor | NDArray[Any] | None = None) -> 
     panels[0].set_yticks(range(0, rows, 1 + rows // 10), range(1, rows + 1, 1 + rows // 10))
     panels[0].set_xlim(0, 102)
     if shares is not None:
-        _stacked_parts(panels[1], 100 * shares.mean(0))
+        mean = 100 * shares.mean(0)  # (R, 8); a row's rest is background
+        for part, name in enumerate(PARTS):
+            if part and mean[:, part].any():
+                panels[1].barh(
+                    range(rows), mean[:, part], height=0.9, left=mean[:, 1:part].sum(1),
+                    label=name, color=style.PART_COLOURS[name],
+                )  # fmt: skip
+        panels[1].set_xlabel("share of the row (%)")
     for panel in panels:
         panel.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=4, handlelength=1.2, columnspacing=1.2)
     return figure
-
-
-def _stacked_parts(panel: Axes, shares: NDArray[np.float64]) -> None:
-    """Stack the parts of each row, (R, 8) in percent; a row's rest is background."""
-    for part, name in enumerate(PARTS):
-        if part and shares[:, part].any():
-            start = shares[:, 1:part].sum(1)
-            panel.barh(
-                range(len(shares)), shares[:, part], height=0.9, left=start, label=name,
-                color=style.PART_COLOURS[name],
-            )  # fmt: skip
-    panel.set_xlabel("share of the row (%)")

@@ -21,7 +21,6 @@ def correspondences(
     *,
     shown: Sequence[Sequence[bool]] | None = None,
     right: Sequence[Sequence[bool]] | None = None,
-    titles: Sequence[str] = (),
 ) -> BookFigure:
     """Draw pairs of pictures with a line from places on the left to places on the right.
 
@@ -33,7 +32,6 @@ def correspondences(
         shown: of each pair, which places get a line; None: all.
         right: of each pair, which lines are right (whole, in the colour of right answers) and which
             wrong (dashed); None: nobody knows.
-        titles: above each pair.
 
     Raises:
         ValueError: Numbers that do not go together.
@@ -68,5 +66,4 @@ def correspondences(
                 color=style.ACCENT if right is None else (style.MATCH if good else style.WRONG),
             )  # fmt: skip
         panel.set(xlim=(-gap, 2 * width + 2 * gap), ylim=(height, 0), aspect="equal")
-        panel.set_title(titles[i] if titles else "", fontsize=9)
     return figure

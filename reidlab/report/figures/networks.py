@@ -2,7 +2,7 @@
 
 A drawing is made of boxes with words, grids of tokens and arrows, placed in inches on a sheet as
 wide as the text. Few and large words: a telephone shows the sheet at half its size. What belongs to
-one row of patches has one colour throughout. Given the toy of a page the boxes hold its numbers.
+one row of patches has one colour throughout. The boxes hold the numbers of the page's toy.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from reidlab.report.style import BookFigure
 
 Point = tuple[float, float]  # inches from the upper left corner: right, down
 ROW_COLOURS = (style.QUERY, style.MATCH, style.WRONG, style.ACCENT)
+LOCAL_WEIGHT = 8 / 9  # a in L = a R + (1 - a) G, as in the published programs
 _LETTERS = 11  # points
 _DARK = "#111111"  # letters in boxes, which are pale on both pages
 
@@ -129,32 +130,11 @@ class Drawing:
             )  # fmt: skip
 
 
-class _Toy(NamedTuple):
-    """The words in the boxes of a toy grid, numbers or symbols."""
-
-    patches: list[list[str]]
-    cls: str
-    means: list[str]
-    mixed: list[str]
-    mix: str
-    mean: str
-
-
 @style.styled
-def vit_baseline(patches: Any = None, cls: Any = None) -> BookFigure:
-    """Draw the ViT baseline: the class token alone, a batch norm, a classifier, two losses.
-
-    Args:
-        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
-            array or a tensor. None: no numbers.
-        cls: its class token, (D,).
-
-    Raises:
-        ValueError: one is given without the other, or shapes do not go together.
-    """
-    toy = _toy(patches, cls, 1.0)
+def vit_baseline() -> BookFigure:
+    """Draw the ViT baseline: the class token alone, a batch norm, a classifier, two losses."""
     sheet = Drawing(height=3.0)
-    token = _until_tokens(sheet, toy, [style.INK] * len(toy.patches))
+    token = _until_tokens(sheet, [["", ""]] * 4, "G", [style.INK] * 4)
     sheet.words((1.9, 2.8), "not used")
     neck = sheet.box(Box(3.5, 0.2, 1.3, 0.5), "batch norm")
     classifier = sheet.box(Box(5.6, 0.2, 1.3, 0.5), "classifier")
@@ -170,25 +150,21 @@ def vit_baseline(patches: Any = None, cls: Any = None) -> BookFigure:
 
 
 @style.styled
-def la_transformer(
-    patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 9
-) -> BookFigure:
+def la_transformer(patches: Any, cls: Any) -> BookFigure:
     """Draw LA-Transformer: rows mixed with the class token, a classifier for each, a vote.
 
     The search is by the row means R, as in the published program; the paper's text has L.
 
     Args:
         patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
-            array or a tensor. None: symbols instead of numbers.
+            array or a tensor.
         cls: its class token G, (D,).
-        local_weight: a in L = a R + (1 - a) G.
 
     Raises:
-        ValueError: one is given without the other, or shapes do not go together.
+        ValueError: shapes do not go together.
     """
-    toy = _toy(patches, cls, local_weight)
     sheet = Drawing(height=3.45)
-    mixed = _until_mixed(sheet, toy)
+    mixed, _ = _until_mixed(sheet, patches, cls)
     colours = ROW_COLOURS[: len(mixed)]
     heads = sheet.column(Box(5.4, 0.85, 0.95, 1.8), ["classifier"] * len(mixed), colours)
     vote = sheet.box(Box(6.65, 0.85, 0.4, 1.73), "vote", upright=True)
@@ -200,24 +176,22 @@ def la_transformer(
 
 
 @style.styled
-def la_tf_pp(patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 9) -> BookFigure:
+def la_tf_pp(patches: Any, cls: Any) -> BookFigure:
     """Draw LA-TF++: rows mixed with the class token, their mean, one classifier, two losses.
 
     The search is by the row means R, as in the published program; the paper's text has the mean.
 
     Args:
         patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
-            array or a tensor. None: symbols instead of numbers.
+            array or a tensor.
         cls: its class token G, (D,).
-        local_weight: a in L = a R + (1 - a) G.
 
     Raises:
-        ValueError: one is given without the other, or shapes do not go together.
+        ValueError: shapes do not go together.
     """
-    toy = _toy(patches, cls, local_weight)
     sheet = Drawing(height=3.45)
-    mixed = _until_mixed(sheet, toy)
-    mean = sheet.box(Box(5.5, 0.85, 1.6, 0.38), toy.mean)
+    mixed, rows = _until_mixed(sheet, patches, cls)
+    mean = sheet.box(Box(5.5, 0.85, 1.6, 0.38), f"mean = {_vector(rows.mean(0))}")
     head = sheet.box(Box(5.5, 1.5, 1.6, 0.38), "one classifier")
     losses = sheet.box(
         Box(5.5, 2.15, 1.6, 0.8), "smoothed identity\n+ triplet loss\non logits",
@@ -231,27 +205,34 @@ def la_tf_pp(patches: Any = None, cls: Any = None, *, local_weight: float = 8 / 
 
 
 @style.styled
-def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
+def gltrans(patches: Any, classes: Any) -> BookFigure:
     """Draw GLTrans on two layers and two bands: class tokens to GAE, patches to PTF, GMA and PTL.
 
     The paper has three of each. What follows from learned weights is drawn as letters.
 
     Args:
         patches: the toy's patch tokens of layers 11 and 12, (2, h, w, D) with two to four rows, and
-            small numbers; an array or a tensor. None: letters instead of numbers.
+            small numbers; an array or a tensor.
         classes: its class tokens, (2, D).
 
     Raises:
-        ValueError: one is given without the other, or shapes do not go together.
+        ValueError: shapes do not go together.
     """
-    layers = _layers(patches, classes)
-    halves = np.array_split(range(len(layers[0].patches)), 2)
+    grids, tokens = np.asarray(patches, float), np.asarray(classes, float)
+    fits = grids.ndim == 4 and len(grids) == 2 and tokens.shape == (2, grids.shape[3])
+    if not fits or not 2 <= grids.shape[1] <= len(ROW_COLOURS):
+        raise ValueError(
+            f"patches have shape {grids.shape} and classes {tokens.shape}: expected (2, h, w, D) "
+            f"with 2 to {len(ROW_COLOURS)} rows, and (2, D)"
+        )
+    names = [f"$c_{{{layer}}}$ = {_vector(token)}" for layer, token in enumerate(tokens, 11)]
+    halves = np.array_split(range(grids.shape[1]), 2)
     bands = (style.QUERY, style.WRONG)
     colours = [bands[i] for i, rows in enumerate(halves) for _ in rows]
     sheet, tall = Drawing(height=3.45), 1.73
-    cls = [_until_tokens(sheet, layers[0], colours)]
-    cls.append(sheet.box(Box(2.8, 0.25, 1.0, 0.4), layers[1].cls))
-    sheet.tokens(Box(2.8, 0.85, 1.05, 1.8), layers[1].patches, colours)
+    cls = [_until_tokens(sheet, _vectors(grids[0]), names[0], colours)]
+    cls.append(sheet.box(Box(2.8, 0.25, 1.0, 0.4), names[1]))
+    sheet.tokens(Box(2.8, 0.85, 1.05, 1.8), _vectors(grids[1]), colours)
     gae = sheet.box(Box(4.05, 0.25, 0.55, 0.4), "GAE", colour=style.ACCENT)
     whole = sheet.box(Box(4.85, 0.25, 0.34, 0.4), "g", colour=style.ACCENT)
     ptf = sheet.box(Box(4.05, 0.85, 0.34, tall), "PTF", upright=True)
@@ -282,34 +263,23 @@ def gltrans(patches: Any = None, classes: Any = None) -> BookFigure:
 
 
 @style.styled
-def tvtr(chosen: Any = None, grid: tuple[int, int] = (4, 2)) -> BookFigure:
+def tvtr(chosen: Any) -> BookFigure:
     """Draw TVTR: heads choose patches, the last layer sees these and the class token alone.
 
     Args:
         chosen: patches of the toy that each head chose, (heads, k), from 0 by row, four to six in
-            all; an array or a tensor. A patch shows how many heads chose it. None: letters.
-        grid: rows and columns of its patches, at most four rows.
+            all, on a grid of 4 x 2; an array or a tensor. A patch shows how many heads chose it.
 
     Raises:
         ValueError: a patch is not on the grid, or the sheet has no room.
     """
-    rows, columns = grid
-    if chosen is None:
-        patches, names = [[""] * columns for _ in range(rows)], ["$h_a$", "$h_b$", "$h_c$", "$h_d$"]
-    else:
-        numbers = np.asarray(chosen).ravel().astype(int)
-        inside = ((numbers >= 0) & (numbers < rows * columns)).all()
-        if not 4 <= len(numbers) <= 6 or not inside or rows > len(ROW_COLOURS):
-            raise ValueError(
-                f"chosen is {numbers.tolist()} of a grid of {rows} x {columns}: expected four to "
-                f"six patches from 0 to {rows * columns - 1}, and at most {len(ROW_COLOURS)} rows"
-            )
-        votes = np.bincount(numbers, minlength=rows * columns).reshape(rows, columns)
-        patches = [[str(n) for n in row] for row in votes]
-        names = [f"$h_{n + 1}$" for n in sorted(numbers)]
+    numbers = np.asarray(chosen).ravel().astype(int)
+    if not 4 <= len(numbers) <= 6 or not ((numbers >= 0) & (numbers < 8)).all():
+        raise ValueError(f"chosen is {numbers.tolist()}: expected four to six patches from 0 to 7")
+    votes = np.bincount(numbers, minlength=8).reshape(4, 2)
+    names = [f"$h_{n + 1}$" for n in sorted(numbers)]
     sheet = Drawing(height=3.0)
-    toy = _Toy(patches, "class", [], [], "", "")
-    token = _until_tokens(sheet, toy, [style.INK] * rows)
+    token = _until_tokens(sheet, votes.astype(str).tolist(), "class", [style.INK] * 4)
     sheet.words((2.05, 2.8), "heads that chose it")
     kept = sheet.column(Box(3.05, 0.85, 0.5, 1.8), names, [style.ACCENT] * len(names))
     last = sheet.box(Box(4.0, 0.25, 0.36, 2.33), "last layer", upright=True)
@@ -356,8 +326,7 @@ def transmatcher(query: Any, gallery: Any) -> BookFigure:
         sheet.person(Box(0.1, y + 0.05, 0.35, 1.1))
         sheet.words((0.75, y + 1.35), name)
         coded = sheet.box(Box(0.75, y, 0.34, 1.2), mean, upright=True)
-        texts = [[_vector(place) for place in row] for row in grid]
-        tokens = sheet.tokens(Box(1.35, y, 1.3, 1.25), texts, (colour, colour))
+        tokens = sheet.tokens(Box(1.35, y, 1.3, 1.25), _vectors(grid), (colour, colour))
         sheet.arrow((0.5, y + 0.6), coded.left)
         sheet.arrow(coded.right, tokens.left)
     flat = [x.reshape(4, -1) for x in maps]
@@ -404,82 +373,54 @@ def skeleton(differences: Mapping[str, Sequence[str]]) -> BookFigure:
     return sheet.figure
 
 
-def _layers(patches: Any, classes: Any) -> list[_Toy]:
-    """Return the words of a toy's layers 11 and 12."""
-    names = ("$c_{11}$", "$c_{12}$")
-    if patches is None and classes is None:
-        return [_toy(None, None, 1.0)._replace(cls=name) for name in names]
-    grids, tokens = np.asarray(patches, float), np.asarray(classes, float)
-    fits = grids.ndim == 4 and len(grids) == 2 and tokens.shape == (2, grids.shape[3])
-    if not fits or not 2 <= grids.shape[1] <= len(ROW_COLOURS):
-        raise ValueError(
-            f"patches have shape {grids.shape} and classes {tokens.shape}: expected (2, h, w, D) "
-            f"with 2 to {len(ROW_COLOURS)} rows, and (2, D); both, or neither"
-        )
-    toys = [_toy(grid, token, 1.0) for grid, token in zip(grids, tokens, strict=True)]
-    return [
-        toy._replace(cls=f"{name} = {_vector(token)}")
-        for toy, name, token in zip(toys, names, tokens, strict=True)
-    ]
-
-
-def _toy(patches: Any, cls: Any, local_weight: float) -> _Toy:
-    """Return the words of a toy: its numbers, or symbols where none are given."""
-    if patches is None and cls is None:
-        rows = range(1, 5)
-        return _Toy(
-            [["", ""] for _ in rows], "G", [f"$R_{i}$" for i in rows], [f"$L_{i}$" for i in rows],
-            "a R + (1 − a) G", "mean",
-        )  # fmt: skip
-    grid, token = np.asarray(patches, float), np.asarray(cls, float)
-    if grid.ndim != 3 or token.shape != grid.shape[2:] or not 0 < len(grid) <= len(ROW_COLOURS):
-        raise ValueError(
-            f"patches have shape {grid.shape} and cls {token.shape}: expected (h, w, D) with at "
-            f"most {len(ROW_COLOURS)} rows, and (D,); both, or neither"
-        )
-    means = grid.mean(1)
-    mixed = local_weight * means + (1 - local_weight) * token
-    return _Toy(
-        [[_vector(patch) for patch in row] for row in grid],
-        f"G = {_vector(token)}",
-        [f"$R_{i}$ = {_vector(row)}" for i, row in enumerate(means, 1)],
-        [f"$L_{i}$ = {_vector(row)}" for i, row in enumerate(mixed, 1)],
-        f"{local_weight:.2g} R + {1 - local_weight:.2g} G",
-        f"mean = {_vector(mixed.mean(0))}",
-    )
-
-
 def _vector(values: NDArray[np.float64]) -> str:
     return ", ".join(style.number(round(value, 1), "{:g}") for value in values)
 
 
-def _until_tokens(sheet: Drawing, toy: _Toy, colours: Sequence[str]) -> Box:
+def _vectors(grid: NDArray[np.float64]) -> list[list[str]]:
+    return [[_vector(place) for place in row] for row in grid]
+
+
+def _until_tokens(
+    sheet: Drawing, patches: list[list[str]], cls: str, colours: Sequence[str]
+) -> Box:
     """Draw picture, transformer and its tokens; return the box of the class token."""
     picture = Box(0.05, 0.85, 0.65, 1.8)
-    sheet.tokens(picture, [[""] * len(row) for row in toy.patches], colours)
+    sheet.tokens(picture, [[""] * len(row) for row in patches], colours)
     sheet.person(Box(0.05, 0.85, 0.6, 1.73))
     sheet.words((0.35, 2.8), "picture")
     body = sheet.box(Box(0.9, 0.25, 0.36, 2.33), "transformer", upright=True)
-    token = sheet.box(Box(1.5, 0.25, 1.0, 0.4), toy.cls)
-    sheet.tokens(Box(1.5, 0.85, 1.05, 1.8), toy.patches, colours)
+    token = sheet.box(Box(1.5, 0.25, 1.0, 0.4), cls)
+    sheet.tokens(Box(1.5, 0.85, 1.05, 1.8), patches, colours)
     sheet.arrow((0.65, 1.72), (body.x, 1.72))
     sheet.arrow((body.right[0], token.left[1]), token.left)
     sheet.arrow((body.right[0], 1.72), (1.5, 1.72))
     return token
 
 
-def _until_mixed(sheet: Drawing, toy: _Toy) -> list[Box]:
-    """Draw everything until the rows are mixed with the class token; return the mixed rows."""
-    colours = ROW_COLOURS[: len(toy.means)]
-    token = _until_tokens(sheet, toy, colours)
-    means = sheet.column(Box(2.75, 0.85, 0.95, 1.8), toy.means, colours)
-    mixed = sheet.column(Box(3.95, 0.85, 1.2, 1.8), toy.mixed, colours)
+def _until_mixed(sheet: Drawing, patches: Any, cls: Any) -> tuple[list[Box], NDArray[np.float64]]:
+    """Draw everything until the rows are mixed with the class token; return these rows, (h, D)."""
+    grid, g = np.asarray(patches, float), np.asarray(cls, float)
+    if grid.ndim != 3 or g.shape != grid.shape[2:] or not 0 < len(grid) <= len(ROW_COLOURS):
+        raise ValueError(
+            f"patches have shape {grid.shape} and cls {g.shape}: expected (h, w, D) with at "
+            f"most {len(ROW_COLOURS)} rows, and (D,)"
+        )
+    colours = ROW_COLOURS[: len(grid)]
+    token = _until_tokens(sheet, _vectors(grid), f"G = {_vector(g)}", colours)
+    rows = grid.mean(1)
+    mixture = LOCAL_WEIGHT * rows + (1 - LOCAL_WEIGHT) * g
+    names = [f"$R_{i}$ = {_vector(row)}" for i, row in enumerate(rows, 1)]
+    means = sheet.column(Box(2.75, 0.85, 0.95, 1.8), names, colours)
+    names = [f"$L_{i}$ = {_vector(row)}" for i, row in enumerate(mixture, 1)]
+    mixed = sheet.column(Box(3.95, 0.85, 1.2, 1.8), names, colours)
     for mean, mix, colour in zip(means, mixed, colours, strict=True):
         sheet.arrow((2.5, mean.left[1]), mean.left, colour=colour)
         sheet.arrow(mean.right, mix.left, colour=colour)
     sheet.arrow(token.right, (mixed[0].top[0], token.right[1]), mixed[0].top)
-    for x, text in ((2.0, "tokens"), (3.22, "row means"), (4.55, toy.mix)):
+    mixing = f"{LOCAL_WEIGHT:.2g} R + {1 - LOCAL_WEIGHT:.2g} G"
+    for x, text in ((2.0, "tokens"), (3.22, "row means"), (4.55, mixing)):
         sheet.words((x, 2.8), text)
     search = sheet.box(Box(2.75, 3.1, 0.95, 0.32), "search", colour=style.MATCH)
     sheet.arrow((search.top[0], 2.9), search.top)
-    return mixed
+    return mixed, mixture

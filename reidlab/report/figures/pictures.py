@@ -1,4 +1,4 @@
-"""Figures made of pictures: sheets, ranked lists, heat maps, body parts, evidence of rows.
+"""Figures made of pictures: sheets, ranked lists, patches, heat maps, body parts.
 
 Pictures are arrays `(H, W, 3)` of bytes or paths of files. Sheets are composed into one array
 first, so that a hundred pictures cost one drawing call and keep their own pixels. No figure tells
@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from reidlab.data import read_image
+from reidlab.evaluation import RankedList
 from reidlab.report import style
 from reidlab.report.style import BookFigure
 from reidlab.synth import PARTS
 
 Picture = NDArray[Any] | str | Path
-Flag = bool | None
 
 _MARKS = {True: ("✓", style.MATCH, "-"), False: ("✗", style.WRONG, "-")}
 _IGNORED = ("–", style.JUNK, "--")
@@ -154,67 +156,54 @@ def contact_sheet(
 
 
 @style.styled
-def ranked_list(
-    queries: Sequence[Picture],
-    galleries: Sequence[Sequence[Picture]],
-    matches: Sequence[Sequence[Flag]],
-    *,
-    scores: Sequence[Sequence[float]] | None = None,
+def ranked_queries(
+    queries: pd.DataFrame,
+    gallery: pd.DataFrame,
+    found: RankedList,
     row_labels: Sequence[str] | None = None,
 ) -> BookFigure:
-    """Show queries and what stands at rank 1, 2, ... for each: ✓ right, ✗ wrong, – ignored.
+    """Show queries and what was found for them, with the distances: ✓ right, ✗ wrong, – ignored.
+
+    Pictures that the standard rule drops (of the query's own camera, and junk) are marked as
+    ignored, whatever rule `found` follows.
 
     Args:
-        queries: Q pictures, one row each.
-        galleries: for each query its ranked gallery pictures, nearest first.
-        matches: for each of them True (same person), False (another), None (junk, not counted).
-        scores: printed behind the mark, similarity or distance as the caller says.
+        queries: (Q) rows with path, pid and camid.
+        gallery: the table that the indices of `found` count, with the same columns.
+        found: of these queries: `reidlab.evaluation.ranked_list`.
         row_labels: Q labels in front of the rows.
 
     Raises:
-        ValueError: if the three lists do not go together.
+        ValueError: no query, or another number of queries than of lists.
     """
-    _same_lengths(queries, galleries, matches, scores)
-    gap = max(2, read_picture(queries[0]).shape[1] // 8)
-    under = read_picture(queries[0]).shape[0] // 5
-    rows = [[query, *gallery] for query, gallery in zip(queries, galleries, strict=True)]
-    sheet = _sheet(rows, gap=(under, gap))
+    if not 0 < len(queries) == len(found.indices):
+        raise ValueError(
+            f"{len(queries)} queries and {len(found.indices)} ranked lists: pass the rows of the "
+            "queries that were asked, ds.query.iloc[rows]"
+        )
+    there = [row >= 0 for row in found.indices]  # a short gallery leaves places empty
+    lists = [gallery.iloc[row[full]] for row, full in zip(found.indices, there, strict=True)]
+    rows = [[path, *images.path] for path, images in zip(queries.path, lists, strict=True)]
+    height, width = read_picture(rows[0][0]).shape[:2]
+    under = height // 5
+    sheet = _sheet(rows, gap=(under, max(2, width // 8)))
     figure, axes = _show(sheet, _margin(row_labels), head=under, foot=under)
-    for i, flags in enumerate(matches):
+    for i, (pid, camid) in enumerate(zip(queries.pid, queries.camid, strict=True)):
         _frame(axes, sheet, i, 0, style.QUERY, "-")
-        for j, flag in enumerate(flags):
-            mark, colour, dash = _IGNORED if flag is None else _MARKS[bool(flag)]
-            _frame(axes, sheet, i, j + 1, colour, dash)
-            text = mark if scores is None else f"{mark} {scores[i][j]:.2f}"
-            x, y = sheet.corner(i, j + 1)
+        own = (lists[i].pid == pid) & (lists[i].camid == camid)
+        dropped, full = own | (lists[i].pid == -1), there[i]
+        marks = zip(dropped, found.matches[i][full], found.distances[i][full], strict=True)
+        for j, (ignored, right, distance) in enumerate(marks, start=1):
+            mark, colour, dash = _IGNORED if ignored else _MARKS[bool(right)]
+            _frame(axes, sheet, i, j, colour, dash)
+            x, y = sheet.corner(i, j)
             place = (x + sheet.cell[1] / 2, y + sheet.cell[0] + under * 0.14)
             # In ink: the sign says right or wrong, the frame's colour would be too pale to read.
-            axes.text(*place, text, ha="center", va="top", fontsize=10)
-    longest = max(len(gallery) for gallery in galleries)
+            axes.text(*place, f"{mark} {distance:.2f}", ha="center", va="top", fontsize=10)
+    longest = max(map(len, lists))
     _label_rows(axes, sheet, row_labels)
     _label_columns(axes, sheet, ["query", *(f"{rank}" for rank in range(1, longest + 1))])
     return figure
-
-
-def _same_lengths(
-    queries: Sequence[Picture],
-    galleries: Sequence[Sequence[Picture]],
-    matches: Sequence[Sequence[Flag]],
-    scores: Sequence[Sequence[float]] | None,
-) -> None:
-    if not len(queries) == len(galleries) == len(matches) > 0:
-        raise ValueError(
-            f"{len(queries)} queries, {len(galleries)} ranked lists and {len(matches)} lists of "
-            "flags: a row needs one of each, also when there is one query: [query], [list], [flags]"
-        )
-    for i, (gallery, flags) in enumerate(zip(galleries, matches, strict=True)):
-        lengths = {len(gallery), len(flags)} | ({len(scores[i])} if scores is not None else set())
-        if len(lengths) > 1:
-            raise ValueError(
-                f"row {i}: {len(gallery)} pictures, {len(flags)} flags"
-                + (f", {len(scores[i])} scores" if scores is not None else "")
-                + "; give one flag (and one score) for each picture"
-            )
 
 
 def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: str) -> None:
@@ -225,6 +214,30 @@ def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: 
             (x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=2.4, linestyle=dash
         )
     )
+
+
+@style.styled
+def patch_grid(image: Picture, patch: int) -> BookFigure:
+    """Draw the patches of a transformer over a picture.
+
+    Args:
+        image: the picture, (H, W, 3), in the size that the network gets.
+        patch: side of a patch in pixels.
+
+    Raises:
+        ValueError: a patch of less than a pixel.
+    """
+    if patch < 1:
+        raise ValueError(f"patch is {patch}: expected the side of a patch in pixels, such as 16")
+    picture = read_picture(image)
+    height, width = picture.shape[:2]
+    figure = style.figure(aspect=1.6, filled=0.4)
+    axes = figure.subplots()
+    axes.imshow(picture, extent=(0, width, height, 0))
+    axes.hlines(range(0, height + 1, patch), 0, width, color=style.ACCENT, lw=0.8)
+    axes.vlines(range(0, width + 1, patch), 0, height, color=style.ACCENT, lw=0.8)
+    axes.set_axis_off()
+    return figure
 
 
 @style.styled
@@ -273,24 +286,15 @@ def heat_overlay(
             panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
             scaled = Image.fromarray(heat.astype(np.float32)).resize((width, height), 2)
             values = np.clip(np.asarray(scaled), 0, 1)
-            shown = panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
+            panel.imshow(values, cmap=style.HEAT, vmin=0, vmax=1, alpha=0.9 * values**0.6)
     for panel, name in zip(panels[0], ("image", *names), strict=True):
         panel.set_title(name)
     for panel in panels.flat:
         panel.set_axis_off()
-    bar = figure.colorbar(
-        mappable=_opaque(shown.cmap), ax=list(panels.flat), shrink=0.8, pad=0.02, label=label
-    )
+    opaque = ScalarMappable(Normalize(0, 1), style.HEAT)  # the overlay's own is transparent
+    bar = figure.colorbar(opaque, ax=list(panels.flat), shrink=0.8, pad=0.02, label=label)
     bar.outline.set_visible(False)
     return figure
-
-
-def _opaque(cmap: Any) -> Any:
-    """Return a colour scale 0..1 for a bar: the overlay's own would show its transparency."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    return ScalarMappable(Normalize(0, 1), cmap)
 
 
 @style.styled
@@ -333,111 +337,7 @@ def part_overlay(
 
 
 def _paint(picture: NDArray[np.uint8], mask: NDArray[Any], opacity: float) -> NDArray[np.uint8]:
-    from matplotlib.colors import to_rgb
-
     # The background is never blended in, whatever its colour.
     colours = np.array([to_rgb(style.PART_COLOURS.get(name, "black")) for name in PARTS]) * 255
     blend = np.where(mask[..., None] > 0, opacity, 0.0)
     return (picture * (1 - blend) + colours[mask] * blend).round().astype(np.uint8)
-
-
-@style.styled
-def row_evidence(
-    query: Picture,
-    match: Picture,
-    evidence: Sequence[float] | NDArray[Any],
-    *,
-    stranger: Picture | None = None,
-    row_labels: Sequence[str] | None = None,
-    label: str = "added to the margin (cosine)",
-) -> BookFigure:
-    """Show query and match, and beside each row of them how much it spoke for the match.
-
-    Args:
-        query: the picture that is asked for.
-        match: the one that was found.
-        evidence: R numbers, from the top row: `reidlab.explain.row_evidence`.
-        stranger: the picture of another person that it is told from.
-        row_labels: R words beside the bars, such as the body part of each row.
-        label: of the axis.
-
-    Raises:
-        ValueError: if the evidence is not a list of numbers, or there is not one label a row.
-    """
-    values = np.asarray(evidence, dtype=float)
-    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-        raise ValueError(
-            f"evidence has shape {values.shape}: expected (R,), one finite number for each row of "
-            "the patch grid"
-        )
-    if row_labels is not None and len(row_labels) != len(values):
-        raise ValueError(f"{len(row_labels)} labels for {len(values)} rows: give one for each row")
-    shown = {"query": query, "match": match}
-    shown |= {} if stranger is None else {"stranger": stranger}
-    names = row_labels or [f"{row}" for row in range(1, len(values) + 1)]
-    figure, panels, bars = _evidence_panels(read_picture(query).shape, len(shown), _margin(names))
-    for panel, (title, picture) in zip(panels, shown.items(), strict=True):
-        show_rows(panel, read_picture(picture), len(values))
-        panel.set_title(title)
-    evidence_bars(bars, values, names)
-    bars.set_xlabel(label)
-    bars.set_title(f"all rows: {style.number(values.sum(), '{:+.3f}')}")
-    return figure
-
-
-def _evidence_panels(
-    shape: tuple[int, ...], pictures: int, margin: float
-) -> tuple[BookFigure, list[Axes], Axes]:
-    """Return a figure with places for pictures of one size, and one as high for the bars.
-
-    Placed by hand: a layout engine would give the words beside the bars their room by squeezing the
-    pictures, and no row of theirs would keep its shape.
-    """
-    head, foot, gap, narrowest = 0.28, 0.56, 0.1, 2.5  # inches
-    room = style.TEXT_WIDTH - narrowest - margin - gap * pictures
-    height = min(3.2, room / pictures * shape[0] / shape[1])
-    width = height * shape[1] / shape[0]
-    figure = style.figure(aspect=style.TEXT_WIDTH / (head + height + foot))
-    figure.set_layout_engine("none")
-    low, tall = foot / (head + height + foot), height / (head + height + foot)
-    across = style.TEXT_WIDTH
-    panels = [
-        figure.add_axes((place * (width + gap) / across, low, width / across, tall))
-        for place in range(pictures)
-    ]
-    left = pictures * (width + gap) + margin
-    bars = figure.add_axes((left / across, low, 1 - (left + 0.1) / across, tall))
-    return figure, panels, bars
-
-
-def show_rows(panel: Axes, picture: NDArray[np.uint8], rows: int) -> None:
-    """Draw a picture whose vertical unit is a row of patches."""
-    panel.imshow(picture, extent=(0, 1, rows, 0), aspect="auto")
-    # Seen on bright and on dark clothes: a dark line beside a light one.
-    panel.hlines(range(1, rows), 0, 1, color="black", lw=1.2, alpha=0.45)
-    panel.hlines(range(1, rows), 0, 1, color="white", lw=0.5, alpha=0.8)
-    panel.set_axis_off()
-
-
-def evidence_bars(panel: Axes, values: NDArray[np.float64], names: Sequence[str]) -> None:
-    """Draw what each row adds to a margin, (R,), one bar below the other."""
-    places = np.arange(len(values)) + 0.5
-    colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
-    hatches = ["" if value >= 0 else "///" for value in values]
-    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
-    panel.axvline(0, color=style.INK, lw=1)
-    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
-    room = 0.38 * max(high - low, 1e-9)  # for the numbers behind the bars
-    panel.set_xlim(low - (room if low < 0 else 0), high + room)
-    for place, value in zip(places, values, strict=True):
-        panel.annotate(
-            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
-            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
-            fontsize=9,
-        )  # fmt: skip
-    panel.set_ylim(len(values), 0)
-    panel.set_yticks(places, names, fontsize=9)
-    panel.tick_params(axis="y", length=0)
-    panel.xaxis.set_major_locator(MaxNLocator(4))
-    panel.spines["left"].set_visible(False)
-    panel.grid(axis="y", visible=False)
