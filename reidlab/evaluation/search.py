@@ -51,13 +51,12 @@ Kind = Literal["exact", "ivf-pq", "hnsw"]
 Distances: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = Tensor | NDArray[Any]  # (N, D), sliced and indexed in the same way
 
-# The options of each kind, those that `tune` may change, and what FAISS calls the index.
+# The options of each kind, and what FAISS calls the index.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "exact": (),
     "ivf-pq": ("lists", "code_bytes", "probes"),
     "hnsw": ("neighbours", "ef_construction", "ef_search"),
 }
-TUNABLE = ("probes", "ef_search")
 FACTORY = {"exact": "Flat", "ivf-pq": "IVF{lists},PQ{code_bytes}", "hnsw": "HNSW{neighbours}"}
 SAVED = ("kind", "metric", "dims", "options", "seed")  # what a file says of its index
 NAME = b"reidlab-index "  # a file begins with it, its version and a digest
@@ -117,24 +116,6 @@ class SearchIndex:
         source = _source("g_emb", g_emb)
         self._check_dims("g_emb", _checked_dims(source, self.metric))
         self._add(source)
-
-    def tune(self, **options: int) -> None:
-        """Change how far a search looks: `probes` of "ivf-pq" or `ef_search` of "hnsw".
-
-        More finds more and takes longer; nothing is built anew.
-
-        Raises:
-            ValueError: an option that this kind does not have or that a built index cannot change.
-        """
-        allowed = [name for name in OPTIONS[self.kind] if name in TUNABLE]
-        for name in options:
-            if name not in allowed:
-                raise ValueError(
-                    f"{name} of a built index of kind {self.kind!r} cannot be changed (what can: "
-                    f"{', '.join(allowed) or 'nothing'}); build another with build_index()"
-                )
-        self.options = _checked_options(self.kind, self.dims, {**self.options, **options})
-        self._apply()
 
     def search(
         self, q_emb: Matrix, k: int, *, gallery: Matrix | None = None
@@ -300,13 +281,6 @@ class SearchIndex:
             ) from error
         return cls(**{name: said[name] for name in SAVED}, index=index)
 
-    def _apply(self) -> None:
-        """Hand the tunable options to FAISS."""
-        if self.kind == "ivf-pq":
-            self._index.nprobe = self.options["probes"]
-        if self.kind == "hnsw":
-            self._index.hnsw.efSearch = self.options["ef_search"]
-
     def _add(self, source: Rows) -> None:
         for name, part in _parts("g_emb", source):
             self._index.add(_single(name, embeddings(name, part), self.metric))
@@ -423,7 +397,6 @@ def build_index(
     if kind == "ivf-pq":
         index.train(_training_sample(source, chosen["lists"], metric, seed))
     built = SearchIndex(kind, metric, dims, chosen, seed, index)
-    built._apply()
     built._add(source)
     return built
 
@@ -500,9 +473,11 @@ def _new_index(
     index = faiss.index_factory(dims, FACTORY[kind].format(**options), measure)
     if kind == "hnsw":
         index.hnsw.efConstruction = options["ef_construction"]
+        index.hnsw.efSearch = options["ef_search"]
         index.hnsw.rng = faiss.RandomGenerator(seed)
     if kind == "ivf-pq":
         index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
+        index.nprobe = options["probes"]
     return index
 
 

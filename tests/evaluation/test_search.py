@@ -54,8 +54,11 @@ def queries():
 
 @pytest.fixture(scope="module")
 def built(gallery):
-    """One index of each kind and metric; ivf-pq small, and trained once."""
-    small = {"ivf-pq": {"lists": 32}, "hnsw": {"neighbours": 12, "ef_construction": 30}}
+    """One index of each kind and metric, small, that looks (nearly) everywhere; built once."""
+    small = {
+        "ivf-pq": {"lists": 32, "probes": 1000},
+        "hnsw": {"neighbours": 12, "ef_construction": 30, "ef_search": 400},
+    }
     return {
         (kind, metric): build_index(gallery, kind=kind, metric=metric, **small.get(kind, {}))
         for kind in KINDS
@@ -160,19 +163,16 @@ def test_distances_of_every_kind_are_in_the_same_convention(built, gallery, quer
 def test_looking_everywhere_finds_nearly_everything(built, gallery, queries, metric):
     exact, graph, codes = (built[kind, metric] for kind in ("exact", "hnsw", "ivf-pq"))
     assert recall(exact, exact, queries) == 1.0
-    graph.tune(ef_search=400)
     assert recall(graph, exact, queries) > 0.99
-    codes.tune(probes=32)
     by_codes = recall(codes, exact, queries)
     rescored = recall(codes, gallery, queries, gallery=gallery)
     assert 0.5 < by_codes < 0.95  # 8 bytes for 32 numbers lose something
     assert rescored > 0.97
     # Of fifty, 17 per cent would be lost if not four times as many candidates were found.
     assert recall(codes, exact, queries, k=50, gallery=gallery) > 0.95
-    codes.tune(probes=1)
-    assert recall(codes, exact, queries, gallery=gallery) < rescored
-    codes.tune(probes=1000)
-    assert codes.options["probes"] == 32
+    one = build_index(gallery, kind="ivf-pq", metric=metric, lists=32, probes=1)
+    assert recall(one, exact, queries, gallery=gallery) < rescored
+    assert codes.options["probes"] == 32  # there are no more
 
 
 def test_rescored_distances_are_true(built, gallery, queries):
@@ -220,7 +220,7 @@ def test_recall_by_hand():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gallery_in_parts_is_the_gallery(kind, gallery, queries, monkeypatch):
-    options = {"lists": 8, "code_bytes": 4} if kind == "ivf-pq" else {}
+    options = {"lists": 8, "code_bytes": 4, "probes": 8} if kind == "ivf-pq" else {}
     first = gallery[:9_990] if kind == "ivf-pq" else gallery[:700]
     rest = gallery[len(first) : len(first) + 9]
     parts = build_index(first, kind=kind, **options)
@@ -236,8 +236,6 @@ def test_a_gallery_in_parts_is_the_gallery(kind, gallery, queries, monkeypatch):
     if kind == "exact":
         whole = build_index(np.concatenate([first, rest]))
         np.testing.assert_array_equal(parts.search(queries, 9), whole.search(queries, 9))
-    if kind == "ivf-pq":
-        parts.tune(probes=8)
     indices, distances = parts.search(rest, 5, gallery=np.concatenate([first, rest]))
     assert indices[:, 0].tolist() == list(range(len(first), len(first) + 9))
     assert (distances[:, 0] == 0).all()
@@ -375,7 +373,6 @@ def test_ranked_list_of_codes_with_the_true_vectors(built, gallery, queries):
     rng = np.random.default_rng(0)
     labels = [rng.integers(0, 9, n) for n in (100, 10_000, 100, 10_000)]
     index = built["ivf-pq", "cosine"]
-    index.tune(probes=32)
     shown = index.ranked_list(queries, *labels, k=5, gallery=gallery)
     expected = ranked_list(queries, gallery, *labels, k=5)
     assert (shown.indices == expected.indices).mean() > 0.9
@@ -571,7 +568,6 @@ def test_bad_galleries_and_options(g_emb, options, error, message, capfd):
         (lambda i: i.search(GOOD, 1, gallery=np.ones(3)), r"gallery has shape \(3,\), expected"),
         (lambda i: i.search(GOOD, 1, gallery=BAD), "gallery: .* rows hold NaN"),
         (lambda i: i.add(np.eye(3)), "g_emb has 3 dimensions, the index 2"),
-        (lambda i: i.tune(probes=2), "probes of a built index of kind 'exact' .*what can: nothing"),
         (lambda i: i.ranked_list(GOOD, [1, 2], [1], [0, 0], [1]), r"g_pids has shape \(1,\)"),
         (lambda i: i.ranked_list(GOOD, [1, 2], [1, 2], [0, 0], [1, 1], k=0), "k is 0"),
         (
@@ -601,16 +597,6 @@ def test_a_part_too_long_for_single_precision_leaves_the_index(monkeypatch):
     with pytest.raises(ValueError, match=r"g_emb\[2:3\] holds vectors as long as 1e.19"):
         index.add([[1.0, 0.0], [2.0, 0.0], [1e19, 0.0]])
     assert len(index) == 2
-
-
-def test_what_a_built_index_cannot_change():
-    index = build_index(GOOD, kind="hnsw")
-    with pytest.raises(ValueError, match=r"neighbours of a built .*'hnsw' cannot.*can: ef_search"):
-        index.tune(neighbours=8)
-    with pytest.raises(ValueError, match="ef_search is 0, expected an integer of at least 1"):
-        index.tune(ef_search=0)
-    index.tune(ef_search=7)
-    assert index._index.hnsw.efSearch == index.options["ef_search"] == 7
 
 
 def test_without_faiss(monkeypatch, saved):
