@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 
 from reidlab.evaluation.checks import Labels, check_level, integer_labels, whole_number
-from reidlab.evaluation.results import FloatArray, PerQuery, per_query
+from reidlab.evaluation.results import FloatArray, RankResult, per_query
 
 FEW_PEOPLE = 10  # below it the percentile interval is far too narrow, see `bootstrap`
 BLOCK_ELEMENTS = 2**20  # people drawn at once: 8 MB of indices
@@ -108,7 +108,7 @@ class Comparison:
 
 
 def bootstrap(
-    result: PerQuery,
+    result: RankResult,
     q_pids: Labels,
     *,
     metric: str = "mAP",
@@ -163,8 +163,8 @@ def bootstrap(
 
 
 def paired_test(
-    a: PerQuery,
-    b: PerQuery,
+    a: RankResult,
+    b: RankResult,
     q_pids: Labels,
     *,
     metric: str = "mAP",
