@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -257,11 +256,10 @@ def proportion_interval(hits: int, count: int, *, level: float = 0.95) -> tuple[
     hits, count = whole_number("hits", hits), whole_number("count", count, 1, " query")
     if not 0 <= hits <= count:
         raise ValueError(f"hits is {hits}, expected 0 to {count}, the count")
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    centre = (hits + z2 / 2) / (count + z2)
-    half = (z2 * (hits * (count - hits) / count + z2 / 4)) ** 0.5 / (count + z2)
-    # At the ends the bound is exact; rounding would leave 1e-17.
-    return (0.0 if hits == 0 else centre - half), (1.0 if hits == count else centre + half)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(hits, count).proportion_ci(level, method="wilson")
+    return float(low), float(high)
 
 
 def _by_person(values: FloatArray, q_pids: Labels) -> tuple[FloatArray, FloatArray]:
