@@ -14,7 +14,7 @@ import pandas as pd
 from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_card
 from reidlab.data.decoding import turned_images
 from reidlab.data.errors import DatasetError
-from reidlab.data.matlab import split_virtual
+from reidlab.data.matlab import file_of
 from reidlab.data.synthetic import lost_files, with_modality, world_folder
 from reidlab.files import sha256
 
@@ -218,7 +218,7 @@ class ReIDDataset:
         read = zip(
             rows.index.get_level_values(0),
             names,
-            self._from_disk(lambda: [_bytes(path) for path in rows["path"]]),
+            self._from_disk(lambda: [os.stat(file_of(path)).st_size for path in rows["path"]]),
             people,
             rows["camid"] if cameras else people,
             rows["modality"],
@@ -246,13 +246,12 @@ class ReIDDataset:
         """A line for each file: name and size, or what is in it."""
         images = {os.fspath(path) for split in SPLITS for path in getattr(self, split)["path"]}
         lists = [os.fspath(path) for path in self.lists]
-        inside = {path: place[0] for path in images if (place := split_virtual(path))}
-        files = (images - inside.keys()) | set(inside.values())
+        files = set(map(file_of, images))
         names = self._names({*images, *lists, *files})
         return [
             *(f"{names[path]} sha256 {sha256(path)}\n" for path in lists),
             *(f"{names[path]} {os.stat(path).st_size}\n" for path in files),
-            *(f"{names[path]}\n" for path in inside),
+            *(f"{names[path]}\n" for path in images - files),
             *(f"{name}={self.options[name]}\n" for name in DIVIDING if name in self.options),
         ]
 
@@ -280,12 +279,6 @@ class ReIDDataset:
 
 def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-
-def _bytes(path: str) -> int:
-    """Size of the file of an image, or of the .mat file that it is in."""
-    inside = split_virtual(path)
-    return os.stat(path if inside is None else inside[0]).st_size
 
 
 def _difference(frame: pd.DataFrame, published: Counts | None) -> int | None:
@@ -361,8 +354,7 @@ def finish(
             f"{len(gallery) + len(query)} for the {other} split, expected some for both: nothing "
             "can be searched. Unpack or copy the set again"
         )
-    labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
-    train = train.assign(label=train["pid"].map(labels).astype("int64"))
+    train = labelled(train)
     if world is not None:
         card = synthetic_card(card)
         lost, total = lost_files(world)
@@ -392,6 +384,11 @@ def finish(
         card=card,
         spare=tuple(sorted(set(found.images).difference(*(t["path"] for t in tables.values())))),
     )
+
+
+def labelled(train: pd.DataFrame) -> pd.DataFrame:
+    """The training table with column label: the rank of the pid among its own."""
+    return train.assign(label=pd.factorize(train["pid"], sort=True)[0])
 
 
 def _check_people(root: Path, tables: Mapping[str, pd.DataFrame], same_ids: bool) -> None:

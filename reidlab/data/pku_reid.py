@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, labelled, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
@@ -135,10 +135,9 @@ def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
             f"none of its people (numbers {some(sorted(test['pid'].unique()))}). Choose fewer "
             "folds, or copy the set again"
         )
-    labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     return replace(
         whole,
-        train=train.assign(label=train["pid"].map(labels).astype("int64")),
+        train=labelled(train),
         query=test,
         gallery=test.copy(),
         options={"split": FOLDS, "fold": fold, "folds": folds},
