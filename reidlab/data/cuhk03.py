@@ -34,15 +34,7 @@ from reidlab.data.cuhk03_store import (
     stored_names,
     view_of,
 )
-from reidlab.data.dataset import (
-    SPLITS,
-    Findings,
-    Image,
-    ReIDDataset,
-    finish,
-    some,
-    table,
-)
+from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
@@ -140,12 +132,9 @@ def _root(name: str, root: str | Path) -> Path:
 
 def _is_root(folder: Path) -> bool:
     if folder.name == "cuhk03_release" and (folder / "cuhk-03.mat").is_file():
-        return not _is_root(folder.parent) or _has_split(folder)  # the lists are one level higher
+        listed = find(folder, CONFIG.format(boxes="*"))
+        return not _is_root(folder.parent) or bool(listed)  # the lists are one level higher
     return any(has_all(folder, parts) for parts in LAYOUTS)
-
-
-def _has_split(folder: Path) -> bool:
-    return bool(find(folder, CONFIG.format(boxes="*")))
 
 
 def _mat(folder: Path) -> Path | None:
@@ -183,13 +172,15 @@ def _open(
     for part in SPLITS:
         kept = present(f"{split.file.name} ({part})", listed[part], paths, found)
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
-    if split.names is None:
-        _report_tested(split, tables["query"]["path"], found)
-    if (
-        name == "cuhk03-classic"
-        and len(paths) != IMAGES[boxes]
-        and world_folder(found.root) is None
-    ):
+    seen = {person_of(os.path.basename(path)) for path in tables["query"]["path"]}
+    absent = sorted(set(split.tested) - seen)
+    if absent:
+        found.warnings.append(
+            f"{len(absent)} of the {len(split.tested)} people of {split.file.name} have no image, "
+            f"e.g. person {absent[0][1]} of pair {absent[0][0]}"
+        )
+    whole = len(paths) == IMAGES[boxes] or world_folder(found.root) is not None
+    if name == "cuhk03-classic" and not whole:
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )
@@ -242,13 +233,3 @@ def _numbering(found: Findings, boxes: str, split: Split) -> Callable[[str], int
         pids = config_split(config, found).pids
     offsets = [0, *accumulate(PEOPLE if mat is None or pids else pair_sizes(mat))]
     return lambda name: pids.get(name, offsets[person_of(name)[0] - 1] + person_of(name)[1])
-
-
-def _report_tested(split: Split, paths: Any, found: Findings) -> None:
-    seen = {person_of(os.path.basename(path)) for path in paths}
-    absent = sorted(set(split.tested) - seen)
-    if absent:
-        found.warnings.append(
-            f"{len(absent)} of the {len(split.tested)} people of {split.file.name} have no image, "
-            f"e.g. person {absent[0][1]} of pair {absent[0][0]}"
-        )

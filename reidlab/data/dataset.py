@@ -175,7 +175,7 @@ class ReIDDataset:
                 "published images": published and published.images,
                 "published people": published and published.people,
                 "published cameras": published and published.cameras,
-                "difference": _difference(frame, published),
+                "difference": _difference(counts, published),
             }
         table = pd.DataFrame.from_dict(rows, orient="index").astype("Int64").rename_axis("split")
         for column in ("licence", "status", "camera rule"):
@@ -281,11 +281,11 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _difference(frame: pd.DataFrame, published: Counts | None) -> int | None:
+def _difference(held: Counts, published: Counts | None) -> int | None:
     """Images of a table minus the published ones; None where no number is published."""
-    if published is None or published.images is None:
+    if published is None or published.images is None or held.images is None:
         return None
-    return images_of(frame) - published.images
+    return held.images - published.images
 
 
 def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
@@ -303,16 +303,11 @@ def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
     return frame
 
 
-def images_of(frame: pd.DataFrame) -> int:
-    """Images of a table without junk."""
-    return len(frame) - int(frame["junk"].sum())
-
-
 def count(frame: pd.DataFrame) -> Counts:
     """Images (without junk), people and cameras of a table."""
     seen = frame[~frame["junk"]]
     people = seen.loc[~seen["distractor"], "pid"]
-    return Counts(images_of(frame), people.nunique(), seen["camid"].nunique())
+    return Counts(len(seen), people.nunique(), seen["camid"].nunique())
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
@@ -419,7 +414,7 @@ def _differences(tables: Mapping[str, pd.DataFrame], published: Published) -> li
     texts = []
     for split in SPLITS:
         held, expected = count(tables[split]), published[split]
-        more = _difference(tables[split], expected)
+        more = _difference(held, expected)
         if more is None:
             held = held._replace(images=None)
         change = "" if more is None else f" ({more:+,} images)"

@@ -89,7 +89,7 @@ def open_pku_reid(
     choices = (*TEST_PARTS, RELEASE, "official")
     split = choose("pku-reid", "split", split, (*choices, None))
     folder = existing_folder("pku-reid", root)
-    released = _is_release(folder)
+    released = has_all(folder, ("train", "test")) or (folder / TRAIN_IDS).is_file()
     if split is None or split == "official":
         split = RELEASE if released else "la-tf-pp" if split else "all_imgs"
     if released != (split == RELEASE):
@@ -150,10 +150,6 @@ def _shuffled(person: int) -> bytes:
     """By this the people are put in an order that no run of neighbouring numbers survives, the same
     on every machine."""
     return hashlib.sha256(str(person).encode()).digest()
-
-
-def _is_release(folder: Path) -> bool:
-    return has_all(folder, ("train", "test")) or (folder / TRAIN_IDS).is_file()
 
 
 def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
