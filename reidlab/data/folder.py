@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.data.cards import data_help
 from reidlab.data.dataset import (
     MOST_CAMERAS,
     SPLITS,
@@ -35,7 +36,6 @@ from reidlab.data.dataset import (
 )
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import absolute, existing_folder, leave_out, listing
-from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.spelling import alike, on_disk, plain_id, plain_path, same_files
 from reidlab.data.synthetic import world_folder

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from reidlab.data.cards import data_help
 from reidlab.data.dataset import Findings, Image, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.help import data_help
 from reidlab.data.spelling import IMAGE_SUFFIXES, plain_id, published_name
 from reidlab.data.synthetic import world_folder
 from reidlab.files import find, is_litter
