@@ -35,7 +35,6 @@ class DatasetCard:
         name: the name it is opened by.
         title: the name it is known by.
         citation: authors, title and place of the paper to cite.
-        year: of that paper.
         subject: "people" or "vehicles".
         modality: "visible", or "visible + infrared".
         licence: in a few words.
@@ -65,7 +64,6 @@ class DatasetCard:
     root_hint: str
     camera_rule: str
     script: str
-    year: int | None = None
     images: int | None = None
     people: int | None = None
     cameras: int | None = None
