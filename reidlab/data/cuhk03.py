@@ -23,7 +23,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split, json_split
+from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split
 from reidlab.data.cuhk03_store import (
     BOXES,
     EXAMPLE,
@@ -43,7 +43,6 @@ from reidlab.data.options import choose
 from reidlab.data.synthetic import world_folder
 from reidlab.files import find
 
-SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
 MATS = ("cuhk03_release/cuhk-03.mat", "cuhk-03.mat")
 MARKET_NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[12])_(\d+)\.(?:png|jpg)", re.ASCII)
@@ -56,71 +55,51 @@ LAYOUTS = (  # what makes a root, each by itself
 )
 
 
-def open_cuhk03_np(
-    root: str | Path, *, boxes: str = "detected", source: str = "auto"
-) -> ReIDDataset:
+def open_cuhk03_np(root: str | Path, *, boxes: str = "detected") -> ReIDDataset:
     """Read the new protocol, 767 people against 700.
 
     Args:
         root: the folder that holds the images (in any of the three forms) and, but for the copy in
-            Market-1501's format, cuhk03_new_protocol_config_<boxes>.mat or
-            splits_new_<boxes>.json.
+            Market-1501's format, cuhk03_new_protocol_config_<boxes>.mat.
         boxes: "detected" (as torchreid and QAConv) or "labeled" (as fast-reid).
-        source: which of the two files decides, "mat" or "json"; "auto" takes the first that is
-            there.
     """
-    boxes, source = _chosen("cuhk03-np", boxes, source)
+    boxes = choose("cuhk03-np", "boxes", boxes, BOXES)
     folder = _root("cuhk03-np", root)
     config = folder / CONFIG.format(boxes=boxes)
-    splits = folder / f"splits_new_{boxes}.json"
-    found = Findings(folder, EXAMPLE)
-    if source != "json" and config.is_file():
+    if config.is_file():
+        found = Findings(folder, EXAMPLE)
         return _open("cuhk03-np", found, boxes, config_split(config, found), {})
-    if source != "mat" and splits.is_file():
-        return _open("cuhk03-np", found, boxes, json_split(splits, 0, found), {})
-    if source == "auto" and has_all(folder / boxes, tuple(FOLDERS.values())):
+    if has_all(folder / boxes, tuple(FOLDERS.values())):
         return _open_market(folder, boxes)
-    wanted = {"mat": [config.name], "json": [splits.name]}
     raise DatasetError(
-        f"{folder} has no {' or '.join(wanted.get(source, [config.name, splits.name]))}, which "
-        f"decides the split of boxes={boxes!r}. The .mat file is public "
+        f"{folder} has no {config.name}, which decides the split of boxes={boxes!r}. It is public "
         "(github.com/zhunzhong07/person-re-ranking): put it there. Or open 'cuhk03-classic'"
     )
 
 
 def open_cuhk03_classic(
-    root: str | Path, *, boxes: str = "detected", split: int = 0, source: str = "auto"
+    root: str | Path, *, boxes: str = "detected", split: int = 0
 ) -> ReIDDataset:
     """Read one of the 20 classic test sets: 100 people, everyone else is trained on.
 
     Args:
         root: the folder that holds cuhk-03.mat (or cuhk03_release), or the converted images with
-            testsets.mat, testsets.csv (columns split from 0, pair, person) or
-            splits_classic_<boxes>.json.
+            testsets.mat or testsets.csv (columns split from 0, pair, person).
         boxes: "detected" or "labeled".
         split: 0 to 19.
-        source: "mat" (the published test sets, also as testsets.mat or .csv), "json", or "auto",
-            the first that is there.
     """
-    boxes, source = _chosen("cuhk03-classic", boxes, source)
+    boxes = choose("cuhk03-classic", "boxes", boxes, BOXES)
     split = choose("cuhk03-classic", "split", split, TRIALS)
     folder = _root("cuhk03-classic", root)
-    found = Findings(folder, EXAMPLE)
-    chosen = None if source == "json" else classic_split(folder, _mat(folder), split)
-    splits = folder / f"splits_classic_{boxes}.json"
-    if chosen is None and source != "mat" and splits.is_file():
-        chosen = json_split(splits, split, found, query_in_gallery=True)
+    chosen = classic_split(folder, _mat(folder), split)
     if chosen is None:
         raise DatasetError(
-            f"{folder} has no cuhk-03.mat, testsets.mat, testsets.csv or {splits.name} (source="
-            f"{source!r}), one of which decides the split. Convert cuhk-03.mat again by "
-            "data_scripts/prepare_cuhk03.py, which writes testsets.csv"
+            f"{folder} has no cuhk-03.mat, testsets.mat or testsets.csv, one of which decides the "
+            "split. Convert cuhk-03.mat again by data_scripts/prepare_cuhk03.py, which writes "
+            "testsets.csv"
         )
+    found = Findings(folder, EXAMPLE)
     return _open("cuhk03-classic", found, boxes, chosen, {"split": split})
-
-
-def _chosen(name: str, boxes: str, source: str) -> tuple[str, str]:
-    return choose(name, "boxes", boxes, BOXES), choose(name, "source", source, SOURCES)
 
 
 def _root(name: str, root: str | Path) -> Path:
