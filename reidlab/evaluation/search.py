@@ -237,7 +237,7 @@ class SearchIndex:
             raise ValueError(
                 f"{path} is no index saved by reidlab (it begins with {first[:16]!r}); build one "
                 "with build_index() and write it with .save(). A file of faiss.write_index() does "
-                "not say which metric and options it was built with"
+                "not say which kind and metric it was built with"
             )
         version, _, digest = first.removeprefix(NAME).strip().partition(b" ")
         if version != VERSION:
