@@ -69,8 +69,11 @@ def open_cuhk03_np(root: str | Path, *, boxes: str = "detected") -> ReIDDataset:
     if config.is_file():
         found = Findings(folder, EXAMPLE)
         return _open("cuhk03-np", found, boxes, config_split(config, found), {})
-    if has_all(folder / boxes, tuple(FOLDERS.values())):
-        return _open_market(folder, boxes)
+    if has_all(folder / boxes, tuple(FOLDERS.values())):  # the copy in Market-1501's format
+        found = Findings(folder, MARKET_EXAMPLE)
+        tables = read_folders(folder / boxes, MARKET_NAME, found)
+        options = {"boxes": boxes, "form": "market", "split from": "folders"}
+        return finish("cuhk03-np", found, tables, options=options)
     raise DatasetError(
         f"{folder} has no {config.name}, which decides the split of boxes={boxes!r}. It is public "
         "(github.com/zhunzhong07/person-re-ranking): put it there. Or open 'cuhk03-classic'"
@@ -118,17 +121,6 @@ def _is_root(folder: Path) -> bool:
 
 def _mat(folder: Path) -> Path | None:
     return next((folder / mat for mat in MATS if (folder / mat).is_file()), None)
-
-
-def _open_market(folder: Path, boxes: str) -> ReIDDataset:
-    """The copy in Market-1501's format."""
-    found = Findings(folder, MARKET_EXAMPLE)
-    return finish(
-        "cuhk03-np",
-        found,
-        read_folders(folder / boxes, MARKET_NAME, found),
-        options={"boxes": boxes, "form": "market", "split from": "folders"},
-    )
 
 
 def _open(

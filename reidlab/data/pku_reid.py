@@ -18,9 +18,9 @@ the others.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +119,10 @@ def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
     """The people of a set divided into folds, one of them to be tested."""
     everybody = pd.concat([whole.train.drop(columns="label"), whole.query])
     everybody = everybody.sort_values("path", ignore_index=True)
-    people = sorted(everybody["pid"].unique().tolist(), key=_shuffled)
+    # An order that no run of neighbouring numbers survives, the same on every machine.
+    people = sorted(
+        everybody["pid"].unique().tolist(), key=lambda pid: sha256(str(pid).encode()).digest()
+    )
     if len(people) < 2:
         raise DatasetError(
             f"{whole.root} has images of one person, expected of 2 or more people, to divide them "
@@ -144,12 +147,6 @@ def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
         published=None,
         lists=(),
     )
-
-
-def _shuffled(person: int) -> bytes:
-    """By this the people are put in an order that no run of neighbouring numbers survives, the same
-    on every machine."""
-    return hashlib.sha256(str(person).encode()).digest()
 
 
 def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:
