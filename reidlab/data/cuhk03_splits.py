@@ -66,12 +66,7 @@ def config_split(path: Path, found: Findings) -> Split:
     filelist, labels, views, *indices = load_matlab5(path, *CONFIG_VARIABLES)
     cells = [str(np.asarray(cell).ravel()[0]) for cell in filelist.ravel() if np.size(cell)]
     files = [image_name(cell, 1, found) for cell in cells]
-    foreign = [name for name in files if not NAME.fullmatch(name)]
-    if foreign:
-        raise DatasetError(
-            f"{path} lists {len(foreign)} names that are not CUHK03's: {some(foreign)} "
-            f"(expected names like {EXAMPLE}). Take the published file"
-        )
+    _check_names(path, files)
     if not len(files) == labels.size == views.size:
         raise DatasetError(
             f"{path} lists {len(files)} files, {labels.size} labels and {views.size} cameras, "
@@ -113,6 +108,17 @@ def _of_twenty(path: Path, sets: Sequence[Any], split: int) -> Any:
             f"{len(TRIALS)} of them. Take the published file"
         )
     return sets[split]
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise DatasetError(f"{path} names no image in a part of the split. Take the published file")
+    foreign = [name for name in names if not NAME.fullmatch(name)]
+    if foreign:
+        raise DatasetError(
+            f"{path} lists {len(foreign)} names that are not CUHK03's: {some(foreign)} "
+            f"(expected names like {EXAMPLE}). Take the published file"
+        )
 
 
 def _check_config(
