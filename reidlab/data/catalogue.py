@@ -55,7 +55,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> ReIDDataset:
         root: the folder; where it is the wrong one the error says which to pass.
         options: by set:
             msmt17: val="in" | "out" (with or without list_val in training), version="V1" | "V2";
-            cuhk03-np: boxes="detected" | "labeled";
+            cuhk03-np: boxes="detected" | "labeled", source="auto" | "mat" | "json";
             cuhk03-classic: the same and split=0 to 19;
             sysu-mm01: mode="all" | "indoor", shots=1 | 10, trial=0 to 9 or None (the whole pool,
             see `draw_gallery`), draw="agw" | "official";

@@ -23,7 +23,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split
+from reidlab.data.cuhk03_splits import TRIALS, Split, classic_split, config_split, json_split
 from reidlab.data.cuhk03_store import (
     BOXES,
     EXAMPLE,
@@ -34,7 +34,15 @@ from reidlab.data.cuhk03_store import (
     stored_names,
     view_of,
 )
-from reidlab.data.dataset import SPLITS, Findings, Image, ReIDDataset, finish, some, table
+from reidlab.data.dataset import (
+    SPLITS,
+    Findings,
+    Image,
+    ReIDDataset,
+    finish,
+    some,
+    table,
+)
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import existing_folder, has_all, matching_images, wrong_root
 from reidlab.data.lists import present, unlisted
@@ -43,6 +51,7 @@ from reidlab.data.options import choose
 from reidlab.data.synthetic import world_folder
 from reidlab.files import find
 
+SOURCES = ("auto", "mat", "json")
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
 MATS = ("cuhk03_release/cuhk-03.mat", "cuhk-03.mat")
 MARKET_NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[12])_(\d+)\.(?:png|jpg)", re.ASCII)
@@ -55,54 +64,71 @@ LAYOUTS = (  # what makes a root, each by itself
 )
 
 
-def open_cuhk03_np(root: str | Path, *, boxes: str = "detected") -> ReIDDataset:
+def open_cuhk03_np(
+    root: str | Path, *, boxes: str = "detected", source: str = "auto"
+) -> ReIDDataset:
     """Read the new protocol, 767 people against 700.
 
     Args:
         root: the folder that holds the images (in any of the three forms) and, but for the copy in
-            Market-1501's format, cuhk03_new_protocol_config_<boxes>.mat.
+            Market-1501's format, cuhk03_new_protocol_config_<boxes>.mat or
+            splits_new_<boxes>.json.
         boxes: "detected" (as torchreid and QAConv) or "labeled" (as fast-reid).
+        source: which of the two files decides, "mat" or "json"; "auto" takes the first that is
+            there.
     """
-    boxes = choose("cuhk03-np", "boxes", boxes, BOXES)
+    boxes, source = _chosen("cuhk03-np", boxes, source)
     folder = _root("cuhk03-np", root)
     config = folder / CONFIG.format(boxes=boxes)
-    if config.is_file():
-        found = Findings(folder, EXAMPLE)
+    splits = folder / f"splits_new_{boxes}.json"
+    found = Findings(folder, EXAMPLE)
+    if source != "json" and config.is_file():
         return _open("cuhk03-np", found, boxes, config_split(config, found), {})
-    if has_all(folder / boxes, tuple(FOLDERS.values())):  # the copy in Market-1501's format
-        found = Findings(folder, MARKET_EXAMPLE)
-        tables = read_folders(folder / boxes, MARKET_NAME, found)
-        options = {"boxes": boxes, "form": "market", "split from": "folders"}
-        return finish("cuhk03-np", found, tables, options=options)
+    if source != "mat" and splits.is_file():
+        return _open("cuhk03-np", found, boxes, json_split(splits, 0, found), {})
+    if source == "auto" and has_all(folder / boxes, tuple(FOLDERS.values())):
+        return _open_market(folder, boxes)
+    wanted = {"mat": [config.name], "json": [splits.name]}
     raise DatasetError(
-        f"{folder} has no {config.name}, which decides the split of boxes={boxes!r}. It is public "
+        f"{folder} has no {' or '.join(wanted.get(source, [config.name, splits.name]))}, which "
+        f"decides the split of boxes={boxes!r}. The .mat file is public "
         "(github.com/zhunzhong07/person-re-ranking): put it there. Or open 'cuhk03-classic'"
     )
 
 
 def open_cuhk03_classic(
-    root: str | Path, *, boxes: str = "detected", split: int = 0
+    root: str | Path, *, boxes: str = "detected", split: int = 0, source: str = "auto"
 ) -> ReIDDataset:
     """Read one of the 20 classic test sets: 100 people, everyone else is trained on.
 
     Args:
         root: the folder that holds cuhk-03.mat (or cuhk03_release), or the converted images with
-            testsets.mat or testsets.csv (columns split from 0, pair, person).
+            testsets.mat, testsets.csv (columns split from 0, pair, person) or
+            splits_classic_<boxes>.json.
         boxes: "detected" or "labeled".
         split: 0 to 19.
+        source: "mat" (the published test sets, also as testsets.mat or .csv), "json", or "auto",
+            the first that is there.
     """
-    boxes = choose("cuhk03-classic", "boxes", boxes, BOXES)
+    boxes, source = _chosen("cuhk03-classic", boxes, source)
     split = choose("cuhk03-classic", "split", split, TRIALS)
     folder = _root("cuhk03-classic", root)
-    chosen = classic_split(folder, _mat(folder), split)
+    found = Findings(folder, EXAMPLE)
+    chosen = None if source == "json" else classic_split(folder, _mat(folder), split)
+    splits = folder / f"splits_classic_{boxes}.json"
+    if chosen is None and source != "mat" and splits.is_file():
+        chosen = json_split(splits, split, found, query_in_gallery=True)
     if chosen is None:
         raise DatasetError(
-            f"{folder} has no cuhk-03.mat, testsets.mat or testsets.csv, one of which decides the "
-            "split. Convert cuhk-03.mat again by data_scripts/prepare_cuhk03.py, which writes "
-            "testsets.csv"
+            f"{folder} has no cuhk-03.mat, testsets.mat, testsets.csv or {splits.name} (source="
+            f"{source!r}), one of which decides the split. Convert cuhk-03.mat again by "
+            "data_scripts/prepare_cuhk03.py, which writes testsets.csv"
         )
-    found = Findings(folder, EXAMPLE)
     return _open("cuhk03-classic", found, boxes, chosen, {"split": split})
+
+
+def _chosen(name: str, boxes: str, source: str) -> tuple[str, str]:
+    return choose(name, "boxes", boxes, BOXES), choose(name, "source", source, SOURCES)
 
 
 def _root(name: str, root: str | Path) -> Path:
@@ -114,13 +140,27 @@ def _root(name: str, root: str | Path) -> Path:
 
 def _is_root(folder: Path) -> bool:
     if folder.name == "cuhk03_release" and (folder / "cuhk-03.mat").is_file():
-        listed = find(folder, CONFIG.format(boxes="*"))
-        return not _is_root(folder.parent) or bool(listed)  # the lists are one level higher
+        return not _is_root(folder.parent) or _has_split(folder)  # the lists are one level higher
     return any(has_all(folder, parts) for parts in LAYOUTS)
+
+
+def _has_split(folder: Path) -> bool:
+    return bool(find(folder, CONFIG.format(boxes="*")))
 
 
 def _mat(folder: Path) -> Path | None:
     return next((folder / mat for mat in MATS if (folder / mat).is_file()), None)
+
+
+def _open_market(folder: Path, boxes: str) -> ReIDDataset:
+    """The copy in Market-1501's format."""
+    found = Findings(folder, MARKET_EXAMPLE)
+    return finish(
+        "cuhk03-np",
+        found,
+        read_folders(folder / boxes, MARKET_NAME, found),
+        options={"boxes": boxes, "form": "market", "split from": "folders"},
+    )
 
 
 def _open(
@@ -143,15 +183,13 @@ def _open(
     for part in SPLITS:
         kept = present(f"{split.file.name} ({part})", listed[part], paths, found)
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
-    seen = {person_of(os.path.basename(path)) for path in tables["query"]["path"]}
-    absent = sorted(set(split.tested) - seen)
-    if absent:
-        found.warnings.append(
-            f"{len(absent)} of the {len(split.tested)} people of {split.file.name} have no image, "
-            f"e.g. person {absent[0][1]} of pair {absent[0][0]}"
-        )
-    whole = len(paths) == IMAGES[boxes] or world_folder(found.root) is not None
-    if name == "cuhk03-classic" and not whole:
+    if split.names is None:
+        _report_tested(split, tables["query"]["path"], found)
+    if (
+        name == "cuhk03-classic"
+        and len(paths) != IMAGES[boxes]
+        and world_folder(found.root) is None
+    ):
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )
@@ -204,3 +242,13 @@ def _numbering(found: Findings, boxes: str, split: Split) -> Callable[[str], int
         pids = config_split(config, found).pids
     offsets = [0, *accumulate(PEOPLE if mat is None or pids else pair_sizes(mat))]
     return lambda name: pids.get(name, offsets[person_of(name)[0] - 1] + person_of(name)[1])
+
+
+def _report_tested(split: Split, paths: Any, found: Findings) -> None:
+    seen = {person_of(os.path.basename(path)) for path in paths}
+    absent = sorted(set(split.tested) - seen)
+    if absent:
+        found.warnings.append(
+            f"{len(absent)} of the {len(split.tested)} people of {split.file.name} have no image, "
+            f"e.g. person {absent[0][1]} of pair {absent[0][0]}"
+        )

@@ -1,8 +1,13 @@
-"""Who is trained on and who tested in CUHK03: the published .mat files, or a table of them."""
+"""Who is trained on and who tested in CUHK03: the published .mat files, or torchreid's .json.
+
+Paths in the .json files are absolute and of another machine, so they are matched by base name;
+their ids are relabelled, so people are numbered by their names.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +83,44 @@ def config_split(path: Path, found: Findings) -> Split:
     names = {part: _chosen(path, f"{part}_idx", files, places[part], found) for part in SPLITS}
     check_disjoint(path, names)
     return Split(path, names, pids=pids)
+
+
+def json_split(path: Path, split: int, found: Findings, *, query_in_gallery: bool = False) -> Split:
+    """A split as torchreid and fast-reid write it, {train, query, gallery: [[path, id, cam], ...]}.
+
+    Args:
+        path: of the file.
+        split: which of those in it.
+        found: where repeated images are reported.
+        query_in_gallery: the same images may be both, as in the classic protocol.
+
+    Raises:
+        DatasetError: no JSON, or of another form, or it contradicts itself.
+    """
+    try:
+        splits = json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DatasetError(
+            f"{path} is no JSON ({error}): it is damaged, perhaps an interrupted copy. Copy it "
+            "again, or delete it and use the published .mat"
+        ) from error
+    if not isinstance(splits, list) or split >= len(splits):
+        count = len(splits) if isinstance(splits, list) else "no list of"
+        raise DatasetError(
+            f"{path} holds {count} splits, so there is no split {split}. Take a file that "
+            "torchreid wrote"
+        )
+    rows = {part: _json_rows(path, part, splits[split], found) for part in SPLITS}
+    _check_cameras(path, [row for of_part in rows.values() for row in of_part], found)
+    names = {
+        part: once(f"{path.name}: {part}", "images", (name for name, _ in of_part), found)
+        for part, of_part in rows.items()
+    }
+    apart = names
+    if query_in_gallery:
+        apart = {"train": names["train"], "query or gallery": names["query"] + names["gallery"]}
+    check_disjoint(path, apart)
+    return Split(path, names)
 
 
 def classic_split(root: Path, mat: Path | None, split: int) -> Split | None:
@@ -157,6 +200,42 @@ def _chosen(
         )
     chosen = (files[row - 1] for row in rows.tolist())
     return once(f"{path.name}: {variable}", "images", chosen, found)
+
+
+def _json_rows(path: Path, part: str, split: Any, found: Findings) -> list[tuple[str, int]]:
+    """Name and camera of each image."""
+    try:
+        rows = [(str(file), int(cam)) for file, _, cam in split[part]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise DatasetError(
+            f"{path} has no {part} of the form [[path, id, camera], ...] "
+            f"({type(error).__name__}: {error}). Take a file that torchreid wrote"
+        ) from error
+    named = [(image_name(file, 1, found), cam) for file, cam in rows]
+    _check_names(path, [name for name, _ in named])
+    return named
+
+
+def _check_cameras(path: Path, rows: list[tuple[str, int]], found: Findings) -> None:
+    """Cameras agree with the views of the names, which decide, when counted from 0 or from 1."""
+    by_first: dict[int, list[str]] = {}
+    for name, camera in rows:
+        by_first.setdefault(camera + 1 - view_of(name), []).append(name)
+    if by_first.keys() not in ({0}, {1}):
+        counts = "; ".join(
+            f"{len(names)} images count cameras from {first}, e.g. {names[0]}"
+            for first, names in sorted(by_first.items())
+        )
+        raise DatasetError(
+            f"{path} does not agree with the names of its images, which say the view: {counts}. "
+            "Expected cameras that count from 0 in all images, or from 1 in all. Take a file that "
+            "torchreid wrote"
+        )
+    if 1 in by_first:
+        found.notes.append(
+            f"{path.name} counts cameras from 1, as older versions of torchreid do; the names say "
+            "the same views"
+        )
 
 
 def _csv_test_set(path: Path, split: int) -> list[Person]:

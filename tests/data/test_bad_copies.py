@@ -1,5 +1,6 @@
 """Broken copies of data sets: nothing half-read passes for whole, no error of another kind."""
 
+import json
 import os
 import re
 import shutil
@@ -221,6 +222,28 @@ class TestSYSU:
 
 
 class TestCUHK03:
+    @pytest.mark.parametrize(
+        "value", [["["] * 99_999, '[{"train": [["1_001_1_01.png", 1, 1e999]]}]']
+    )
+    def test_json_that_python_chokes_on(self, value, tmp_path):
+        touch(tmp_path / "images_detected", layouts.CUHK03)
+        (tmp_path / "splits_new_detected.json").write_text("".join(value))
+        refused("cuhk03-np", tmp_path, "splits_new_detected.json (is no JSON|has no train)")
+
+    def test_json_with_a_query_in_the_gallery(self, tmp_path):
+        touch(tmp_path / "images_detected", layouts.CUHK03)
+        (split,) = [layouts.json_split()]
+        split["gallery"].append(split["query"][0])
+        (tmp_path / "splits_new_detected.json").write_text(json.dumps([split]))
+        refused("cuhk03-np", tmp_path, "query and gallery in .* both name 1 images")
+
+    def test_json_with_repetitions(self, tmp_path):
+        touch(tmp_path / "images_detected", layouts.CUHK03)
+        split = layouts.json_split()
+        split["train"] += split["train"][:2]
+        (tmp_path / "splits_new_detected.json").write_text(json.dumps([split]))
+        warned("cuhk03-np", tmp_path, "train repeats 2 images; each is taken once")
+
     @pytest.mark.parametrize(
         ("people", "message"),
         [(["0,1,500"], "for query and gallery: .* none of those there"),

@@ -1,5 +1,7 @@
 """CUHK03: two protocols, three forms, a file of MATLAB that is read where it lies."""
 
+import json
+import shutil
 import sys
 
 import h5py
@@ -20,6 +22,7 @@ from tests.data.layouts import (
     touch,
     write_config,
     write_cuhk03_mat,
+    write_json,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
@@ -55,12 +58,17 @@ class TestNewProtocol:
     def test_options(self, tmp_path):
         with pytest.raises(DatasetError, match="boxes is 'both' for cuhk03-np: choose one of 'det"):
             open_dataset(NP, cuhk03(tmp_path), boxes="both")
+        with pytest.raises(DatasetError, match="source is 'csv'"):
+            open_dataset(NP, tmp_path, source="csv")
 
     def test_without_a_split(self, tmp_path):
         write_cuhk03_mat(tmp_path / "cuhk-03.mat")
-        message = r"has no cuhk03_new_protocol_config_detected\.mat, which decides"
-        with pytest.raises(DatasetError, match=message):
+        with pytest.raises(
+            DatasetError, match=r"has no cuhk03_new_protocol_config_detected\.mat or sp"
+        ):
             open_dataset(NP, tmp_path)
+        with pytest.raises(DatasetError, match=r"has no splits_new_detected\.json, which"):
+            open_dataset(NP, tmp_path, source="json")
 
     def test_the_market_copy(self, tmp_path):
         ds = open_dataset(NP, cuhk03_market(tmp_path))
@@ -167,6 +175,99 @@ class TestConfig:
             open_dataset(NP, tmp_path)
 
 
+class TestJson:
+    def test_the_same_split(self, tmp_path):
+        ds = open_dataset(NP, cuhk03(tmp_path / "mat"))
+        shutil.copytree(tmp_path / "mat", tmp_path / "json")
+        (tmp_path / "json" / "cuhk03_new_protocol_config_detected.mat").unlink()
+        write_json(tmp_path / "json")
+        other = open_dataset(NP, tmp_path / "json")
+        assert other.options["split from"] == "splits_new_detected.json"
+        for split in CUHK03_SPLIT:
+            assert names(getattr(other, split)) == names(getattr(ds, split))
+            assert getattr(other, split)["pid"].tolist() == getattr(ds, split)["pid"].tolist()
+        assert other.lists == (tmp_path / "json" / "splits_new_detected.json",)
+
+    def test_the_mat_comes_first(self, tmp_path):
+        write_json(cuhk03_images(tmp_path))
+        assert open_dataset(NP, tmp_path).options["split from"].endswith(".mat")
+        assert open_dataset(NP, tmp_path, source="json").options["split from"].endswith(".json")
+
+    @pytest.mark.parametrize("protocol", [NP, CLASSIC])
+    def test_cameras_from_0_or_from_1(self, protocol, tmp_path):
+        """Older versions of torchreid count the views from 1, newer ones from 0."""
+        touch(tmp_path / "images_detected", CUHK03)
+        kind = "new" if protocol == NP else "classic"
+        write_json(tmp_path, kind)
+        newer = open_dataset(protocol, tmp_path)
+        assert not any("counts cameras" in text for text in newer.notes)
+        write_json(tmp_path, kind, cam_shift=1)
+        with pytest.warns(
+            DatasetWarning, match=rf"splits_{kind}_detected.json counts cameras from 1"
+        ):
+            older = open_dataset(protocol, tmp_path)
+        assert older.warnings == newer.warnings
+        for split in CUHK03_SPLIT:
+            assert getattr(older, split).equals(getattr(newer, split))
+
+    @pytest.mark.parametrize("shift", [-1, 2])
+    def test_cameras_from_elsewhere(self, shift, tmp_path):
+        write_json(cuhk03_images(tmp_path), cam_shift=shift)
+        with pytest.raises(DatasetError, match=rf"count cameras from {shift}, e.g. 1_001_1_01.png"):
+            open_dataset(NP, tmp_path, source="json")
+
+    @pytest.mark.parametrize("part", ["train", "query", "gallery"])
+    def test_cameras_that_contradict_each_other(self, part, tmp_path):
+        path = write_json(cuhk03_images(tmp_path))
+        splits = json.loads(path.read_text())
+        splits[0][part][0][2] += 1
+        path.write_text(json.dumps(splits))
+        message = r"10 images count cameras from 0, e.g. .*; 1 images count cameras from 1, e.g. "
+        with pytest.raises(DatasetError, match=message + splits[0][part][0][0].split("/")[-1]):
+            open_dataset(NP, tmp_path, source="json")
+
+    def test_windows_paths(self, tmp_path):
+        path = write_json(cuhk03_images(tmp_path))
+        path.write_text(path.read_text().replace("/", "\\\\"))
+        assert len(open_dataset(NP, tmp_path, source="json").train) == 7
+
+    def test_published_numbers_without_the_mat(self, tmp_path):
+        """Person 1 of pair 2 is number 844 of the 1,467."""
+        touch(tmp_path / "images_detected", CUHK03)
+        write_json(tmp_path)
+        train = open_dataset(NP, tmp_path).train
+        numbers = dict(zip(names(train), train["pid"], strict=True))
+        assert numbers["1_001_1_01.png"] == 1
+        assert numbers["2_001_2_06.png"] == 844
+        assert numbers["3_001_2_06.png"] == 1_284
+        assert numbers["5_001_1_01.png"] == 1_419
+
+    def test_classic(self, tmp_path):
+        touch(tmp_path / "images_labeled", CUHK03)
+        write_json(tmp_path, "classic", "labeled", count=20)
+        ds = open_dataset(CLASSIC, tmp_path, boxes="labeled", split=19)
+        assert ds.options["split from"] == "splits_classic_labeled.json"
+        assert len(ds.train) == 7
+        write_json(tmp_path, "classic", "labeled", count=3)
+        with pytest.raises(DatasetError, match="holds 3 splits, so there is no split 19"):
+            open_dataset(CLASSIC, tmp_path, boxes="labeled", split=19)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('[{"train": [["', "is no JSON"),
+            ('{"train": []}', "no list of splits"),
+            ('[{"train": []}]', "names no image in a part|no query"),
+            ('[{"train": [["a/1_001_1_01.png", 0]]}]', "no train of the form"),
+            ('[{"train": [["a/cat.png", 0, 0]]}]', "1 names that are not CUHK03's: cat.png"),
+        ],
+    )
+    def test_other_forms(self, text, message, tmp_path):
+        (cuhk03_images(tmp_path) / "splits_new_detected.json").write_text(text)
+        with pytest.raises(DatasetError, match=message):
+            open_dataset(NP, tmp_path, source="json")
+
+
 class TestClassic:
     def test_a_test_set(self, tmp_path):
         ds = open_dataset(CLASSIC, cuhk03(tmp_path), split=19)
@@ -191,8 +292,9 @@ class TestClassic:
 
     def test_converted_with_test_sets(self, tmp_path):
         touch(tmp_path / "images_detected", CUHK03)
-        message = r"has no cuhk-03\.mat, testsets\.mat or testsets\.csv, one"
-        with pytest.raises(DatasetError, match=message):
+        with pytest.raises(
+            DatasetError, match=r"has no cuhk-03\.mat, testsets\.mat, testsets\.csv or"
+        ):
             open_dataset(CLASSIC, tmp_path)
         (tmp_path / "testsets.csv").write_text("Split, PAIR ,person\n0,1,1\n7,1.0,2\n7, 3,1\n")
         ds = open_dataset(CLASSIC, tmp_path, split=7)
@@ -206,17 +308,6 @@ class TestClassic:
         cuhk03_images(tmp_path)
         (tmp_path / "testsets.csv").write_text("split,pair,person\n0,3,1\n")
         assert open_dataset(CLASSIC, tmp_path).query["pid"].tolist() == [4]
-
-    def test_published_numbers_without_mat_and_list(self, tmp_path):
-        """Person 1 of pair 2 is number 844 of the 1,467."""
-        touch(tmp_path / "images_detected", CUHK03)
-        (tmp_path / "testsets.csv").write_text("split,pair,person\n0,1,2\n")
-        train = open_dataset(CLASSIC, tmp_path).train
-        numbers = dict(zip(names(train), train["pid"], strict=True))
-        assert numbers["1_001_1_01.png"] == 1
-        assert numbers["2_001_2_06.png"] == 844
-        assert numbers["3_001_2_06.png"] == 1_284
-        assert numbers["5_001_1_01.png"] == 1_419
 
     def test_people_without_images(self, tmp_path):
         touch(tmp_path / "images_detected", CUHK03)

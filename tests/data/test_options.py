@@ -31,7 +31,7 @@ def test_what_only_looks_like_a_choice(value):
 OPTIONS = [
     ("msmt17", "val"), ("msmt17", "version"), ("regdb", "trial"), ("regdb", "mode"),
     ("sysu-mm01", "mode"), ("sysu-mm01", "shots"), ("sysu-mm01", "trial"), ("sysu-mm01", "draw"),
-    ("cuhk03-np", "boxes"), ("cuhk03-classic", "boxes"), ("cuhk03-classic", "split"),
+    ("cuhk03-np", "boxes"), ("cuhk03-np", "source"), ("cuhk03-classic", "split"),
     ("pku-reid", "split"), ("pku-reid", "fold"), ("pku-reid", "folds"),
     ("folder", "train_fraction"), ("veri776", "views"),
 ]  # fmt: skip
