@@ -157,9 +157,19 @@ def _report_cameras(folder: Path, found: Findings) -> None:
 
 
 def _ids(folder: Path, names: Iterable[str], found: Findings) -> tuple[list[int], list[Path]]:
-    """The ids of some lists in exp, and the files they are from."""
-    files = [folder / "exp" / f"{name}.txt" for name in names]
-    return [pid for file in files for pid in read_numbers(file, found)], files
+    """The ids of some lists in exp, as text or, failing that, .mat; and the files they are from."""
+    ids: list[int] = []
+    files = []
+    for name in names:
+        path = folder / "exp" / f"{name}.txt"
+        if path.is_file() or not path.with_suffix(".mat").is_file():
+            ids += read_numbers(path, found)
+        else:
+            path = path.with_suffix(".mat")
+            (array,) = load_matlab5(path, "id")
+            ids += whole_numbers(path, "id", array).ravel().tolist()
+        files.append(path)
+    return ids, files
 
 
 def _check_disjoint(folder: Path, train: list[int], test: list[int]) -> None:

@@ -213,6 +213,12 @@ class TestSYSU:
         refused("sysu-mm01", tmp_path, "no image for the gallery split", mode="indoor")
         warned("sysu-mm01", tmp_path, "the folders cam1, cam2 are missing")
 
+    @pytest.mark.parametrize("ids", [[[1.5]], [[np.nan]], "1,2", np.zeros((0, 0))])
+    def test_ids_that_are_no_numbers(self, ids, tmp_path):
+        (build("sysu-mm01", tmp_path) / "exp" / "train_id.txt").unlink()
+        savemat(tmp_path / "exp" / "train_id.mat", {"id": ids})
+        refused("sysu-mm01", tmp_path, "train_id.mat: id holds .*expected whole numbers")
+
     def test_an_order_from_0(self, tmp_path):
         build("sysu-mm01", tmp_path)
         people = layouts.cell(*[np.tile(np.arange(12.0), (10, 1))] * 50)

@@ -223,6 +223,8 @@ class TestWrong:
         (copy / "exp" / "train_id.txt").unlink()
         with pytest.raises(DatasetError, match=r"there is no .*train_id.txt"):
             open_dataset("sysu-mm01", copy)
+        savemat(copy / "exp" / "train_id.mat", {"id": np.array([[1, 2]])})
+        assert sorted(open_dataset("sysu-mm01", copy).train["pid"].unique()) == [1, 2, 3]
 
     def test_foreign_names(self, copy):
         touch(copy, ["cam1/0006/1.jpg", "cam1/6/0001.jpg", "cam3/0006/0001.png", "cam1/stray.jpg"])
