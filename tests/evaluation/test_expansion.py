@@ -11,16 +11,23 @@ from hypothesis import strategies as st
 from reidlab.evaluation import evaluate, expand_queries, expansion
 
 
-def expand_by_loops(q_emb, g_emb, k):
+def expand_by_loops(q_emb, g_emb, k, alpha, metric):
     """The definition, image by image, in double precision."""
     expanded = []
-    gallery = [g / np.linalg.norm(g) for g in np.float64(g_emb)]
     for q in np.float64(q_emb):
-        q = q / np.linalg.norm(q)
-        near = [np.float32(1) - np.float32(q @ g) for g in gallery]
+        gallery = list(np.float64(g_emb))
+        if metric == "cosine":
+            q = q / np.linalg.norm(q)
+            gallery = [g / np.linalg.norm(g) for g in gallery]
+            near = [np.float32(1) - np.float32(q @ g) for g in gallery]
+        else:
+            near = [np.float32(np.linalg.norm(q - g)) for g in gallery]
         nearest = sorted(range(len(gallery)), key=lambda g: (near[g], g))[:k]
-        total = q + sum(gallery[g] for g in nearest)
-        expanded.append(total / np.linalg.norm(total))
+        total, weight = q.copy(), 1.0
+        for g in nearest:
+            w = max(q @ gallery[g], 0.0) ** alpha if alpha else 1.0
+            total, weight = total + w * gallery[g], weight + w
+        expanded.append(total / (np.linalg.norm(total) if metric == "cosine" else weight))
     return np.array(expanded)
 
 
@@ -30,19 +37,21 @@ def expand_by_loops(q_emb, g_emb, k):
     st.integers(1, 30),
     st.integers(2, 12),
     st.integers(1, 30),
+    st.sampled_from([("cosine", 0.0), ("cosine", 1.0), ("cosine", 3.5), ("euclidean", 0.0)]),
     st.integers(1, 10),
     st.integers(0, 2**32 - 1),
 )
-def test_equals_the_loops(queries, images, dim, k, block, seed):
+def test_equals_the_loops(queries, images, dim, k, setting, block, seed):
     rng = np.random.default_rng(seed)
     q_emb, g_emb = (rng.normal(size=(n, dim)).astype(np.float32) for n in (queries, images))
+    metric, alpha = setting
     k = min(k, images)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(expansion, "BLOCK_ELEMENTS", block * max(images, k * dim))
-        expanded = expand_queries(q_emb, g_emb, k=k)
+    expanded = expand_queries(q_emb, g_emb, k=k, alpha=alpha, metric=metric, block=block)
     assert (expanded.shape, expanded.dtype) == ((queries, dim), torch.float32)
-    np.testing.assert_allclose(expanded, expand_by_loops(q_emb, g_emb, k), atol=2e-6)
-    assert torch.equal(expanded, expand_queries(q_emb, g_emb, k=k))
+    expected = expand_by_loops(q_emb, g_emb, k, alpha, metric)
+    np.testing.assert_allclose(expanded, expected, atol=2e-6)
+    whole = expand_queries(q_emb, g_emb, k=k, alpha=alpha, metric=metric)
+    assert torch.equal(expanded, whole)
 
 
 def test_by_hand():
@@ -52,6 +61,15 @@ def test_by_hand():
     np.testing.assert_allclose(
         expand_queries(query, gallery, k=1)[0], mean / np.linalg.norm(mean), atol=1e-6
     )
+    weighted = np.array([1 + 0.36 * 0.6, 0.36 * 0.8])  # 0.6 ** 2; cosines of 0 and -1 weigh nothing
+    np.testing.assert_allclose(
+        expand_queries(query, gallery, k=3, alpha=2)[0],
+        weighted / np.linalg.norm(weighted),
+        atol=1e-6,
+    )
+    # Distances 2.24, 8.94 and 3: the first and the last.
+    euclidean = expand_queries(query, gallery, k=2, metric="euclidean")
+    np.testing.assert_allclose(euclidean[0], [(2 + 0 - 1) / 3, (0 + 1 + 0) / 3], atol=1e-6)
 
 
 def test_ties_in_gallery_order():
@@ -99,6 +117,12 @@ GOOD = np.eye(2)
         (np.eye(3), {}, "q_emb has 2 dimensions and g_emb 3"),
         (GOOD, {"k": 0}, r"k is 0, expected 1 to 2 \(the gallery\)"),
         (GOOD, {"k": 3}, r"k is 3, expected 1 to 2 \(the gallery\)"),
+        (GOOD, {"alpha": -1.0}, "alpha is -1.0, expected 0"),
+        (GOOD, {"alpha": float("nan")}, "alpha is nan, expected 0"),
+        (GOOD, {"alpha": float("inf")}, "alpha is inf, expected 0"),
+        (GOOD, {"alpha": 3.0, "metric": "euclidean"}, "alpha is 3.0 with metric 'euclidean'"),
+        (GOOD, {"metric": "l1"}, "unknown metric 'l1': choose one of cosine, euclidean"),
+        (GOOD, {"block": 0}, "block is 0, expected at least 1"),
     ],
 )
 def test_bad_input(g_emb, changes, message):
