@@ -64,6 +64,7 @@ def rerank(
     k2: int = 6,
     lambda_value: float = 0.3,
     metric: Metric = "euclidean",
+    block: int | None = None,
 ) -> Tensor:
     """Distances after k-reciprocal re-ranking (definition: top of this module).
 
@@ -80,6 +81,8 @@ def rerank(
         lambda_value: share of the original distance, 0 to 1.
         metric: "euclidean" takes the embeddings as they are; "cosine" scales them to unit length
             first (the squared distance is then 2 - 2 cos; a vector of zeros stays one).
+        block: side of the tiles of distances, 4096 by default. It bounds the memory and does not
+            change the neighbours; the last digits of a distance may move (by less than 1e-6).
 
     Returns:
         (Q, G) float32 on the CPU, smaller is nearer. Where all embeddings are equal, all original
@@ -89,11 +92,11 @@ def rerank(
     Raises:
         ImportError: scipy is missing.
         TypeError: embeddings that are not floating.
-        ValueError: NaN or infinity, dimensions that do not fit, k1 or k2 below 1, a lambda_value
-            outside 0..1, or an unknown metric.
+        ValueError: NaN or infinity, dimensions that do not fit, k1, k2 or block below 1, a
+            lambda_value outside 0..1, or an unknown metric.
     """
     sparse = _scipy_sparse()
-    _check_settings(k1, k2, lambda_value)
+    _check_settings(k1, k2, lambda_value, block)
     points, queries = _points(q_emb, g_emb, metric)
     images = len(points)
     half = round(k1 / 2)
@@ -103,7 +106,7 @@ def rerank(
     centred, scale = _centred(points)
     result = torch.empty((queries, images - queries), dtype=torch.float32)
     count = min(max(full, averaged) + SPARE, images)
-    found = _candidates(centred, count, TILE, result)
+    found = _candidates(centred, count, block or TILE, result)
     nearest = _certified(found, points.cpu().numpy(), scale, (short, averaged, full))
 
     reciprocal = _reciprocal(sparse, nearest[:, :full])
@@ -126,7 +129,7 @@ def _scipy_sparse() -> ModuleType:
     return sparse
 
 
-def _check_settings(k1: int, k2: int, lambda_value: float) -> None:
+def _check_settings(k1: int, k2: int, lambda_value: float, block: int | None) -> None:
     for name, value in (("k1", k1), ("k2", k2)):
         whole_number(name, value, 1, "; the paper: k1=20, k2=6")
     if not 0 <= lambda_value <= 1:
@@ -134,6 +137,8 @@ def _check_settings(k1: int, k2: int, lambda_value: float) -> None:
             f"lambda_value is {lambda_value}, expected 0 (Jaccard distance alone) to 1 (original "
             "distance alone); the paper takes 0.3"
         )
+    if block is not None:
+        whole_number("block", block, 1, " image per side of a tile")
 
 
 def _points(q_emb: Matrix, g_emb: Matrix, metric: Metric) -> tuple[Tensor, int]:

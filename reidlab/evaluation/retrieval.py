@@ -95,6 +95,7 @@ def evaluate(  # takes what `rank` takes
     max_rank: int = 50,
     trials: Trials | None = None,
     shots: int | None = None,
+    block: int | None = None,
 ) -> RankResult:
     """Evaluate embeddings without ever holding the whole distance matrix.
 
@@ -105,6 +106,8 @@ def evaluate(  # takes what `rank` takes
         q_pids, g_pids, q_camids, g_camids, protocol, ap, over, max_rank, trials, shots: as in
             `rank`.
         metric: "cosine" or "euclidean"; the order is the same for embeddings of unit length.
+        block: queries per block; by default as many as give 64 MB of distances. It does not
+            change the result.
 
     Returns:
         The shares and the values per query; a `TrialsResult` for protocols that draw.
@@ -121,7 +124,9 @@ def evaluate(  # takes what `rank` takes
     evaluator = make_evaluator(
         labels, ap=ap, over=over, max_rank=max_rank, trials=trials, shots=shots
     )
-    block = max(1, BLOCK_ELEMENTS // len(gallery))  # queries
+    if block is None:
+        block = max(1, BLOCK_ELEMENTS // len(gallery))
+    block = whole_number("block", block, 1, " query per block")
     if not labels.complete:
         gallery = gallery[torch.from_numpy(labels.kept).to(gallery.device)]
     compared = Compared(gallery, metric)

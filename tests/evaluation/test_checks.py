@@ -178,10 +178,14 @@ def test_on_a_device_a_gallery_of_nothing_but_junk():
             TypeError,
             "q_emb holds float.*, expected a floating type such as float32",
         ),
+        (lambda: evaluate(Q_EMB, G_EMB, *LABELS, block=2.0), TypeError, "block is 2.0, expected a"),
         (lambda: build_index([["a"]]), TypeError, "holds <U1, expected a floating type"),
         (lambda: build_index(G_EMB).search(Q_EMB, 2.5), TypeError, "k is 2.5, expected a whole"),
+        (lambda: build_index(G_EMB, seed=1.5), TypeError, "seed is 1.5, expected a whole number"),
+        (lambda: build_index(G_EMB, seed=-1), ValueError, "seed is -1, expected at least 0"),
         (lambda: expand_queries(Q_EMB, G_EMB, k=2.5), TypeError, "k is 2.5, expected a whole num"),
         (lambda: rerank(Q_EMB, G_EMB, k1=2.5), TypeError, "k1 is 2.5, expected a whole number"),
+        (lambda: rerank(Q_EMB, G_EMB, block=8.0), TypeError, "block is 8.0, expected a whole num"),
         (lambda: ranked_list(Q_EMB, G_EMB, *LABELS, k=1.5), TypeError, "k is 1.5, expected a who"),
         (lambda: rank([[1, 2]], **OK, max_rank=2.5), TypeError, "max_rank is 2.5, expected a who"),
         (
@@ -217,7 +221,11 @@ def test_whole_numbers_of_numpy():
     )
     assert build_index(G_EMB).search(Q_EMB, three)[0].shape == (9, 3)
     assert expand_queries(Q_EMB, G_EMB, k=three).shape == (9, 6)
-    assert rerank(Q_EMB, G_EMB, k1=three, k2=three).shape == (9, 60)
+    assert rerank(Q_EMB, G_EMB, k1=three, k2=three, block=three).shape == (9, 60)
+
+
+def test_the_seed_of_an_index_may_be_numpys(tmp_path):
+    build_index(G_EMB, seed=np.int64(3)).save(tmp_path / "gallery.index")
 
 
 @pytest.mark.parametrize("protocol", ["standard", "cuhk03-single-shot", "la-official", "regdb"])

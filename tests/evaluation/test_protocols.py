@@ -19,7 +19,6 @@ from reidlab.evaluation import (
     queries_with_match,
     rank,
     ranking,
-    retrieval,
     sysu_gallery,
 )
 from reidlab.evaluation.draws import one_of_each_person
@@ -289,7 +288,7 @@ def test_rank_does_not_depend_on_its_blocks(protocol, rows, monkeypatch):
 
 @pytest.mark.parametrize("protocol", [*PLAIN, "sysu", "cuhk03-single-shot"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_evaluate_is_rank_of_the_distances(protocol, threads, monkeypatch):
+def test_evaluate_is_rank_of_the_distances(protocol, threads):
     rng = np.random.default_rng(3)
     q_emb, g_emb = rng.normal(size=(19, 5)), rng.normal(size=(83, 5))
     g_emb[40:50] = g_emb[3]
@@ -297,9 +296,8 @@ def test_evaluate_is_rank_of_the_distances(protocol, threads, monkeypatch):
     labels += [rng.integers(0, 6, n) for n in (19, 83)]
     expected = rank(pairwise_distances(q_emb, g_emb), *labels, protocol=protocol)
     torch.set_num_threads(threads)
-    for block in (1, 4, 19):
-        monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", block * len(g_emb))
-        result = evaluate(q_emb, g_emb, *labels, protocol=protocol)
+    for block in (1, 4, 19, None):
+        result = evaluate(q_emb, g_emb, *labels, protocol=protocol, block=block)
         assert type(result) is type(expected)
         np.testing.assert_array_equal(result.ap, expected.ap)
         np.testing.assert_array_equal(result.first_match, expected.first_match)

@@ -51,10 +51,9 @@ def rerank_by_loops(q_emb, g_emb, k1=20, k2=6, lambda_value=0.3, metric="euclide
     return result
 
 
-def assert_equals_the_definition(q_emb, g_emb, tile=reranking.TILE, **settings):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reranking, "TILE", tile)
-        result = rerank(q_emb, g_emb, **settings)
+def assert_equals_the_definition(q_emb, g_emb, **settings):
+    block = settings.pop("block", None)
+    result = rerank(q_emb, g_emb, **settings, block=block)
     assert result.shape == (len(q_emb), len(g_emb))
     assert (result.dtype, result.device.type) == (torch.float32, "cpu")
     assert (result >= 0).all()
@@ -99,12 +98,12 @@ def embeddings_with_ties(draw):
     st.integers(1, 25),
     st.integers(1, 12),
     st.floats(0, 1),
-    st.sampled_from([reranking.TILE, 1, 5, 16]),
+    st.sampled_from([None, 1, 5, 16]),
 )
-def test_equals_the_definition(case, k1, k2, lambda_value, tile):
+def test_equals_the_definition(case, k1, k2, lambda_value, block):
     metric, *embeddings = case
     assert_equals_the_definition(
-        *embeddings, tile, k1=k1, k2=k2, lambda_value=lambda_value, metric=metric
+        *embeddings, k1=k1, k2=k2, lambda_value=lambda_value, metric=metric, block=block
     )
 
 
@@ -130,13 +129,12 @@ def test_on_paper():
     assert result.tolist()[0] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("side", [1, 2, 7, 49, 50, 51, 99, 100, 1000])
-def test_the_size_of_a_tile_does_not_matter(side, monkeypatch):
+@pytest.mark.parametrize("block", [1, 2, 7, 49, 50, 51, 99, 100, 1000])
+def test_the_block_size_does_not_matter(block):
     q_emb, g_emb = people(50, 50, 16)
     g_emb[30:] = g_emb[:20]
-    whole = rerank(q_emb, g_emb)
-    monkeypatch.setattr(reranking, "TILE", side)
-    np.testing.assert_allclose(rerank(q_emb, g_emb), whole, rtol=0, atol=1e-6)
+    result = rerank(q_emb, g_emb, block=block)
+    np.testing.assert_allclose(result, rerank(q_emb, g_emb), rtol=0, atol=1e-6)
 
 
 def test_the_merge_of_lists_in_small_parts(monkeypatch):
@@ -300,6 +298,7 @@ GOOD = np.eye(2)
         (GOOD, GOOD, {"lambda_value": 1.1}, ValueError, "lambda_value is 1.1, expected 0"),
         (GOOD, GOOD, {"lambda_value": -0.1}, ValueError, "lambda_value is -0.1"),
         (GOOD, GOOD, {"lambda_value": math.nan}, ValueError, "lambda_value is nan"),
+        (GOOD, GOOD, {"block": 0}, ValueError, "block is 0, expected at least 1"),
     ],
 )
 def test_bad_input(q_emb, g_emb, changes, error, message):

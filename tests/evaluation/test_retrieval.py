@@ -23,13 +23,12 @@ def people(queries=23, images=157, dim=16, seed=0):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("block", [1, 2, 7, 22, 23, 1000])
+@pytest.mark.parametrize("block", [1, 2, 7, 22, 23, 1000, None])
 def test_equals_rank_for_any_block_size(metric, block, monkeypatch):
     q_emb, g_emb, *labels = people()
     whole = rank(pairwise_distances(q_emb, g_emb, metric=metric), *labels)
     monkeypatch.setattr(retrieval, "GALLERY_CHUNK", 10)
-    monkeypatch.setattr(retrieval, "BLOCK_ELEMENTS", block * len(g_emb))
-    result = evaluate(q_emb, g_emb, *labels, metric=metric)
+    result = evaluate(q_emb, g_emb, *labels, metric=metric, block=block)
     np.testing.assert_array_equal(result.ap, whole.ap)
     np.testing.assert_array_equal(result.first_match, whole.first_match)
 
@@ -131,6 +130,7 @@ GOOD = np.eye(2)
         (np.zeros((2, 2, 2)), GOOD, {}, ValueError, r"shape \(2, 2, 2\), expected \(images"),
         (np.eye(2, dtype=int), GOOD, {}, TypeError, "expected a floating type"),
         (GOOD, GOOD, {"metric": "manhattan"}, ValueError, "'manhattan': choose one of cosine, eu"),
+        (GOOD, GOOD, {"block": 0}, ValueError, "block is 0, expected at least 1"),
         (GOOD, GOOD, {"protocol": "sysu-x"}, ValueError, "choose one of.*standard"),
         (GOOD, GOOD, {"q_pids": [1]}, ValueError, r"q_pids has shape \(1,\), expected \(2,\)"),
         (GOOD, GOOD, {"g_pids": ["a", "b"]}, TypeError, "g_pids holds.*'a'"),
