@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -22,6 +24,7 @@ from reidlab.data.options import choose
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
+LABELS = {"train": "train_label.xml", "query": "test_label.xml", "gallery": "test_label.xml"}
 VIEWS = {
     "train": "keypoint_train.txt",
     "query": "keypoint_test.txt",
@@ -29,18 +32,33 @@ VIEWS = {
 }
 NAME = re.compile(r"(?P<pid>\d{4})_c(?!000)(?P<camid>\d{3})_(\d{8})_(\d+)\.jpg", re.ASCII)
 EXAMPLE = "0002_c002_00030600_0.jpg"
+XML_DECLARATION = re.compile(rb"^\s*(?:\xef\xbb\xbf)?\s*<\?xml.*?\?>", re.DOTALL)
+
+
+class Attributes(NamedTuple):
+    """What the labels say of an image, in the set's numbers; -1 unknown."""
+
+    pid: int
+    color: int
+    type: int
+
+
+NOTHING = Attributes(-1, -1, -1)
 
 
 def open_veri776(root: str | Path, views: str = "all") -> ReIDDataset:
     """Read the folder that holds image_train, image_query and image_test.
 
     name_train.txt, name_query.txt and name_test.txt are followed where they are there. From
-    keypoint_train.txt and keypoint_test.txt, a third party's annotation, comes `view`, 0 to 7. With
-    views="known" images without one are left out, as in TransReID.
+    train_label.xml and test_label.xml come columns `color` and `type` (the set's numbers, -1
+    unknown), from keypoint_train.txt and keypoint_test.txt, a third party's annotation, `view`, 0
+    to 7. With views="known" images without one are left out, as in TransReID.
     """
     known = choose("veri776", "views", views, ("all", "known")) == "known"
     folder = existing_root("veri776", root, tuple(FOLDERS.values()))
     found = Findings(folder, EXAMPLE)
+    files = dict.fromkeys(LABELS.values())
+    attributes = {name: _attributes(folder / name, found) for name in files}
     seen = {name: _views(folder / name, found) for name in dict.fromkeys(VIEWS.values())}
     tables = {}
     for split in FOLDERS:
@@ -52,7 +70,7 @@ def open_veri776(root: str | Path, views: str = "all") -> ReIDDataset:
                 f"{int(unseen.sum())} images of {split} without a viewpoint are left out: {names}"
             )
             frame = frame[~unseen].reset_index(drop=True)
-        tables[split] = frame
+        tables[split] = _with_attributes(frame, attributes[LABELS[split]], LABELS[split], found)
     lists = [folder / name for name in LISTS.values() if (folder / name).is_file()]
     options = {"views": views} if known else {}  # younger than records of the set
     return finish("veri776", found, tables, lists=lists, options=options)
@@ -76,6 +94,60 @@ def _images(folder: Path, split: str, views: Mapping[str, int], found: Findings)
             f"{LISTS[split]} is missing: all images of {FOLDERS[split]} are taken"
         )
     return table(image_of(*files[name])._replace(view=views.get(name, -1)) for name in names)
+
+
+def _attributes(path: Path, found: Findings) -> dict[str, Attributes]:
+    """Attributes of each image by file name; empty without the file.
+
+    The file declares itself gb2312, which Python's parser does not know; its names are ASCII, so
+    the declaration is dropped and the rest is read as UTF-8.
+    """
+    if not path.is_file():
+        return {}
+    text = XML_DECLARATION.sub(b"", path.read_bytes()).decode("utf-8", errors="replace")
+    try:
+        attributes = {
+            image_name(item.attrib["imageName"], 1, found): Attributes(
+                *(int(item.attrib.get(key, -1)) for key in ("vehicleID", "colorID", "typeID"))
+            )
+            for item in ElementTree.fromstring(text).iter("Item")
+        }
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise DatasetError(
+            f"cannot read the labels {path} ({error}): it is damaged or another file. Copy it "
+            "again, or remove it to do without colours and types"
+        ) from error
+    if not attributes:
+        raise DatasetError(
+            f"the labels {path} name no image, expected an Item for each: it is another file. Copy "
+            "it again, or remove it to do without colours and types"
+        )
+    return attributes
+
+
+def _with_attributes(
+    frame: pd.DataFrame, attributes: Mapping[str, Attributes], source: str, found: Findings
+) -> pd.DataFrame:
+    """The table with the colour and type of each vehicle, where the set knows them."""
+    if not attributes:
+        return frame
+    names = [image_name(path, 1, found) for path in frame["path"]]
+    unknown = [name for name in names if name not in attributes]
+    if unknown:
+        found.warnings.append(
+            f"{len(unknown)} images of {len(names)} are not in {source}: {some(unknown)}"
+        )
+    known = [attributes.get(name, NOTHING) for name in names]
+    pids = frame["pid"].tolist()
+    wrong = [
+        name for name, it, pid in zip(names, known, pids, strict=True) if it.pid not in (-1, pid)
+    ]
+    if wrong:
+        found.warnings.append(
+            f"{source} gives {len(wrong)} images another vehicle than their name; the name "
+            f"counts: {some(wrong)}"
+        )
+    return frame.assign(color=[it.color for it in known], type=[it.type for it in known])
 
 
 def _views(path: Path, found: Findings) -> dict[str, int]:

@@ -230,6 +230,17 @@ def veri776(root):
     return root
 
 
+def veri_labels(root, names, **wrong):
+    """An xml as the set's own, its encoding included."""
+    items = "".join(
+        f'<Item imageName="{name}" vehicleID="{wrong.get("vehicle", name[:4])}" '
+        f'cameraID="{name[5:9]}" colorID="{i + 1}" typeID="4" />\n'
+        for i, name in enumerate(names)
+    )
+    text = f'<?xml version="1.0" encoding="gb2312"?>\n<T Version="1.0"><Items>{items}</Items></T>'
+    root.write_bytes(text.encode())
+
+
 RANDPERSON = [
     "000000_s00_c00_f000264.jpg",
     "000000_s03_c01_f000264.jpg",

@@ -59,12 +59,13 @@ class TestRoots:
 
     def test_any_other_error_of_the_system(self, tmp_path, monkeypatch):
         build("veri776", tmp_path)
+        (tmp_path / "train_label.xml").touch()
 
         def denied(path):
             raise PermissionError(13, "Permission denied", str(path))
 
-        monkeypatch.setattr("pathlib.Path.is_file", denied)
-        refused("veri776", tmp_path, "cannot read veri776 at .*Permission denied.*keypoint_train")
+        monkeypatch.setattr("pathlib.Path.read_bytes", denied)
+        refused("veri776", tmp_path, "cannot read veri776 at .*Permission denied.*train_label.xml")
 
     @pytest.mark.parametrize("below", [".", "detected", "detected/query"])
     def test_the_copy_like_market1501_is_named_as_it_is(self, below, tmp_path):
@@ -193,9 +194,16 @@ class TestLists:
         message = f"list_{one}.txt and list_{other}.txt in .* both name 1 images"
         refused("msmt17", tmp_path, message, val="out")
 
-    def test_veri776_views_of_nothing(self, tmp_path):
-        (build("veri776", tmp_path) / "keypoint_test.txt").write_text("\n")
-        refused("veri776", tmp_path, "keypoint_test.txt is empty")
+    @pytest.mark.parametrize(
+        ("file", "content", "message"),
+        [
+            ("train_label.xml", "<T><Items/></T>", "train_label.xml name no image"),
+            ("keypoint_test.txt", "\n", "keypoint_test.txt is empty"),
+        ],
+    )
+    def test_veri776_labels_of_nothing(self, file, content, message, tmp_path):
+        (build("veri776", tmp_path) / file).write_text(content)
+        refused("veri776", tmp_path, message)
 
 
 class TestSYSU:
