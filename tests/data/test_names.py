@@ -90,7 +90,7 @@ LAYOUTS = {
             st.sampled_from(["front", "back"]), digits(5),
         ),
         "Visible/{0}/{1}_{2}_v_{3}_{0}.bmp",
-        (0,),
+        (0, 3),
     ),
 }  # fmt: skip
 
