@@ -264,8 +264,7 @@ def test_defaults_follow_the_gallery_and_faiss_says_nothing(gallery, capfd):
     million = search._new_index(faiss, "ivf-pq", "cosine", 1_000_000, 768)
     assert (million.nlist, million.pq.M, million.nprobe) == (4000, 192, 250)
     assert search._new_index(faiss, "ivf-pq", "cosine", 10_000, 3).pq.M == 1
-    built = build_index(gallery[:50], kind="hnsw")
-    graph = built.faiss.hnsw
+    graph = build_index(gallery[:50], kind="hnsw").faiss.hnsw
     assert (graph.nb_neighbors(1), graph.efConstruction, graph.efSearch) == (32, 100, 128)
 
 
