@@ -32,15 +32,15 @@ def open_randperson(root: str | Path) -> ReIDDataset:
     """Read the folder that holds randperson_subset, or that folder itself.
 
     Returns:
-        The set; `camid` counts the cameras of all scenes, scene by scene. `query` and `gallery` are
-        empty.
+        The set; `camid` counts the cameras of all scenes, scene by scene, and columns `scene` and
+        `frame` are the name's. `query` and `gallery` are empty.
     """
     root = existing_folder("randperson", root)
     folder = root / FOLDER if (root / FOLDER).is_dir() else root
     if folder == root and not _holds_images(root):
         raise wrong_root("randperson", root, (FOLDER,), is_root=_is_root)
     found = Findings(root, EXAMPLE)
-    images, old, beyond = [], [], []
+    images, scenes, frames, old, beyond = [], {}, {}, [], []
     for path, name in matching_images(folder, NAME, found):
         scene, camera = int(name[2] or name[5]), int(name[3] or name[4])
         if scene >= len(CAMERAS) or camera >= CAMERAS[scene]:
@@ -49,8 +49,10 @@ def open_randperson(root: str | Path) -> ReIDDataset:
         if name[4]:
             old.append(Path(path).name)
         images.append(Image(path=path, pid=int(name[1]), camid=sum(CAMERAS[:scene]) + camera))
+        scenes[path], frames[path] = scene, int(name[6])
     _report(folder, images, old, beyond, found)
     train = table(images)
+    train = train.assign(scene=train["path"].map(scenes), frame=train["path"].map(frames))
     empty = train.iloc[:0]
     return finish("randperson", found, {"train": train, "query": empty, "gallery": empty.copy()})
 

@@ -29,7 +29,7 @@ TRIALS = range(1, 11)
 NAMES = {  # the number of the folder is that of the file, the letter says the modality
     part: re.compile(
         r"0*(?P<pid>\d{1,6})/(?:male|female)_(?:front|back)"
-        rf"_{letter}_\d{{5}}_0*(?P=pid)\.bmp",
+        rf"_{letter}_(?P<frame>\d{{5}})_0*(?P=pid)\.bmp",
         re.ASCII,
     )
     for part, (_, letter, _) in MODALITIES.items()
@@ -50,6 +50,8 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
 
     Returns:
         The set; camid 0 is the visible camera, 1 the thermal one, whose `modality` is "infrared".
+        Column `pair` numbers the images of a person in each modality in the order of their frames:
+        the k-th visible and the k-th thermal image belong together (ours: no list says so).
     """
     trial = choose("regdb", "trial", trial, TRIALS)
     mode = choose("regdb", "mode", mode, tuple(MODES))
@@ -96,18 +98,22 @@ def open_regdb(root: str | Path, *, trial: int = 1, mode: str = "visible-thermal
 def _listed(
     path: Path, part: str, labels: Iterable[str], on_disk: Mapping[str, str], found: Findings
 ) -> tuple[pd.DataFrame, dict[str, re.Match[str]]]:
-    """The images that a list names; and the names."""
+    """The images that a list names, with their place among those of the person; and the names."""
     modality, letter, camid = MODALITIES[part]
     claim = f"names an image of {part}"
     example = EXAMPLE.replace("Visible", part).replace("_v_", f"_{letter}_") + " 0"
     named = of_layout(
         path, labels, LISTED[part], found, claim=claim, folder=found.root, example=example
     )
+    kept = {on_disk[name]: name for name in present(path.name, named, on_disk, found)}
     frame = table(
-        Image(on_disk[name], pid=int(named[name]["pid"]), camid=camid, modality=modality)
-        for name in present(path.name, named, on_disk, found)
+        Image(path=path, pid=int(named[name]["pid"]), camid=camid, modality=modality)
+        for path, name in kept.items()
     )
-    return frame, named
+    in_order = sorted(named, key=lambda name: (int(named[name]["frame"]), name))
+    people = pd.Series({name: named[name]["pid"] for name in in_order})
+    pairs = people.groupby(people).cumcount()
+    return frame.assign(pair=[pairs[kept[path]] for path in frame["path"]]), named
 
 
 def _check_labels(paths: Sequence[Path], people: Iterable[tuple[str, int, int]]) -> None:

@@ -16,6 +16,8 @@ def test_tables(tmp_path):
     ds = open_dataset("randperson", randperson(tmp_path))
     assert ds.train["pid"].tolist() == [0, 0, 7, 7999]
     assert ds.train["camid"].tolist() == [0, 7, 9, 18]
+    assert ds.train["scene"].tolist() == [0, 3, 5, 10]
+    assert ds.train["frame"].tolist() == [264, 264, 100_264, 1]
     assert ds.train["label"].tolist() == [0, 0, 1, 2]  # person 0 is one to train on
     assert (len(ds.query), len(ds.gallery), ds.num_cameras) == (0, 0, 19)
     assert ds.query["pid"].dtype == "int64"
@@ -68,7 +70,7 @@ def test_camera_before_scene(tmp_path):
     with pytest.warns(DatasetWarning, match=r"1 names have the camera before the scene.*c01_s06"):
         ds = open_dataset("randperson", tmp_path)
     row = ds.train[ds.train["pid"] == 9].iloc[0]
-    assert row["camid"] == 11
+    assert (row["camid"], row["scene"]) == (11, 6)
     assert ds.foreign == ()
 
 

@@ -1,4 +1,4 @@
-"""RegDB: ten splits, two directions."""
+"""RegDB: ten splits, pairs of images, two directions."""
 
 import shutil
 
@@ -22,6 +22,23 @@ def test_tables(tmp_path):
     assert set(ds.gallery["camid"]) == {1}
     assert set(ds.query["modality"]) == {"visible"}
     assert ds.published["query"].images == 2_060
+
+
+def test_pairs_are_in_the_order_of_frames(tmp_path):
+    """Lists may be in any order: person 7's frames are listed as 11, 9."""
+    regdb(tmp_path)
+    reversed_lines = [f"{regdb_name('Thermal', 412, f)} 1" for f in (100, 90)]
+    reversed_lines += [f"{regdb_name('Thermal', 7, f)} 0" for f in (9, 11)]
+    write_list(tmp_path / "idx" / "test_thermal_1.txt", reversed_lines)
+    ds = open_dataset("regdb", tmp_path)
+    for frame, part in ((ds.query, "Visible"), (ds.gallery, "Thermal")):
+        place = dict(zip(frame["path"], frame["pair"], strict=True))
+        assert place == {
+            f"{tmp_path}/{regdb_name(part, person, frame)}": k
+            for person, frames in ((7, (9, 11)), (412, (90, 100)))
+            for k, frame in enumerate(frames)
+        }
+    assert ds.train["pair"].tolist() == [0, 1, 0, 1]
 
 
 def test_the_other_direction(tmp_path):
