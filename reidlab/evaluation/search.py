@@ -52,8 +52,14 @@ Kind = Literal["exact", "ivf-pq", "hnsw"]
 Distances: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = Tensor | NDArray[Any]  # (N, D), sliced and indexed in the same way
 
-KINDS = ("exact", "ivf-pq", "hnsw")
-SAVED = ("kind", "metric", "dims")  # what a file says of its index
+# The options of each kind, and what FAISS calls the index.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "exact": (),
+    "ivf-pq": ("lists", "code_bytes", "probes"),
+    "hnsw": ("neighbours", "ef_construction", "ef_search"),
+}
+FACTORY = {"exact": "Flat", "ivf-pq": "IVF{lists},PQ{code_bytes}", "hnsw": "HNSW{neighbours}"}
+SAVED = ("kind", "metric", "dims", "options")  # what a file says of its index
 NAME = b"reidlab-index "  # a file begins with it, its version and a digest
 VERSION = b"2"
 
@@ -75,20 +81,23 @@ class SearchIndex:
         kind: "exact", "ivf-pq" or "hnsw".
         metric: "cosine" or "euclidean".
         dims: D, numbers in an embedding.
-        faiss: FAISS's own index. How far a search looks may be set in it, `nprobe` of "ivf-pq" or
-            `hnsw.efSearch` of "hnsw": more finds more and takes longer.
+        options: every option of the kind with its value, also those left to their default.
     """
 
-    def __init__(self, kind: Kind, metric: Metric, dims: int, faiss: Any) -> None:
-        self.kind, self.metric, self.dims, self.faiss = kind, metric, dims, faiss
+    def __init__(
+        self, kind: Kind, metric: Metric, dims: int, options: dict[str, int], index: Any
+    ) -> None:
+        self.kind, self.metric, self.dims, self.options = kind, metric, dims, options
+        self._index = index
 
     def __len__(self) -> int:
-        return int(self.faiss.ntotal)
+        return int(self._index.ntotal)
 
     def __repr__(self) -> str:
+        options = "".join(f", {name}={value}" for name, value in self.options.items())
         return (
             f"SearchIndex(kind={self.kind!r}, metric={self.metric!r}, "
-            f"{len(self)} images of {self.dims} dimensions)"
+            f"{len(self)} images of {self.dims} dimensions{options})"
         )
 
     def add(self, g_emb: Matrix) -> None:
@@ -213,7 +222,7 @@ class SearchIndex:
         """
         faiss = _faiss()
         said = {name: getattr(self, name) for name in SAVED} | {"faiss": faiss.__version__}
-        header, payload = json.dumps(said).encode() + b"\n", faiss.serialize_index(self.faiss)
+        header, payload = json.dumps(said).encode() + b"\n", faiss.serialize_index(self._index)
         with atomic(Path(path)) as beside, beside.open("wb") as file:
             file.write(NAME + VERSION + b" " + _digest(header, payload) + b"\n" + header)
             file.write(payload)
@@ -258,11 +267,11 @@ class SearchIndex:
                 f"{path} was written with FAISS {said['faiss']} and FAISS {faiss.__version__} "
                 "cannot read it; install that version or build the index anew"
             ) from error
-        return cls(**{name: said[name] for name in SAVED}, faiss=index)
+        return cls(**{name: said[name] for name in SAVED}, index=index)
 
     def _add(self, source: Rows) -> None:
         for name, part in _parts("g_emb", source):
-            self.faiss.add(_single(name, embeddings(name, part), self.metric))
+            self._index.add(_single(name, embeddings(name, part), self.metric))
 
     def _vectors(self) -> Distances:
         """(G, D) the vectors that "exact" and "hnsw" keep."""
@@ -272,8 +281,8 @@ class SearchIndex:
     def _flat(self) -> Any:
         """FAISS's own index of the vectors as they are: "exact", and what "hnsw" rests on."""
         if self.kind == "exact":
-            return self.faiss
-        return _faiss().downcast_index(self.faiss.storage)
+            return self._index
+        return _faiss().downcast_index(self._index.storage)
 
     def _candidates(self, queries: Distances, fetch: int) -> tuple[Distances, IntArray]:
         """FAISS's scores and indices, (Q, fetch) each."""
@@ -285,7 +294,7 @@ class SearchIndex:
             if self.metric == "euclidean":
                 settings.distance_compute_blas_threshold = 2**31 - 1
             try:
-                scores, found = self.faiss.search(queries, fetch)
+                scores, found = self._index.search(queries, fetch)
                 lost = np.flatnonzero((found < 0).any(axis=1))
                 if self.kind == "hnsw" and len(lost) > 0:
                     scores[lost], found[lost] = self._flat().search(queries[lost], fetch)
@@ -301,16 +310,17 @@ class SearchIndex:
             )
 
 
-def build_index(g_emb: Matrix, *, kind: Kind = "exact", metric: Metric = "cosine") -> SearchIndex:
+def build_index(
+    g_emb: Matrix,
+    *,
+    kind: Kind = "exact",
+    metric: Metric = "cosine",
+    **options: int,
+) -> SearchIndex:
     """An index of a gallery.
 
     The embeddings are read twice (checked, then added) in blocks of 32 MB, so a NumPy memmap larger
     than memory will do for "ivf-pq"; "exact" and "hnsw" keep every vector in single precision.
-
-    "ivf-pq" sorts G images into 4 sqrt(G) lists, at most G / 39, of which a query looks into a
-    sixteenth, at least 8; of an image it keeps as many bytes as divide D and are at most D / 4, a
-    sixteenth of the vectors in single precision. "hnsw" joins each image to 32 others, twice as
-    many in its lowest layer, and keeps 100 candidates while it is built, 128 while it is searched.
 
     The same gallery gives the same index on one machine with one thread; with several, the graph of
     "hnsw" depends on which of them is faster.
@@ -319,12 +329,22 @@ def build_index(g_emb: Matrix, *, kind: Kind = "exact", metric: Metric = "cosine
         g_emb: (G, D) embeddings of any floating precision; NumPy, a memmap, or torch.
         kind: "exact", "ivf-pq" or "hnsw"; see the head of this module.
         metric: "cosine" (vectors are brought to unit length) or "euclidean".
+        lists: ("ivf-pq") number of lists; 4 sqrt(G) by default, and at most G / 39. If parts are
+            to be added, give the number that suits the whole.
+        code_bytes: ("ivf-pq") bytes kept of an image; must divide D. By default the largest that
+            does and is at most D / 4: a sixteenth of the vectors in single precision.
+        probes: ("ivf-pq") lists a query looks into; a sixteenth of them by default, at least 8.
+        neighbours: ("hnsw") edges of an image in the graph, 32 by default; twice as many in its
+            lowest layer.
+        ef_construction: ("hnsw") candidates kept while the graph is built, 100 by default.
+        ef_search: ("hnsw") candidates kept while it is searched, 128 by default; never less than
+            the images asked for.
 
     Raises:
         ImportError: FAISS is not installed.
         TypeError: embeddings that are not floating numbers.
-        ValueError: NaN or infinity, an unknown kind or metric, or a gallery too small to train
-            "ivf-pq" on.
+        ValueError: NaN or infinity, an unknown kind, metric or option, an option out of its range,
+            or a gallery too small to train "ivf-pq" on.
 
     Example:
         >>> import numpy as np
@@ -335,20 +355,23 @@ def build_index(g_emb: Matrix, *, kind: Kind = "exact", metric: Metric = "cosine
         ([[0, 1]], [[0.0, 0.4000000059604645]])
     """
     faiss = _faiss()
-    one_of("kind", kind, KINDS)
+    one_of("kind", kind, OPTIONS)
     one_of("metric", metric, METRICS)
+    for name in options:
+        if name not in OPTIONS[kind]:
+            raise ValueError(
+                f"unknown option {name!r} of kind {kind!r}, which has "
+                f"{', '.join(OPTIONS[kind]) or 'none'}"
+            )
     source = _source("g_emb", g_emb)
     dims = _checked_dims(source, metric)
-    needed = MIN_TRAINING * CODEWORDS
-    if kind == "ivf-pq" and len(source) < needed:
-        raise ValueError(
-            f"kind 'ivf-pq' learns {CODEWORDS} codewords for each byte of a code and needs "
-            f"{MIN_TRAINING} images for each, {needed} in all; the gallery has {len(source)}. Use "
-            "kind='exact', which is fast with so few"
-        )
-    built = SearchIndex(kind, metric, dims, _new_index(faiss, kind, metric, len(source), dims))
+    chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
-        built.faiss.train(_training_sample(source, built.faiss.nlist, metric))
+        _enough_to_train(len(source), chosen["lists"])
+    index = _new_index(faiss, kind, metric, dims, chosen)
+    if kind == "ivf-pq":
+        index.train(_training_sample(source, chosen["lists"], metric))
+    built = SearchIndex(kind, metric, dims, chosen, index)
     built._add(source)
     return built
 
@@ -398,20 +421,19 @@ def _faiss() -> ModuleType:
     return module
 
 
-def _new_index(faiss: ModuleType, kind: Kind, metric: Metric, images: int, dims: int) -> Any:
+def _new_index(
+    faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int]
+) -> Any:
     """FAISS's own index, empty and not trained."""
     measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-    if kind == "ivf-pq":
-        lists = max(1, min(4 * math.isqrt(images), images // MIN_TRAINING))
-        code_bytes = max(n for n in range(1, max(1, dims // 4) + 1) if dims % n == 0)
-        index = faiss.index_factory(dims, f"IVF{lists},PQ{code_bytes}", measure)
-        index.cp.seed = index.pq.cp.seed = 0
-        index.nprobe = min(max(8, lists // 16), lists)
-        return index
-    index = faiss.index_factory(dims, "HNSW32" if kind == "hnsw" else "Flat", measure)
+    index = faiss.index_factory(dims, FACTORY[kind].format(**options), measure)
     if kind == "hnsw":
-        index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
+        index.hnsw.efConstruction = options["ef_construction"]
+        index.hnsw.efSearch = options["ef_search"]
         index.hnsw.rng = faiss.RandomGenerator(0)
+    if kind == "ivf-pq":
+        index.cp.seed = index.pq.cp.seed = 0
+        index.nprobe = options["probes"]
     return index
 
 
@@ -420,6 +442,52 @@ def _digest(header: bytes, payload: NDArray[np.uint8]) -> bytes:
     digest = hashlib.sha256(header)
     digest.update(payload.data)
     return digest.hexdigest().encode()
+
+
+def _defaults(kind: Kind, images: int, dims: int) -> dict[str, int]:
+    if kind == "hnsw":
+        return {"neighbours": 32, "ef_construction": 100, "ef_search": 128}
+    if kind == "ivf-pq":
+        lists = max(1, min(4 * math.isqrt(images), images // MIN_TRAINING))
+        code_bytes = max(n for n in range(1, max(1, dims // 4) + 1) if dims % n == 0)
+        return {"lists": lists, "code_bytes": code_bytes}  # probes follow from the lists
+    return {}
+
+
+def _checked_options(kind: Kind, dims: int, options: dict[str, int]) -> dict[str, int]:
+    """All options of a kind as plain integers, each within its range."""
+    for name, value in options.items():
+        least = 2 if name == "neighbours" else 1
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
+    options = {name: int(value) for name, value in options.items()}
+    if kind != "ivf-pq":
+        return {name: options[name] for name in OPTIONS[kind]}
+    lists, code_bytes = options["lists"], options["code_bytes"]
+    if dims % code_bytes:
+        allowed = ", ".join(str(n) for n in range(1, dims + 1) if dims % n == 0)
+        raise ValueError(
+            f"code_bytes is {code_bytes}, expected a divisor of the {dims} dimensions: one of "
+            f"{allowed}"
+        )
+    probes = options.get("probes", max(8, lists // 16))
+    return {"lists": lists, "code_bytes": code_bytes, "probes": min(probes, lists)}
+
+
+def _enough_to_train(images: int, lists: int) -> None:
+    needed = MIN_TRAINING * CODEWORDS
+    if images < needed:
+        raise ValueError(
+            f"kind 'ivf-pq' learns {CODEWORDS} codewords for each byte of a code and needs "
+            f"{MIN_TRAINING} images for each, {needed} in all; the gallery has {images}. Use "
+            "kind='exact', which is fast with so few"
+        )
+    if images < MIN_TRAINING * lists:
+        raise ValueError(
+            f"lists is {lists}, and each needs {MIN_TRAINING} images to learn from, "
+            f"{MIN_TRAINING * lists} in all; the gallery has {images}. Use at most "
+            f"{images // MIN_TRAINING} lists, or build from a larger first part"
+        )
 
 
 def _training_sample(source: Rows, lists: int, metric: Metric) -> Distances:
