@@ -32,16 +32,15 @@ Without any data, people who do not exist, in the same layout:
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import sys
-from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -88,18 +87,14 @@ def convert(source: Path, out: Path) -> tuple[Path, int]:
             if re.fullmatch(CONFIG, config.name):
                 with config.open("rb") as stream:
                     written += put(stream, config.stat().st_size, out / config.name, config)
-        text = _table_of_splits(stored_test_sets(mat)).encode()
+        rows = [
+            (split, *person)
+            for split, people in enumerate(stored_test_sets(mat))
+            for person in people.tolist()
+        ]
+        table = pd.DataFrame(rows, columns=["split", "pair", "person"])
+        text = table.to_csv(index=False, lineterminator="\n").encode()
         return out, written + put(io.BytesIO(text), len(text), out / "testsets.csv", mat)
-
-
-def _table_of_splits(test_sets: Iterable[NDArray[np.int64]]) -> str:
-    """testsets.csv: split from 0, camera pair from 1, person of the pair from 1."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("split", "pair", "person"))
-    for split, people in enumerate(test_sets):
-        table.writerows((split, *person) for person in people.tolist())
-    return text.getvalue()
 
 
 def opens(root: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -161,11 +156,5 @@ RECIPE = Recipe(
     remarks=remarks,
 )
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    return run(RECIPE, __doc__, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(RECIPE, __doc__))

@@ -32,11 +32,5 @@ RECIPE = Recipe(
     forms=(tuple(f"{part}/*.jpg" for part in PARTS),),
 )
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    return run(RECIPE, __doc__, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(RECIPE, __doc__))

@@ -53,11 +53,5 @@ RECIPE = Recipe(
     remarks=remarks,
 )
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    return run(RECIPE, __doc__, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(RECIPE, __doc__))

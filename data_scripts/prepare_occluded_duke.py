@@ -50,11 +50,5 @@ RECIPE = Recipe(
     remarks=lambda root: ["DukeMTMC was withdrawn by its university: see --help before you use it"],
 )
 
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line."""
-    return run(RECIPE, __doc__, argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(RECIPE, __doc__))

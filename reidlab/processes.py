@@ -166,24 +166,23 @@ def collect(part: Tensor) -> Tensor:
     shapes: list[tuple[int, ...]] = [()] * process_count()
     dist.all_gather_object(shapes, tuple(part.shape))
     row = next((shape[1:] for shape in shapes if shape[0]), ())
-    whole = torch.empty(sum(shape[0] for shape in shapes) if _main() else 0, *row, dtype=part.dtype)
+    main = process_index() == 0
+    whole = torch.empty(sum(shape[0] for shape in shapes) if main else 0, *row, dtype=part.dtype)
     begin = 0
     for sender, shape in enumerate(shapes):
         for start in range(0, shape[0], ROWS_AT_ONCE):
             rows = slice(start, min(start + ROWS_AT_ONCE, shape[0]))
             here = slice(begin + rows.start, begin + rows.stop)
-            if _main():
-                whole[here] = part[rows] if sender == 0 else _receive(sender, whole[here])
+            if main and sender == 0:
+                whole[here] = part[rows]
+            elif main:
+                received = torch.empty_like(whole[here], device=_device())
+                dist.recv(received, src=sender)
+                whole[here] = received.cpu()
             elif process_index() == sender:
                 dist.send(part[rows].to(_device()), dst=0)
         begin += shape[0]
     return whole
-
-
-def _receive(sender: int, like: Tensor) -> Tensor:
-    rows = torch.empty_like(like, device=_device())
-    dist.recv(rows, src=sender)
-    return rows.cpu()
 
 
 @contextmanager
@@ -245,10 +244,6 @@ def largest(value: float) -> float:
     numbers: list[float] = [value] * process_count()
     dist.all_gather_object(numbers, value)
     return max(numbers)
-
-
-def _main() -> bool:
-    return process_index() == 0
 
 
 def _device() -> torch.device:

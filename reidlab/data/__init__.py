@@ -1,12 +1,11 @@
 """Data: on-disk layouts to tables, tables to batches."""
 
 from reidlab.data.baselines import mask_path, mean_color_features, pixel_features
-from reidlab.data.cards import CARDS, Counts, DatasetCard, data_catalogue
+from reidlab.data.cards import CARDS, Counts, DatasetCard, data_catalogue, data_help
 from reidlab.data.catalogue import list_datasets, open_dataset
 from reidlab.data.dataset import ReIDDataset
 from reidlab.data.decoding import check_images, unreadable
 from reidlab.data.errors import DatasetError, DatasetWarning
-from reidlab.data.help import data_help
 from reidlab.data.images import read_image, read_mask
 from reidlab.data.loader import make_loader, watched_workers
 from reidlab.data.samplers import (

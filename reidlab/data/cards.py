@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
+from reidlab.data.errors import DatasetError
+
 
 class Counts(NamedTuple):
     """What a split holds, junk and distractors not counted as people, junk not as images.
@@ -33,7 +35,6 @@ class DatasetCard:
         name: the name it is opened by.
         title: the name it is known by.
         citation: authors, title and place of the paper to cite.
-        year: of that paper.
         subject: "people" or "vehicles".
         modality: "visible", or "visible + infrared".
         licence: in a few words.
@@ -63,7 +64,6 @@ class DatasetCard:
     root_hint: str
     camera_rule: str
     script: str
-    year: int | None = None
     images: int | None = None
     people: int | None = None
     cameras: int | None = None
@@ -110,6 +110,38 @@ def data_catalogue() -> pd.DataFrame:
         index=pd.Index(CARDS, name="name"),
     )
     return frame.astype(dict.fromkeys(("images", "people", "cameras"), "Int64"))
+
+
+def data_help(name: str) -> str:
+    """What the set is, why it is not shipped, how to get it, and the synthetic alternative.
+
+    Raises:
+        DatasetError: there is no set of that name.
+    """
+    if name not in CARDS:
+        raise DatasetError(f"unknown data set {name!r}: reidlab knows {', '.join(CARDS)}")
+    card = CARDS[name]
+    if card.images is None:
+        what = f"{card.title.capitalize()}: reidlab ships none and reads what you have."
+    else:
+        what = (
+            f"{card.title} ({card.citation}): {card.images:,} images of {card.people:,} "
+            f"{card.subject} seen by {card.cameras} cameras.\n"
+            f"{card.privacy} Licence: {card.licence}. So reidlab neither ships nor downloads it."
+        )
+    how = card.privacy
+    if card.script:
+        ask = f"Ask {card.ask}." if card.ask else "There is nobody to ask for a copy."
+        how = (
+            f"{ask} With a copy at hand run\n    python data_scripts/{card.script} --help\n"
+            "which says what to request, unpacks, and checks."
+        )
+    return (
+        f"{what}\n{how}\nThe root to pass is {card.root_hint}.\n"
+        "No data at hand? A synthetic set in the same layout takes a minute and needs no "
+        f"permission:\n    python data_scripts/make_synthetic.py --layout {name} "
+        f"--out data/synthetic-{name}"
+    )
 
 
 def _card(name: str, facts: dict[str, Any]) -> DatasetCard:

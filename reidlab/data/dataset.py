@@ -14,7 +14,7 @@ import pandas as pd
 from reidlab.data.cards import CARDS, Counts, DatasetCard, Published, synthetic_card
 from reidlab.data.decoding import turned_images
 from reidlab.data.errors import DatasetError
-from reidlab.data.matlab import split_virtual
+from reidlab.data.matlab import file_of
 from reidlab.data.synthetic import lost_files, with_modality, world_folder
 from reidlab.files import sha256
 
@@ -175,7 +175,7 @@ class ReIDDataset:
                 "published images": published and published.images,
                 "published people": published and published.people,
                 "published cameras": published and published.cameras,
-                "difference": _difference(frame, published),
+                "difference": _difference(counts, published),
             }
         table = pd.DataFrame.from_dict(rows, orient="index").astype("Int64").rename_axis("split")
         for column in ("licence", "status", "camera rule"):
@@ -218,7 +218,7 @@ class ReIDDataset:
         read = zip(
             rows.index.get_level_values(0),
             names,
-            self._from_disk(lambda: [_bytes(path) for path in rows["path"]]),
+            self._from_disk(lambda: [os.stat(file_of(path)).st_size for path in rows["path"]]),
             people,
             rows["camid"] if cameras else people,
             rows["modality"],
@@ -246,13 +246,12 @@ class ReIDDataset:
         """A line for each file: name and size, or what is in it."""
         images = {os.fspath(path) for split in SPLITS for path in getattr(self, split)["path"]}
         lists = [os.fspath(path) for path in self.lists]
-        inside = {path: place[0] for path in images if (place := split_virtual(path))}
-        files = (images - inside.keys()) | set(inside.values())
+        files = set(map(file_of, images))
         names = self._names({*images, *lists, *files})
         return [
             *(f"{names[path]} sha256 {sha256(path)}\n" for path in lists),
             *(f"{names[path]} {os.stat(path).st_size}\n" for path in files),
-            *(f"{names[path]}\n" for path in inside),
+            *(f"{names[path]}\n" for path in images - files),
             *(f"{name}={self.options[name]}\n" for name in DIVIDING if name in self.options),
         ]
 
@@ -282,17 +281,11 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _bytes(path: str) -> int:
-    """Size of the file of an image, or of the .mat file that it is in."""
-    inside = split_virtual(path)
-    return os.stat(path if inside is None else inside[0]).st_size
-
-
-def _difference(frame: pd.DataFrame, published: Counts | None) -> int | None:
+def _difference(held: Counts, published: Counts | None) -> int | None:
     """Images of a table minus the published ones; None where no number is published."""
-    if published is None or published.images is None:
+    if published is None or published.images is None or held.images is None:
         return None
-    return images_of(frame) - published.images
+    return held.images - published.images
 
 
 def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
@@ -310,16 +303,11 @@ def table(images: Iterable[Image], *, flags: bool = False) -> pd.DataFrame:
     return frame
 
 
-def images_of(frame: pd.DataFrame) -> int:
-    """Images of a table without junk."""
-    return len(frame) - int(frame["junk"].sum())
-
-
 def count(frame: pd.DataFrame) -> Counts:
     """Images (without junk), people and cameras of a table."""
     seen = frame[~frame["junk"]]
     people = seen.loc[~seen["distractor"], "pid"]
-    return Counts(images_of(frame), people.nunique(), seen["camid"].nunique())
+    return Counts(len(seen), people.nunique(), seen["camid"].nunique())
 
 
 def some(names: Iterable[object], limit: int = 3) -> str:
@@ -361,8 +349,7 @@ def finish(
             f"{len(gallery) + len(query)} for the {other} split, expected some for both: nothing "
             "can be searched. Unpack or copy the set again"
         )
-    labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
-    train = train.assign(label=train["pid"].map(labels).astype("int64"))
+    train = labelled(train)
     if world is not None:
         card = synthetic_card(card)
         lost, total = lost_files(world)
@@ -394,6 +381,11 @@ def finish(
     )
 
 
+def labelled(train: pd.DataFrame) -> pd.DataFrame:
+    """The training table with column label: the rank of the pid among its own."""
+    return train.assign(label=pd.factorize(train["pid"], sort=True)[0])
+
+
 def _check_people(root: Path, tables: Mapping[str, pd.DataFrame], same_ids: bool) -> None:
     train, query, gallery = (tables[split] for split in SPLITS)
     for split, frame in (("train", train), ("query", query)):
@@ -422,7 +414,7 @@ def _differences(tables: Mapping[str, pd.DataFrame], published: Published) -> li
     texts = []
     for split in SPLITS:
         held, expected = count(tables[split]), published[split]
-        more = _difference(tables[split], expected)
+        more = _difference(held, expected)
         if more is None:
             held = held._replace(images=None)
         change = "" if more is None else f" ({more:+,} images)"

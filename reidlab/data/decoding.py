@@ -22,7 +22,7 @@ import PIL
 
 from reidlab.data.errors import DatasetError
 from reidlab.data.images import is_turned, read_image, strict
-from reidlab.data.matlab import split_virtual
+from reidlab.data.matlab import file_of
 from reidlab.files import sweep, write_json
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def _digest(ds: ReIDDataset) -> str | None:
     try:
         for split, frame in enumerate(_tables(ds)):
             for path in frame["path"]:
-                inside = split_virtual(path)
-                state = os.stat(path if inside is None else inside[0])
+                state = os.stat(file_of(path))
                 digest.update(f"{split} {state.st_size} {state.st_mtime_ns} ".encode())
                 digest.update(os.fsencode(path) + b"\n")
     except (OSError, ValueError):  # ValueError: a path with a zero byte

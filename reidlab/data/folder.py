@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from reidlab.data.cards import data_help
 from reidlab.data.dataset import (
     MOST_CAMERAS,
     SPLITS,
@@ -35,7 +36,6 @@ from reidlab.data.dataset import (
 )
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import absolute, existing_folder, leave_out, listing
-from reidlab.data.help import data_help
 from reidlab.data.lists import once, present, read_text, unlisted
 from reidlab.data.spelling import alike, on_disk, plain_id, plain_path, same_files
 from reidlab.data.synthetic import world_folder
@@ -338,15 +338,12 @@ def _numbers(names: Sequence[str], *, most: int) -> Mapping[str, int]:
     It is the name itself where all are whole numbers below `most`, else its rank.
     """
     first = {plain_id(name): name for name in reversed(names)}
-    if all(map(NUMBER.fullmatch, first)):
-        values = {plain: int(plain) for plain in first}
-        if max(values.values()) >= most:
-            values = {
-                plain: rank for rank, plain in enumerate(sorted(values, key=values.__getitem__))
-            }
-    else:
-        values = {plain: rank for rank, plain in enumerate(sorted(first, key=first.__getitem__))}
-    return {name: values[plain_id(name)] for name in names}
+    numbered = all(map(NUMBER.fullmatch, first))
+    order = sorted(first, key=int) if numbered else sorted(first, key=first.__getitem__)
+    if numbered and int(order[-1]) < most:
+        return {name: int(plain_id(name)) for name in names}
+    ranks = {plain: rank for rank, plain in enumerate(order)}
+    return {name: ranks[plain_id(name)] for name in names}
 
 
 def _report_spellings(kind: str, several: str, names: Sequence[str], found: Findings) -> None:
@@ -396,11 +393,11 @@ def _split(
                 f"{'some images only' if '' in said else 'every image'}: "
                 f"{'give each a split, or none' if '' in said else 'leave train_fraction out'}"
             )
-        files: dict[str, set[str]] = {split: set() for split in SPLITS}
-        for row in rows:
-            for split in PARTS[row["split"]]:
-                files[split].add(row["file"])
-        return {s: frame[frame["path"].isin(files[s])].reset_index(drop=True) for s in SPLITS}, None
+        tables = {}
+        for split in SPLITS:
+            files = {row["file"] for row in rows if split in PARTS[row["split"]]}
+            tables[split] = frame[frame["path"].isin(files)].reset_index(drop=True)
+        return tables, None
     share = 0.5 if fraction is None else fraction
     if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
         raise DatasetError(

@@ -17,9 +17,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from reidlab.data.cards import data_help
 from reidlab.data.dataset import Findings, Image, some
 from reidlab.data.errors import DatasetError
-from reidlab.data.help import data_help
 from reidlab.data.spelling import IMAGE_SUFFIXES, plain_id, published_name
 from reidlab.data.synthetic import world_folder
 from reidlab.files import find, is_litter
@@ -80,7 +80,16 @@ def existing_folder(name: str, root: str | Path) -> Path:
         raise DatasetError(f"{path} is a file, expected the folder it unpacks to: unpack it first")
     if not os.access(path, os.X_OK):
         raise DatasetError(f"{path} may not be entered: allow yourself to read it, or copy it")
-    _check_finished(path, name)
+    begun = [each for each in (path, path.parent) if (each / "world.json.partial").exists()]
+    if name != "folder" and (path / "masks").is_dir():  # there it could be somebody's name
+        begun.append(path)
+    for each in begun:
+        if world_folder(each) is None:
+            raise DatasetError(
+                f"{each} is a synthetic set whose writing was interrupted: it has no world.json, "
+                "which is written last. Run write_dataset (or data_scripts/make_synthetic.py) with "
+                "the same settings again; it resumes where it stopped"
+            )
     return path
 
 
@@ -133,7 +142,9 @@ def wrong_root(
         is_root: another test for the folder to pass, where the layouts do not say all.
     """
     wanted = is_root or (lambda folder: any(has_all(folder, parts) for parts in layouts))
-    better = _right_level(path, wanted)
+    nearby = find(path, "*") + find(path, "*/*")
+    below = sorted(folder for folder in nearby if os.path.isdir(folder))
+    better = next(filter(wanted, [*path.parents[:2], *below]), None)
     if better is not None:
         level = "deep" if better in path.parents else "high"
         parts = next((parts for parts in layouts if has_all(better, parts)), ("the images",))
@@ -278,27 +289,3 @@ def _below(root: Path, folder: str | Path, name: str) -> str:
 def _there(folder: Path, part: str) -> bool:
     path = folder / part  # os.path, because it takes what may not be looked at for missing
     return os.path.isfile(path) if path.suffix else os.path.isdir(path)
-
-
-def _right_level(root: Path, wanted: Callable[[Path], bool]) -> Path | None:
-    """The folder nearby, up to two levels above or below, that is a root."""
-    above = list(root.parents)[:2]
-    below = sorted(p for pattern in ("*", "*/*") for p in find(root, pattern) if os.path.isdir(p))
-    for candidate in above + below:
-        if wanted(candidate):
-            return candidate
-    return None
-
-
-def _check_finished(root: Path, name: str) -> None:
-    """Refuse what `write_dataset` began and did not finish, and a part of such a set."""
-    begun = [path for path in (root, root.parent) if (path / "world.json.partial").exists()]
-    if name != "folder" and (root / "masks").is_dir():  # there it could be somebody's name
-        begun.append(root)
-    for path in begun:
-        if world_folder(path) is None:
-            raise DatasetError(
-                f"{path} is a synthetic set whose writing was interrupted: it has no world.json, "
-                "which is written last. Run write_dataset (or data_scripts/make_synthetic.py) with "
-                "the same settings again; it resumes where it stopped"
-            )

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from reidlab.data.cuhk03_store import read_stored_image
 from reidlab.data.errors import DatasetError
@@ -30,15 +30,6 @@ from reidlab.data.signatures import why_unreadable
 
 BACKDROP = (0, 0, 0)
 ORIENTATION = 0x0112  # the tag, in EXIF and in TIFF
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # tags of TIFF
 _ZEROS = 64  # bytes; the code of JPEG for pixels never looks like so many
 _KEYS = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}  # what Pillow multiplies pixels by, not the key
@@ -77,8 +68,8 @@ def is_turned(path: str | Path) -> bool:
     A file that cannot be read has none.
     """
     try:
-        with Image.open(path) as image:
-            return _orientation(image) in _TURNS
+        with Image.open(path) as image:  # a PNG's own `getexif` would decode the pixels, too
+            return 2 <= int(Image.Image.getexif(image).get(ORIENTATION, 1)) <= 8
     except Exception:  # whoever reads the pixels says what is wrong with it
         return False
 
@@ -133,25 +124,14 @@ def _upright(image: Image.Image) -> Image.Image:
     tiles = getattr(image, "tile", None)  # how the pixels are stored; until they are loaded
     scale = _KEYS.get(str(tiles[0][3])) if tiles else None
     image.load()
-    turn = _TURNS.get(_orientation(image))  # after loading: Pillow turns a TIFF itself
+    with suppress(Exception):  # as many kinds as there are ways to damage EXIF; it may be whole
+        ImageOps.exif_transpose(image, in_place=True)
     if scale is not None and "transparency" in image.info:
         key = np.multiply(image.info["transparency"], scale).astype(int).tolist()
         image.info["transparency"] = tuple(key) if isinstance(key, list) else key
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         image = _eight_bits(image)  # older Pillows open a PNG of 16 bits as "I"
-    rgb = _opaque(image)
-    return rgb if turn is None else rgb.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1, upright, where there is no tag or what holds it is damaged.
-
-    A PNG's own `getexif` would decode the pixels to look for a tag behind them.
-    """
-    try:
-        return int(Image.Image.getexif(image).get(ORIENTATION, 1))
-    except Exception:  # as many kinds as there are ways to damage EXIF; the image may be whole
-        return 1
+    return _opaque(image)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

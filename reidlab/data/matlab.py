@@ -41,6 +41,12 @@ def split_virtual(path: str | Path) -> tuple[str, str] | None:
     return f"{head}.mat", inside.replace(os.sep, "/")
 
 
+def file_of(path: str | Path) -> str:
+    """The file that holds an image: its own, or the .mat file that its path leads through."""
+    inside = split_virtual(path)
+    return os.fspath(path) if inside is None else inside[0]
+
+
 def load_matlab5(path: Path, *names: str) -> tuple[np.ndarray[Any, Any], ...]:
     """Variables of a .mat file of version 5, cells as arrays of objects.
 

@@ -20,20 +20,8 @@ import pandas as pd
 
 from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
 from reidlab.data.errors import DatasetError
-from reidlab.data.folders import (
-    existing_folder,
-    has_all,
-    image_of,
-    images_of_people,
-    wrong_root,
-)
-from reidlab.data.lists import (
-    check_disjoint,
-    of_layout,
-    present,
-    read_labelled,
-    unlisted,
-)
+from reidlab.data.folders import existing_folder, has_all, image_of, images_of_people, wrong_root
+from reidlab.data.lists import check_disjoint, of_layout, present, read_labelled, unlisted
 from reidlab.data.options import choose
 
 VERSIONS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}

@@ -45,18 +45,23 @@ def open_occluded_duke(root: str | Path) -> ReIDDataset:
     found = Findings(folder, EXAMPLE)
     lists = _lists(folder)
     built = (folder, folder / IN)  # what the authors' script makes needs no list
-    images = _first(built if lists is None else (folder, folder / DUKE, folder / IN), FOLDERS)
+    places = built if lists is None else (folder, folder / DUKE, folder / IN)
+    images = next((path for path in places if has_all(path, tuple(FOLDERS.values()))), None)
     if images is None:
         raise _no_images(folder, lists)
     files = {
-        split: {name[0]: (path, name) for path, name in matching_images(part, NAME, found)}
-        for split, part in ((split, images / part) for split, part in FOLDERS.items())
+        split: {name[0]: (path, name) for path, name in matching_images(images / part, NAME, found)}
+        for split, part in FOLDERS.items()
     }
     if lists is None:
         tables = {
             split: table(image_of(*file) for file in files[split].values()) for split in files
         }
-        _refuse_plain_duke(folder, tables)
+        duke = CARDS["dukemtmc"].counts()
+        assert duke is not None
+        # Without lists only its name and its counts tell Duke from what is made of it.
+        if folder.name == DUKE or all(count(tables[split]) == duke[split] for split in duke):
+            raise _no_lists(folder)
     else:
         tables = {split: _listed(lists / LISTS[split], split, files, found) for split in LISTS}
     return finish(
@@ -81,11 +86,6 @@ def _lists(folder: Path) -> Path | None:
                 "folders"
             )
     return None
-
-
-def _first(folders: tuple[Path, ...], parts: Mapping[str, str]) -> Path | None:
-    """The first of the folders that holds all parts."""
-    return next((path for path in folders if has_all(path, tuple(parts.values()))), None)
 
 
 def _no_images(folder: Path, lists: Path | None) -> DatasetError:
@@ -126,11 +126,3 @@ def _listed(path: Path, split: str, files: Mapping[str, Files], found: Findings)
         name: file for source in reversed(SOURCES[split]) for name, file in files[source].items()
     }
     return table(image_of(*where[name]) for name in present(path.name, named, where, found))
-
-
-def _refuse_plain_duke(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Without lists only its name and its counts tell Duke from what is made of it."""
-    duke = CARDS["dukemtmc"].counts()
-    assert duke is not None
-    if folder.name == DUKE or all(count(tables[split]) == duke[split] for split in duke):
-        raise _no_lists(folder)

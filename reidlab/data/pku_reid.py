@@ -18,14 +18,14 @@ the others.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
-from reidlab.data.dataset import Findings, ReIDDataset, finish, some, table
+from reidlab.data.dataset import Findings, ReIDDataset, finish, labelled, some, table
 from reidlab.data.errors import DatasetError
 from reidlab.data.folders import (
     existing_folder,
@@ -89,7 +89,7 @@ def open_pku_reid(
     choices = (*TEST_PARTS, RELEASE, "official")
     split = choose("pku-reid", "split", split, (*choices, None))
     folder = existing_folder("pku-reid", root)
-    released = _is_release(folder)
+    released = has_all(folder, ("train", "test")) or (folder / TRAIN_IDS).is_file()
     if split is None or split == "official":
         split = RELEASE if released else "la-tf-pp" if split else "all_imgs"
     if released != (split == RELEASE):
@@ -119,7 +119,10 @@ def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
     """The people of a set divided into folds, one of them to be tested."""
     everybody = pd.concat([whole.train.drop(columns="label"), whole.query])
     everybody = everybody.sort_values("path", ignore_index=True)
-    people = sorted(everybody["pid"].unique().tolist(), key=_shuffled)
+    # An order that no run of neighbouring numbers survives, the same on every machine.
+    people = sorted(
+        everybody["pid"].unique().tolist(), key=lambda pid: sha256(str(pid).encode()).digest()
+    )
     if len(people) < 2:
         raise DatasetError(
             f"{whole.root} has images of one person, expected of 2 or more people, to divide them "
@@ -135,26 +138,15 @@ def _fold(whole: ReIDDataset, fold: object, folds: object) -> ReIDDataset:
             f"none of its people (numbers {some(sorted(test['pid'].unique()))}). Choose fewer "
             "folds, or copy the set again"
         )
-    labels = {pid: label for label, pid in enumerate(sorted(train["pid"].unique()))}
     return replace(
         whole,
-        train=train.assign(label=train["pid"].map(labels).astype("int64")),
+        train=labelled(train),
         query=test,
         gallery=test.copy(),
         options={"split": FOLDS, "fold": fold, "folds": folds},
         published=None,
         lists=(),
     )
-
-
-def _shuffled(person: int) -> bytes:
-    """By this the people are put in an order that no run of neighbouring numbers survives, the same
-    on every machine."""
-    return hashlib.sha256(str(person).encode()).digest()
-
-
-def _is_release(folder: Path) -> bool:
-    return has_all(folder, ("train", "test")) or (folder / TRAIN_IDS).is_file()
 
 
 def _open_la_tf_pp(folder: Path, split: str) -> ReIDDataset:

@@ -56,30 +56,20 @@ class PrepareError(Exception):
     """A source that cannot be used, or not safely; the message says what to do instead."""
 
 
-class Kind(NamedTuple):
-    """How a set is told from another: its title, and names that no other set has."""
-
-    title: str
-    names: re.Pattern[str]
-
-
-def _kind(title: str, names: str) -> Kind:
-    return Kind(title, re.compile(rf"(?:^|/)(?:{names})$"))
-
-
 KINDS = {
-    "market1501": _kind("Market-1501", r"-?\d+_c\ds\d_\d+_\d+\.jpg"),
-    "dukemtmc": _kind("DukeMTMC-reID", r"\d{4}_c\d_f\d{7}\.jpg"),
-    "occluded-duke": _kind("Occluded-Duke", r"(train|query|gallery)\.list"),
-    "msmt17": _kind("MSMT17", r"\d{4}_\d{3}_\d{2}_\d{4}(morning|(after)?noon)_\d+_\d+(_ex)?\.jpg"),
-    "cuhk03": _kind("CUHK03", r"cuhk-03\.mat|\d_\d{3}_\d_\d{2}\.png|\d{4}_c\d_\d+\.png"),
-    "veri776": _kind("VeRi-776", r"\d{4}_c\d{3}_\d{8}_\d+\.jpg"),
-    "randperson": _kind("RandPerson", r"\d{6}_[sc]\d{2}_[sc]\d{2}_f\d{6}\.jpg"),
-    "sysu-mm01": _kind("SYSU-MM01", r"cam[1-6]/\d{4}/\d{4}\.jpg"),
-    "regdb": _kind("RegDB", r"(male|female)_(front|back)_[vt]_\d{5}_\d+\.bmp"),
-    "pku-reid": _kind("PKU-Reid", r"(\d{3}/0[12]_[1-8]|\d+_\d+_\d+)\.png"),
+    "market1501": ("Market-1501", r"-?\d+_c\ds\d_\d+_\d+\.jpg"),
+    "dukemtmc": ("DukeMTMC-reID", r"\d{4}_c\d_f\d{7}\.jpg"),
+    "occluded-duke": ("Occluded-Duke", r"(train|query|gallery)\.list"),
+    "msmt17": ("MSMT17", r"\d{4}_\d{3}_\d{2}_\d{4}(morning|(after)?noon)_\d+_\d+(_ex)?\.jpg"),
+    "cuhk03": ("CUHK03", r"cuhk-03\.mat|\d_\d{3}_\d_\d{2}\.png|\d{4}_c\d_\d+\.png"),
+    "veri776": ("VeRi-776", r"\d{4}_c\d{3}_\d{8}_\d+\.jpg"),
+    "randperson": ("RandPerson", r"\d{6}_[sc]\d{2}_[sc]\d{2}_f\d{6}\.jpg"),
+    "sysu-mm01": ("SYSU-MM01", r"cam[1-6]/\d{4}/\d{4}\.jpg"),
+    "regdb": ("RegDB", r"(male|female)_(front|back)_[vt]_\d{5}_\d+\.bmp"),
+    "pku-reid": ("PKU-Reid", r"(\d{3}/0[12]_[1-8]|\d+_\d+_\d+)\.png"),
 }
-"""By the name of the script: `prepare_<name with _ for ->.py`."""
+"""By the name of the script, `prepare_<name with _ for ->.py`: the title, and names of files that
+no other set has."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ class Recipe:
     @property
     def title(self) -> str:
         """As people write it."""
-        return KINDS[self.name].title
+        return KINDS[self.name][0]
 
     def place(self, path: PurePosixPath) -> PurePosixPath | None:
         """Where a file of an archive goes, relative to the output folder; None: nowhere.
@@ -413,13 +403,16 @@ def _check_kind(recipe: Recipe, source: Path, paths: Iterable[str]) -> None:
         PrepareError: more names are another set's than this one's.
     """
     votes = Counter(
-        name for path in paths for name, kind in KINDS.items() if kind.names.search(path)
+        name
+        for path in paths
+        for name, (_, names) in KINDS.items()
+        if re.search(rf"(?:^|/)(?:{names})$", path)
     )
     ours = sum(votes[name] for name in (recipe.name, *recipe.also))
     for name, count in votes.most_common(1):
         if count > ours:
             raise PrepareError(
-                f"{source} looks like {KINDS[name].title}, not like {recipe.title}: run "
+                f"{source} looks like {KINDS[name][0]}, not like {recipe.title}: run "
                 f"data_scripts/prepare_{name.replace('-', '_')}.py on it"
             )
 

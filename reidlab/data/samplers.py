@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 
 class _PeopleSampler(Sampler[list[int]]):
-    """What samplers of batches of P people with K images each have in common.
-
-    Raises:
-        ValueError: fewer than P people.
-    """
+    """What samplers of batches of P people with K images each have in common."""
 
     drop_last = True  # every batch is full; Accelerate asks when it shares them out
+    fewest, step, needs = 1, 1, "at least 1 of each"  # P; K is a multiple; the same in words
 
     def __init__(
-        self, people: ArrayLike, identities_per_batch: int, images_per_identity: int, seed: int
+        self, people: ArrayLike, identities_per_batch: int, images_per_identity: int, seed: int = 0
     ) -> None:
+        too_few = identities_per_batch < self.fewest or images_per_identity < self.step
+        if too_few or images_per_identity % self.step:
+            raise ValueError(
+                f"identities_per_batch is {identities_per_batch} and images_per_identity "
+                f"{images_per_identity}, expected {self.needs}"
+            )
         who = np.asarray(people)
         self.images_of = [np.flatnonzero(who == person) for person in np.unique(who)]
         if len(self.images_of) < identities_per_batch:
@@ -52,7 +56,7 @@ class IdentitySampler(_PeopleSampler):
     processes, it falls into shares of P / N whole people where N divides P.
 
     Args:
-        labels: (N,) person of each image.
+        people: (N,) person of each image.
         identities_per_batch: P.
         images_per_identity: K.
         seed: of the order.
@@ -61,20 +65,7 @@ class IdentitySampler(_PeopleSampler):
         ValueError: fewer than P people, or P or K below 1.
     """
 
-    def __init__(
-        self,
-        labels: ArrayLike,
-        identities_per_batch: int,
-        images_per_identity: int,
-        seed: int = 0,
-    ) -> None:
-        if identities_per_batch < 1 or images_per_identity < 1:
-            raise ValueError(
-                f"identities_per_batch is {identities_per_batch} and images_per_identity "
-                f"{images_per_identity}, expected at least 1 of each"
-            )
-        super().__init__(labels, identities_per_batch, images_per_identity, seed)
-        self._planned: tuple[int, list[list[int]]] | None = None
+    _planned: tuple[int, list[list[int]]] | None = None
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter([list(batch) for batch in self._batches()])
@@ -129,6 +120,8 @@ class CrossModalSampler(_PeopleSampler):
         ValueError: fewer than P people, nobody with both modalities, P below 1 or an odd K.
     """
 
+    step, needs = 2, "at least 1 person and an even number of images, half of them infrared"
+
     def __init__(
         self,
         people: ArrayLike,
@@ -137,12 +130,6 @@ class CrossModalSampler(_PeopleSampler):
         images_per_identity: int,
         seed: int = 0,
     ) -> None:
-        if identities_per_batch < 1 or images_per_identity < 2 or images_per_identity % 2:
-            raise ValueError(
-                f"identities_per_batch is {identities_per_batch} and images_per_identity "
-                f"{images_per_identity}, expected at least 1 person and an even number of images, "
-                "half of them infrared"
-            )
         super().__init__(people, identities_per_batch, images_per_identity, seed)
         self.people, is_infrared = np.unique(np.asarray(people)), np.asarray(infrared, dtype=bool)
         self.sides = [  # of each person, visible and infrared
@@ -208,13 +195,8 @@ class ShuffleSampler(Sampler[list[int]]):
                 f"{length} images give no batch of batch_size={batch_size}: expected between 1 "
                 f"and {length}"
             )
-        self.length, self.batch_size, self.seed, self.drop_last = (
-            length,
-            batch_size,
-            seed,
-            drop_last,
-        )
-        self.epoch = 0
+        self.length, self.batch_size, self.drop_last = length, batch_size, drop_last
+        self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
@@ -243,7 +225,7 @@ class GraphSampler(_PeopleSampler):
     is all that the sampler has to remember.
 
     Args:
-        labels: (N,) person of each image.
+        people: (N,) person of each image.
         identities_per_batch: P.
         images_per_identity: K.
         seed: of anchors, lists and the order of the batches.
@@ -252,21 +234,13 @@ class GraphSampler(_PeopleSampler):
         ValueError: fewer than P people, or P below 2, or K below 1.
     """
 
-    def __init__(
-        self,
-        labels: ArrayLike,
-        identities_per_batch: int,
-        images_per_identity: int,
-        seed: int = 0,
-    ) -> None:
-        if identities_per_batch < 2 or images_per_identity < 1:
-            raise ValueError(
-                f"identities_per_batch is {identities_per_batch} and images_per_identity "
-                f"{images_per_identity}, expected at least 2, as everybody gets a neighbour, and 1"
-            )
-        super().__init__(labels, identities_per_batch, images_per_identity, seed)
-        self.drawn = np.zeros(len(self.images_of), np.int64)
-        self._planned: tuple[int, list[list[int]]] | None = None
+    fewest, needs = 2, "at least 2, as everybody gets a neighbour, and 1"
+    _planned: tuple[int, list[list[int]]] | None = None
+
+    @cached_property
+    def drawn(self) -> NDArray[np.int64]:
+        """(C,) how many images of each person were drawn so far."""
+        return np.zeros(len(self.images_of), np.int64)
 
     def look(self, distances: Callable[[list[int]], ArrayLike]) -> None:
         """Find out who looks like whom, and draw the batches of the present epoch.
@@ -315,12 +289,11 @@ class GraphSampler(_PeopleSampler):
         first = int(self.drawn[person])
         self.drawn[person] += k
         whole = len(images)
-        turns = {n: self._turn(person, n) for n in range(first // whole, (first + k) // whole + 1)}
+        turns = {  # the list of the person, shuffled for the nth time
+            n: np.random.default_rng([self.seed, person, n]).permutation(images)
+            for n in range(first // whole, (first + k) // whole + 1)
+        }
         return [int(turns[n // whole][n % whole]) for n in range(first, first + k)]
-
-    def _turn(self, person: int, turn: int) -> np.ndarray:
-        """The list of a person, shuffled for the nth time."""
-        return np.random.default_rng([self.seed, person, turn]).permutation(self.images_of[person])
 
 
 def make_sampler(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from reidlab.data.errors import DatasetError
-from reidlab.data.matlab import split_virtual
+from reidlab.data.matlab import file_of
 
 WORLD, TRUTH = "world.json", "attributes.csv"
 
@@ -61,7 +61,7 @@ def lost_files(folder: Path) -> tuple[list[str], int]:
         files = pd.read_csv(folder / TRUTH, usecols=["file"])["file"].astype(str)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise _damaged(folder, TRUTH, error) from error
-    places = {file: (split_virtual(folder / file) or (folder / file,))[0] for file in files}
+    places = {file: file_of(folder / file) for file in files}
     exists = {place: os.path.isfile(place) for place in set(places.values())}
     return sorted(file for file, place in places.items() if not exists[place]), len(places)
 

@@ -74,12 +74,6 @@ class Difference:
         return sum(self._times(share) for share in both) if self.error else None
 
     @property
-    def smaller_than(self) -> float | None:
-        """The smallest bound that `equivalent` shows: |value| + t of `level` times the standard
-        error, the farther end of the 90 % interval where the level is 0.95."""
-        return abs(self.value) + self._times(self.level) if self.error else None
-
-    @property
     def clear(self) -> bool:
         """Whether there is an interval and zero lies outside."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from reidlab.evaluation.checks import check_level, whole_number
+from reidlab.evaluation.checks import whole_number
 from reidlab.evaluation.differences import (
     POWER,
     Side,
@@ -98,18 +98,13 @@ def components(sums: ArrayLike, queries: ArrayLike) -> Components:
 
 
 def smallest_difference(
-    parts: Components,
-    seeds: int,
-    people: int | None = None,
-    *,
-    level: float = 0.95,
-    power: float = POWER,
-    unlike: float = 0.0,
+    parts: Components, seeds: int, people: int | None = None, *, unlike: float = 0.0
 ) -> float:
     """The smallest true difference that so many seeds a side and people tell from none.
 
-    (t of (1 + level) / 2 + t of power) * SE (Bloom, Evaluation Review 1995), with the SE and the
-    degrees of freedom that `people_and_seeds` would find on average,
+    That is, at the level 0.95 in 80 % of cases: (t of 0.975 + t of 0.8) * SE (Bloom, Evaluation
+    Review 1995), with the SE and the degrees of freedom that `people_and_seeds` would find on
+    average,
 
         SE^2 = 2 s / n + 2 b / (n P) + 2 unlike m / P
 
@@ -126,27 +121,23 @@ def smallest_difference(
         parts: of the baseline, from `components`.
         seeds: of a side.
         people: as many as `parts` has, by default.
-        level: of the interval.
-        power: share of cases in which the difference is clear.
         unlike: from 0 to 1.
 
     Returns:
         Points; NaN for one seed, and where nothing varies.
 
     Raises:
-        ValueError: No seeds, fewer than two people, or shares outside their range.
+        ValueError: No seeds, fewer than two people, or `unlike` outside its range.
     """
     from scipy.stats import t
 
-    people = _checked(parts, seeds, people, level, unlike)
-    if not 0.5 <= power < 1:
-        raise ValueError(f"power is {power}, expected a share from 0.5 to below 1, such as 0.8")
+    people = _checked(parts, seeds, people, unlike)
     if seeds == 1 or not parts.seeds + parts.both:
         return float("nan")
     both = parts.both / (seeds * people)
     side = Side(parts.mean, None, parts.seeds / seeds + both, both, seeds)
     variance, freedom = joint(2 * both + 2 * unlike * parts.people / people, people, (side, side))
-    quantiles = t.ppf((1 + level) / 2, freedom) + t.ppf(power, freedom)
+    quantiles = t.ppf(0.975, freedom) + t.ppf(POWER, freedom)
     return float(quantiles * variance**0.5)
 
 
@@ -156,7 +147,6 @@ def simulate(
     seeds: int,
     people: int | None = None,
     *,
-    level: float = 0.95,
     unlike: float = 0.0,
     draws: int = 2000,
     rng: np.random.Generator,
@@ -172,7 +162,6 @@ def simulate(
         difference: the true one, in points.
         seeds: of a side, two at least.
         people: as many as `parts` has, by default.
-        level: of the interval.
         unlike: as in `smallest_difference`.
         draws: comparisons; 2,000 fix a share of 80 % to 2 points.
         rng: of the draws.
@@ -182,7 +171,7 @@ def simulate(
     """
     from scipy.stats import t
 
-    people = _checked(parts, seeds, people, level, unlike)
+    people = _checked(parts, seeds, people, unlike)
     whole_number("seeds", seeds, 2, ", for one has no interval")
     clear, left = 0, draws
     while left:  # in blocks of at most 16 MB
@@ -198,7 +187,7 @@ def simulate(
         ]
         one_each = np.ones(people, np.int64)
         value, variance, freedom = crossed(*(split(side, one_each) for side in sides))
-        clear += int((np.abs(value) > t.ppf((1 + level) / 2, freedom) * variance**0.5).sum())
+        clear += int((np.abs(value) > t.ppf(0.975, freedom) * variance**0.5).sum())
         left -= block
     return clear / draws
 
@@ -233,9 +222,8 @@ def decidable(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seeds")
 
 
-def _checked(parts: Components, seeds: int, people: int | None, level: float, unlike: float) -> int:
+def _checked(parts: Components, seeds: int, people: int | None, unlike: float) -> int:
     """How many people, after a look at all that is asked for."""
-    check_level(level)
     whole_number("seeds", seeds, 1)
     if not 0 <= unlike <= 1:
         raise ValueError(f"unlike is {unlike}, expected 0 (people alike) to 1 (unrelated)")

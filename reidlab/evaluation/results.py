@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,6 @@ from reidlab.evaluation.protocols import BoolArray, IntArray
 
 FloatArray = NDArray[np.float64]
 RANKS = (1, 5, 10, 20)  # those that a run record keeps
-
-
-class PerQuery(Protocol):
-    """What is needed of a `RankResult`: values per query, NaN where a query is not counted."""
-
-    @property
-    def ap(self) -> FloatArray:
-        """(Q,) average precision."""
-
-    @property
-    def inp(self) -> FloatArray:
-        """(Q,) inverse negative penalty."""
-
-    def hits(self, k: int) -> FloatArray:
-        """(Q,) 1 where the first match has rank <= k, else 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +196,7 @@ def average(results: Iterable[RankResult], *, same_queries: bool = False) -> Tri
     )
 
 
-def per_query(result: PerQuery, metric: str) -> FloatArray:
+def per_query(result: RankResult, metric: str) -> FloatArray:
     """(Q,) values whose mean over the counted queries is the metric; NaN: not counted.
 
     Raises:

@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -51,15 +52,14 @@ Kind = Literal["exact", "ivf-pq", "hnsw"]
 Distances: TypeAlias = NDArray[np.float32]
 Rows: TypeAlias = Tensor | NDArray[Any]  # (N, D), sliced and indexed in the same way
 
-# The options of each kind, those that `tune` may change, and what FAISS calls the index.
+# The options of each kind, and what FAISS calls the index.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "exact": (),
     "ivf-pq": ("lists", "code_bytes", "probes"),
     "hnsw": ("neighbours", "ef_construction", "ef_search"),
 }
-TUNABLE = ("probes", "ef_search")
 FACTORY = {"exact": "Flat", "ivf-pq": "IVF{lists},PQ{code_bytes}", "hnsw": "HNSW{neighbours}"}
-SAVED = ("kind", "metric", "dims", "options", "seed")  # what a file says of its index
+SAVED = ("kind", "metric", "dims", "options")  # what a file says of its index
 NAME = b"reidlab-index "  # a file begins with it, its version and a digest
 VERSION = b"2"
 
@@ -68,7 +68,7 @@ CODEWORDS = 256  # of each byte of a code
 MIN_TRAINING = 39  # images per centre below which FAISS calls k-means badly trained
 MAX_TRAINING = 64  # images per centre drawn for training: more cost time and move little
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
-WIDER = 4  # times k: found by codes before the gallery's own vectors decide
+WIDER = 4  # times as many are looked for where a protocol has dropped too many
 SETTING = threading.Lock()  # FAISS has one setting for all threads, see `_candidates`
 
 
@@ -82,14 +82,12 @@ class SearchIndex:
         metric: "cosine" or "euclidean".
         dims: D, numbers in an embedding.
         options: every option of the kind with its value, also those left to their default.
-        seed: what the training sample and the graph were drawn with.
     """
 
     def __init__(
-        self, kind: Kind, metric: Metric, dims: int, options: dict[str, int], seed: int, index: Any
+        self, kind: Kind, metric: Metric, dims: int, options: dict[str, int], index: Any
     ) -> None:
-        self.kind, self.metric, self.dims = kind, metric, dims
-        self.options, self.seed = options, seed
+        self.kind, self.metric, self.dims, self.options = kind, metric, dims, options
         self._index = index
 
     def __len__(self) -> int:
@@ -118,27 +116,7 @@ class SearchIndex:
         self._check_dims("g_emb", _checked_dims(source, self.metric))
         self._add(source)
 
-    def tune(self, **options: int) -> None:
-        """Change how far a search looks: `probes` of "ivf-pq" or `ef_search` of "hnsw".
-
-        More finds more and takes longer; nothing is built anew.
-
-        Raises:
-            ValueError: an option that this kind does not have or that a built index cannot change.
-        """
-        allowed = [name for name in OPTIONS[self.kind] if name in TUNABLE]
-        for name in options:
-            if name not in allowed:
-                raise ValueError(
-                    f"{name} of a built index of kind {self.kind!r} cannot be changed (what can: "
-                    f"{', '.join(allowed) or 'nothing'}); build another with build_index()"
-                )
-        self.options = _checked_options(self.kind, self.dims, {**self.options, **options})
-        self._apply()
-
-    def search(
-        self, q_emb: Matrix, k: int, *, gallery: Matrix | None = None
-    ) -> tuple[IntArray, Distances]:
+    def search(self, q_emb: Matrix, k: int) -> tuple[IntArray, Distances]:
         """The k nearest images of each query, nearest first.
 
         What the distances are:
@@ -149,8 +127,7 @@ class SearchIndex:
           therefore tie exactly, and equal distances are ordered by gallery index. If more than 16
           images tie across rank k, or differ by less than single precision resolves, FAISS decides
           which of them are returned.
-        * "ivf-pq": distances to the few bytes kept of an image, off by some per cent. With
-          `gallery`, four times k images are found by their codes and the true vectors decide.
+        * "ivf-pq": distances to the few bytes kept of an image, off by some per cent.
 
         The graph of "hnsw" can fall apart where people form tight groups or the gallery holds many
         copies of an image. A query whose walk meets fewer than k images is compared with all.
@@ -160,8 +137,6 @@ class SearchIndex:
         Args:
             q_emb: (Q, D) embeddings of any floating precision, or (D,) of one query.
             k: images per query; may exceed the gallery.
-            gallery: (G, D) the embeddings the index was built from, in the same order (a NumPy
-                memmap will do: only rows that were found are read); distances come from them.
 
         Returns:
             (Q, k) int64 gallery indices and (Q, k) float32 distances in the convention of
@@ -169,25 +144,21 @@ class SearchIndex:
             where there are fewer than k images in the gallery or, "ivf-pq", in the probed lists.
 
         Raises:
-            ValueError: NaN or infinity, other dimensions than the index has, k below 1, or a
-                `gallery` of another shape.
+            ValueError: NaN or infinity, other dimensions than the index has, or k below 1.
         """
         k = whole_number("k", k, 1)
         queries = _queries(q_emb)
         self._check_dims("q_emb", queries.shape[1])
-        vectors = self._vectors(gallery)
-        fetch = k if vectors is None else k + SPARE
-        if gallery is not None:
-            fetch = max(fetch, WIDER * k)
+        fetch = k if self.kind == "ivf-pq" else k + SPARE
         single = _single("q_emb", queries, self.metric)
         scores, found = self._candidates(single, min(fetch, len(self)))
-        if vectors is None:
+        if self.kind == "ivf-pq":
             # FAISS gives inner products for cosine and squared distances for Euclidean.
             cosine = self.metric == "cosine"
             raw = np.maximum(1 - scores if cosine else scores, 0)
             distances = np.where(found < 0, np.nan, raw if cosine else np.sqrt(raw))
         else:
-            distances = _distances_of_pairs(queries, vectors, found, self.metric)
+            distances = _distances_of_pairs(queries, self._vectors(), found, self.metric)
         order = np.lexsort((found, distances), axis=-1)[:, :k]  # NaN sorts last
         indices = np.full((len(queries), k), -1, np.int64)
         nearest = np.full((len(queries), k), np.nan, np.float32)
@@ -205,7 +176,6 @@ class SearchIndex:
         *,
         k: int = 10,
         protocol: str = "standard",
-        gallery: Matrix | None = None,
     ) -> RankedList:
         """The k nearest images of each query, after the protocol has dropped its own.
 
@@ -218,7 +188,6 @@ class SearchIndex:
             g_pids, g_camids: (G,) integers, in the order in which images were added.
             k: images per query.
             protocol: name of the rule, see `protocols.PROTOCOLS`.
-            gallery: as in `search`.
 
         Returns:
             Indices, distances and match flags, each (Q, k), padded where fewer than k remain.
@@ -235,7 +204,7 @@ class SearchIndex:
         pending = list(range(len(queries)))
         fetch = k + SPARE  # for the few of its own camera; junk may ask for more
         while pending:
-            found, distances = self.search(queries[pending], min(fetch, len(self)), gallery=gallery)
+            found, distances = self.search(queries[pending], min(fetch, len(self)))
             short = []
             for query, row, values in zip(pending, found, distances, strict=True):
                 seen, matches = views[query]
@@ -277,7 +246,7 @@ class SearchIndex:
             raise ValueError(
                 f"{path} is no index saved by reidlab (it begins with {first[:16]!r}); build one "
                 "with build_index() and write it with .save(). A file of faiss.write_index() does "
-                "not say which metric and options it was built with"
+                "not say which kind and metric it was built with"
             )
         version, _, digest = first.removeprefix(NAME).strip().partition(b" ")
         if version != VERSION:
@@ -300,29 +269,12 @@ class SearchIndex:
             ) from error
         return cls(**{name: said[name] for name in SAVED}, index=index)
 
-    def _apply(self) -> None:
-        """Hand the tunable options to FAISS."""
-        if self.kind == "ivf-pq":
-            self._index.nprobe = self.options["probes"]
-        if self.kind == "hnsw":
-            self._index.hnsw.efSearch = self.options["ef_search"]
-
     def _add(self, source: Rows) -> None:
         for name, part in _parts("g_emb", source):
             self._index.add(_single(name, embeddings(name, part), self.metric))
 
-    def _vectors(self, gallery: Matrix | None) -> Rows | None:
-        """(G, D) what distances are computed again from, or None."""
-        if gallery is not None:
-            source = _source("gallery", gallery)
-            if tuple(source.shape) != (len(self), self.dims):
-                raise ValueError(
-                    f"gallery has shape {tuple(source.shape)}, expected {(len(self), self.dims)}: "
-                    "the embeddings the index was built from, all parts in their order"
-                )
-            return source
-        if self.kind == "ivf-pq":
-            return None
+    def _vectors(self) -> Distances:
+        """(G, D) the vectors that "exact" and "hnsw" keep."""
         stored = _faiss().rev_swig_ptr(self._flat().get_xb(), len(self) * self.dims)
         return np.asarray(stored).reshape(len(self), self.dims)
 
@@ -363,7 +315,6 @@ def build_index(
     *,
     kind: Kind = "exact",
     metric: Metric = "cosine",
-    seed: int = 0,
     **options: int,
 ) -> SearchIndex:
     """An index of a gallery.
@@ -371,14 +322,13 @@ def build_index(
     The embeddings are read twice (checked, then added) in blocks of 32 MB, so a NumPy memmap larger
     than memory will do for "ivf-pq"; "exact" and "hnsw" keep every vector in single precision.
 
-    The same seed gives the same index on one machine with one thread; with several, the graph of
+    The same gallery gives the same index on one machine with one thread; with several, the graph of
     "hnsw" depends on which of them is faster.
 
     Args:
         g_emb: (G, D) embeddings of any floating precision; NumPy, a memmap, or torch.
         kind: "exact", "ivf-pq" or "hnsw"; see the head of this module.
         metric: "cosine" (vectors are brought to unit length) or "euclidean".
-        seed: of the training sample, of k-means and of the graph.
         lists: ("ivf-pq") number of lists; 4 sqrt(G) by default, and at most G / 39. If parts are
             to be added, give the number that suits the whole.
         code_bytes: ("ivf-pq") bytes kept of an image; must divide D. By default the largest that
@@ -413,29 +363,20 @@ def build_index(
                 f"unknown option {name!r} of kind {kind!r}, which has "
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
-    seed = whole_number("seed", seed, 0)
     source = _source("g_emb", g_emb)
     dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
         _enough_to_train(len(source), chosen["lists"])
-    index = _new_index(faiss, kind, metric, dims, chosen, seed)
+    index = _new_index(faiss, kind, metric, dims, chosen)
     if kind == "ivf-pq":
-        index.train(_training_sample(source, chosen["lists"], metric, seed))
-    built = SearchIndex(kind, metric, dims, chosen, seed, index)
-    built._apply()
+        index.train(_training_sample(source, chosen["lists"], metric))
+    built = SearchIndex(kind, metric, dims, chosen, index)
     built._add(source)
     return built
 
 
-def recall(
-    index: SearchIndex,
-    exact_or_gallery: SearchIndex | Matrix,
-    q_emb: Matrix,
-    *,
-    k: int = 10,
-    gallery: Matrix | None = None,
-) -> float:
+def recall(index: SearchIndex, g_emb: Matrix, q_emb: Matrix, *, k: int = 10) -> float:
     """Share of the true k nearest images that an index finds among its first k, mean over queries.
 
     Measured by distance, not by index: a found image counts if its true distance is no larger than
@@ -444,39 +385,27 @@ def recall(
 
     Args:
         index: the index to measure.
-        exact_or_gallery: an index of kind "exact" over the same images, or their (G, D)
-            embeddings, of which one is built (G x D x 4 bytes).
+        g_emb: (G, D) the embeddings it was built from, of which an exact one is built
+            (G x D x 4 bytes).
         q_emb: (Q, D) queries; some hundred give the second digit.
         k: images looked at; at most the gallery counts.
-        gallery: as in `SearchIndex.search`, to measure what the true vectors make of the codes.
 
     Returns:
         The recall in 0..1; 1 for an exact index.
 
     Raises:
-        ValueError: as `SearchIndex.search`, or the exact index is not one, or is one of another
-            metric, or of other images by their number or dimensions.
+        ValueError: as `SearchIndex.search`, or other images by their number or dimensions.
     """
-    exact = exact_or_gallery
-    if not isinstance(exact, SearchIndex):
-        exact = build_index(exact, metric=index.metric)
-    for name, wanted, given in (
-        ("kind", "exact", exact.kind),
-        ("metric", index.metric, exact.metric),
-        ("dimensions", index.dims, exact.dims),
-        ("images", len(index), len(exact)),
-    ):
-        if given != wanted:
-            raise ValueError(
-                f"the truth to compare with has {name} {given!r}, expected {wanted!r}: an exact "
-                "index of the same images, or their embeddings"
-            )
+    exact = build_index(g_emb, metric=index.metric)
+    if (len(exact), exact.dims) != (len(index), index.dims):
+        raise ValueError(
+            f"g_emb has shape {(len(exact), exact.dims)}, expected {(len(index), index.dims)}: the "
+            "embeddings the index was built from, all parts in their order"
+        )
     queries = _queries(q_emb)
     _, truth = exact.search(queries, k)
-    found, _ = index.search(queries, k, gallery=gallery)
-    vectors = exact._vectors(None)
-    assert vectors is not None
-    distances = _distances_of_pairs(queries, vectors, found, index.metric)
+    found, _ = index.search(queries, k)
+    distances = _distances_of_pairs(queries, exact._vectors(), found, index.metric)
     counted = min(k, len(index))
     return float((distances <= truth[:, [counted - 1]]).sum(axis=1).mean() / counted)
 
@@ -493,16 +422,18 @@ def _faiss() -> ModuleType:
 
 
 def _new_index(
-    faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int], seed: int
+    faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int]
 ) -> Any:
     """FAISS's own index, empty and not trained."""
     measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
     index = faiss.index_factory(dims, FACTORY[kind].format(**options), measure)
     if kind == "hnsw":
         index.hnsw.efConstruction = options["ef_construction"]
-        index.hnsw.rng = faiss.RandomGenerator(seed)
+        index.hnsw.efSearch = options["ef_search"]
+        index.hnsw.rng = faiss.RandomGenerator(0)
     if kind == "ivf-pq":
-        index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
+        index.cp.seed = index.pq.cp.seed = 0
+        index.nprobe = options["probes"]
     return index
 
 
@@ -559,11 +490,11 @@ def _enough_to_train(images: int, lists: int) -> None:
         )
 
 
-def _training_sample(source: Rows, lists: int, metric: Metric, seed: int) -> Distances:
+def _training_sample(source: Rows, lists: int, metric: Metric) -> Distances:
     """(S, D) images drawn evenly, in gallery order: some for each centre that is learned."""
     images = len(source)
     size = min(images, MAX_TRAINING * max(lists, CODEWORDS))
-    chosen = np.sort(np.random.default_rng(seed).choice(images, size, replace=False))
+    chosen = np.sort(np.random.default_rng(0).choice(images, size, replace=False))
     parts = _parts("g_emb", source[chosen])
     return np.concatenate([_single(name, embeddings(name, part), metric) for name, part in parts])
 
@@ -617,7 +548,7 @@ def _single(name: str, rows: Tensor, metric: Metric) -> Distances:
 
 
 def _distances_of_pairs(
-    queries: Tensor, vectors: Rows, indices: IntArray, metric: Metric
+    queries: Tensor, vectors: Distances, indices: IntArray, metric: Metric
 ) -> Distances:
     """Distances of each query to some images, in double precision and then rounded.
 
@@ -629,7 +560,7 @@ def _distances_of_pairs(
     step = max(1, BLOCK_ELEMENTS // queries.shape[1])
     for start in range(0, len(rows), step):
         row, column = rows[start : start + step], columns[start : start + step]
-        found = embeddings("gallery", vectors[indices[row, column]]).cpu().double()
+        found = torch.from_numpy(vectors[indices[row, column]]).double()
         if metric == "cosine":  # rounded before the subtraction, as in pairwise_distances
             similarity = (normalize(queries[row]) * normalize(found)).sum(1)
             distances[row, column] = 1 - similarity.float().numpy()

@@ -50,26 +50,16 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> SeedInterval:
         >>> f"{found.value:.1f}, spread {found.spread:.1f}, {found.low:.1f} to {found.high:.1f}"
         '62.0, spread 2.0, 57.0 to 67.0'
     """
-    mean, variance = _moments(values, level)
-    if not variance:
-        return SeedInterval(mean, None if variance is None else 0.0, None, None)
-    half = _quantile((1 + level) / 2, len(values) - 1) * (variance / len(values)) ** 0.5
-    return SeedInterval(mean, variance**0.5, mean - half, mean + half)
-
-
-def _moments(values: Sequence[float], level: float) -> tuple[float, float | None]:
-    """Mean, and variance (n - 1) where there are two runs or more."""
     check_level(level)
     if not len(values):
         raise ValueError("there is no value, expected that of one run at least")
     mean = sum(values) / len(values)
     if len(values) == 1:
-        return mean, None
-    return mean, sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-
-
-def _quantile(share: float, freedom: float) -> float:
-    """The t that has this share below it."""
+        return SeedInterval(mean, None, None, None)
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    if not variance:
+        return SeedInterval(mean, 0.0, None, None)
     from scipy.stats import t
 
-    return float(t.ppf(share, freedom))
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * (variance / len(values)) ** 0.5
+    return SeedInterval(mean, variance**0.5, mean - half, mean + half)

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from reidlab.evaluation.checks import Labels, check_level, integer_labels, whole_number
-from reidlab.evaluation.results import FloatArray, PerQuery, per_query
+from reidlab.evaluation.results import FloatArray, RankResult, per_query
 
 FEW_PEOPLE = 10  # below it the percentile interval is far too narrow, see `bootstrap`
 BLOCK_ELEMENTS = 2**20  # people drawn at once: 8 MB of indices
@@ -108,7 +107,7 @@ class Comparison:
 
 
 def bootstrap(
-    result: PerQuery,
+    result: RankResult,
     q_pids: Labels,
     *,
     metric: str = "mAP",
@@ -163,8 +162,8 @@ def bootstrap(
 
 
 def paired_test(
-    a: PerQuery,
-    b: PerQuery,
+    a: RankResult,
+    b: RankResult,
     q_pids: Labels,
     *,
     metric: str = "mAP",
@@ -257,11 +256,10 @@ def proportion_interval(hits: int, count: int, *, level: float = 0.95) -> tuple[
     hits, count = whole_number("hits", hits), whole_number("count", count, 1, " query")
     if not 0 <= hits <= count:
         raise ValueError(f"hits is {hits}, expected 0 to {count}, the count")
-    z2 = NormalDist().inv_cdf((1 + level) / 2) ** 2
-    centre = (hits + z2 / 2) / (count + z2)
-    half = (z2 * (hits * (count - hits) / count + z2 / 4)) ** 0.5 / (count + z2)
-    # At the ends the bound is exact; rounding would leave 1e-17.
-    return (0.0 if hits == 0 else centre - half), (1.0 if hits == count else centre + half)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(hits, count).proportion_ci(level, method="wilson")
+    return float(low), float(high)
 
 
 def _by_person(values: FloatArray, q_pids: Labels) -> tuple[FloatArray, FloatArray]:

@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reidlab.data import ReIDDataset
-from reidlab.evaluation import average
+from reidlab.evaluation import RankResult, average
 from reidlab.evaluation.checks import Labels, integer_labels
-from reidlab.evaluation.results import PerQuery
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Trained
 from reidlab.judging import embed, evaluate_on, judge
@@ -32,7 +31,7 @@ def _by_retrieval(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     return found
 
 
-def people_sums(result: PerQuery, pids: Labels) -> dict[str, list[Any]]:
+def people_sums(result: RankResult, pids: Labels) -> dict[str, list[Any]]:
     """What a result is made of, by person, as plain values: so that people can be resampled.
 
     Args:

@@ -47,11 +47,6 @@ def distance(one: Array, other: Array) -> Array:
     return gap
 
 
-def first_of_pair(pid: int) -> int:
-    """The person of whom `pid` is the double: 1 of 1 and 2, 3 of 3 and 4; 0 has none."""
-    return max(pid - 1 + pid % 2, 0)
-
-
 def sample_doubles(
     seed: int, pids: list[int], differ: str, *, style: str, palette: int, detail: float, **more: Any
 ) -> People:
@@ -69,7 +64,7 @@ def sample_doubles(
         pids: identities; each is the same person whatever else is asked for.
         differ: one of `DIFFER`.
     """
-    firsts = [first_of_pair(pid) for pid in pids]
+    firsts = [max(pid - 1 + pid % 2, 0) for pid in pids]  # 1 of 1 and 2, 3 of 3 and 4; 0 of 0
     people = sample_people(
         seed, firsts, style=style, palette=palette, detail=detail, shown=differ, **more
     )

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_scripts import prepare_market1501 as pm
-from reidlab.data.prepare import PrepareError, unpack
+from reidlab.data.prepare import PrepareError, run, unpack
 
 
 def jpg() -> bytes:
@@ -80,12 +80,12 @@ def test_an_incomplete_archive_names_what_is_missing(tmp_path, members):
 def test_half_a_download(tmp_path, members, capsys):
     archive(tmp_path / "m.zip", members)
     (tmp_path / "m.zip").write_bytes((tmp_path / "m.zip").read_bytes()[:300])
-    assert pm.main([str(tmp_path / "m.zip"), "--out", str(tmp_path / "out")]) == 1
+    assert run(pm.RECIPE, None, [str(tmp_path / "m.zip"), "--out", str(tmp_path / "out")]) == 1
     assert "not a whole zip archive" in capsys.readouterr().err
 
 
 def test_the_counts_are_compared_with_the_published_ones(tmp_path, members, capsys):
     archive(tmp_path / "m.zip", members)
-    assert pm.main([str(tmp_path / "m.zip"), "--out", str(tmp_path / "out")]) == 0
+    assert run(pm.RECIPE, None, [str(tmp_path / "m.zip"), "--out", str(tmp_path / "out")]) == 0
     output = capsys.readouterr()
     assert "3 files written" in output.out

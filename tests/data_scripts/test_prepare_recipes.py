@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reidlab.data.prepare import KINDS, PrepareError, prepare, unpack
+from reidlab.data.prepare import KINDS, PrepareError, prepare, run, unpack
 
 SCRIPTS = sorted(Path(__file__).parents[2].joinpath("data_scripts").glob("prepare_*.py"))
 MODULES = {p.stem.removeprefix("prepare_"): f"data_scripts.{p.stem}" for p in SCRIPTS}
@@ -257,7 +257,7 @@ class TestDocstrings:
 
     def test_are_the_help(self, name, capsys):
         with pytest.raises(SystemExit) as stop:
-            script(name).main(["--help"])
+            run(script(name).RECIPE, script(name).__doc__, ["--help"])
         assert stop.value.code == 0
         assert script(name).__doc__.strip() in capsys.readouterr().out
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reidlab.data import open_dataset, read_image
+from reidlab.data.prepare import run
 from reidlab.synth import suggested_world, write_dataset
 
 SCRIPTS = {
@@ -32,6 +33,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::reidlab.data.DatasetWarning")
 
 def script(layout):
     return importlib.import_module(f"data_scripts.prepare_{SCRIPTS[layout]}")
+
+
+def status(layout, *argv):
+    """Exit status of the script's command line."""
+    return run(script(layout).RECIPE, script(layout).__doc__, [*map(str, argv)])
 
 
 def rows(ds, split):
@@ -65,13 +71,13 @@ def test_packed_and_prepared_it_is_the_same_set(tmp_path, capsys, layout, kind):
                 archive.add(path, name)
 
     out = tmp_path / "out"
-    assert script(layout).main([str(source), "--out", str(out)]) == 0
+    assert status(layout, source, "--out", out) == 0
     said = capsys.readouterr()
     assert "files written to" in said.out
     assert f"open_dataset({layout!r}" in said.out
     assert said.err.count("published are") >= 1  # a tiny set is not the published one
 
-    assert script(layout).main([str(source), "--out", str(out)]) == 0
+    assert status(layout, source, "--out", out) == 0
     assert "nothing to do" in capsys.readouterr().out
 
     for mat in out.rglob("cuhk-03.mat"):
@@ -99,7 +105,7 @@ def test_a_synthetic_set_stays_synthetic(tmp_path, capsys, layout, options):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in sorted(root.rglob("*")):
             archive.write(path, f"set/{path.relative_to(root).as_posix()}")
-    assert script(layout).main([str(tmp_path / "set.zip"), "--out", str(out)]) == 0
+    assert status(layout, tmp_path / "set.zip", "--out", out) == 0
     assert "published are" not in capsys.readouterr().err
     ds = open_dataset(layout, out)
     assert ds.published is None
