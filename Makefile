@@ -60,7 +60,7 @@ text: $(INSTALLED) ## the notebooks as Python files in _build/text, to read and 
 		$(BIN)/jupytext --quiet --to py:percent --output "_build/text/$$(basename "$$n" .ipynb).py" "$$n"; done
 
 .PHONY: print
-print: $(INSTALLED) ## the built book as PDF files, one a page, in _build/print (needs Chromium)
+print: $(INSTALLED) ## the built book as _build/print/book.pdf, and one PDF a page (needs Chromium)
 	$(PY) -m workflow.check_browser _build/html --print _build/print
 
 .PHONY: strip

@@ -4,6 +4,7 @@ Script errors, anything that is fetched from elsewhere, code that is cut at 1280
 scroll sideways at 390, and letters with less contrast than WCAG AA asks, in both themes.
 
     python -m workflow.check_browser _build/html
+    python -m workflow.check_browser _build/html --print _build/print
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urldefrag, urljoin
 from urllib.request import urlopen
 
-from reidlab.files import find, write_bytes
+from bs4 import BeautifulSoup
+
+from reidlab.files import find, write_bytes, write_text
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE, NARROW = 1280, 390
@@ -131,22 +135,68 @@ def check_page(tab: Tab, page: Path) -> Iterator[str]:
         yield f"scrolls sideways at {NARROW} px: {width} px wide"
 
 
+def whole(first: Path, out: Path) -> Path:
+    """Write a built book as one page of HTML, and return its path.
+
+    Pages follow one another by their links to the next. An id gets the name of its page in front,
+    so that links lead inside; pictures, styles and scripts stay where they are.
+
+    Args:
+        first: the page that the others are put behind.
+        out: the file.
+    """
+    pages: dict[str, Any] = {}
+    at = first.resolve().as_uri()
+    while at and at not in pages:
+        with urlopen(at) as file:
+            pages[at] = page = BeautifulSoup(file.read(), "html.parser")
+        onward = page.select_one('link[rel="next"]')
+        at = urljoin(at, str(onward["href"])) if onward else ""
+    book, *others = pages.values()
+    articles = {at: page.article for at, page in pages.items()}
+    for at, article in articles.items():
+        name = PurePosixPath(at).stem
+        for tag in pages[at].select("[src], link[href]"):
+            source = "src" if tag.has_attr("src") else "href"
+            tag[source] = urljoin(at, tag[source])
+        for tag in article.select("[id]"):
+            tag["id"] = f"{name}-{tag['id']}"
+        for tag in article.select("a[href]"):
+            target, part = urldefrag(urljoin(at, tag["href"]))
+            if target in pages:
+                tag["href"] = "#" + "-".join(filter(None, (PurePosixPath(target).stem, part)))
+        article.attrs |= {"id": name, "style": "break-before: page"}
+    for page in others:  # MathJax is loaded by pages with formulas alone
+        book.head.extend(tag for tag in page.head.select("script") if tag not in book.head)
+    book.article.insert_after(*[*articles.values()][1:])
+    return write_text(out, str(book))
+
+
+def print_pdf(tab: Tab, page: Path, out: Path) -> Path:
+    """Print a page to a PDF with bookmarks, its formulas set, and return the file."""
+    tab.open(page, WIDE, "light")
+    tab.socket.settimeout(10 * PATIENCE)  # a book of some hundred pages
+    formulas = "window.MathJax?.startup?.promise"
+    tab.send("Runtime.evaluate", expression=formulas, awaitPromise=True)
+    looks = {"printBackground": True, "generateTaggedPDF": True, "generateDocumentOutline": True}
+    return write_bytes(out, base64.b64decode(tab.send("Page.printToPDF", **looks)["data"]))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Tell every fault, or print the pages to PDF; exit status 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("html", type=Path)
     parser.add_argument(
-        "--print", type=Path, help="folder for a PDF of each page; nothing is checked"
+        "--print", type=Path, help="folder for a PDF of each page and book.pdf, all in one"
     )
     given = parser.parse_args(argv)
     html = given.html
     pages = [page for part in ("book", "notebooks") for page in find(html / part, "*.html")]
     if given.print:
+        pages.append(whole(html / "book/intro.html", given.print / "book.html"))
         with browser() as tab:
             for page in pages:
-                tab.open(page, WIDE, "light")
-                pdf = base64.b64decode(tab.send("Page.printToPDF", printBackground=True)["data"])
-                print(write_bytes(given.print / f"{page.stem}.pdf", pdf))
+                print(print_pdf(tab, page, given.print / f"{page.stem}.pdf"))
         return 0
     with browser() as tab:
         faults = [f"{page.stem}: {fault}" for page in pages for fault in check_page(tab, page)]

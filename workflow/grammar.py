@@ -40,19 +40,11 @@ CELL_LINES, COLUMNS = 15, 88
 LIMITS = {"lines of code": 250, "tables": 6, "figures": 6, "wide lines": 0}
 LIMITS |= {"typed metrics": 0, "formulas without a number": 0}
 CEILINGS = {  # chapters from before the rule hold more; these numbers only shrink
-    "00_start_here": {"wide lines": 6},
-    "01_data_and_world": {"wide lines": 9},
-    "02_measuring": {"wide lines": 20},
-    "03_baseline": {"figures": 7, "wide lines": 18},
     "04_la_transformer": {"tables": 7},
     "05_la_tf_pp": {"wide lines": 2},
     "06_gltrans": {"wide lines": 11},
     "07_tvtr": {"wide lines": 11},
     "08_transmatcher": {"wide lines": 4},
-    "09_report": {"wide lines": 10},
-    "11_weights": {"wide lines": 10},
-    "12_fast_and_exact": {"wide lines": 6},
-    "13_explorer": {"wide lines": 5},
 }
 UNNUMBERED = re.compile(r"^\$\$.*?\$\$(?! \(eq-)", re.M | re.S)
 SHOWS_TABLE = re.compile(r"\b(?:table|metrics_table|decisions)\(")

@@ -18,7 +18,8 @@ FIELD = """
     BNNeck; identity loss; label smoothing; triplet loss; logits; anchor; batch-hard; random
     erasing; warm-up; fine-tuning; backbone; preset; profile; Grad-CAM; TVTS; GLC; circle loss;
     t-SNE; silhouette; trustworthiness; mask; fingerprint; shortcut; Welch; Wilson; FAISS; HNSW;
-    IVF-PQ; authors' evaluation; gate; IBN; cosine schedule; QAConv; rollout; occlusion; arena
+    IVF-PQ; authors' evaluation; gate; IBN; cosine schedule; QAConv; rollout; occlusion; arena;
+    Holm's rule; ablation; contrastive loss
 """
 
 
