@@ -15,7 +15,7 @@ from reidlab.models import (  # noqa: F401  they register
 )
 from reidlab.models.agw import AGW
 from reidlab.models.authors import load_authors_checkpoint
-from reidlab.models.backbones import BACKBONES, BackboneFacts, PaperUse, expected_statistics
+from reidlab.models.backbones import BACKBONES, BackboneFacts, expected_statistics
 from reidlab.models.export import export_timm
 from reidlab.models.factory import create_backbone, create_model
 from reidlab.models.gltrans import GlobalLocal, GLTrans
@@ -57,7 +57,6 @@ __all__ = [
     "Matching",
     "Model",
     "Outputs",
-    "PaperUse",
     "QAConv",
     "TokenBackbone",
     "Tokens",

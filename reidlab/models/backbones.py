@@ -10,8 +10,7 @@ Sources: (paper) what the paper says; (code) the authors' code; (ours) chosen he
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import timm
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -19,23 +18,6 @@ from torch import Tensor
 
 ChannelStatistics = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, per channel
 Sides = int | tuple[int, int]  # cameras, or cameras and viewpoints, of which a table has vectors
-
-
-class PaperUse(NamedTuple):
-    """How a paper uses a backbone.
-
-    Attributes:
-        image_size: Height and width, pixels.
-        stride: Pixels between the positions of the last map or of the patches.
-        normalization: Name in `reidlab.data.NORMALIZATIONS`; "none" is pixel values from 0 to 1 as
-            they are; None: not stated.
-        source: Where that is written.
-    """
-
-    image_size: tuple[int, int]
-    stride: int
-    normalization: str | None
-    source: str
 
 
 # Shipped files by the name that a recipe gives them: what users get, and a start for experiments
@@ -50,98 +32,61 @@ class BackboneFacts:
     Attributes:
         name: For `create_model(backbone=...)`; with timm's tag where timm has the file.
         trained_on: Images and task of the pre-training.
-        normalization: What it was trained with, a name in `reidlab.data.NORMALIZATIONS`.
-        patch_size: Pixels; None: convolutions.
-        image_size: Of the pre-training, pixels.
         file: Name under which the authors' code knows it.
         weights: What to pass as `weights`: "timm", or "path" to the user's copy of `file`.
-        used_by: Name of a model -> how its paper uses it.
+        used_by: Name of a model -> how its paper normalises the images, a name in
+            `reidlab.data.NORMALIZATIONS`; None: not stated. Sizes and strides are in its recipe.
     """
 
     name: str
     trained_on: str
-    normalization: str
-    patch_size: int | None
-    image_size: tuple[int, int]
     file: str
     weights: str
-    used_by: dict[str, PaperUse] = field(default_factory=dict)
+    used_by: dict[str, str | None]
 
 
 _TABLE = (
     BackboneFacts(
         name="vit_base_patch16_224.orig_in21k_ft_in1k",
         trained_on="ImageNet-21k, tuned on ImageNet-1k at 224 pixels (the original ViT of Google)",
-        normalization="half",
-        patch_size=16,
-        image_size=(224, 224),
         file="jx_vit_base_p16_224-80ecf9dd.pth",
         weights="timm",
         used_by={
-            "vit_baseline": PaperUse((256, 128), 16, "half", "(code) TransReID's configurations"),
-            "transreid": PaperUse((256, 128), 12, "half", '(code) its; stride 12 is the "*" rows'),
-            "la_transformer": PaperUse(
-                (224, 224), 16, "imagenet", "(code) timm 0.3.2 by its README; the paper: 21k"
-            ),
-            "gltrans": PaperUse((256, 128), 12, "half", "(code) its configurations"),
-            "tvtr": PaperUse(
-                (288, 144), 12, None, '(ours) the paper: ViT-B, "ImageNet", overlapping patches'
-            ),
+            "vit_baseline": "half",  # (code) TransReID's configurations
+            "transreid": "half",  # (code) likewise
+            "la_transformer": "imagenet",  # (code) timm 0.3.2 by its README; the paper: 21k
+            "gltrans": "half",  # (code) its configurations
+            "tvtr": None,  # (ours) the paper: ViT-B, "ImageNet"
         },
     ),
     BackboneFacts(
         name="vit_base_patch16_224.augreg_in21k_ft_in1k",
         trained_on="ImageNet-21k with augmentation and regularisation, tuned on ImageNet-1k",
-        normalization="half",
-        patch_size=16,
-        image_size=(224, 224),
         file="B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0"
         "--imagenet2012-steps_20k-lr_0.01-res_224.npz",
         weights="timm",
-        used_by={
-            "la_tf_pp": PaperUse(
-                (224, 224),
-                16,
-                "imagenet",
-                "(code) timm of November 2021, so 0.4.12: inferred",
-            )
-        },
+        used_by={"la_tf_pp": "imagenet"},  # (code) timm of November 2021, so 0.4.12: inferred
     ),
     BackboneFacts(
         name="resnet50_ibn_b",
         trained_on="ImageNet-1k, by the authors of IBN-Net (release v1.0)",
-        normalization="imagenet",
-        patch_size=None,
-        image_size=(224, 224),
         file="resnet50_ibn_b-9ca61e85.pth",
         weights="path",
-        used_by={
-            "transmatcher": PaperUse((384, 128), 16, "none", "(code) the default; up to layer 3"),
-            "qaconv": PaperUse((384, 128), 16, "none", "(code) the default; up to layer 3"),
-        },
+        used_by={"transmatcher": "none", "qaconv": "none"},  # (code) the default
     ),
     BackboneFacts(
         name="resnet50_ibn_a",
         trained_on="ImageNet-1k, by the authors of IBN-Net (release v1.0)",
-        normalization="imagenet",
-        patch_size=None,
-        image_size=(224, 224),
         file="resnet50_ibn_a of IBN-Net's release v1.0",
         weights="path",
-        used_by={"transmatcher": PaperUse((384, 128), 16, "none", "(code) a choice, not used")},
+        used_by={"transmatcher": "none"},  # (code) a choice, not used
     ),
     BackboneFacts(
         name="resnet50.tv_in1k",
         trained_on="ImageNet-1k, by torchvision (its first weights)",
-        normalization="imagenet",
-        patch_size=None,
-        image_size=(224, 224),
         file="resnet50-0676ba61.pth",
         weights="timm",
-        used_by={
-            "transmatcher": PaperUse((384, 128), 16, "none", "(code) its choice without IBN"),
-            "agw": PaperUse((288, 144), 16, "imagenet", "(code) last stride 1"),
-        },
+        used_by={"transmatcher": "none", "agw": "imagenet"},  # (code)
     ),
 )
 

@@ -370,8 +370,7 @@ def warn_of_normalization(recipe: Recipe) -> None:
     if expected is None or NORMALIZATIONS.get(recipe.normalization) == expected:
         return
     facts = BACKBONES.get(recipe.backbone)
-    use = facts.used_by.get(recipe.model) if facts is not None else None
-    if use is not None and use.normalization == recipe.normalization:
+    if facts is not None and facts.used_by.get(recipe.model) == recipe.normalization:
         return
     mean, deviation = expected
     names = [name for name, statistics in NORMALIZATIONS.items() if statistics == expected]

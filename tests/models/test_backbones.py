@@ -2,10 +2,9 @@
 
 import pytest
 import timm
-import torch
 
 from reidlab.data import NORMALIZATIONS
-from reidlab.models import BACKBONES, create_backbone, expected_statistics
+from reidlab.models import BACKBONES, expected_statistics, list_models
 from reidlab.models.backbones import check_tag, tags
 
 TIMM = [name for name, facts in BACKBONES.items() if facts.weights == "timm"]
@@ -14,36 +13,15 @@ TIMM = [name for name, facts in BACKBONES.items() if facts.weights == "timm"]
 @pytest.mark.parametrize("name", TIMM)
 def test_timm_has_it_as_the_table_says(name):
     facts, config = BACKBONES[name], timm.get_pretrained_cfg(name)
-    assert NORMALIZATIONS[facts.normalization] == (config.mean, config.std)
-    assert config.input_size[1:] == facts.image_size
     assert config.url.endswith(facts.file)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_it_can_be_built_at_the_size_of_each_paper(name):
+def test_papers_use_it(name):
     facts = BACKBONES[name]
     assert facts.name == name
-    assert facts.used_by
-    for use in facts.used_by.values():
-        depth = 3 if use.image_size == (384, 128) else None  # TransMatcher's and QAConv's cut
-        with torch.device("meta"):
-            backbone = create_backbone(name, use.image_size, stride=use.stride, depth=depth)
-        assert use.normalization in (*NORMALIZATIONS, "none", None)
-        assert use.source.startswith(("(paper)", "(code)", "(ours)"))
-        assert facts.patch_size == getattr(backbone, "patch_size", None)
-
-
-def test_grids_of_the_papers():
-    grids = {
-        "la_transformer": (14, 14), "la_tf_pp": (14, 14), "gltrans": (21, 10), "tvtr": (23, 11),
-        "transreid": (21, 10), "vit_baseline": (16, 8),
-    }  # fmt: skip
-    for facts in BACKBONES.values():
-        for paper, use in facts.used_by.items():
-            if facts.patch_size is not None:
-                grid = tuple((side - 16) // use.stride + 1 for side in use.image_size)
-                assert grid == grids.pop(paper)
-    assert grids == {}
+    assert facts.used_by.keys() <= set(list_models())
+    assert {*facts.used_by.values()} <= {*NORMALIZATIONS, None}
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,18 @@ def test_the_paper_recipe_is_transreids():
     assert recipe.losses == (Identity(label_smoothing=0.0), Triplet(margin=None, on="features"))
 
 
+@pytest.mark.parametrize(
+    ("paper", "grid"),
+    [
+        ("la_transformer", (14, 14)), ("la_tf_pp", (14, 14)), ("gltrans", (21, 10)),
+        ("tvtr", (23, 11)), ("transreid", (21, 10)), ("vit_baseline", (16, 8)),
+    ],
+)  # fmt: skip
+def test_grids_of_the_papers(paper, grid):
+    recipe = recipes.get(paper, "paper")
+    assert tuple((side - 16) // recipe.stride + 1 for side in recipe.image_size) == grid
+
+
 PRESETS = {
     "vit_baseline": (None,),
     "la_transformer": ("code", "paper"),
