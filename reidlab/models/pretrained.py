@@ -12,11 +12,9 @@ from __future__ import annotations
 import math
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import timm
 from huggingface_hub import constants as hub
 from timm.models import load_state_dict_from_hf
@@ -25,7 +23,7 @@ from torch import Tensor
 from reidlab.models.backbones import BACKBONES, SHIPPED, name_the_tags
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, patch_grid, resize_pos_embed
-from reidlab.models.weights_file import WeightsError, check_kind, compare_state, read_weights
+from reidlab.models.weights_file import WeightsError, compare_state, read_weights
 
 SYNTH_BACKBONE = "vit_tiny_patch16_224"
 HF_WEIGHTS = "pytorch_model.bin"  # or the .safetensors beside it, which timm prefers
@@ -34,7 +32,6 @@ OTHER_TASKS = (
     *("head.", "head_dist.", "fc.", "classifier.", "pre_logits.", "fc_norm.", "attn_pool."),
     *("decoder_", "mask_token"),
 )
-NPZ_POSITIONS = "Transformer/posembed_input/pos_embedding"  # (1, 1 + h*w, D), Google's name
 
 
 class Source(NamedTuple):
@@ -60,7 +57,7 @@ def load_weights(
             hub or its local cache; the backbone's name must say which checkpoint), a path, or None
             (leave the random weights). A `.safetensors` or `.pth` file has timm's key names below
             any others, see `pick_weights`: of a whole model, or of what a program saved, the
-            backbone is taken; an `.npz` file is one of Google's ViTs, which timm reads.
+            backbone is taken.
         grid: Rows and columns of patches that the file's positions were learned on, for a file that
             does not say: most say nothing, and 64 positions are 8 x 8 of square images or 16 x 4 of
             tall ones. None: as the file says; else the backbone's own if the number is the same, or
@@ -78,8 +75,6 @@ def load_weights(
         source = _from_shipped(backbone, str(weights))
     elif weights == "timm":
         source = _from_timm(backbone)
-    elif Path(weights).suffix == ".npz":
-        source = _from_npz(backbone, Path(weights).expanduser())
     else:
         source = _from_file(backbone, Path(weights).expanduser())
     kept = {key: value for key, value in source.state.items() if not key.startswith(OTHER_TASKS)}
@@ -183,35 +178,6 @@ def _how_to_fetch(config: timm.models.PretrainedCfg) -> str:
         f"{hub.HF_HUB_CACHE} (the environment variable HF_HUB_CACHE moves it; HF_HUB_OFFLINE=1 "
         "spares you the hub's waiting)."
     )
-
-
-def _from_npz(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
-    """One of Google's files, through timm, which knows their layout."""
-    if not path.is_file() or isinstance(backbone, ConvBackbone):
-        raise WeightsError(
-            f"weights={str(path)!r}: expected there one of Google's ViTs as an .npz file, and a "
-            f"ViT to fill; the backbone is {backbone.name}. Other weights come as .safetensors or "
-            ".pth."
-        )
-    try:
-        check_kind(path)
-        with np.load(path, allow_pickle=False) as archive:
-            side = math.isqrt(archive[NPZ_POSITIONS].shape[1] - 1)
-        size = side * backbone.patch_size  # the file's own, so that timm resizes no positions
-        vit: Any = timm.create_model(
-            backbone.name, num_classes=0, img_size=size, depth=backbone.depth
-        )
-        vit.load_pretrained(str(path))
-    except WeightsError:
-        raise
-    except (ValueError, KeyError, RuntimeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        unread = isinstance(error, OSError) or zipfile.is_zipfile(path)
-        reason = error if unread else "it is no archive of NumPy"
-        raise WeightsError(
-            f"{path.name} is not {backbone.name} as Google publishes it ({reason}). Expected an "
-            ".npz file of that size of ViT, whole."
-        ) from error
-    return Source(vit.state_dict(), (side, side), None, path.name)
 
 
 def _from_file(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:

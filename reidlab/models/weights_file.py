@@ -179,7 +179,7 @@ def read_weights(path: Path, hint: str = "", knows: Knows | None = None) -> Weig
     except WeightsError as error:
         raise WeightsError(f"{error} {hint}".rstrip()) from error.__cause__
     except (FileNotFoundError, NotADirectoryError):
-        usual = "Expected 'synth', 'plain', 'timm', None, or a .safetensors, .pth or .npz file."
+        usual = "Expected 'synth', 'plain', 'timm', None, or a .safetensors or .pth file."
         raise WeightsError(f"{what}: there is no such file. {hint or usual}") from None
     except IsADirectoryError:
         files = [each.name for each in find(path, "*") if each.is_file()]
@@ -376,8 +376,8 @@ def _check_zip(path: Path) -> None:
         )
     if names and all(name.endswith(".npy") for name in names):
         raise WeightsError(
-            f"{path.name} is an archive of NumPy; one of Google's ViTs is read if its name ends in "
-            ".npz, others are not weights of PyTorch."
+            f"{path.name} is an archive of NumPy; weights of PyTorch are expected. timm has "
+            "Google's ViTs: weights='timm', and their tag in the backbone's name."
         )
     if not any(name.endswith("/data.pkl") for name in names):
         raise WeightsError(f"{path.name} is {_ARCHIVE}: {_some(names)}.")

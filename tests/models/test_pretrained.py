@@ -1,7 +1,6 @@
 import dataclasses
 
 import huggingface_hub
-import numpy as np
 import pytest
 import timm
 import torch
@@ -412,95 +411,9 @@ def test_what_else_keeps_positions_from_fitting(tmp_path, change, message):
         load_weights(tiny(), tmp_path / "vit.pth")
 
 
-def google_archive(vit):
-    """The arrays of a timm ViT under Google's names: kernels (in, out), heads apart."""
-    dim, heads = vit.embed_dim, vit.blocks[0].attn.num_heads
-    state = {key: value.detach() for key, value in vit.state_dict().items()}
-    arrays = {
-        "cls": state["cls_token"],
-        "embedding/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
-        "embedding/bias": state["patch_embed.proj.bias"],
-        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
-        "Transformer/encoder_norm/scale": state["norm.weight"],
-        "Transformer/encoder_norm/bias": state["norm.bias"],
-    }
-    for i in range(len(vit.blocks)):
-        ours, theirs = f"blocks.{i}.", f"Transformer/encoderblock_{i}/"
-        attention = theirs + "MultiHeadDotProductAttention_1/"
-        for j, part in enumerate(("query", "key", "value")):
-            rows = slice(j * dim, (j + 1) * dim)
-            weight = state[ours + "attn.qkv.weight"][rows].T
-            arrays[f"{attention}{part}/kernel"] = weight.reshape(dim, heads, -1)
-            arrays[f"{attention}{part}/bias"] = state[ours + "attn.qkv.bias"][rows].reshape(
-                heads, -1
-            )
-        arrays[attention + "out/kernel"] = state[ours + "attn.proj.weight"].T.reshape(
-            heads, -1, dim
-        )
-        arrays[attention + "out/bias"] = state[ours + "attn.proj.bias"]
-        for norm, name in (("norm1", "LayerNorm_0"), ("norm2", "LayerNorm_2")):
-            arrays[f"{theirs}{name}/scale"] = state[f"{ours}{norm}.weight"]
-            arrays[f"{theirs}{name}/bias"] = state[f"{ours}{norm}.bias"]
-        for layer, name in (("fc1", "Dense_0"), ("fc2", "Dense_1")):
-            arrays[f"{theirs}MlpBlock_3/{name}/kernel"] = state[f"{ours}mlp.{layer}.weight"].T
-            arrays[f"{theirs}MlpBlock_3/{name}/bias"] = state[f"{ours}mlp.{layer}.bias"]
-    return {key: value.numpy() for key, value in arrays.items()}
-
-
-@pytest.mark.parametrize("size", [224, 96])  # of the images that the file was trained on
-def test_a_file_of_google(tmp_path, size):
-    torch.manual_seed(4)
-    vit = timm.create_model(NAME, num_classes=0, depth=2, img_size=size)
-    np.savez(tmp_path / "Ti_16.npz", **google_archive(vit))
-    backbone = tiny()
-    load_weights(backbone, tmp_path / "Ti_16.npz")
-    grid = (size // 16, size // 16)
-    for key, value in backbone.state_dict().items():
-        expected = vit.state_dict()[key]
-        if key == "pos_embed":
-            expected = resize_pos_embed(expected, grid, (4, 2))
-        assert torch.equal(value, expected), key
-
-
-def test_a_file_of_google_of_another_size(tmp_path):
-    vit = timm.create_model("vit_small_patch16_224", num_classes=0, depth=1)
-    np.savez(tmp_path / "S_16.npz", **google_archive(vit))
-    np.savez(tmp_path / "embeddings.npz", q_emb=np.zeros(3))
-    (tmp_path / "torn.npz").write_bytes((tmp_path / "S_16.npz").read_bytes()[:1000])
-    (tmp_path / "empty.npz").write_bytes(b"")
-    for name in ("S_16", "embeddings", "torn", "empty"):
-        message = rf"{name}.npz is not vit_tiny_patch16_224 as Google publishes it \("
-        with pytest.raises(WeightsError, match=message):
-            load_weights(tiny(depth=1), tmp_path / f"{name}.npz")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"version https://git-lfs.github.com/spec/v1\n", r"Ti.npz is a pointer of git LFS"),
-        (b"<!DOCTYPE html>", r"Ti.npz is a web page"),
-        (b"hello", r"as Google publishes it \(it is no archive of NumPy\)"),
-    ],
-)
-def test_something_else_under_the_name_of_a_file_of_google(tmp_path, content, message):
-    (tmp_path / "Ti.npz").write_bytes(content)
-    with pytest.raises(WeightsError, match=message):
-        load_weights(tiny(depth=1), tmp_path / "Ti.npz")
-
-
 def test_a_file_below_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.save(tiny(seed=3).state_dict(), tmp_path / "vit.pth")
     backbone = tiny()
     load_weights(backbone, "~/vit.pth")
     assert torch.equal(backbone.cls_token, tiny(seed=3).cls_token)
-
-
-def test_no_file_of_google(tmp_path):
-    with pytest.raises(WeightsError, match=r"nothing.npz'.*expected there one of Google's"):
-        load_weights(tiny(depth=1), tmp_path / "nothing.npz")
-    np.savez(tmp_path / "S_16.npz", a=np.zeros(1))
-    with torch.device("meta"):
-        backbone = ConvBackbone("resnet50", (64, 32), depth=1)
-    with pytest.raises(WeightsError, match="a ViT to fill; the backbone is resnet50"):
-        load_weights(backbone, tmp_path / "S_16.npz")

@@ -222,7 +222,7 @@ def test_archives_that_torch_save_did_not_write(tmp_path):
         archive.writestr("weights/net.pth", b"1")
     for name, message in {
         "script.pt": r"is a TorchScript program.*torch.jit.load\('old.pt'\).state_dict\(\)",
-        "google.pth": r"is an archive of NumPy; .* ends in .npz",
+        "google.pth": r"is an archive of NumPy; .*weights='timm'",
         "packed.pth": r"is an archive: unpack it, .*: weights/net.pth",
     }.items():
         with pytest.raises(WeightsError, match=message):
