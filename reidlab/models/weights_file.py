@@ -153,9 +153,9 @@ def compare_state(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> Sta
     )
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + rest
+def _some(names: list[str]) -> str:
+    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (", ".join(names[:5]) or "none") + rest
 
 
 def read_weights(path: Path, hint: str = "", knows: Knows | None = None) -> WeightsFile:
@@ -173,7 +173,6 @@ def read_weights(path: Path, hint: str = "", knows: Knows | None = None) -> Weig
     """
     what = f"{path}" if hint else f"weights={str(path)!r}"
     try:
-        check_kind(path)
         held, metadata = _held(path)
         return pick_weights(held, path.name, knows)._replace(metadata=metadata)
     except WeightsError as error:
@@ -289,37 +288,20 @@ def _below(places: Mapping[str, dict[str, Tensor]]) -> dict[str, dict[str, Tenso
     return found
 
 
-def check_kind(path: Path) -> None:
-    """Refuse a file that is something else than weights by its first bytes, and say what it is.
-
-    Raises:
-        WeightsError: If it is.
-    """
-    start = _start(path)
+def _held(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """What a file holds, and what it says about itself; by its content, suffixes may be wrong."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    # a file of safetensors begins with the length of a JSON text, and with the text
+    safe = start[8:9] == b"{" and int.from_bytes(start[:8], "little") < LONGEST_HEADER
     text = start.lstrip(MARKS_AND_SPACE).lower()
     kind = next(
         (kind for beginning, kind in NO_WEIGHTS.items() if text.startswith(beginning)),
         _ARCHIVE if start[TAR[0]] == TAR[1] else None,
     )
-    if kind is not None and not _is_safetensors(start):
+    if kind is not None and not safe:
         raise WeightsError(f"{path.name} is {kind}.")
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(512)
-
-
-def _is_safetensors(start: bytes) -> bool:
-    """Whether a file begins with the length of a JSON text, and with the text."""
-    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < LONGEST_HEADER
-
-
-def _held(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """What a file holds, and what it says about itself; by its content, suffixes may be wrong."""
-    start = _start(path)
-    pickled = start.startswith((PICKLE, ZIP))
-    if _is_safetensors(start) or (path.suffix == ".safetensors" and not pickled):
+    if safe or (path.suffix == ".safetensors" and not start.startswith((PICKLE, ZIP))):
         return _safetensors(path)
     return _pickled(path), {}
 
