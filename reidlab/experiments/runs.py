@@ -128,13 +128,12 @@ class Runs:
         Raises:
             ValueError: A run has no such evaluation.
         """
-        for run in self.records:
-            if "metrics" not in run["after"].get(step, {}):
-                has = ", ".join(run["after"]) or "nothing"
-                raise ValueError(f"{self.name}: no evaluation {step!r}; the runs have {has}")
         records = []
         for run in self.records:
-            found = run["after"][step]
+            found = run["after"].get(step, {})
+            if "metrics" not in found:
+                has = ", ".join(run["after"]) or "nothing"
+                raise ValueError(f"{self.name}: no evaluation {step!r}; the runs have {has}")
             people = found.get("people", {})  # not those of the evaluation before
             after = {**run["after"], "people": people}
             records.append({**run, **found, "after": after})
@@ -243,9 +242,7 @@ class Runs:
             raise NotComparableError(self.name, ["the sides judged other people"])
         return people_and_seeds(one.sums, other.sums, one.queries, level=level)
 
-    def difference(
-        self, factor: str, a: str, b: str, metric: str = "mAP", *, level: float = 0.95, **at: str
-    ) -> Difference:
+    def difference(self, factor: str, a: str, b: str, metric: str = "mAP", **at: str) -> Difference:
         """Level b of a factor minus level a, all else alike, averaged over what `at` leaves open.
 
         Args:
@@ -253,40 +250,12 @@ class Runs:
             a: level, such as "one".
             b: level, such as "rows".
             metric: see `measured`.
-            level: of the interval.
             at: levels of other factors.
 
         Raises:
             ValueError: As in `compare`.
         """
-        return self.compare({**at, factor: a}, {**at, factor: b}, metric, level=level)
-
-    def differences(
-        self,
-        sides: Mapping[str, tuple[Levels, Levels]],
-        metric: str = "mAP",
-        *,
-        level: float = 0.95,
-    ) -> pd.DataFrame:
-        """Several comparisons in one table, ready for `reidlab.report.figures.forest`.
-
-        Args:
-            sides: what is compared, in words -> levels of sides a and b, as in `compare`.
-            metric: see `measured`.
-            level: of the intervals.
-
-        Returns:
-            One row for each, its name in the index: `value` (b minus a), `low`, `high`, `smallest`,
-            NaN where there is none, and `found`, the same as a sentence.
-
-        Raises:
-            ValueError: As in `compare`.
-        """
-        found = {name: self.compare(a, b, metric, level=level) for name, (a, b) in sides.items()}
-        rows = [(d.value, d.low, d.high, d.smallest, d.text()) for d in found.values()]
-        columns = ["value", "low", "high", "smallest", "found"]
-        table = pd.DataFrame(rows, index=list(found), columns=columns)
-        return table.astype(dict.fromkeys(columns[:-1], float))
+        return self.compare({**at, factor: a}, {**at, factor: b}, metric)
 
     def components(self, metric: str = "mAP", **levels: Choice) -> Components:
         """What varies in the results of a cell: seeds, people, and person x seed.
@@ -306,8 +275,6 @@ class Runs:
         self,
         claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None,
         metric: str = "mAP",
-        *,
-        level: float = 0.95,
     ) -> pd.DataFrame:
         """Words for claimed differences, in one table, ready for `reidlab.report.figures.forest`.
 
@@ -317,7 +284,6 @@ class Runs:
                 `reidlab.evaluation.verdict`. All that are reported together: they count as several.
                 None: the predictions of the design.
             metric: see `measured`.
-            level: of the intervals, each for itself, and of the words, for all together.
 
         Returns:
             One row for each, its name in the index: `value` (b minus a), `low`, `high`, `p`
@@ -329,9 +295,7 @@ class Runs:
         """
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
-        found = {
-            name: self.compare(a, b, metric, level=level) for name, (a, b, _, _) in claims.items()
-        }
+        found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
         words = decide({name: (found[name], *claims[name][2:]) for name in claims})
         rows = [
             (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
@@ -346,7 +310,6 @@ class Runs:
         cells: Mapping[str, Levels],
         metric: str = "mAP",
         *,
-        level: float = 0.95,
         people: bool = False,
     ) -> pd.DataFrame:
         """Means over the seeds with Student's interval, ready for `reidlab.report.figures.forest`.
@@ -354,7 +317,6 @@ class Runs:
         Args:
             cells: what is shown, in words -> its levels.
             metric: see `measured`.
-            level: of the intervals.
             people: whether they are over seeds and people, as in `compare`.
 
         Returns:
@@ -365,10 +327,10 @@ class Runs:
             ValueError: A cell has no runs.
         """
         runs = [self.where(**cell).by_seed(metric) for cell in cells.values()]
-        found: list[SeedInterval | Difference] = [over_seeds(v, level=level) for v in runs]
+        found: list[SeedInterval | Difference] = [*map(over_seeds, runs)]
         if people:
             known = [self.people(metric, "people", **cell) for cell in cells.values()]
-            found = [people_and_seeds(0 * k.sums, k.sums, k.queries, level=level) for k in known]
+            found = [people_and_seeds(0 * k.sums, k.sums, k.queries) for k in known]
         rows = [(f.value, f.low, f.high, values) for f, values in zip(found, runs, strict=True)]
         table = pd.DataFrame(rows, index=[*cells], columns=["value", "low", "high", "runs"])
         return table.astype({"low": float, "high": float})

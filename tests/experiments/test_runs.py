@@ -134,21 +134,6 @@ def test_a_difference_is_welchs(runs):
     assert found.clear
 
 
-def test_several_differences_in_one_table(runs):
-    one, rows = {"heads": "one", "people": "x"}, {"heads": "rows", "people": "x"}
-    table = runs.differences({"rows over one": (one, rows), "alone": (rows, one)})
-    assert list(table.index) == ["rows over one", "alone"]
-    assert table.value.tolist() == pytest.approx([10.0, -10.0])
-    found, first = runs.compare(one, rows), table.loc["rows over one"]
-    assert (first.low, first.high, first.smallest) == (found.low, found.high, found.smallest)
-    assert first.found == found.text()
-    single = Runs("toy.grid", tuple(r for r in runs.records if r["seed"] == 0), design=DESIGN)
-    lone = single.differences({"rows over one": (one, rows)}).iloc[0]
-    assert math.isnan(lone.low)
-    assert math.isnan(lone.smallest)
-    assert "without an interval" in lone.found
-
-
 def test_means_have_students_interval_and_the_runs_behind_them(runs):
     row = runs.means({"one head": {"heads": "one", "people": "x"}}).loc["one head"]
     values = [50.0, 52.0, 54.0]
