@@ -1,8 +1,9 @@
 """Cover parts of an image and see what becomes of the score: as a map, and as a test of maps.
 
 Both ask the model with pixels alone and so fit any model, a ResNet too. The image is cut into cells
-of `window` pixels that do not overlap; the last row and column may be smaller. A covered image is
-none that the model was trained on: a score may fall for that reason, too.
+of `window` pixels that do not overlap; the last row and column may be smaller. What is covered is
+gray: 0, the mean that normalisation subtracts. A covered image is none that the model was trained
+on: a score may fall for that reason, too.
 """
 
 from __future__ import annotations
@@ -65,7 +66,6 @@ def occlusion(
     target: Target,
     *,
     window: int | None = None,
-    color: float = 0.0,
     camids: Tensor | None = None,
 ) -> Tensor:
     """How much the score falls when one cell of the image is covered.
@@ -78,7 +78,6 @@ def occlusion(
         target: `IdentityTarget`, which without labels means the identity found in the whole image,
             or `SimilarityTarget`.
         window: Side of a cell, pixels; None: the patch size of the model.
-        color: That covers it, in normalised units; 0: the gray that normalisation subtracts.
         camids: As in `gradcam`.
 
     Returns:
@@ -89,7 +88,7 @@ def occlusion(
         ValueError: If model, images, target and window do not fit each other.
     """
     with prepared(model, images, camids) as (network, pixels, cameras):
-        cells = _Cells(network, pixels, window, color)
+        cells = _Cells(network, pixels, window)
         score = Score(network, target, pixels, cameras)
         whole = score(pixels)
         covered = [score(cells.cover(cell)) for cell in torch.eye(cells.count).bool()]
@@ -105,7 +104,6 @@ def deletion_insertion(
     heat: Tensor,
     *,
     window: int | None = None,
-    color: float = 0.0,
     camids: Tensor | None = None,
     seed: int = 0,
 ) -> Removal:
@@ -113,7 +111,7 @@ def deletion_insertion(
 
     Petsiuk, Das, Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models",
     BMVC 2018 (arXiv 1806.07421), section 4.1, which takes single pixels and a blurred image to
-    start insertion from; here both have cells and one colour.
+    start insertion from; here both have cells and gray.
 
     Args:
         model: As in `occlusion`; it is left exactly as it was.
@@ -122,7 +120,6 @@ def deletion_insertion(
         heat: Maps of these images, not negative, (B, L, H, W); a cell has the mean of its pixels,
             and of equally hot cells the first is drawn by lot.
         window: Side of a cell, pixels; None: the patch size of the model.
-        color: Of what is not there, in normalised units; 0: the gray that normalisation subtracts.
         camids: As in `gradcam`.
         seed: Of the lots, and of the random orders.
 
@@ -137,7 +134,7 @@ def deletion_insertion(
                 f"heat has shape {tuple(heat.shape)} and images {tuple(images.shape)}; expected "
                 "maps of these images, (B, L, H, W): those that gradcam or another map returned."
             )
-        cells = _Cells(network, pixels, window, color)
+        cells = _Cells(network, pixels, window)
         score = Score(network, target, pixels, cameras)
         counts = torch.linspace(0, cells.count, min(STEPS, cells.count) + 1).round().int().tolist()
 
@@ -168,7 +165,7 @@ def _ranks(heat: Tensor, generator: torch.Generator) -> Tensor:
 class _Cells:
     """Images cut into cells."""
 
-    def __init__(self, network: Any, images: Tensor, window: int | None, color: float) -> None:
+    def __init__(self, network: Any, images: Tensor, window: int | None) -> None:
         height, width = images.shape[2:]
         if window is None:
             window = getattr(getattr(network, "backbone", None), "patch_size", None)
@@ -178,11 +175,7 @@ class _Cells:
                 f"{min(height, width)} for images of {height}x{width}. Pass window=16, say; None "
                 "is the patch size, for models that have patches."
             )
-        if not math.isfinite(color):
-            raise ValueError(
-                f"color is {color}; expected a number, in normalised units: 0 is gray."
-            )
-        self.images, self.window, self.color = images, window, color
+        self.images, self.window = images, window
         self.grid = (-(-height // window), -(-width // window))
         self.count = math.prod(self.grid)
 
@@ -196,6 +189,6 @@ class _Cells:
         return F.avg_pool2d(heat.float().cpu(), self.window, ceil_mode=True).flatten(2)
 
     def cover(self, cells: Tensor) -> Tensor:
-        """The images with some cells, (B, cells) or (cells,), in one colour."""
+        """The images with some cells, (B, cells) or (cells,), in gray."""
         covered = self.spread(cells.view(-1, 1, *self.grid)).to(self.images.device)
-        return self.images.masked_fill(covered, self.color)
+        return self.images.masked_fill(covered, 0.0)
