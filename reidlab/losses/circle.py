@@ -175,8 +175,7 @@ class GlobalCircle(Loss):
     Attributes:
         gamma: As there; 30 by TVTR, and TransReID's default for the same loss.
         margin: As there; 0.5 by both.
-        over_heads: What becomes of the losses of several classifiers: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several classifiers, see `reidlab.losses.over_heads`.
     """
 
     name = "global_circle"
@@ -218,8 +217,7 @@ class PairwiseCircle(Loss):
         margin: As there; 0.25 by TVTR.
         across: Whose anchors are compared with the other modality: TVTR writes one term and does
             not say. "both", the mean of both, favours neither; or "visible" or "infrared" alone.
-        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
     name = "pairwise_circle"
@@ -258,8 +256,7 @@ class WeightedTriplet(Loss):
     """`weighted_triplet` of every feature, in a recipe.
 
     Attributes:
-        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
     name = "weighted_triplet"

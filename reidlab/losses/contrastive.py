@@ -55,8 +55,7 @@ class Contrastive(Loss):
 
     Attributes:
         temperature: As in `ContrastiveLoss`.
-        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
     name = "contrastive"

@@ -59,8 +59,7 @@ class Identity(Loss):
 
     Attributes:
         label_smoothing: As in `IdentityLoss`.
-        over_heads: What becomes of the losses of several classifiers: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several classifiers, see `reidlab.losses.over_heads`.
     """
 
     name = "identity"

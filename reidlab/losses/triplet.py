@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, precise, same_rows
 from reidlab.settings import Range
 
 Mining = Literal["hardest", "all"]
@@ -95,8 +95,7 @@ class Triplet(Loss):
         margin: As in `TripletLoss`.
         mining: Likewise.
         on: What distances are measured of: the model's "features", or its "logits" (LA-TF++).
-        over_heads: What becomes of the losses of several features: their "mean", their "sum" or
-            "halves", see `reidlab.losses.over_heads`.
+        over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
     name = "triplet"
@@ -156,6 +155,6 @@ def euclidean_distances(features: Tensor) -> Tensor:
     norms (for 768 numbers of size 1 a copy comes out at 0.02 instead of 0), and is slower here.
     """
     with torch.autocast(features.device.type, enabled=False):
-        x = features if features.dtype == torch.float64 else features.float()
+        x = precise(features)
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
         return distances.clamp(min=SMALLEST_DISTANCE)
