@@ -182,17 +182,13 @@ def _how_to_fetch(config: timm.models.PretrainedCfg) -> str:
 
 def _from_file(backbone: TokenBackbone | ConvBackbone, path: Path) -> Source:
     read = read_weights(path, knows=backbone.state_dict().__contains__)
-    prefix = read.metadata.get("prefix_positions")
-    grid = _grid_of(read.metadata)
+    said, grid = read.metadata, None
+    if "image_size" in said and "patch_size" in said:
+        height, width = map(int, said["image_size"].split(","))
+        patch = int(said["patch_size"])
+        grid = patch_grid((height, width), patch, int(said.get("stride", patch)))
+    prefix = said.get("prefix_positions")
     return Source(read.state, grid, None if prefix is None else int(prefix), read.source)
-
-
-def _grid_of(metadata: dict[str, str]) -> tuple[int, int] | None:
-    if "image_size" not in metadata or "patch_size" not in metadata:
-        return None
-    height, width = (int(side) for side in metadata["image_size"].split(","))
-    patch = int(metadata["patch_size"])
-    return patch_grid((height, width), patch, int(metadata.get("stride", patch)))
 
 
 def _agreed(
@@ -224,7 +220,9 @@ def _agreed(
 def _copy(backbone: TokenBackbone | ConvBackbone, source: Source) -> None:
     own, name = backbone.state_dict(), source.name
     state = {k: v for k, v in source.state.items() if not _beyond_depth(k, backbone.depth)}
-    state = {key: value for key, value in own.items() if _may_be_missing(key)} | state
+    # ImageNet has no cameras, and files before PyTorch 0.4.1 no counter
+    may_lack = ("sie_embed", "num_batches_tracked")
+    state = {key: value for key, value in own.items() if key.endswith(may_lack)} | state
     learned, wanted = state.get("pos_embed"), own.get("pos_embed")
     fits = learned is not None and wanted is not None and learned.shape[::2] == wanted.shape[::2]
     if fits:
@@ -261,11 +259,6 @@ def _fitted_positions(backbone: TokenBackbone, source: Source) -> Tensor:
             "patches; the file is damaged."
         )
     return resize_pos_embed(positions, grid, backbone.grid, prefix=prefix)
-
-
-def _may_be_missing(key: str) -> bool:
-    """What ImageNet has not, cameras, and the counter that files before PyTorch 0.4.1 lack."""
-    return key == "sie_embed" or key.endswith(".num_batches_tracked")
 
 
 def _beyond_depth(key: str, depth: int) -> bool:
