@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import Matcher, affine, compared, precision
+from reidlab.models.matcher import Matcher, compared, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.transmatcher import Count, explain_grid
@@ -74,7 +74,10 @@ class QAConvLayer(nn.Module):
 
     def forward(self, probe: Tensor, gallery: Tensor) -> Tensor:
         """Scores (p, g) of maps (p, S, C) and (g, S, C)."""
-        rows = self.pooled(probe, gallery)
+        return self.read(self.pooled(probe, gallery))
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Scores (p, g) of the best match of each place, (p, g, 2 S)."""
         x = self.bn(rows.reshape(-1, 1, rows.shape[-1])).view_as(rows)
         x = self.fc(x.unflatten(2, (-1, self.fc.in_features))).sum((2, 3))  # (p, g)
         return self.logit_bn(x.reshape(-1, 1)).view_as(x)
@@ -90,15 +93,6 @@ class QAConvLayer(nn.Module):
             products = compared(products)
             pooled = products.amax(3), products.amax(1)
         return torch.cat((pooled[0].permute(2, 0, 1), pooled[1].permute(1, 0, 2)), dim=2)
-
-    def fast(self, probe: Tensor, gallery: Tensor, step: int) -> Tensor:
-        """`forward` in evaluation, `step` probes at a time."""
-        parts = [self.pooled(part, gallery) for part in probe.split(step)]
-        scale, offset = affine(self.bn)
-        rows = torch.cat(parts).to(scale.dtype) * scale + offset
-        return self.logit_bn(
-            self.fc(rows.unflatten(2, (-1, self.fc.in_features))).sum((2, 3)).reshape(-1, 1)
-        ).view(len(probe), len(gallery))
 
 
 class QAConv(Matcher):
@@ -148,7 +142,8 @@ class QAConv(Matcher):
 
         def score(queries: Tensor, images: Tensor, step: int) -> Tensor:
             with torch.autocast(queries.device.type, enabled=False):
-                return self.layer.fast(queries, images, step)
+                rows = torch.cat([self.layer.pooled(q, images) for q in queries.split(step)])
+                return self.layer.read(rows.to(self.layer.fc.weight.dtype))
 
         return score
 
