@@ -221,7 +221,8 @@ def open_like(layout: str, ds: ReIDDataset, profile: str, **options: Any) -> ReI
             same = open_dataset(layout, ds.root, **options) if options else ds
         except DatasetError:
             same = None
-        if same and (layout != "market1501" or _has_others(same)):
+        others = same is not None and same.gallery[["junk", "distractor"]].any().all()
+        if same and (layout != "market1501" or others):
             return same
     sets = {entry["layout"]: name for name, entry in reversed(_courses().items())}
     other = course_data(_small(profile), layout, **options)
@@ -285,10 +286,6 @@ def _stand_in(profile: str) -> ReIDDataset:
 def _with(ds: ReIDDataset, parts: Mapping[str, Any], **told: str) -> ReIDDataset:
     """The set with other parts; its options, which every record keeps, tell which."""
     return replace(ds, **parts, published=None, options={**ds.options, **told})
-
-
-def _has_others(ds: ReIDDataset) -> bool:
-    return bool(ds.gallery["junk"].any() and ds.gallery["distractor"].any())
 
 
 def _two_people(pairs: pd.DataFrame) -> bool:

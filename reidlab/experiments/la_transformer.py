@@ -150,9 +150,9 @@ def knob_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     yield from ({"table": name, **row} for name, rows in tables.items() for row in rows)
 
 
-def knob_worlds(profile: str, people: int = PEOPLE, seed: int = SEED) -> dict[str, World]:
+def knob_worlds(profile: str, people: int = PEOPLE) -> dict[str, World]:
     """The worlds by "knob=value"; a value that is the training world's own gives the same world."""
-    start = replace(course_world(profile, TABLE2.data), seed=seed, identities=people)
+    start = replace(course_world(profile, TABLE2.data), seed=SEED, identities=people)
     return {
         f"{knob}={value}": replace(start, **{knob: value})
         for knob, values in KNOBS.items()

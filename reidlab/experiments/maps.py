@@ -305,28 +305,27 @@ def _sides(
     return sides
 
 
-def parts_seen(runs: Runs, target: str = "similarity") -> pd.DataFrame:
-    """How many parts of a person a map shows, network against network.
+def parts_seen(runs: Runs) -> pd.DataFrame:
+    """How many parts of a person a map of the similarity shows, network against network.
 
     Args:
         runs: of `gltrans.maps`.
-        target: one of `TARGETS`.
 
     Returns:
         One row for each map and prediction: map, name, a and b (mean number of parts, see
         `reidlab.explain.number_of_parts`), value (b minus a), low, high, verdict.
     """
-    found = {name: _values(runs, name, target) for name in NETWORKS}
+    found = {name: _values(runs, name, "similarity") for name in NETWORKS}
     rows, trials = [], {}
     for kind in found["vit"]:
         for asked in PARTS_SEEN:
             a, b = (found[str(side["network"])][kind]["parts"] for side in asked[1:3])
-            trials[f"{kind} {asked.text}"] = each = _difference(a, b, same_networks=False)
+            each = _difference(a, b, same_networks=False)
+            trials[f"{kind} {asked.text}"] = each, asked.direction, None
             numbers = {"value": each.value, "low": each.low, "high": each.high}
             means = {"map": kind, "name": asked.text, "a": np.nanmean(a), "b": np.nanmean(b)}
             rows.append(means | {k: v / 100 for k, v in numbers.items() if v is not None})
-    kinds = {key: asked.direction for key in trials for asked in PARTS_SEEN if asked.text in key}
-    words = decide({key: (each, kinds[key], None) for key, each in trials.items()})
+    words = decide(trials)
     return pd.DataFrame(rows).assign(verdict=[words[key].verdict for key in trials])
 
 

@@ -67,16 +67,12 @@ def gradcam(
         order = sorted(set(chosen))  # GradCAM stores gradients in reverse order of the forward pass
         cam = _layer_cam(score, [backbone.blocks[layer - 1].norm1 for layer in order], backbone)
         try:
-            # a leaf, so that gradients flow even if all is frozen
-            heat = cam(pixels.requires_grad_(), targets=[_unchanged] * len(pixels))
+            # a leaf, so that gradients flow even if all is frozen; the score is the target itself
+            heat = cam(pixels.requires_grad_(), targets=[lambda score: score] * len(pixels))
         finally:
             cam.activations_and_grads.release()  # its hooks; `with` would swallow an IndexError
     maps = torch.from_numpy(heat).float()  # (B, number of different layers, h, w)
     return enlarged(maps[:, [order.index(layer) for layer in chosen]], backbone)
-
-
-def _unchanged(score: Tensor) -> Tensor:
-    return score
 
 
 def _layer_cam(score: Score, taps: list[nn.Module], backbone: Any) -> Any:
