@@ -8,6 +8,8 @@ from typing import Any
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from accelerate.utils import is_tensorboard_available  # type: ignore[import-untyped]
 
+from reidlab.record import flatten
+
 TENSORBOARD = "tensorboard"
 
 
@@ -34,11 +36,5 @@ def check_tracker(tracker: str | GeneralTracker | None) -> None:
 
 def scalars(row: Mapping[str, Any]) -> dict[str, float]:
     """A row of the history as "losses/identity" -> number, with images per second."""
-    flat: dict[str, float] = {"images_per_second": row["images"] / row["seconds"]}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            numbers = {f"{name}/{key}": x for key, x in value.items()}
-        else:
-            numbers = {name: value}
-        flat |= {key: float(x) for key, x in numbers.items() if isinstance(x, int | float)}
-    return flat
+    flat = {"images_per_second": row["images"] / row["seconds"], **flatten(row)}
+    return {k.replace(".", "/"): float(v) for k, v in flat.items() if isinstance(v, int | float)}
