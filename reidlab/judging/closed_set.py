@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import torch
 from torch import nn
 
@@ -12,9 +11,6 @@ from reidlab.judging.embedding import autocast, test_transform
 from reidlab.judging.settings import Judging
 from reidlab.judging.side_information import with_rows
 from reidlab.losses import IdentityLoss, terms
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def classify(

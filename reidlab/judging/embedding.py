@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import Transform
 
-from reidlab.data import build_transform, make_loader, watched_workers
+from reidlab.data import ReIDDataset, build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
 from reidlab.files import check_room
 from reidlab.judging.matching import check_kept
@@ -30,11 +31,6 @@ from reidlab.processes import (
     process_count,
     process_index,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from reidlab.data import ReIDDataset
 
 IN_MEMORY = 2**31  # bytes
 

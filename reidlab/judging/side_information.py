@@ -6,15 +6,13 @@ Every door that shows images of a data set to a model asks here; the model itsel
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 from torch import nn
 
 from reidlab.errors import RecipeError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def sides_of(model: nn.Module) -> tuple[int, int]:

@@ -9,17 +9,13 @@ classifier knows its people again, and says little of strangers.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from reidlab.data import ReIDDataset
 from reidlab.errors import RecipeError
 from reidlab.evaluation import queries_with_match
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from reidlab.data import ReIDDataset
 
 
 def check_people(ds: ReIDDataset) -> None:

@@ -11,19 +11,16 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from reidlab.data import ReIDDataset
 from reidlab.data.decoding import check_images
 from reidlab.errors import RecipeError
 from reidlab.judging import check_judged, classify, embed, has_test_part
 from reidlab.processes import progress_style
 from reidlab.training.checkpoint import CHECKPOINTS, CheckpointError, files_of
 from reidlab.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from reidlab.data import ReIDDataset
 
 MIB = 2**20
 

@@ -8,15 +8,23 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.tracking import GeneralTracker  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from reidlab.data import GraphSampler, build_transform, colour_changes, make_loader, make_sampler
+from reidlab.data import (
+    GraphSampler,
+    ReIDDataset,
+    build_transform,
+    colour_changes,
+    make_loader,
+    make_sampler,
+)
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
 from reidlab.files import sweep, write_json
@@ -65,11 +73,6 @@ from reidlab.training.recipe import CAMERAS, Recipe, build_model, model_of_size
 from reidlab.training.session import Session, State, make_accelerator
 from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from reidlab.data import ReIDDataset
 
 FLOAT32 = 4  # bytes
 RECORD, WEIGHTS, SCORES = "record.json", "model.safetensors", "scores.npy"

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from torch import nn
 
+from reidlab.data import ReIDDataset
 from reidlab.errors import RecipeError, ReidlabError
 from reidlab.judging import sides_of, with_rows
 from reidlab.models import Matcher, TokenBackbone
 from reidlab.training.recipe import CAMERAS, VIEWS, Recipe
 from reidlab.training.unfreezing import blocks_of
-
-if TYPE_CHECKING:
-    from reidlab.data import ReIDDataset
 
 
 class TrainingDiverged(ReidlabError, RuntimeError):

@@ -24,12 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
-if TYPE_CHECKING:
-    from reidlab.training.recipe import Recipe
+from reidlab.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
