@@ -14,7 +14,6 @@ left out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
-from reidlab.models.registry import Authors, Model, register
+from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
 from reidlab.settings import Range, Words, check_fields
 
@@ -219,22 +218,16 @@ def _stripes(wanted: int | None, backbone: TokenBackbone) -> int:
     )
 
 
-def _rename(key: str) -> str | None:
-    """Sharma et al.'s and Mittal and Khandelwal's names.
-
-    Class token and positions stand in their files twice, as the same parameter of two modules.
-    """
-    if key in ("cls_token", "pos_embed"):
-        return f"backbone.{key}"
-    if key.startswith("model.head."):
-        return None  # timm's classifier, which forward never calls
-    if key.startswith("model."):
-        return f"backbone.{key.removeprefix('model.')}"
-    found = re.fullmatch(r"classifier(\d+)\.(add_block\.[01]|classifier\.0)\.(\w+)", key)
-    if found is None:
-        raise KeyError(key)
-    part = {"add_block.0": "bottleneck", "add_block.1": "norm", "classifier.0": "classifier"}
-    return f"heads.{found[1]}.{part[found[2]]}.{found[3]}"
+# Names of both papers' authors -> ours; None: timm's classifier, which forward never calls. Class
+# token and positions stand in their files twice, as one parameter of two modules.
+_NAMES = {
+    r"(cls_token|pos_embed)": r"backbone.\1",
+    r"model\.head\..+": None,
+    r"model\.(.+)": r"backbone.\1",
+    r"classifier(\d+)\.add_block\.0\.(\w+)": r"heads.\1.bottleneck.\2",
+    r"classifier(\d+)\.add_block\.1\.(\w+)": r"heads.\1.norm.\2",
+    r"classifier(\d+)\.classifier\.0\.(\w+)": r"heads.\1.classifier.\2",
+}
 
 
 def _explain(model: LATransformer, found: Mapping[str, Tensor]) -> str | None:
@@ -248,6 +241,6 @@ def _explain(model: LATransformer, found: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-AUTHORS = Authors(rename=_rename, entries=280, explain=_explain)
+AUTHORS = Authors(rename=renaming(_NAMES), entries=280, explain=_explain)
 
 register(Model(name="la_transformer", build=LATransformer, presets=PRESETS, authors=AUTHORS))
