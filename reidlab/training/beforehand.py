@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from reidlab.data import ReIDDataset
 from reidlab.data.decoding import check_images
@@ -135,13 +134,10 @@ def check_folder(folder: Path, needed: int) -> None:
 def room_of_run(model: nn.Module, recipe: Recipe, out: Path) -> int:
     """Bytes that a run takes at most, beyond what it has there: while a checkpoint replaces the one
     before it, and for the weights at the end."""
-    weights = _bytes(model.state_dict().values())
+    weights = sum(value.nbytes for value in model.state_dict().values())
     moments = 1 if recipe.optimizer in ("sgd", "nesterov") else 2
     copies = (recipe.ema_decay is not None) + (recipe.keep == "best")
-    checkpoint = weights * (1 + copies) + moments * _bytes(model.parameters())
+    learned = sum(parameter.nbytes for parameter in model.parameters())
+    checkpoint = weights * (1 + copies) + moments * learned
     there = sum(path.stat().st_size for path in files_of(out / CHECKPOINTS))
     return max(0, 2 * checkpoint - there) + weights
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
