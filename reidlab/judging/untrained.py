@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def untrained_records(ds: ReIDDataset, *, out: str | Path, seed: int = 0) -> dic
         "coin": (lambda frame: coin.normal(size=(len(frame), 8)), "euclidean"),
     }
     if all(mask_path(path).exists() for path in ds.query["path"]):
-        features["background"] = (_background, "euclidean")
+        features["background"] = (partial(mean_color_features, background_only=True), "euclidean")
     features["mean colour"] = (mean_color_features, "euclidean")
     features["small pixels"] = (pixel_features, "cosine")
     records = {}
@@ -47,10 +48,6 @@ def untrained_records(ds: ReIDDataset, *, out: str | Path, seed: int = 0) -> dic
         records[name] = _judge(ds, name, function, metric, seed)
         records[name].save(Path(out) / f"{name.replace(' ', '_')}.json")
     return records
-
-
-def _background(frame: pd.DataFrame) -> Any:
-    return mean_color_features(frame, background_only=True)
 
 
 def _judge(ds: ReIDDataset, name: str, features: Features, metric: Metric, seed: int) -> RunRecord:

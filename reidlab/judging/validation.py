@@ -80,7 +80,8 @@ def split_validation(
     """
     count = held_out(ds, identities)
     query, gallery = _search(ds, ds.train.drop(columns="label"))
-    judged = _judged(ds.protocol, query, gallery)
+    who = (side[name].to_numpy() for name in ("pid", "camid") for side in (query, gallery))
+    judged = np.unique(query["pid"][queries_with_match(*who, protocol=ds.protocol)])
     if len(judged) < count:
         raise RecipeError(
             f"validation_identities asks for {count} people and the protocol {ds.protocol!r} can "
@@ -146,9 +147,3 @@ def _search(ds: ReIDDataset, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
     query = candidates[first.reindex(candidates.index)]
     rest = frame[frame["modality"].isin(searched)] if across else frame.drop(query.index)
     return query, rest
-
-
-def _judged(protocol: str, query: pd.DataFrame, gallery: pd.DataFrame) -> np.ndarray:
-    """The people for whom some query has a match, sorted."""
-    who = (side[name].to_numpy() for name in ("pid", "camid") for side in (query, gallery))
-    return np.unique(query["pid"][queries_with_match(*who, protocol=protocol)])

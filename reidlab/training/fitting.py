@@ -167,8 +167,10 @@ def fit(
     finished = resume and (run.out / RECORD).is_file()
     check_agreement(configuration | {"found in `out`": _found(run.out)}, run.out)
     record = _finished(run, configuration) if finished else None
-    if record is not None and _judged_alike(run, record):
-        return record
+    if record is not None and (
+        record.data.get("fingerprint") == ds.fingerprint() or not has_test_part(ds)
+    ):
+        return record  # judged on this very test part, or there is none
 
     with barrier():
         if accelerator.is_main_process:
@@ -180,7 +182,11 @@ def fit(
     if record is not None:
         _say(f"{run.out} is trained; its test part has changed since, so it is judged anew")
         metrics, seconds = _judge(run, accelerator)
-        return _write(run, _judged_anew(run, record, metrics, seconds), accelerator)
+        times = record.seconds | seconds
+        anew = dataclasses.replace(
+            record, data=_data(run), metrics=metrics, seconds=times, finished=now()
+        )
+        return _write(run, anew, accelerator)
     if not has_test_part(ds):
         _say(f"{ds.name} has no test part, so nothing will be tested")
     session = _session(run, accelerator, configuration)
@@ -477,25 +483,6 @@ def _finished(run: _Run, configuration: dict[str, Any]) -> RunRecord:
     return record
 
 
-def _judged_alike(run: _Run, record: RunRecord) -> bool:
-    """Whether the metrics of a record are of this test part, or there is none to judge on."""
-    same: bool = record.data.get("fingerprint") == run.ds.fingerprint()
-    return same or not has_test_part(run.ds)
-
-
-def _judged_anew(
-    run: _Run, record: RunRecord, metrics: dict[str, Any], seconds: dict[str, float]
-) -> RunRecord:
-    """The record of a training with the metrics of another test part."""
-    return dataclasses.replace(
-        record,
-        data=_data(run),
-        metrics=metrics,
-        seconds=record.seconds | seconds,
-        finished=now(),
-    )
-
-
 def _trained(out: Path) -> dict[str, Tensor]:
     """The weights of a finished run."""
     again = f"Delete {out / RECORD} to train again."
@@ -509,7 +496,7 @@ def _record(
     seconds: dict[str, float],
     accelerator: Accelerator,
 ) -> RunRecord:
-    history, validated = state.history, run.validation is not None
+    history = state.history
     train_seconds = sum(row["seconds"] for row in history)
     cameras, views = sides_of(run.model)
     experiment = {
@@ -531,7 +518,7 @@ def _record(
     if embedding_dim := getattr(run.model, "embed_dim", None):
         experiment["embedding_bytes"] = FLOAT32 * embedding_dim  # that a gallery image takes
     times = {"train": train_seconds, **seconds}
-    if validated:
+    if run.validation is not None:
         experiment["kept_epoch"] = state.best.get("epoch", len(history))
         times["validate"] = sum(row.get("validation_seconds", 0.0) for row in history)
     return RunRecord(
@@ -553,18 +540,14 @@ def _record(
 
 
 def _data(run: _Run) -> dict[str, Any]:
-    """The whole set, what was trained on, and how much of it was set aside."""
-    trained_on = {"trained_on": run.configuration["trained_on"]}
-    return describe_data(run.ds) | trained_on | _left_out(run)
-
-
-def _left_out(run: _Run) -> dict[str, Any]:
-    """Counts of what was set aside; the `train` counts hold it, too."""
+    """The whole set, what was trained on, and counts of what was set aside; the `train` counts hold
+    that, too."""
+    found = describe_data(run.ds) | {"trained_on": run.configuration["trained_on"]}
     if run.validation is None:
-        return {}
+        return found
     if run.recipe.validate_on == "images":
-        return {"validation_images": len(run.validation.train)}
-    return {
+        return found | {"validation_images": len(run.validation.train)}
+    return found | {
         "validation_identities": run.ds.num_classes - run.learn.num_classes,
         "validation_query_images": len(run.validation.query),
         "validation_gallery_images": len(run.validation.gallery),

@@ -51,7 +51,8 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
         )
     _check_losses(model, recipe)
     _check_sides(model, ds, recipe, learn)
-    if recipe.gradient_checkpointing and not _has_token_backbone(model):
+    tokens = any(isinstance(part, TokenBackbone) for part in model.modules())
+    if recipe.gradient_checkpointing and not tokens:
         raise RecipeError(
             f"gradient_checkpointing is True and {type(model).__name__} has no TokenBackbone, "
             "whose blocks it computes again; set it False."
@@ -147,7 +148,3 @@ def advice(what: str, epoch: int) -> str:
         "'bf16' does not), and at the images of the last batch. With other settings start again in "
         "another `out`; with the same, once the fault is mended, fit goes on from here."
     )
-
-
-def _has_token_backbone(model: nn.Module) -> bool:
-    return any(isinstance(part, TokenBackbone) for part in model.modules())

@@ -26,7 +26,7 @@ def train_epoch(session: Session, epoch: int) -> dict[str, Any]:
     model.train()
     optimizer.zero_grad()
     for step, batch in enumerate(session.batches(epoch)):
-        lr = session.set_rate(epoch, step, steps)
+        lr = session.rate(optimizer, epoch, step, steps)
         out = model(batch["image"], batch["camid"])  # (B, 3, H, W) -> heads x (B, C), (B, D)
         losses = session.objective(out, batch)  # name -> scalar
         loss = session.objective.total(losses)

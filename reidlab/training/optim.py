@@ -104,16 +104,17 @@ def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -
 
     The schedule "decay" follows `reidlab.training.unfreezing`, the others `learning_rate`.
     """
-    plan = None
-    if recipe.schedule == "decay":
-        plan = Unfreezing.of(recipe, depth=optimizer.param_groups[0]["depth"])
+    epoch, depth = int(time) - 1, optimizer.param_groups[0]["depth"]
+
+    def rate(multiplier: float) -> float:
+        if recipe.schedule == "decay":
+            return multiplier * Unfreezing.of(recipe, depth).rate(recipe.lr, epoch)
+        return learning_rate(recipe, time, multiplier)
+
     for group in optimizer.param_groups:
-        scale, multiplier = group.get("scale", 1.0), group["multiplier"]  # old ones: no scale
-        if plan is not None:
-            group["lr"] = scale * multiplier * plan.rate(recipe.lr, int(time) - 1)
-        else:
-            group["lr"] = scale * learning_rate(recipe, time, multiplier)
-    return learning_rate(recipe, time) if plan is None else plan.rate(recipe.lr, int(time) - 1)
+        scale = group.get("scale", 1.0)  # old ones: no scale
+        group["lr"] = scale * rate(group["multiplier"])
+    return rate(1.0)
 
 
 def set_rate_of_step(

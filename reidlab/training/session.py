@@ -144,10 +144,6 @@ class Session:
             with self.accelerator.accumulate(self.model):
                 yield batch
 
-    def set_rate(self, epoch: int, step: int, steps: int) -> float:
-        """Set the learning rate of a step of an epoch; returns that of the base group."""
-        return self.rate(self.optimizer, epoch, step, steps)
-
     def group_share(self, step: int, steps: int) -> float:
         """Size of a whole group of accumulated batches over that of this step's, 1 or more.
 

@@ -116,8 +116,10 @@ def pretrain(
         configuration=configuration,
     )
     session.run()
+    meta = {**grid_metadata(backbone), "normalization": "half"}
+    weights = {k: v.half().contiguous().cpu() for k, v in backbone.state_dict().items()}
     with writing(out / WEIGHTS, out / CHECKPOINTS):
-        _save_backbone(out / WEIGHTS, backbone)
+        write_bytes(out / WEIGHTS, save(weights, metadata=meta))
         _record(config, session).save(out / RECORD)  # last but one: with a record it is finished
     delete_checkpoints(out / CHECKPOINTS)
     return out / WEIGHTS
@@ -165,12 +167,6 @@ def _set_rate(
     for group in optimizer.param_groups:
         group["lr"] = lr
     return lr
-
-
-def _save_backbone(path: Path, backbone: TokenBackbone) -> None:
-    meta = {**grid_metadata(backbone), "normalization": "half"}
-    weights = {k: v.half().contiguous().cpu() for k, v in backbone.state_dict().items()}
-    write_bytes(path, save(weights, metadata=meta))
 
 
 def _record(config: PretrainConfig, session: Session) -> RunRecord:
