@@ -48,6 +48,10 @@ class IdentityLoss(nn.Module):
             logits.float(), labels, label_smoothing=self.label_smoothing
         )
 
+    def extra_repr(self) -> str:
+        """What print(loss) shows."""
+        return f"label_smoothing={self.label_smoothing}"
+
 
 @dataclass(frozen=True)
 class Identity(Loss):

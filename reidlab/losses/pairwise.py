@@ -83,6 +83,10 @@ class MatchTripletLoss(_PairLoss):
         lowest, highest = extremes(scores, labels)
         return (self.margin - (lowest - highest)).clamp(min=0)
 
+    def extra_repr(self) -> str:
+        """What print(loss) shows."""
+        return f"margin={self.margin}"
+
 
 def extremes(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Of each anchor the lowest score of a positive but itself, and the highest of a negative.

@@ -80,6 +80,10 @@ class TripletLoss(nn.Module):
             return nn.functional.softplus(gap).mean()
         return (gap + self.margin).clamp(min=0).mean()
 
+    def extra_repr(self) -> str:
+        """What print(loss) shows."""
+        return f"margin={'soft' if self.margin is None else self.margin}, mining={self.mining}"
+
 
 @dataclass(frozen=True)
 class Triplet(Loss):

@@ -38,6 +38,7 @@ def test_on_paper():
 
 def test_smoothing_is_a_tenth_by_default():
     assert IdentityLoss().label_smoothing == 0.1
+    assert "label_smoothing=0.1" in repr(IdentityLoss())
 
 
 def test_float32_inside_autocast():

@@ -148,6 +148,11 @@ def test_shapes_that_do_not_fit(features, labels):
         TripletLoss()(torch.zeros(features), torch.zeros(labels, dtype=torch.int64))
 
 
+def test_prints_its_margin():
+    assert repr(TripletLoss()) == "TripletLoss(margin=soft, mining=hardest)"
+    assert repr(TripletLoss(0.3, "all")) == "TripletLoss(margin=0.3, mining=all)"
+
+
 def test_the_example_in_the_docstring():
     assert doctest.testmod(triplet) == (0, 3)
 
