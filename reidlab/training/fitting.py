@@ -89,6 +89,7 @@ class _Run:
     out: Path
     learn: ReIDDataset
     validation: ReIDDataset | None
+    accelerator: Accelerator
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
@@ -159,14 +160,13 @@ def fit(
     check_tracker(tracker)
     learn, validation = _parts(ds, recipe, seed)
     check_fits(model, ds, recipe, learn)
-    run = _Run(model, ds, recipe, seed, Path(out), learn, validation)
-    configuration = run.configuration
-    accelerator = make_accelerator(recipe, run.out, tracker)
+    accelerator = make_accelerator(recipe, Path(out), tracker)
+    run = _Run(model, ds, recipe, seed, Path(out), learn, validation, accelerator)
     with barrier():  # whoever leaves while another still connects would break its connection
         check_processes(recipe, accelerator)
     finished = resume and (run.out / RECORD).is_file()
-    check_agreement(configuration | {"found in `out`": _found(run.out)}, run.out)
-    record = _finished(run, configuration) if finished else None
+    check_agreement(run.configuration | {"found in `out`": _found(run.out)}, run.out)
+    record = _finished(run) if finished else None
     if record is not None and (
         record.data.get("fingerprint") == ds.fingerprint() or not has_test_part(ds)
     ):
@@ -181,24 +181,24 @@ def fit(
                 delete_checkpoints(run.out / CHECKPOINTS)
     if record is not None:
         _say(f"{run.out} is trained; its test part has changed since, so it is judged anew")
-        metrics, seconds = _judge(run, accelerator)
+        metrics, seconds = _judge(run)
         times = record.seconds | seconds
         anew = dataclasses.replace(
             record, data=_data(run), metrics=metrics, seconds=times, finished=now()
         )
-        return _write(run, anew, accelerator)
+        return _write(run, anew)
     if not has_test_part(ds):
         _say(f"{ds.name} has no test part, so nothing will be tested")
-    session = _session(run, accelerator, configuration)
+    session = _session(run)
     session.run()
     with barrier():
         if accelerator.is_main_process:
             with writing(run.out / WEIGHTS, run.out / CHECKPOINTS):
                 save_weights(run.out / WEIGHTS, model)
-    metrics, seconds = _judge(run, accelerator)
+    metrics, seconds = _judge(run)
     state = session.state
     state.peak_memory_mb = largest(max(state.peak_memory_mb, peak_memory_mb(accelerator.device)))
-    return _write(run, _record(run, state, metrics, seconds, accelerator), accelerator)
+    return _write(run, _record(run, state, metrics, seconds))
 
 
 def _say(text: str) -> None:
@@ -206,12 +206,12 @@ def _say(text: str) -> None:
         Progress().line(text)
 
 
-def _judge(run: _Run, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, float]]:
+def _judge(run: _Run) -> tuple[dict[str, Any], dict[str, float]]:
     """Metrics of the test part, and seconds; nothing without one."""
     if not has_test_part(run.ds):
         return {}, {}
     try:
-        model = run.model.to(accelerator.device)
+        model = run.model.to(run.accelerator.device)
         kept = run.out / SCORES if hasattr(model, "match") else None
         result, seconds = timed_evaluation(model, run.ds, run.recipe, shared=True, scores=kept)
     except BaseException:  # Ctrl-C, too
@@ -220,11 +220,11 @@ def _judge(run: _Run, accelerator: Accelerator) -> tuple[dict[str, Any], dict[st
     return result.as_dict(), seconds
 
 
-def _write(run: _Run, record: RunRecord, accelerator: Accelerator) -> RunRecord:
+def _write(run: _Run, record: RunRecord) -> RunRecord:
     """Write the record of a run that is trained and judged, and clear away the rest."""
     path, checkpoints = run.out / RECORD, run.out / CHECKPOINTS
     with barrier():
-        if accelerator.is_main_process:
+        if run.accelerator.is_main_process:
             with writing(path, checkpoints):
                 if path.is_file() and (before := RunRecord.load(path)).metrics:
                     before.save(run.out / f"record-{before.data['fingerprint'][:8]}.json")
@@ -392,9 +392,10 @@ def _was_trained_on(record: RunRecord, recipe: Recipe, ds: ReIDDataset) -> bool:
     return bool(record.data["trained_on"] == found)
 
 
-def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any]) -> Session:
+def _session(run: _Run) -> Session:
     """Everything that the loop needs."""
-    model, recipe = run.model.to(accelerator.device), run.recipe
+    accelerator, recipe = run.accelerator, run.recipe
+    model = run.model.to(accelerator.device)
     learn = dataclasses.replace(run.learn, train=with_rows(model, run.learn.train))
     blocks = blocks_of(model)
     plan = Unfreezing.of(recipe, len(blocks)) if recipe.unfreezing is not None else None
@@ -421,7 +422,7 @@ def _session(run: _Run, accelerator: Accelerator, configuration: dict[str, Any])
         objective=Objective(recipe.losses, gathered=recipe.gather),
         seed=run.seed,
         out=run.out,
-        configuration=configuration,
+        configuration=run.configuration,
         before_epoch=before_epoch,
         after_epoch=partial(_validate, run),
     )
@@ -467,7 +468,7 @@ def _found(out: Path) -> str:
     return "nothing" if checkpoint is None else checkpoint.stem
 
 
-def _finished(run: _Run, configuration: dict[str, Any]) -> RunRecord:
+def _finished(run: _Run) -> RunRecord:
     """Read back a finished run, after checking that it is this one."""
     record = RunRecord.load(run.out / RECORD)
     found = {
@@ -478,7 +479,7 @@ def _finished(run: _Run, configuration: dict[str, Any]) -> RunRecord:
         "classes": record.data.get("train_identities"),
         "weights_sha256": record.experiment.get("weights_sha256"),
     }
-    check_same(found, configuration, run.out)
+    check_same(found, run.configuration, run.out)
     load_into(run.model, _trained(run.out), run.out)
     return record
 
@@ -490,13 +491,9 @@ def _trained(out: Path) -> dict[str, Tensor]:
 
 
 def _record(
-    run: _Run,
-    state: State,
-    metrics: dict[str, Any],
-    seconds: dict[str, float],
-    accelerator: Accelerator,
+    run: _Run, state: State, metrics: dict[str, Any], seconds: dict[str, float]
 ) -> RunRecord:
-    history = state.history
+    accelerator, history = run.accelerator, state.history
     train_seconds = sum(row["seconds"] for row in history)
     cameras, views = sides_of(run.model)
     experiment = {
