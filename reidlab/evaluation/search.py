@@ -59,7 +59,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "hnsw": ("neighbours", "ef_construction", "ef_search"),
 }
 FACTORY = {"exact": "Flat", "ivf-pq": "IVF{lists},PQ{code_bytes}", "hnsw": "HNSW{neighbours}"}
-SAVED = ("kind", "metric", "dims", "options")  # what a file says of its index
+SAVED = ("kind", "metric", "dims", "options", "seed")  # what a file says of its index
 NAME = b"reidlab-index "  # a file begins with it, its version and a digest
 VERSION = b"2"
 
@@ -82,12 +82,14 @@ class SearchIndex:
         metric: "cosine" or "euclidean".
         dims: D, numbers in an embedding.
         options: every option of the kind with its value, also those left to their default.
+        seed: what the training sample and the graph were drawn with.
     """
 
     def __init__(
-        self, kind: Kind, metric: Metric, dims: int, options: dict[str, int], index: Any
+        self, kind: Kind, metric: Metric, dims: int, options: dict[str, int], seed: int, index: Any
     ) -> None:
-        self.kind, self.metric, self.dims, self.options = kind, metric, dims, options
+        self.kind, self.metric, self.dims = kind, metric, dims
+        self.options, self.seed = options, seed
         self._index = index
 
     def __len__(self) -> int:
@@ -315,6 +317,7 @@ def build_index(
     *,
     kind: Kind = "exact",
     metric: Metric = "cosine",
+    seed: int = 0,
     **options: int,
 ) -> SearchIndex:
     """An index of a gallery.
@@ -322,13 +325,14 @@ def build_index(
     The embeddings are read twice (checked, then added) in blocks of 32 MB, so a NumPy memmap larger
     than memory will do for "ivf-pq"; "exact" and "hnsw" keep every vector in single precision.
 
-    The same gallery gives the same index on one machine with one thread; with several, the graph of
+    The same seed gives the same index on one machine with one thread; with several, the graph of
     "hnsw" depends on which of them is faster.
 
     Args:
         g_emb: (G, D) embeddings of any floating precision; NumPy, a memmap, or torch.
         kind: "exact", "ivf-pq" or "hnsw"; see the head of this module.
         metric: "cosine" (vectors are brought to unit length) or "euclidean".
+        seed: of the training sample, of k-means and of the graph.
         lists: ("ivf-pq") number of lists; 4 sqrt(G) by default, and at most G / 39. If parts are
             to be added, give the number that suits the whole.
         code_bytes: ("ivf-pq") bytes kept of an image; must divide D. By default the largest that
@@ -363,15 +367,16 @@ def build_index(
                 f"unknown option {name!r} of kind {kind!r}, which has "
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
+    seed = whole_number("seed", seed, 0)
     source = _source("g_emb", g_emb)
     dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
         _enough_to_train(len(source), chosen["lists"])
-    index = _new_index(faiss, kind, metric, dims, chosen)
+    index = _new_index(faiss, kind, metric, dims, chosen, seed)
     if kind == "ivf-pq":
-        index.train(_training_sample(source, chosen["lists"], metric))
-    built = SearchIndex(kind, metric, dims, chosen, index)
+        index.train(_training_sample(source, chosen["lists"], metric, seed))
+    built = SearchIndex(kind, metric, dims, chosen, seed, index)
     built._add(source)
     return built
 
@@ -422,7 +427,7 @@ def _faiss() -> ModuleType:
 
 
 def _new_index(
-    faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int]
+    faiss: ModuleType, kind: Kind, metric: Metric, dims: int, options: dict[str, int], seed: int
 ) -> Any:
     """FAISS's own index, empty and not trained."""
     measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
@@ -430,9 +435,9 @@ def _new_index(
     if kind == "hnsw":
         index.hnsw.efConstruction = options["ef_construction"]
         index.hnsw.efSearch = options["ef_search"]
-        index.hnsw.rng = faiss.RandomGenerator(0)
+        index.hnsw.rng = faiss.RandomGenerator(seed)
     if kind == "ivf-pq":
-        index.cp.seed = index.pq.cp.seed = 0
+        index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
         index.nprobe = options["probes"]
     return index
 
@@ -490,11 +495,11 @@ def _enough_to_train(images: int, lists: int) -> None:
         )
 
 
-def _training_sample(source: Rows, lists: int, metric: Metric) -> Distances:
+def _training_sample(source: Rows, lists: int, metric: Metric, seed: int) -> Distances:
     """(S, D) images drawn evenly, in gallery order: some for each centre that is learned."""
     images = len(source)
     size = min(images, MAX_TRAINING * max(lists, CODEWORDS))
-    chosen = np.sort(np.random.default_rng(0).choice(images, size, replace=False))
+    chosen = np.sort(np.random.default_rng(seed).choice(images, size, replace=False))
     parts = _parts("g_emb", source[chosen])
     return np.concatenate([_single(name, embeddings(name, part), metric) for name, part in parts])
 

@@ -253,10 +253,22 @@ def test_copies_of_one_image_train(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_same_gallery_gives_the_same_index(gallery, queries):
-    options = {"kind": "ivf-pq", "lists": 8, "code_bytes": 2, "probes": 2}
-    one, two = (build_index(gallery, **options).search(queries, 10) for _ in range(2))
-    np.testing.assert_array_equal(one, two)
+def test_the_seed_decides(gallery, queries):
+    def found(seed):
+        index = build_index(gallery, kind="ivf-pq", seed=seed, lists=8, code_bytes=2, probes=2)
+        return index.search(queries, 10)
+
+    np.testing.assert_array_equal(found(2**40), found(2**40))
+    assert (found(0)[1] != found(1)[1]).any()
+
+    def layers(seed):
+        import faiss
+
+        index = build_index(gallery[:300], kind="hnsw", seed=seed)
+        return faiss.vector_to_array(index._index.hnsw.levels)
+
+    np.testing.assert_array_equal(layers(1), layers(1))
+    assert (layers(1) != layers(2)).any()
 
 
 def test_defaults_follow_the_gallery_and_faiss_says_nothing(gallery, capfd):
@@ -273,7 +285,7 @@ def test_defaults_follow_the_gallery_and_faiss_says_nothing(gallery, capfd):
 
 def test_training_draws_some_images_only(gallery, monkeypatch):
     monkeypatch.setattr(search, "CODEWORDS", 16)
-    sample = search._training_sample(gallery, 20, "euclidean")
+    sample = search._training_sample(gallery, 20, "euclidean", seed=0)
     assert sample.shape == (20 * 64, gallery.shape[1])
     assert len(np.unique(sample, axis=0)) == len(sample)
     assert {row.tobytes() for row in sample} <= {row.tobytes() for row in gallery}
@@ -357,7 +369,7 @@ def test_save_and_load(built, queries, gallery, tmp_path, kind, metric):
     assert [file.name for file in path.parent.iterdir()] == ["gallery.index"]
     loaded = SearchIndex.load(str(path))
     assert repr(loaded) == repr(index)
-    assert loaded.options == index.options
+    assert (loaded.options, loaded.seed) == (index.options, index.seed)
     np.testing.assert_array_equal(loaded.search(queries, 20), index.search(queries, 20))
     loaded.add(gallery[:3])
     assert len(loaded) == len(index) + 3
