@@ -104,11 +104,11 @@ def set_learning_rate(optimizer: optim.Optimizer, recipe: Recipe, time: float) -
 
     The schedule "decay" follows `reidlab.training.unfreezing`, the others `learning_rate`.
     """
-    epoch, depth = int(time) - 1, optimizer.param_groups[0]["depth"]
 
     def rate(multiplier: float) -> float:
         if recipe.schedule == "decay":
-            return multiplier * Unfreezing.of(recipe, depth).rate(recipe.lr, epoch)
+            plan = Unfreezing.of(recipe, depth=optimizer.param_groups[0]["depth"])
+            return multiplier * plan.rate(recipe.lr, int(time) - 1)
         return learning_rate(recipe, time, multiplier)
 
     for group in optimizer.param_groups:
