@@ -175,9 +175,9 @@ class Workspace:
         if unknown := set(only) - set().union(*known.values()):
             cells = ", ".join(experiment.cells(self.profile))
             raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
-        for step in experiment.after:
-            for name in step.sets:
-                self.open(name)
+        sets = [name for step in experiment.after for name in step.sets]
+        for name in sorted(sets, key=lambda name: name in course_layouts()):
+            self.open(name)  # the caller's data first: it takes a while to write the others
         there = {_key(run): run for run in Runs.read(made).records} if made else {}
         for path, (cell, seed) in files.items():
             line = there.get((*cell.levels.items(), ("seed", seed)))
