@@ -164,11 +164,12 @@ def planes_told(planes: Mapping[str, Projection], across: str = "camera") -> Fin
         moved = (last.numbers[key] - first.numbers[key]).to_numpy()
         same = int((np.sign(moved) == np.sign(last.features[key] - first.features[key])).sum())
         pairs = f" ({same} of {len(moved)} pairs of t-SNE pictures agree)"
-        return ", ".join(shares) + lot + pairs * (len(planes) > 1)
+        said = ", ".join(shares) + lot + pairs * (len(planes) > 1)
+        return said[0].upper() + said[1:]
 
     near = first.features
     by_lot = f", by lot {100 * near['by lot']:.0f} %"
     return finding(
-        f"Of the {near['k']} nearest pictures show the same person: {told('own')}; are of another "
-        f"{across}: {told('across', by_lot)}."
+        f"How many of the {near['k']} nearest pictures show the same person? {told('own')}.",
+        f"How many are of another {across}? {told('across', by_lot)}.",
     )

@@ -114,9 +114,9 @@ def test_what_planes_tell():
 
     both = {"before": plane(0.1, [0.1, 0.2, 0.3]), "trained": plane(0.4, [0.2, 0.1, 0.5])}
     assert planes_told(both, "light").text == (
-        "Of the 5 nearest pictures show the same person: before 10 %, trained 40 % (2 of 3 pairs "
-        "of t-SNE pictures agree); are of another light: before 25 %, trained 25 %, by lot 75 % "
-        "(3 of 3 pairs of t-SNE pictures agree)."
+        "How many of the 5 nearest pictures show the same person? Before 10 %, trained 40 % (2 of "
+        "3 pairs of t-SNE pictures agree). How many are of another light? Before 25 %, trained "
+        "25 %, by lot 75 % (3 of 3 pairs of t-SNE pictures agree)."
     )
     assert "pairs" not in planes_told({"trained": both["trained"]}).text
     with pytest.raises(ValueError, match="no planes"):
