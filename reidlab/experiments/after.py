@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reidlab.data import ReIDDataset
+from reidlab.data import ReIDDataset, open_dataset
 from reidlab.evaluation import RankResult, average
 from reidlab.evaluation.checks import Labels, integer_labels
 from reidlab.experiments.design import Step
-from reidlab.experiments.runner import Trained
+from reidlab.experiments.runner import Trained, Workspace
 from reidlab.judging import embed, evaluate_on, judge
 from reidlab.record import describe_data
+from reidlab.synth import World, write_dataset
 
 RETRIEVALS = ("rows", "gelt", "mean")
 DIGITS = 6  # of the sums of people, which are many
@@ -73,6 +74,12 @@ def everybody(ds: ReIDDataset) -> ReIDDataset:
         for part in (ds.query, ds.gallery)
     )
     return dataclasses.replace(ds, query=query, gallery=gallery)
+
+
+def world_people(workspace: Workspace, layout: str, world: World) -> ReIDDataset:
+    """`everybody` of a world, which is written once among the results."""
+    folder = workspace.folder / "worlds" / world.fingerprint()[:12]
+    return everybody(open_dataset(layout, write_dataset(layout, folder, world)))
 
 
 def ask_everybody(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:

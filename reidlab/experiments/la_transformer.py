@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reidlab import recipes
-from reidlab.data import open_dataset
 from reidlab.evaluation import Difference, decide, evaluate, people_and_seeds
-from reidlab.experiments.after import BY_RETRIEVAL, everybody
+from reidlab.experiments.after import BY_RETRIEVAL, world_people
 from reidlab.experiments.arenas import ARENAS, SMALL
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Prediction
 from reidlab.experiments.runner import Workspace
 from reidlab.judging import embed
-from reidlab.synth import World, write_dataset
+from reidlab.synth import World
 from reidlab.training import Recipe
 
 FACTORS: dict[str, dict[str, Changes]] = {
@@ -166,9 +165,7 @@ def measure(workspace: Workspace, world: World, seed: int) -> pd.DataFrame:
     local, plain = (workspace.trained(TABLE2, cells["_".join(each)], seed) for each in NETWORKS)
 
     def compute() -> dict[str, Any]:
-        folder = workspace.folder / "worlds" / world.fingerprint()[:12]
-        ds = open_dataset("market1501", write_dataset("market1501", folder, world))
-        frame = everybody(ds).query
+        frame = world_people(workspace, "market1501", world).query
         found = views(local.model, plain.model, frame, local.recipe)
         result = judged(found, frame, doubles=bool(world.differ))
         return {str(k): [None if np.isnan(v) else v for v in result[k].tolist()] for k in result}

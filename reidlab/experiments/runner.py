@@ -191,7 +191,8 @@ class Workspace:
 
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
         """Whether a run of a cell here would be this one, with all steps after it."""
-        if not made_by(line, cell.recipe, cell.options):
+        start = line["experiment"].get("weights_sha256")
+        if start != cell.recipe.weights_sha256 or not made_by(line, cell.recipe, cell.options):
             return False
         ds = self.open(experiment.data, **cell.options)
         same = line["data"]["fingerprint"] == ds.fingerprint()

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reidlab import recipes
-from reidlab.data import ReIDDataset, open_dataset
+from reidlab.data import ReIDDataset
 from reidlab.evaluation import Difference, decide, people_and_seeds
-from reidlab.experiments.after import PEOPLE, crowd, everybody, people_sums
+from reidlab.experiments.after import PEOPLE, crowd, everybody, people_sums, world_people
 from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Step, over
@@ -39,7 +39,6 @@ from reidlab.explain import (
 from reidlab.judging import evaluate_on, test_transform
 from reidlab.models import TVTR, select_tokens
 from reidlab.recipes.tvtr import BASELINE
-from reidlab.synth import write_dataset
 from reidlab.training import Recipe
 
 # 128 x 64 pixels are 8 x 4 patches, and ViT-Tiny has 3 heads. Heads that choose by lot, each for
@@ -267,8 +266,7 @@ def measure(workspace: Workspace, ground: str, network: str, seed: int) -> dict[
     world = replace(course_world(workspace.profile, f"{WHERE}-crowd"), **there.knobs)
 
     def compute() -> dict[str, Any]:
-        folder = workspace.folder / "worlds" / world.fingerprint()[:12]
-        ds = everybody(open_dataset("sysu-mm01", write_dataset("sysu-mm01", folder, world)))
+        ds = world_people(workspace, "sysu-mm01", world)
         people = people_sums(evaluate_on(run.model, ds, run.recipe), ds.query["pid"])
         return {"people": people, "patches": _ways(run, ds) if network == "tvts" else {}}
 

@@ -279,6 +279,9 @@ def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path
     root = write_dataset("market1501", tmp_path / "q", other)
     list(Workspace("smoke", root, tmp_path / "data").run(toy, made=file))
     assert len(trained) == 4, "those are of other data"
+    file.write_text(file.read_text().replace('"weights_sha256": null', '"weights_sha256": "0"'))
+    list(Workspace("smoke", people, tmp_path / "start").run(toy, made=file))
+    assert len(trained) == 6, "those began with other weights"
     list(here.run(replace(toy, after=(counted(calls),)), only=["two"], made=file))
     assert len(calls) == 1, "a step that they lack is made, for the cell that is asked for"
 
