@@ -41,10 +41,6 @@ LIMITS = {"lines of code": 250, "tables": 6, "figures": 6, "wide lines": 0}
 LIMITS |= {"typed metrics": 0, "formulas without a number": 0}
 CEILINGS = {  # chapters from before the rule hold more; these numbers only shrink
     "04_la_transformer": {"tables": 7},
-    "05_la_tf_pp": {"wide lines": 2},
-    "06_gltrans": {"wide lines": 11},
-    "07_tvtr": {"wide lines": 11},
-    "08_transmatcher": {"wide lines": 4},
 }
 UNNUMBERED = re.compile(r"^\$\$.*?\$\$(?! \(eq-)", re.M | re.S)
 SHOWS_TABLE = re.compile(r"\b(?:table|metrics_table|decisions)\(")
