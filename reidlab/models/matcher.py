@@ -8,6 +8,7 @@ goes block by block.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -20,8 +21,8 @@ from reidlab.models.outputs import Outputs
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, Tokens
 
-GROUP = 32  # blocks whose pooled values go through the head together
-BLOCK_BYTES = {"cpu": 2**20, "cuda": 2**30}  # half of a core's second cache; a share of a GPU
+GROUP = 4  # blocks whose pooled values go through the head together
+BLOCK_BYTES = {"cpu": 2**24, "cuda": 2**30}  # of the third cache; of a GPU
 
 
 class Matcher(nn.Module, ABC):
@@ -114,8 +115,8 @@ class Matcher(nn.Module, ABC):
         Args:
             q_emb: (Q, h, w, D) from `embed`, on any device.
             g_emb: (G, h, w, D), likewise.
-            block_bytes: Memory for the products of a block; None: 1 MiB on a CPU, where they stay
-                in its cache, 1 GiB on a GPU.
+            block_bytes: Memory for the products of a block; None: 16 MiB on a CPU, where they
+                stay in its cache, 1 GiB on a GPU.
 
         Returns:
             (Q, G) float32 (or float64 of such weights) on the model's device.
@@ -134,8 +135,9 @@ class Matcher(nn.Module, ABC):
         device, dtype = self.neck.weight.device, self.neck.weight.dtype
         budget = BLOCK_BYTES.get(device.type, BLOCK_BYTES["cuda"])
         pairs = max(1, (block_bytes or budget) // self.pair_bytes())
-        columns = min(pairs, len(g_emb))
-        step = max(1, pairs // max(1, columns))
+        # as many queries as images: a product of square blocks reads each map least often
+        columns = max(1, min(len(g_emb), pairs // max(1, min(math.isqrt(pairs), len(q_emb)))))
+        step = max(1, pairs // columns)
         with torch.no_grad():
             scores = torch.empty(len(q_emb), len(g_emb), dtype=dtype, device=device)
             if not scores.numel():

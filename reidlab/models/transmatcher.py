@@ -200,9 +200,8 @@ class DecoderLayer(nn.Module):
         """`forward` in evaluation, of maps after FC1, `step` queries at a time."""
         parts = [self.pooled(part, gallery, folded.gate) for part in query.split(step)]
         rows = torch.cat(parts).to(folded.scale.dtype) * folded.scale + folded.offset
-        inner = folded.inner
-        hidden = rows.to(inner.dtype).flatten(0, 2) @ inner.T  # (q k 2 H, D)
-        values = hidden.add_(folded.bias).relu_() @ folded.outer
+        flat, inner = rows.to(folded.inner.dtype).flatten(0, 2), folded.inner.T
+        values = torch.addmm(folded.bias, flat, inner).relu_() @ folded.outer  # (q k 2 H,)
         return values.view(len(query), len(gallery), -1).to(rows.dtype).sum(2) + folded.shift
 
 
