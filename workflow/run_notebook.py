@@ -119,7 +119,7 @@ def inputs_digest(notebook: Path, parameters: dict[str, Any]) -> str:
     """sha256 over what decides a run: the notebook, all that a page reads, the parameters."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     for path in (notebook, *page_inputs()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        digest.update(os.path.relpath(path, ROOT).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -131,7 +131,8 @@ def page_inputs(root: Path = ROOT) -> list[Path]:
     """
     folders = ("reidlab", "book/claims", "book/results", "book/quizzes")
     found = [path for name in folders for path in find(root / name, "**/*") if path.is_file()]
-    kept = [path for path in found if "__pycache__" not in path.parts]
+    unread = {"__pycache__", "unfinished"}  # of an experiment under way, which no page reads
+    kept = [path for path in found if unread.isdisjoint(path.relative_to(root).parts)]
     return sorted([*kept, root / "workflow" / Path(__file__).name])
 
 

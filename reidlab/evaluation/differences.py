@@ -10,7 +10,7 @@ Words for the answer are given by `verdict`, for several comparisons at once by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -225,6 +225,22 @@ def people_and_seeds(
         value, variance, freedom = crossed(split(a, counts), split(b, counts))
         error = _rounded(float(variance) ** 0.5)
     return Difference(_rounded(float(value)), error, float(freedom), level, seeds, **sizes)
+
+
+def of_people(a: FloatArray, b: FloatArray, *, same_networks: bool = False) -> Difference:
+    """`people_and_seeds` of a number for each seed and person, (S, P), in any unit.
+
+    100 times b minus a, each person counting alike; a NaN leaves its person out.
+    """
+    known = ~(np.isnan(a) | np.isnan(b)).any(0)
+    a, b = a[:, known], b[:, known]
+    low = min(a.min(), b.min())
+    span = max(a.max(), b.max()) - low or 1.0
+    found = people_and_seeds(
+        (a - low) / span, (b - low) / span, np.ones(a.shape[1], int), same_networks=same_networks
+    )
+    error = None if found.error is None else float(found.error * span)
+    return replace(found, value=float(found.value * span), error=error)
 
 
 def seed_difference(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Difference:

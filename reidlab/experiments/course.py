@@ -17,6 +17,7 @@ import yaml
 
 from reidlab import recipes
 from reidlab.data import DatasetError, ReIDDataset, open_dataset
+from reidlab.data.dataset import labelled
 from reidlab.files import project_root, same_place
 from reidlab.models import WeightsError
 from reidlab.models.pretrained import fetch_timm
@@ -83,7 +84,8 @@ def open_course(
     """
     ds = course_data(profile, dataset, data_root, world=world, **options)
     if ds.options.get("train_fraction") and min(ds.num_classes, ds.query["pid"].nunique()) < 2:
-        ds = open_dataset(ds.name, as_folder("data_root", data_root), train_fraction=0)
+        options["train_fraction"] = 0
+        ds = course_data(profile, dataset, data_root, world=world, **options)
     if ds.num_classes < 2:
         print(
             f"{ds.name} has {'one person' if ds.num_classes else 'nobody'} to train on, so nothing "
@@ -153,15 +155,14 @@ def in_pairs(ds: ReIDDataset, profile: str) -> ReIDDataset:
     if several.all():
         return ds
     left = ds.train[several]
-    names = sorted(left["label"].unique())
-    told = f"{ds.num_classes - len(names)} of {ds.num_classes} training people of {ds.name} have "
+    people = left["label"].nunique()
+    told = f"{ds.num_classes - people} of {ds.num_classes} training people of {ds.name} have "
     told += "a single image, of which nothing can be held out to validate on; "
-    if len(names) < 2:
+    if people < 2:
         print(f"{told}this page trains on the synthetic people of {_SET}.")
         return _with(ds, {"train": _stand_in(profile).train}, train=_SET)
     print(f"{told}this page trains without them.")
-    labels = left["label"].map({old: new for new, old in enumerate(names)})
-    train = left.assign(label=labels).reset_index(drop=True)
+    train = labelled(left).reset_index(drop=True)
     return _with(ds, {"train": train}, train="people of several images")
 
 
@@ -224,13 +225,11 @@ def open_like(layout: str, ds: ReIDDataset, profile: str, **options: Any) -> ReI
         others = same is not None and same.gallery[["junk", "distractor"]].any().all()
         if same and (layout != "market1501" or others):
             return same
-    sets = {entry["layout"]: name for name, entry in reversed(_courses().items())}
     other = course_data(_small(profile), layout, **options)
-    own = ds.root.resolve() not in {course_folder(profile, name) for name in _courses()}
-    if own:
+    if ds.root.resolve() not in {course_folder(profile, name) for name in _courses()}:
         print(
             f"{ds.name} does not have what this section is about, so the section shows the "
-            f"synthetic set {sets[layout]}, which is laid out like {layout}."
+            f"synthetic set {other.root.name}, which is laid out like {layout}."
         )
     return other
 

@@ -8,7 +8,6 @@ shows where people stand in a picture, not what a network uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reidlab.data import ReIDDataset
-from reidlab.evaluation import Difference, decide, people_and_seeds
+from reidlab.evaluation import decide
+from reidlab.evaluation.differences import of_people
 from reidlab.experiments.design import Experiment, Prediction
 from reidlab.experiments.gltrans import NETWORKS_ON
 from reidlab.experiments.runner import Trained, Workspace
@@ -276,7 +276,7 @@ def verdicts(runs: Runs, network: str, target: str = "similarity") -> pd.DataFra
     """
     found = _values(runs, network, target)
     trials = {
-        (name, test): _difference(control, value)
+        (name, test): of_people(control, value, same_networks=True)
         for name in found
         for test, (value, control) in _sides(found, name).items()
     }
@@ -320,7 +320,7 @@ def parts_seen(runs: Runs) -> pd.DataFrame:
     for kind in found["vit"]:
         for asked in PARTS_SEEN:
             a, b = (found[str(side["network"])][kind]["parts"] for side in asked[1:3])
-            each = _difference(a, b, same_networks=False)
+            each = of_people(a, b)
             trials[f"{kind} {asked.text}"] = each, asked.direction, None
             numbers = {"value": each.value, "low": each.low, "high": each.high}
             means = {"map": kind, "name": asked.text, "a": np.nanmean(a), "b": np.nanmean(b)}
@@ -339,20 +339,3 @@ def _values(runs: Runs, network: str, target: str) -> dict[str, dict[str, Values
         }
         for kind, part in lines.groupby("map", sort=False)
     }
-
-
-def _difference(a: Values, b: Values, *, same_networks: bool = True) -> Difference:
-    """b minus a over seeds and people; 100 times the unit of the values.
-
-    People without a value in a seed are left out. The tests take shares, so all is scaled to 0..1
-    and back.
-    """
-    known = ~(np.isnan(a) | np.isnan(b)).any(0)
-    a, b = a[:, known], b[:, known]
-    low = min(a.min(), b.min())
-    span = max(a.max(), b.max()) - low or 1.0
-    found = people_and_seeds(
-        (a - low) / span, (b - low) / span, np.ones(a.shape[1], int), same_networks=same_networks
-    )
-    error = None if found.error is None else float(found.error * span)
-    return replace(found, value=float(found.value * span), error=error)

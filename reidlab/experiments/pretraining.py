@@ -93,10 +93,10 @@ ABLATED = Experiment(
     question="What is each part of the pretraining worth, on people who are in no test?",
     rows=ablation_rows,
 )
-# Its records are those of `python -m reidlab zero-shot LAYOUT FOLDER --save FILE`, one a place.
 ZERO_SHOT = Experiment(
     name="pretraining.zero_shot",
-    question="How well do the shipped weights find people in places they have never seen?",
+    question="How well do the shipped weights find people in places they have never seen? Its "
+    "records are those of `python -m reidlab zero-shot LAYOUT FOLDER --save FILE`, one a place.",
     factors={"place": {name: {} for name in PLACES}},
 )
 EXPERIMENTS = (ABLATED, ZERO_SHOT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -155,26 +156,34 @@ class Workspace:
             The file of each run that was made, or found made, here.
 
         Raises:
-            ValueError: There is no such cell or run.
+            ValueError: There is no such cell or run, or the experiment is not made by a run.
             WriteError: The folder of the results cannot be written.
         """
+        files = self.files(experiment)
+        if not files and experiment.rows is None:
+            raise ValueError(f"{experiment.name} is not made by a run: {experiment.question}")
+        known = {path: {path.parent.name, f"{path.parent.name}/{path.stem}"} for path in files}
+        if unknown := set(only) - set().union(*known.values()):
+            cells = ", ".join(experiment.cells(self.profile)) or "no cells, its result is a table"
+            raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
         table = self.results(experiment) / ROWS
         check_writable(table)
         if experiment.rows is not None:
-            with alone(table.parent, table.name):
+            # one process waits for no other that trains with it
+            with alone(table.parent, table.name) if is_main_process() else nullcontext():
                 rows = list(experiment.rows(self))
-                before, now = (
-                    header.get("data")
-                    for header in (Runs.read(table).header, next(iter(rows), {}).get("header", {}))
-                )
-                if before not in (None, now):
-                    print(f"{table} is replaced: its rows were of other data: {before}")
-                yield write_text(table, "".join(f"{json.dumps(row)}\n" for row in rows))
-        files = self.files(experiment)
-        known = {path: {path.parent.name, f"{path.parent.name}/{path.stem}"} for path in files}
-        if unknown := set(only) - set().union(*known.values()):
-            cells = ", ".join(experiment.cells(self.profile))
-            raise ValueError(f"{experiment.name} has no {unknown.pop()!r}; it has {cells}")
+                if is_main_process():
+                    before, now = (
+                        header.get("data")
+                        for header in (
+                            Runs.read(table).header,
+                            next(iter(rows), {}).get("header", {}),
+                        )
+                    )
+                    if before not in (None, now):
+                        print(f"{table} is replaced: its rows were of other data: {before}")
+                    write_text(table, "".join(f"{json.dumps(row)}\n" for row in rows))
+            yield table
         sets = [name for step in experiment.after for name in step.sets]
         for name in sorted(sets, key=lambda name: name in course_layouts()):
             self.open(name)  # the caller's data first: it takes a while to write the others

@@ -341,12 +341,12 @@ class Runs:
         Args:
             a: levels of the first side.
             b: levels of the second.
-            metric: seconds depend on the machine, too.
+            metric: seconds, images a second and memory depend on the machine, too.
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
         found = self._judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
-        if metric.startswith("seconds"):
+        if metric.startswith(("seconds", "images_per_second", "peak_memory")):
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
             found += differing({k: run["experiment"].get(k) for k in Recipe.FREE} for run in both)

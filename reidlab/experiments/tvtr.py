@@ -20,11 +20,11 @@ from torch import Tensor
 from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.evaluation import Difference, decide, people_and_seeds
+from reidlab.evaluation.differences import of_people
 from reidlab.experiments.after import PEOPLE, crowd, everybody, people_sums, world_people
 from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Step, over
-from reidlab.experiments.la_transformer import gain_contrast
 from reidlab.experiments.runner import Trained, Workspace
 from reidlab.explain import (
     SimilarityTarget,
@@ -133,15 +133,20 @@ def head_votes(model: TVTR, images: Tensor) -> Tensor:
     return F.interpolate(grid, model.backbone.image_size, mode="nearest-exact")[:, 0]
 
 
+def _shown(run: Trained, paths: Any, target: Target | None = None) -> dict[str, list[float]]:
+    """`shown_person` of pictures of the course's own sets."""
+    masks = true_masks(paths)
+    assert masks is not None, "the course's own sets have masks"
+    images = image_batch(paths, test_transform(run.recipe))
+    return shown_person(run.model, images, masks, run.model.switches.k, target=target)
+
+
 def _patches(name: str, run: Trained, ds: ReIDDataset) -> dict[str, Any]:
     """`shown_person` of people whom nothing was trained on, by modality."""
     there, found = everybody(run.workspace.open(name)), {}
     for frame in (there.query, there.gallery):
         shown = frame.drop_duplicates("pid").head(COUNT)
-        images = image_batch(shown["path"], test_transform(run.recipe))
-        masks = true_masks(shown["path"])
-        assert masks is not None, "the course's own sets have masks"
-        values = shown_person(run.model, images, masks, run.model.switches.k)
+        values = _shown(run, shown["path"])
         found[shown["modality"].iloc[0]] = {"pid": shown["pid"].tolist(), **values}
     return found
 
@@ -282,7 +287,7 @@ def judge_predictions(found: dict[str, Measured]) -> list[dict[str, Any]]:
         found: ground -> network -> what `measure` returns for each seed.
     """
     tested = {
-        sentence: gain_contrast(
+        sentence: of_people(
             *(_gains(found[ground], *GAINS["the choice alone"]) for ground in (smaller, larger)),
             same_networks=GROUNDS[larger].data == GROUNDS[smaller].data,
         )
@@ -300,18 +305,11 @@ def _ways(run: Trained, ds: ReIDDataset) -> dict[str, dict[str, list[float]]]:
     """`shown_person` by every way, of one image of each person and light."""
     people = few_people(ds, "modality", count=COUNT, images=1)
     sides = {str(light): frame["path"] for light, frame in people.groupby("group")}
-    images = {
-        light: image_batch(paths, test_transform(run.recipe)) for light, paths in sides.items()
-    }
+    look = test_transform(run.recipe)
     with torch.no_grad():
-        described = {light: run.model.eval().embed(batch) for light, batch in images.items()}
-    found = {}
-    for (light, paths), other in zip(sides.items(), reversed([*described.values()]), strict=True):
-        masks = true_masks(paths)
-        assert masks is not None, "the course's own sets have masks"
-        target, k = SimilarityTarget(other), run.model.switches.k
-        found[light] = shown_person(run.model, images[light], masks, k, target=target)
-    return found
+        seen = [run.model.eval().embed(image_batch(paths, look)) for paths in sides.values()]
+    pairs = zip(sides.items(), reversed(seen), strict=True)
+    return {light: _shown(run, paths, SimilarityTarget(x)) for (light, paths), x in pairs}
 
 
 def _sums(runs: list[dict[str, Any]]) -> NDArray[np.float64]:
@@ -335,8 +333,7 @@ def _more_shown(measured: Measured, b: str, a: str) -> Difference:
         found = [[x[way] for x in run["patches"].values()] for run in measured["tvts"]]
         return np.array(found).mean(1)
 
-    less, more = shares(a), shares(b)
-    return people_and_seeds(less, more, np.ones(less.shape[1], int), same_networks=True)
+    return of_people(shares(a), shares(b), same_networks=True)
 
 
 def _interval(found: Difference) -> dict[str, Any]:

@@ -31,8 +31,9 @@ PKU_REID = Experiment(
 
 def untrained_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """The records of features that nobody trained."""
-    found = untrained_records(workspace.open("pku-reid"), out=workspace.folder / "untrained")
-    for name, record in found.items():
+    ds = workspace.open("pku-reid")
+    out = workspace.place({"untrained": ds.fingerprint()})
+    for name, record in untrained_records(ds, out=out).items():
         yield {**record.to_dict(), "levels": {"feature": name}, "after": {}}
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from reidlab.data import ReIDDataset
+from reidlab.data.dataset import labelled
 from reidlab.errors import RecipeError
 from reidlab.evaluation import queries_with_match
 
@@ -90,9 +91,7 @@ def split_validation(
             "camera. Ask for fewer people, or train without validate_every."
         )
     drawn = np.random.default_rng(seed).choice(judged, count, replace=False)
-    kept = ds.train[~ds.train["pid"].isin(drawn)].reset_index(drop=True)
-    labels = {pid: label for label, pid in enumerate(sorted(kept["pid"].unique()))}
-    kept["label"] = kept["pid"].map(labels).astype("int64")
+    kept = labelled(ds.train[~ds.train["pid"].isin(drawn)].reset_index(drop=True))
     query, gallery = (
         frame[frame["pid"].isin(drawn)].reset_index(drop=True) for frame in (query, gallery)
     )

@@ -19,13 +19,13 @@ import yaml
 
 from reidlab import recipes
 from reidlab.experiments import design
+from reidlab.experiments.runs import METRICS as SHOWN
 from reidlab.files import project_root
 from reidlab.record import Record, flatten
 from reidlab.training import Recipe
 from reidlab.training.recipe import model_of_size
 
 METRICS = ("rank1", "rank5", "rank10", "mAP", "mINP")
-SHOWN = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 COSTS = {  # where a record has what a run cost
     "parameters": "experiment.parameters",
     "embedding_bytes": "experiment.embedding_bytes",

@@ -121,6 +121,4 @@ def _direction(claim: Claim) -> str:
 def _found(claim: Claim, found: Difference) -> str:
     if claim.metric in SIZES:
         return f"{found.value:+,.0f}"
-    if found.low is None or found.high is None:
-        return f"{found.value:+.1f} (no interval)"
     return in_points(found.value, found.low, found.high)

@@ -67,7 +67,8 @@ def heat_scores(
     rows["uniform map"] = area[:, None].repeat(len(layers), 1)
     cells = {}
     for name, values in rows.items():  # (B, L)
-        mean, error = np.nanmean(values, 0), np.nanstd(values, 0) / np.sqrt(len(values))
+        mean = np.nanmean(values, 0)
+        error = np.nanstd(values, 0) / np.sqrt((~np.isnan(values)).sum(0))  # not of blank maps
         both = zip(100 * mean, 100 * error, strict=True)
         cells[name] = [f"{m:.0f} ± {e:.0f}" for m, e in both]
     return pd.DataFrame(cells, index=columns).T
@@ -139,8 +140,6 @@ def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
             low, high = (np.nan if x is None else x for x in (found.low, found.high))
             word = "more" if low > 0 else "less" if high < 0 else "open"
             points = in_points(found.value, low, high)
-            if np.isnan(low):
-                points = f"{found.value:+.1f} (no interval)"
             rows.append({"light": light, "choice": choice, "points": points, "person": word})
     return pd.DataFrame(rows)
 

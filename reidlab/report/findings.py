@@ -70,9 +70,11 @@ def summary(**points: str) -> Finding:
     return Finding(plain, bold)
 
 
-def in_points(value: float, low: float, high: float) -> str:
-    """A difference with its interval, such as "+1.2 (-0.3 to +2.7)"."""
-    return f"{round(value, 1) + 0.0:+.1f} ({low:+.1f} to {high:+.1f})"  # no minus before a zero
+def in_points(value: float, low: float | None, high: float | None) -> str:
+    """A difference with its interval, such as "+1.2 (-0.3 to +2.7)", or "(no interval)"."""
+    known = low is not None and high is not None and low == low  # no NaN
+    ends = f"{low:+.1f} to {high:+.1f}" if known else "no interval"
+    return f"{round(value, 1) + 0.0:+.1f} ({ends})"  # no minus before a zero
 
 
 def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:

@@ -31,7 +31,7 @@ def records_at(where: str | Path) -> list[Record]:
     name, _, choice = str(where).partition(".jsonl:")
     path = Path(f"{name}.jsonl" if choice else where)
     if path.suffix == ".jsonl" and path.is_file():
-        levels = dict(part.split("=") for part in choice.split(",") if part)
+        levels = dict(part.partition("=")[::2] for part in choice.split(",") if part)
         return list(Runs.read(path).where(**levels).records)
     if path.is_file():
         return list(read_page(path)["records"])

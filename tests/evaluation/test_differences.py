@@ -16,6 +16,7 @@ from reidlab.evaluation import (
     seed_difference,
 )
 from reidlab.evaluation import verdict as word
+from reidlab.evaluation.differences import of_people
 
 NAN = float("nan")
 
@@ -69,6 +70,16 @@ def test_the_formula_by_loops(seeds, people):
     assert (found.low, found.high) == pytest.approx((100 * value - half, 100 * value + half))
     assert (found.seeds, found.people, found.queries) == (seeds, people, queries.sum())
     assert (found.p_value < 0.1) == (not found.low <= 0 <= found.high)
+
+
+def test_numbers_of_people_in_any_unit():
+    rng = np.random.default_rng(1)
+    a, b = rng.uniform(size=(2, 3, 20))
+    found = people_and_seeds(a, b, [1] * 20)
+    wide = np.hstack((8 * a - 5, [[NAN], [1], [2]])), np.hstack((8 * b - 5, np.zeros((3, 1))))
+    again = of_people(*wide)
+    assert (again.value, again.error) == pytest.approx((8 * found.value, 8 * found.error))
+    assert (again.people, again.p_value) == (20, pytest.approx(found.p_value))
 
 
 def test_equal_seeds_leave_the_paired_interval_of_the_people():

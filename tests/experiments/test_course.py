@@ -17,6 +17,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "_toc.yml").touch()
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("PWD", str(tmp_path / "notebooks"))  # the caller stands here, too
     tiny = {"seed": 1, "identities": 6, "cameras": 2, "resolution": [32, 16]}
     entry = {"layout": "market1501", "laptop": tiny, "smoke": tiny}
     monkeypatch.setattr(course, "_courses", lambda: {"plaza-market1501": entry})

@@ -299,6 +299,14 @@ def test_a_table_of_rows(workspace, tmp_path):
     assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
 
 
+def test_what_cannot_be_run_is_said_before_anything_is(workspace):
+    table = Experiment(name="toy.rows", question="?", rows=lambda given: pytest.fail("computed"))
+    with pytest.raises(ValueError, match="no 'one'; it has no cells, its result is a table"):
+        list(workspace.run(table, ["one"]))
+    with pytest.raises(ValueError, match=r"toy\.kept is not made by a run: How far"):
+        list(workspace.run(Experiment(name="toy.kept", question="How far?", factors={"a": {}})))
+
+
 def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
     def table(count, data):
         def rows(given):

@@ -50,6 +50,9 @@ def test_heat_scores_by_hand():
         "blank": "38 ± 9",  # of 50 and 25
         "uniform map": "38 ± 9",
     }
+    heat = torch.cat((heat, torch.zeros(2, 1, 2, 2)))
+    table = heat_scores({"trained": heat}, masks.repeat(2, 1, 1), [12])
+    assert table["layer 12 (%)"]["trained"] == "75 ± 18", "blank maps count neither here nor there"
     with pytest.raises(ValueError, match="with 2 layers"):
         heat_scores({"trained": heat}, masks, [11, 12])
     with pytest.raises(ValueError, match="heats have the shapes"):

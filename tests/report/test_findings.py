@@ -19,6 +19,7 @@ from reidlab.report import (
     planned,
     summary,
 )
+from reidlab.report.findings import in_points
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -49,6 +50,12 @@ def test_decisions_are_a_list_under_each_ground():
     assert said._repr_markdown_() == (
         "**real people**\n\n- rows: +0.0 (-1.1 to +1.0), *smaller than 2 points*\n"
     )
+
+
+def test_a_difference_of_one_seed_has_no_interval():
+    assert in_points(-0.04, -1.06, 1.0) == "+0.0 (-1.1 to +1.0)"
+    for low in (None, float("nan")):
+        assert in_points(1.25, low, low) == "+1.2 (no interval)"
 
 
 def test_what_was_not_run_is_said_once_for_an_experiment(monkeypatch):

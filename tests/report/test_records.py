@@ -36,6 +36,13 @@ def test_litter_beside_records(tmp_path, record):
         assert len(records_at(tmp_path / where)) == 1
 
 
+def test_levels_that_are_none_are_named():
+    stored = "book/results/vit_baseline/pku_reid.jsonl"
+    assert len(records_at(f"{stored}:start=shipped")) == 3
+    with pytest.raises(ValueError, match="start is ''; expected one of"):
+        records_at(f"{stored}:start")
+
+
 def test_an_empty_folder_is_an_error(tmp_path):
     with pytest.raises(RecordError, match="there is no run record at"):
         records_at(tmp_path)

@@ -82,7 +82,7 @@ def test_the_inputs_are_complete_and_decide_the_run_folder():
 
 def test_litter_is_no_input(tmp_path):
     for name in ("reidlab/a.py", "reidlab/._a.py", "reidlab/a.py~", "book/claims/.DS_Store",
-                 "book/results/__MACOSX/a.jsonl"):  # fmt: skip
+                 "book/results/__MACOSX/a.jsonl", "book/results/unfinished/p/a.jsonl"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     names = [path.relative_to(tmp_path).as_posix() for path in page_inputs(tmp_path)]
