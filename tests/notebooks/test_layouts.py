@@ -62,16 +62,6 @@ RUNS = [
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project with data and runs of its own."""
-    root = tmp_path_factory.mktemp("project")
-    (root / "notebooks").mkdir()
-    for name in ("_toc.yml", "book", "reidlab"):
-        (root / name).symlink_to(ROOT / name)
-    return root
-
-
 @pytest.fixture(scope="module", autouse=True)
 def rendered_once(project):
     """Chapters 01 and 11 show worlds, and 01 writes one, that do not depend on the data."""
@@ -101,12 +91,8 @@ def _drawn(figure):
 
 
 @pytest.fixture
-def run(project, monkeypatch, capsys):
+def run(inside, capsys):
     """`run("03", dataset, folder)`: all that the chapter prints and shows."""
-    monkeypatch.chdir(project / "notebooks")
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    monkeypatch.setenv("REIDLAB_PAGES", str(project / "pages"))
-    monkeypatch.delenv("PWD", raising=False)
 
     def run(chapter, dataset, folder, **parameters):
         parameters |= {"profile": "smoke", "dataset": dataset, "data_root": str(folder)}
