@@ -98,6 +98,8 @@ class PictureFolder:
                 stamps[path.relative_to(self.root).as_posix()] = (
                     f"{status.st_size} {status.st_mtime_ns}"
                 )
+        strange = [name for name in stamps if name != name.encode(errors="replace").decode()]
+        stamps = {name: stamp for name, stamp in stamps.items() if name not in strange}
         if stamps == self._stamps and self.names:
             return
         kept = self._kept()
@@ -105,7 +107,7 @@ class PictureFolder:
         self.left_out = {
             os.path.relpath(path, self.root): why
             for path, why in unreadable([str(self.root / name) for name in new]).items()
-        }
+        } | {name.encode(errors="replace").decode(): "its name is not UTF-8" for name in strange}
         good = [name for name in new if name not in self.left_out]
         if good:
             print(f"embedding {len(good)} pictures of {self.root}", flush=True)
@@ -232,7 +234,7 @@ def application(folder: PictureFolder) -> Application:
             self.finish(_jpeg(image))
 
     server = Application(template_path=str(Path(__file__).parent), autoescape="xhtml_escape")
-    server.add_handlers(r"127\.0\.0\.1|localhost", [("/", Page), ("/picture", Picture)])
+    server.add_handlers(r"(?:127\.0\.0\.1|localhost)$", [("/", Page), ("/picture", Picture)])
     return server
 
 

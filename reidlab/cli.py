@@ -218,6 +218,8 @@ def compare(
     from reidlab.report import records_at, side_by_side
 
     if b is None:
+        if claims is not None:
+            raise ValueError(f"--claims {claims} is for two sides: name B, or leave it out")
         return _compare_page(Path(a), book, level)
     if book is not None:
         raise ValueError("--with is for one record alone; two sides are compared without it")
@@ -502,12 +504,12 @@ def pretrain(
     """
     from reidlab.training import pretrain as pretraining
 
-    if arm is not None:
-        config = pretraining.ablation_arm(arm, seed, start)
-    else:
-        whole = pretraining.PLAIN if plain else pretraining.PretrainConfig()
-        whole = pretraining.small_config(whole) if small else whole
-        config = dataclasses.replace(whole, seed=seed, start=start)
+    if arm is not None and plain:
+        raise ValueError("--plain is a start of its own, --arm changes another: leave one out")
+    config = pretraining.PLAIN if plain else pretraining.PretrainConfig()
+    config = pretraining.ablation_arm(arm, seed, start) if arm is not None else config
+    config = pretraining.small_config(config) if small else config
+    config = dataclasses.replace(config, seed=seed, start=start)
     typer.echo(f"{pretraining.pretrain(out, config, pictures=pictures)}")
 
 

@@ -298,7 +298,10 @@ def hold(folder: Path, name: str = "") -> int | None:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            except PermissionError:  # of another user, who may be at work
+                held = os.open(lock, os.O_RDONLY)
         except OSError:
             return None
         try:

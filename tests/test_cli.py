@@ -241,6 +241,14 @@ def test_an_out_that_is_a_file(market, tmp_path, command):
     assert out.read_text() == "mine"
 
 
+def test_options_that_exclude_each_other(tmp_path):
+    both = run("pretrain", "--out", tmp_path, "--arm", "shipped", "--plain")
+    assert "--plain is a start of its own" in both.stderr
+    alone = run("compare", tmp_path / "a.json", "--claims", "la_transformer")
+    assert "--claims la_transformer is for two sides" in alone.stderr
+    assert both.exit_code == alone.exit_code == 1
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_train_with_an_image_that_cannot_be_read(market, tmp_path, workers):
     for broken in (market / "bounding_box_train").iterdir():

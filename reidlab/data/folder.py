@@ -218,7 +218,7 @@ def _lines(source: Path) -> Iterator[tuple[int, dict[str | None, Any]]]:
                 "commas"
             )
         reader.fieldnames = columns
-        yield from enumerate(reader, start=2)
+        yield from ((reader.line_num, line) for line in reader)
     except csv.Error as error:
         raise DatasetError(
             f"{source} is no table ({error} in line {reader.line_num}): correct that line"

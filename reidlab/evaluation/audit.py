@@ -36,8 +36,8 @@ def audit(  # takes what `rank` takes
 
     Returns:
         A row for each protocol, shares in 0..1: rank1, rank5, rank10, mAP, the 95 % interval of the
-        mAP over people (low, high), mINP, the queries counted, and which AP it is. `attrs["left
-        out"]` maps the others to their reasons.
+        mAP over people (low, high; NaN for one person), mINP, the queries counted, and which AP it
+        is. `attrs["left out"]` maps the others to their reasons.
 
     Raises:
         TypeError, ValueError: as `evaluate`, for a protocol that was asked for by name, or if none
@@ -49,17 +49,21 @@ def audit(  # takes what `rank` takes
     for name in names:
         try:
             result = evaluate(q_emb, g_emb, *labels, protocol=name, ap=ap, metric=metric)
-            interval = bootstrap(result, q_pids)
         except ValueError as error:
             if protocols:
                 raise
             left_out[name] = str(error)
             continue
+        try:
+            interval = bootstrap(result, q_pids)
+            low, high = interval.low, interval.high
+        except ValueError:  # one person: no spread
+            low = high = float("nan")
         rows[name] = {
             **{f"rank{k}": result.cmc(k) for k in RANKS},
             "mAP": result.mAP,
-            "low": interval.low,
-            "high": interval.high,
+            "low": low,
+            "high": high,
             "mINP": result.mINP,
             "counted": result.num_valid,
             "AP": result.ap_variant,

@@ -132,11 +132,13 @@ def smallest_difference(
     from scipy.stats import t
 
     people = _checked(parts, seeds, people, unlike)
-    if seeds == 1 or not parts.seeds + parts.both:
+    if seeds == 1:
         return float("nan")
     both = parts.both / (seeds * people)
     side = Side(parts.mean, None, parts.seeds / seeds + both, both, seeds)
     variance, freedom = joint(2 * both + 2 * unlike * parts.people / people, people, (side, side))
+    if not variance:
+        return float("nan")
     quantiles = t.ppf(0.975, freedom) + t.ppf(POWER, freedom)
     return float(quantiles * variance**0.5)
 

@@ -111,7 +111,8 @@ def rank_blocks(  # takes what `rank` takes
 
     Raises:
         TypeError: as `rank`.
-        ValueError: as `rank`; or the blocks together have another number of rows than Q.
+        ValueError: as `rank`; or a block has another number of columns than G, or all together
+            have another number of rows than Q.
     """
     labels = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
     evaluator = make_evaluator(
@@ -120,6 +121,11 @@ def rank_blocks(  # takes what `rank` takes
     start = 0
     for each in blocks:
         block = distance_matrix(each)
+        if block.shape[1] != shape[1] or start + len(block) > shape[0]:
+            raise ValueError(
+                f"the block of query {start} on has shape {tuple(block.shape)}; expected at most "
+                f"{shape[0] - start} rows of {shape[1]} numbers, one for each gallery image"
+            )
         evaluator.add(block if labels.complete else columns_of(block, labels.kept), start)
         start += len(block)
     if start != shape[0]:

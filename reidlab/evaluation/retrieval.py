@@ -186,10 +186,15 @@ def labelled_queries(
 ) -> Labelled:
     """`Labelled` for a few queries, or for one whose labels are plain integers."""
     pids, camids = (
-        values if values is None or isinstance(values, Tensor) else np.atleast_1d(values)
+        values
+        if values is None
+        else torch.atleast_1d(values)
+        if isinstance(values, Tensor)
+        else np.atleast_1d(values)
         for values in (q_pids, q_camids)
     )
-    assert pids is not None
+    if pids is None:
+        raise ValueError("q_pids is None; expected the id of each query, which says what matches")
     return Labelled.checked(pids, g_pids, camids, g_camids, shape, get_protocol(protocol))
 
 

@@ -203,7 +203,6 @@ class SearchIndex:
         queries = _queries(q_emb)
         shape = len(queries), len(self)
         labels = labelled_queries(q_pids, g_pids, q_camids, g_camids, shape, protocol)
-        views = [labels.seen_by(query) for query in range(len(queries))]
         result = RankedList.empty(len(queries), k)
         pending = list(range(len(queries)))
         fetch = k + SPARE  # for the few of its own camera; junk may ask for more
@@ -211,7 +210,7 @@ class SearchIndex:
             found, distances = self.search(queries[pending], min(fetch, len(self)))
             short = []
             for query, row, values in zip(pending, found, distances, strict=True):
-                seen, matches = views[query]
+                seen, matches = labels.seen_by(query)
                 shown = np.flatnonzero((row >= 0) & seen[row])[:k]
                 result.put(query, row[shown], values[shown], matches)
                 if len(shown) < k and fetch < len(self):

@@ -53,12 +53,10 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> SeedInterval:
     check_level(level)
     if not len(values):
         raise ValueError("there is no value, expected that of one run at least")
+    if min(values) == max(values):  # compared: the mean of equal numbers is rounded
+        return SeedInterval(float(values[0]), 0.0 if len(values) > 1 else None, None, None)
     mean = sum(values) / len(values)
-    if len(values) == 1:
-        return SeedInterval(mean, None, None, None)
     variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    if not variance:
-        return SeedInterval(mean, 0.0, None, None)
     from scipy.stats import t
 
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * (variance / len(values)) ** 0.5

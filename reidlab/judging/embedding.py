@@ -103,7 +103,8 @@ def embed(
             for batch in loader:
                 part = _embed_batch(model, batch, device, flip_test, description)
                 if done == 0:
-                    found = _allocated((len(frame), *part.shape[1:]))
+                    with torch.inference_mode(False):  # the caller's, to change and to learn from
+                        found = _allocated((len(frame), *part.shape[1:]))
                 found[done : done + len(part)] = part
                 done += len(part)
     finally:

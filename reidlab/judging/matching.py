@@ -49,7 +49,7 @@ def score_rows(
     shape = len(q_emb), len(g_emb)
     _check_some(*shape)
     scores: Any = None if kept is None else _opened(kept, shape, _digest(q_emb, g_emb))
-    with torch.inference_mode(), _Watched(shape[0] * shape[1]) as watched:
+    with _Watched(shape[0] * shape[1]) as watched:
         for top in range(0, shape[0], QUERIES):
             rows = slice(top, top + QUERIES)
             parts = []
@@ -57,16 +57,18 @@ def score_rows(
                 block = rows, slice(left, left + IMAGES)
                 first = top == left == 0
                 if scores is None or first or np.isnan(scores[block]).any():
-                    found = match(q_emb[rows], g_emb[block[1]]).float().cpu()
+                    with torch.inference_mode():  # not across a yield: it would stay on
+                        found = match(q_emb[rows], g_emb[block[1]]).float().cpu()
                     _check_numbers(found, top)
                     if scores is not None:
                         if first and not np.allclose(scores[block], found, 1e-3, 1e-3):
                             scores[:] = np.nan  # of another matcher, or a new file
                         scores[block] = found.numpy()
                     parts.append(found)
+                    watched.add(found.numel())
                 else:
                     parts.append(torch.from_numpy(scores[block].copy()))
-                watched.add(parts[-1].numel())
+                    watched.add(parts[-1].numel(), known=True)
             yield torch.cat(parts, dim=1)
 
 
@@ -127,15 +129,15 @@ def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Matrix, top: 
             f"distances have shape {tuple(found.shape)}; expected {(len(q_emb), len(g_emb))}, a "
             "row for each query"
         )
-    near = found.sort(dim=1, stable=True)
-    images = near.indices[:, :top]
-    steps = torch.arange(images.shape[1]) - images.shape[1]
-    with torch.inference_mode(), _Watched(images.numel()) as watched:
-        for row, chosen in enumerate(images):
+    count = min(top, found.shape[1])
+    steps = torch.arange(count) - count
+    with torch.inference_mode(), _Watched(len(found) * count) as watched:
+        for row, near in enumerate(found):
+            nearest, chosen = near.min(), near.argsort(stable=True)[:count]
             scores = match(q_emb[row : row + 1], g_emb[chosen])[0].float().cpu()
             _check_numbers(scores[None], row)
             order = scores.argsort(descending=True, stable=True)
-            found[row, chosen[order]] = near.values[row, 0] + steps
+            found[row, chosen[order]] = nearest + steps
             watched.add(len(chosen))
     return found
 
@@ -149,6 +151,7 @@ class _Watched:
 
     def __init__(self, pairs: int) -> None:
         self.pairs, self.done, self.style = pairs, 0, progress_style()
+        self.known = 0
         self.begun = self.told = time.monotonic()
         self.bar: Any = None
 
@@ -164,14 +167,15 @@ class _Watched:
         if self.bar is not None:
             self.bar.close()
 
-    def add(self, pairs: int) -> None:
-        """So many more are done."""
+    def add(self, pairs: int, *, known: bool = False) -> None:
+        """So many more are done, or were before."""
         self.done += pairs
+        self.known += pairs * known
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(pairs)
         elif self.style == "plain" and now - self.told >= EVERY:
-            self.told, rate = now, self.done / (now - self.begun)
+            self.told, rate = now, max(1, self.done - self.known) / (now - self.begun)
             left = (self.pairs - self.done) / rate / 60
             print(
                 f"matching: {self.done:,} of {self.pairs:,} pairs, {rate:,.0f} pairs/s, "

@@ -49,7 +49,7 @@ def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> dict
         RecipeError: If the set cannot be judged, see `check_judged`.
     """
     check_judged(ds)
-    model, dim = _Views(backbone).eval(), backbone.embed_dim
+    model, dim = _Views(backbone).train(backbone.training), backbone.embed_dim
     recipe = recipe.replace(image_size=backbone.image_size)
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)

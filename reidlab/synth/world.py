@@ -147,7 +147,7 @@ class World:
                 f"World(resolution={self.resolution}): expected (height, width), each a multiple "
                 "of 4 from 16 to 1024"
             )
-        object.__setattr__(self, "resolution", sides)
+        object.__setattr__(self, "resolution", tuple(map(int, sides)))
         self._check_twins()
 
     def _check_twins(self) -> None:

@@ -169,6 +169,7 @@ class TestTable:
             ("path;pid;camid\n", "the columns path;pid;camid: expected .* separated by commas"),
             ("path,pid,camid\n", "a heading and no lines"),
             ("path,pid,camid\n3/a/x.jpg,,0\n", "no pid \\(''\\) in line 2"),
+            ("path,pid,camid\n\n3/a/x.jpg,,0\n", "no pid \\(''\\) in line 3"),
             ("path,pid,camid\n3/a/x.jpg,nan,0\n", "no pid \\('nan'\\) in line 2"),
             ("path,pid,camid\n3/a/x.jpg,3,None\n", "no camid \\('None'\\) in line 2"),
             ("path,pid,camid\n3/a/x.jpg,3,2.02E+07\n", "'2.02E\\+07', a number .* all its digits"),

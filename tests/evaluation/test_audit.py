@@ -51,6 +51,14 @@ def test_what_cannot_be_applied_is_left_out():
         audit(*EMB, LABELS[0], LABELS[1], protocols=["standard"])
 
 
+def test_one_person_has_no_interval():
+    (row,) = audit(
+        *EMB, np.ones(20, int), np.ones(len(EMB[1]), int), protocols="regdb"
+    ).itertuples()
+    assert row.mAP == 1
+    assert np.isnan([row.low, row.high]).all()
+
+
 def test_a_reason_that_all_share_is_given_once():
     broken = EMB[0].copy()
     broken[3] = np.nan

@@ -141,6 +141,7 @@ def test_one_seed_or_no_spread_decides_nothing():
     alike = components([[0.2, 0.4], [0.2, 0.4]], [1, 1])
     assert (alike.seeds, alike.both) == (0, 0)
     assert math.isnan(smallest_difference(alike, 5))
+    assert smallest_difference(alike, 5, unlike=0.1) > 0, "people vary, and help one side"
 
 
 @pytest.mark.parametrize(

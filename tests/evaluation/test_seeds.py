@@ -26,6 +26,7 @@ def test_equal_runs():
     """Runs that all gave one number are no proof that nothing varies: there is no interval."""
     same = over_seeds([1.0, 1.0])
     assert (same.value, same.spread, same.low, same.high) == (1.0, 0.0, None, None)
+    assert over_seeds([0.7] * 3) == type(same)(0.7, 0.0, None, None), "no interval of rounding"
     gap = seed_difference([1.0, 1.0], [2.0, 2.0])
     assert (gap.value, gap.low, gap.high, gap.smallest, gap.clear) == (1.0, *[None] * 3, False)
     half = seed_difference([1.0, 1.0], [2.0, 2.5])  # one side varies

@@ -13,9 +13,10 @@ from PIL import Image, ImageOps
 
 from reidlab.data import build_transform, read_image
 from reidlab.files import WriteError
-from reidlab.judging import embedding
+from reidlab.judging import embedding, zero_shot
 from reidlab.judging import test_transform as look_of
 from reidlab.judging.embedding import has_bf16
+from reidlab.models import TokenBackbone
 from reidlab.training import build_model, embed
 
 
@@ -88,6 +89,12 @@ def test_without_it_each_batch_is_embedded_once(ds, recipe):
     assert pixels.calls == 3 + 6
 
 
+def test_embeddings_can_be_changed_and_learned_from(ds, recipe):
+    emb = embed(Pixels(), ds.query, recipe)
+    emb -= emb.mean(0)
+    torch.nn.Linear(emb.shape[1], 2)(emb).sum().backward()
+
+
 def test_the_recipe_decides_unless_the_caller_does(ds, recipe):
     model, with_flip = Pixels(), recipe.replace(flip_test=True)
     straight, both = embed(model, ds.query, recipe), embed(model, ds.query, with_flip)
@@ -107,6 +114,9 @@ def test_the_mode_of_the_model_comes_back(ds, recipe, training):
     ):
         embed(maps, ds.query, recipe, flip_test=True)
     assert maps.training is training
+    backbone = TokenBackbone(depth=1, image_size=(32, 16)).train(training)
+    zero_shot(backbone, ds, recipe)
+    assert backbone.training is training
     assert embed(maps, ds.query, recipe).shape == (4, 8, 4, 192)
 
 

@@ -49,6 +49,12 @@ def scores(match, maps, kept=None):
     return torch.cat(list(score_rows(match, *maps, kept)))
 
 
+def test_between_blocks_the_caller_can_train(maps):
+    rows = score_rows(Matcher(), *maps)
+    next(rows)
+    assert not torch.is_inference_mode_enabled()
+
+
 @pytest.mark.parametrize("life", [0, 1, 5, 11])
 def test_an_interruption_costs_a_block(maps, tmp_path, life):
     """And the first, which is asked for again to be sure that it is the same matcher."""

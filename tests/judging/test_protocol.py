@@ -155,6 +155,9 @@ def test_a_matcher_is_asked_in_blocks(roots, monkeypatch):
     np.testing.assert_array_equal(found.ap, expected.ap)
     with pytest.raises(ValueError, match=r"the blocks have 3 rows; expected 4, one for each query"):
         rank_blocks([np.zeros((3, 2))], (4, 2), [1, 1, 2, 2], [1, 2], [0] * 4, [1, 1])
+    for shape in ((4, 3), (5, 2)):
+        with pytest.raises(ValueError, match="expected at most 4 rows of 2 numbers"):
+            rank_blocks([np.zeros(shape)], (4, 2), [1, 1, 2, 2], [1, 2], [0] * 4, [1, 1])
 
 
 def without(ds, *parts):

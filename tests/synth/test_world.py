@@ -286,7 +286,9 @@ def test_rendering_asks_for_cameras_that_exist():
 
 
 def test_fingerprints_tell_worlds_apart():
-    assert World(clutter=1).fingerprint() == World(clutter=1.0, resolution=[128, 64]).fingerprint()
+    assert (
+        World(clutter=1).fingerprint() == World(clutter=1.0, resolution=[128.0, 64]).fingerprint()
+    )
     changed = {
         "seed": 1, "identities": 7, "cameras": 2, "infrared_cameras": 1, "images_per_camera": 3,
         "palette": 5, "clutter": 0.5, "occlusion": 0.2, "jitter": 0.5, "pose": 0.5, "detail": 2.0,
