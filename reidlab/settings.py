@@ -53,6 +53,13 @@ def check_fields(settings: Any, what: str, error: type[Exception] = ValueError) 
             raise error(f"{what}: {name} is {value!r}; expected {_in_words(hint)}.")
 
 
+class Checked:
+    """Switches of a model: a frozen dataclass that inherits this checks its fields."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "switches")
+
+
 def check_names(
     names: Iterable[str], known: Iterable[str], what: str, error: type[Exception] = ValueError
 ) -> None:

@@ -74,7 +74,7 @@ def patch_share(masks: Tensor, backbone: Any) -> Tensor:
         )
     known = part_labels(masks)[:, None].float()
     labels = F.interpolate(known, backbone.image_size, mode="nearest-exact").long()
-    person = torch.isin(labels, torch.tensor(PERSON)).float()
+    person = torch.isin(labels, torch.tensor(PERSON, device=labels.device)).float()
     return F.avg_pool2d(person, backbone.patch_size, backbone.stride).flatten(1)
 
 

@@ -81,7 +81,8 @@ class SimilarityTarget:
         if embeddings.ndim != 2:
             raise ValueError(
                 f"{type(model).__name__} describes an image by {tuple(embeddings.shape[1:])} and "
-                "not by one vector; use IdentityTarget."
+                "not by one vector; use matched_places for a matcher, or IdentityTarget for a "
+                "model with classifiers."
             )
         reference = usable(self.reference, embeddings).to(embeddings.dtype)
         if reference.shape not in (embeddings.shape, embeddings.shape[1:]):
@@ -139,6 +140,6 @@ def _logits(model: Any, images: Tensor, camids: Tensor | None) -> Tensor:
     if not len(heads):
         raise ValueError(
             f"{type(model).__name__} has no classifier, so it has no identity to explain; use "
-            "SimilarityTarget."
+            "SimilarityTarget, or matched_places for a matcher."
         )
     return torch.stack(tuple(heads)).mean(0)

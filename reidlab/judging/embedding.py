@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import Transform
 from reidlab.data import ReIDDataset, build_transform, make_loader, watched_workers
 from reidlab.evaluation import RankResult
 from reidlab.files import check_room
-from reidlab.judging.matching import check_kept
+from reidlab.judging.matching import QUERIES, check_kept
 from reidlab.judging.protocol import check_judged, judge
 from reidlab.judging.settings import Judging
 from reidlab.judging.side_information import with_rows
@@ -132,9 +132,8 @@ def alike(model: Any, emb: Tensor) -> Tensor:
     if not hasattr(model, "match"):
         directions = nn.functional.normalize(emb.flatten(1))
         return directions @ directions.T
-    with _matching(model, "no") as match:
-        found: Tensor = match(emb, emb).cpu()
-    return found
+    with _matching(model, "no") as match:  # some queries at a time, for memory
+        return torch.cat([match(part, emb).cpu() for part in emb.split(QUERIES)])
 
 
 @contextmanager

@@ -27,7 +27,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, precise, same_rows
+from reidlab.losses.terms import (
+    Batch,
+    Loss,
+    OverHeads,
+    Term,
+    Whole,
+    check_fit,
+    over_heads,
+    precise,
+    same_rows,
+)
 from reidlab.losses.triplet import euclidean_distances
 from reidlab.settings import Range
 
@@ -70,12 +80,12 @@ def pairwise_circle(
         tensor(7.5006)
     """
     _check_circle(gamma, margin)
-    _check_fit(features, labels)
+    check_fit(features, labels)
     if (others is None) != (other_labels is None):
         raise ValueError("others and other_labels go together: expected both or neither")
     if alone := others is None or other_labels is None:
         others, other_labels = features, labels
-    _check_fit(others, other_labels)
+    check_fit(others, other_labels)
     if others.shape[1] != features.shape[1]:
         raise ValueError(
             f"features have {features.shape[1]} numbers and others {others.shape[1]}; expected "
@@ -110,7 +120,7 @@ def classifier_circle(
     Raises:
         ValueError: As `pairwise_circle`, or a person who has no vector.
     """
-    _check_fit(features, labels)
+    check_fit(features, labels)
     if weight.ndim != 2 or weight.shape[1] != features.shape[1]:
         raise ValueError(
             f"weight {tuple(weight.shape)} does not fit features {tuple(features.shape)}: expected "
@@ -128,7 +138,7 @@ def circle_logits(cosines: Tensor, labels: Tensor, *, gamma: float, margin: floa
         ValueError: As `classifier_circle`.
     """
     _check_circle(gamma, margin)
-    _check_fit(cosines, labels)
+    check_fit(cosines, labels)
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if low < 0 or high >= cosines.shape[1]:
         raise ValueError(
@@ -157,7 +167,7 @@ def weighted_triplet(features: Tensor, labels: Tensor) -> Tensor:
     Raises:
         ValueError: Shapes that do not fit.
     """
-    _check_fit(features, labels)
+    check_fit(features, labels)
     same = labels[:, None] == labels[None, :]  # (B, B)
     if bool(same.all()):
         return 0.0 * precise(features).sum()
@@ -287,14 +297,6 @@ def _cosine(one: Tensor, other: Tensor) -> Tensor:
         a, b = (F.normalize(precise(each), dim=1) for each in (one, other))
         kind = torch.promote_types(a.dtype, b.dtype)
         return a.to(kind) @ b.to(kind).T
-
-
-def _check_fit(features: Tensor, labels: Tensor) -> None:
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise ValueError(
-            f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit: "
-            "expected (B, D) and (B,)"
-        )
 
 
 def _check_circle(gamma: float, margin: float) -> None:

@@ -12,7 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.losses.terms import (
+    Batch,
+    Loss,
+    OverHeads,
+    Term,
+    Whole,
+    check_fit,
+    over_heads,
+    precise,
+    same_rows,
+)
 from reidlab.settings import Range
 
 
@@ -28,17 +38,24 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature is {temperature}, expected more than 0")
         self.temperature = temperature
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Loss of (B, D) features of the people (B,) labels: a scalar.
 
         A person with a single image is a negative only; without any pair the loss is 0.
+
+        Raises:
+            ValueError: Shapes that do not fit.
         """
+        check_fit(features, labels)
         if len(features) < 2:  # a share of one image: nothing to divide by
             return features.float().sum() * 0.0
-        z = F.normalize(features.float(), dim=1)
-        alike = z @ z.T / self.temperature
+        with torch.autocast(features.device.type, enabled=False):
+            z = F.normalize(precise(features), dim=1)
+            alike = z @ z.T / self.temperature
         diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
         log_share = alike - alike.masked_fill(diagonal, float("-inf")).logsumexp(
             dim=1, keepdim=True

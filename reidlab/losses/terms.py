@@ -28,6 +28,19 @@ LOSSES: dict[str, type[Loss]] = {}
 """By name; filled by the subclasses of `Loss`."""
 
 
+def check_fit(features: Tensor, labels: Tensor) -> None:
+    """Check that there is a label for each feature.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise ValueError(
+            f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit: "
+            "expected (B, D) and (B,)"
+        )
+
+
 def same_rows(rows: Tensor) -> Tensor:
     """The rows as they are: the `Whole` of a training in one process."""
     return rows

@@ -13,7 +13,17 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, precise, same_rows
+from reidlab.losses.terms import (
+    Batch,
+    Loss,
+    OverHeads,
+    Term,
+    Whole,
+    check_fit,
+    over_heads,
+    precise,
+    same_rows,
+)
 from reidlab.settings import Range
 
 Mining = Literal["hardest", "all"]
@@ -62,11 +72,7 @@ class TripletLoss(nn.Module):
         Raises:
             ValueError: shapes that do not fit, or a batch of one person alone.
         """
-        if features.ndim != 2 or labels.shape != features.shape[:1]:
-            raise ValueError(
-                f"features {tuple(features.shape)} and labels {tuple(labels.shape)} do not fit: "
-                "expected (B, D) and (B,)"
-            )
+        check_fit(features, labels)
         same = labels[:, None] == labels[None, :]  # (B, B)
         if bool(same.all()):
             raise ValueError(

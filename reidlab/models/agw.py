@@ -74,9 +74,10 @@ class AGW(nn.Module):
         for stage, count in NON_LOCAL.items():
             if stage <= backbone.depth:
                 blocks: Any = backbone.get_submodule(f"layer{stage}")
-                for place in range(len(blocks) - count, len(blocks)):
-                    channels = blocks[place].conv3.out_channels
-                    blocks[place] = nn.Sequential(blocks[place], NonLocal(channels))
+                for place in range(max(0, len(blocks) - count), len(blocks)):
+                    block = blocks[place]
+                    channels = getattr(block, "conv3", block.conv2).out_channels
+                    blocks[place] = nn.Sequential(block, NonLocal(channels))
         self.neck = BNNeck(self.embed_dim, num_classes)
 
     def forward(self, images: Tensor, camids: Tensor | None = None) -> Outputs:

@@ -33,7 +33,7 @@ from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone, choose_attention
 from reidlab.models.vit_baseline import BNNeck
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 Retrieval = Literal["all", "local", "global", "class"]
 Count = Annotated[int, Range(1, 1024), Words("a number of 1 or more")]
@@ -42,7 +42,7 @@ REDUCTION = 4  # (code) of the channels within a gate
 
 
 @dataclass(frozen=True)
-class GlobalLocal:
+class GlobalLocal(Checked):
     """Switches of GLTrans; all parts off and layers=1 is a ViT with one classifier.
 
     Attributes:
@@ -65,9 +65,6 @@ class GlobalLocal:
     gma: bool = True
     ptl: bool = True
     triplet: Literal["own", "last"] = "own"
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 PRESETS = {"paper": GlobalLocal(), "code": GlobalLocal(triplet="last")}

@@ -26,7 +26,7 @@ from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 Heads = Literal["rows", "one"]
 Activation = Literal["none", "relu", "leaky_relu"]
@@ -46,7 +46,7 @@ CLASSIFIER_STD = 0.001  # (code) of the normal the last layer starts from
 
 
 @dataclass(frozen=True)
-class LocallyAware:
+class LocallyAware(Checked):
     """Switches of the locally aware network.
 
     Attributes:
@@ -68,9 +68,6 @@ class LocallyAware:
     retrieval: Retrieval = "rows"
     bottleneck: Annotated[int, Range(1, 100_000), Words("a width of 1 or more")] = 256
     dropout: Annotated[float, Range(0, 0.9999), Words("a probability below 1")] = 0.5
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 PRESETS = {

@@ -20,14 +20,14 @@ from reidlab.models.la_transformer import LocallyAware, RowClassifier
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Model, register
 from reidlab.models.vit import TokenBackbone
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 # (PCB paper, section 3.1) a 1x1 convolution to 256 channels, batch norm, ReLU; a softmax
 HEAD = LocallyAware(activation="relu", bottleneck=256, dropout=0.0)
 
 
 @dataclass(frozen=True)
-class Stripes:
+class Stripes(Checked):
     """Switches of PCB*.
 
     Attributes:
@@ -36,9 +36,6 @@ class Stripes:
     """
 
     stripes: Annotated[int, Range(1, 1024), Words("a number of 1 or more")] = 3
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 class PCB(nn.Module):

@@ -28,11 +28,11 @@ from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.transmatcher import Count, explain_grid
 from reidlab.models.vit import TokenBackbone
-from reidlab.settings import check_fields
+from reidlab.settings import Checked
 
 
 @dataclass(frozen=True)
-class Convolution:
+class Convolution(Checked):
     """Switches of QAConv.
 
     Attributes:
@@ -44,9 +44,6 @@ class Convolution:
     version: Literal["2.1", "2.0"] = "2.1"
     dim: Count = 128
     frozen: bool = True
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 PRESETS = {

@@ -25,18 +25,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import Matcher, affine, compared, precision
+from reidlab.models.matcher import GROUP, Matcher, affine, compared, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, resize_pos_embed
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 Count = Annotated[int, Range(1, 65536), Words("a number of 1 or more")]
 POSITION_STD = 0.02  # (ours) of the position embedding, as timm's
 
 
 @dataclass(frozen=True)
-class Attending:
+class Attending(Checked):
     """Sizes of a network that attends within and between maps: those of the paper's small rows.
 
     Attributes:
@@ -56,7 +56,7 @@ class Attending:
     frozen: bool = True
 
     def __post_init__(self) -> None:
-        check_fields(self, "switches")
+        super().__post_init__()
         if self.dim % self.heads:
             raise ValueError(
                 f"switches: heads is {self.heads}; expected a divisor of dim ({self.dim})."
@@ -299,8 +299,9 @@ class TransMatcher(Matcher):
         return torch.stack([layer.fc1(x) for layer, x in zip(layers, chunks, strict=True)])
 
     def pair_bytes(self) -> int:
-        """Of the products of all places, one layer."""
-        return 4 * self.switches.heads * self.places**2
+        """Of the products of all places of one layer, or of the hidden layer of a group."""
+        products, hidden = self.places**2, 2 * GROUP * self.switches.hidden
+        return 4 * self.switches.heads * max(products, hidden)
 
     def scorer(self) -> Callable[[Tensor, Tensor, int], Tensor]:
         """As in `Matcher`: the gate once, the norms folded."""

@@ -27,13 +27,13 @@ from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.vit import TokenBackbone
 from reidlab.models.vit_baseline import BNNeck
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 HALVES = 2  # (code) that the shuffle lays into each other, in every configuration
 
 
 @dataclass(frozen=True)
-class Jigsaw:
+class Jigsaw(Checked):
     """Switches of the jigsaw patch module.
 
     Attributes:
@@ -45,9 +45,6 @@ class Jigsaw:
     groups: Annotated[int, Range(1, 1024), Words("a number of 1 or more")] = 4  # (paper)
     shift: Annotated[int, Range(1, 100_000), Words("a patch counted from 1")] = 5  # VeRi: 8 (code)
     rearrange: bool = True
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 class TransReID(nn.Module):
@@ -112,6 +109,11 @@ class TransReID(nn.Module):
 
 def _check(backbone: TokenBackbone, num_classes: int, switches: Jigsaw) -> None:
     check_classes(num_classes)
+    if backbone.rope is not None:
+        raise ValueError(
+            f"{backbone.name!r} turns queries and keys by their positions, which a shuffled group "
+            "of patches has not. Take a plain ViT, such as 'vit_base_patch16_224'."
+        )
     if backbone.depth < 2:
         raise ValueError(
             "the backbone has one block; TransReID has its last one twice, on what those before it "

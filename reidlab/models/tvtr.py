@@ -33,19 +33,20 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
+from reidlab.losses.terms import precise
 from reidlab.models.backbones import check_classes
 from reidlab.models.outputs import Outputs
 from reidlab.models.registry import Model, register
 from reidlab.models.vit import TokenBackbone
 from reidlab.models.vit_baseline import BNNeck
-from reidlab.settings import Range, Words, check_fields
+from reidlab.settings import Checked, Range, Words
 
 Retrieval = Literal["feature", "neck", "class", "visual"]
 AT_ONCE = {"cpu": 2**18, "cuda": 2**25}  # attention weights held at a time; 1 MB stays in a cache
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopK(Checked):
     """Switches of TVTR; its text says k = 16 and "joined", the rest of the defaults is ours.
 
     Attributes:
@@ -68,9 +69,6 @@ class TopK:
     feature: Literal["joined", "class", "visual"] = "joined"
     neck: bool = True
     classifier: Literal["cosine", "linear"] = "cosine"
-
-    def __post_init__(self) -> None:
-        check_fields(self, "switches")
 
 
 def select_tokens(attentions: Sequence[Tensor], k: int) -> Tensor:
@@ -247,7 +245,7 @@ def _class_row(factors: Iterable[Tensor]) -> Tensor:
         factors: That row in the last layer, (B, heads, 1, T), then the attention of each layer
             below, (B, heads, T, T), one at a time.
     """
-    return reduce(torch.matmul, map(_precise, factors))[:, :, 0]
+    return reduce(torch.matmul, map(precise, factors))[:, :, 0]
 
 
 def _attentions(layers: Sequence[Attention], found: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -256,7 +254,7 @@ def _attentions(layers: Sequence[Attention], found: Sequence[Tensor]) -> Iterato
     for layer, qkv in zip(reversed(layers), reversed(found), strict=True):
         heads = qkv.unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)  # as timm's
         q, k = layer.q_norm(heads[0, :, :, :queries]), layer.k_norm(heads[1])
-        yield (_precise(q) * layer.scale @ _precise(k).mT).softmax(-1)
+        yield (precise(q) * layer.scale @ precise(k).mT).softmax(-1)
         queries = None
 
 
@@ -273,11 +271,6 @@ def _watched(layers: Sequence[Attention]) -> Iterator[list[Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _precise(values: Tensor) -> Tensor:
-    """In float32 at least."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _check(backbone: TokenBackbone, num_classes: int, switches: TopK) -> None:

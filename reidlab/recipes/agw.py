@@ -20,13 +20,13 @@ PAPER = Recipe(
     sampler="cross-modal",
     identities_per_batch=8,  # (code)
     images_per_identity=8,  # (code) 4 visible and 4 infrared
-    optimizer="sgd",  # (code) with Nesterov's momentum, which we have not
+    optimizer="nesterov",  # (code)
     lr=0.01,  # (code)
     head_lr_multiplier=10.0,  # (code) neck and classifier 0.1
     momentum=0.9,  # (code)
     weight_decay=5e-4,  # (code)
     warmup_epochs=10,  # (code)
-    warmup_start=0.1,  # (code)
+    warmup_start=0.0,  # (code) lr * t / 10 in epoch t
     lr_floor=0.01,  # (code) its last rate, after epoch 50; (ours) by cosine instead of steps
     schedule="epoch",
     precision="no",  # (code)
@@ -42,14 +42,14 @@ PAPER = Recipe(
 SMALL = dict(
     backbone="resnet50.tv_in1k",
     weights=None,  # (ours) no weights of a ResNet are shipped: it starts from nothing
-    stride=16,
-    drop_path=0.0,
     losses=PAPER.losses,
-    images_per_identity=8,  # (code)
+    warmup_start=0.1,  # (ours)
 )
 
 PRESETS = {None: PAPER}
 SIZES = {
     "laptop": vit_baseline.LAPTOP | SMALL,
-    "smoke": vit_baseline.SMOKE | SMALL | dict(images_per_identity=4, depth=3),
+    "smoke": vit_baseline.SMOKE
+    | SMALL
+    | dict(backbone="resnet18.tv_in1k", images_per_identity=4, depth=3),
 }

@@ -62,6 +62,11 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
             f"unfreezing is {recipe.unfreezing!r} and the backbone of {type(model).__name__} has "
             "no transformer blocks to freeze; set it None."
         )
+    if recipe.layer_decay < 1 and not blocks_of(model):
+        raise RecipeError(
+            f"layer_decay is {recipe.layer_decay} and the backbone of {type(model).__name__} has "
+            "no transformer blocks to tell apart; set it 1."
+        )
 
 
 def _check_losses(model: nn.Module, recipe: Recipe) -> None:

@@ -61,14 +61,15 @@ def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
             "launch, or run accelerate config again."
         )
     people, count = recipe.identities_per_batch, accelerator.num_processes
-    least = 1 if recipe.gather else 2  # a share by itself needs a negative
+    alone = not recipe.gather or any(loss.of_pairs for loss in recipe.losses)
+    least = 2 if alone else 1  # a share by itself needs a negative
     if people % count == 0 and (count == 1 or people // count >= least):
         return
     fitting = [n for n in range(1, people + 1) if people % n == 0 and people // n >= least]
     nearest = max(least * count, round(people / count) * count)
     raise RecipeError(
         f"identities_per_batch is {people} and there are {count} processes; each takes as many "
-        f"whole people{'' if recipe.gather else ', two or more without gather'}. Launch "
+        f"whole people{', two or more without gather or with pairs' if alone else ''}. Launch "
         f"{_or(fitting)} processes, or pass recipe.replace(identities_per_batch={nearest})."
     )
 

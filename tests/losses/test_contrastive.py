@@ -27,6 +27,17 @@ def test_contrast_is_the_loop():
     assert float(point) == pytest.approx(np.log(5)), "one point is the worst of guesses, no rest"
 
 
+def test_single_precision_inside_autocast_and_shapes_that_fit():
+    features, labels = torch.randn(6, 5), torch.tensor([0, 0, 1, 1, 2, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = ContrastiveLoss()(features, labels)
+    assert inside == ContrastiveLoss()(features, labels)
+    with pytest.raises(ValueError, match=r"labels \(6, 1\) do not fit"):
+        ContrastiveLoss()(features, labels[:, None])
+    with pytest.raises(ValueError, match="temperature is 0, expected more than 0"):
+        ContrastiveLoss(0)
+
+
 @pytest.mark.parametrize("people", [[3], [0, 1], [0, 1, 2, 3]])
 def test_without_a_pair_it_is_nothing_and_pulls_nowhere(people):
     features = torch.randn(len(people), 5, requires_grad=True)

@@ -39,6 +39,9 @@ def test_five_non_local_blocks():
     places = ("layer2.2", "layer2.3", "layer3.3", "layer3.4", "layer3.5")
     assert names == [f"backbone.{place}.1" for place in places]
     assert (model.embed_dim, model.backbone.grid) == (2048, (4, 2))
+    small = agw(backbone="resnet18", depth=None)  # of blocks without a third convolution, two each
+    names = [name for name, part in small.named_modules() if isinstance(part, NonLocal)]
+    assert names == [f"backbone.layer{place}.1" for place in ("2.0", "2.1", "3.0", "3.1")]
 
 
 @torch.no_grad()

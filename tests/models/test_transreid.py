@@ -154,6 +154,7 @@ def test_the_files_of_the_other_network():
         ({"switches": {"groups": 16}}, "groups is 16 and shift 5, and the grid of 5x3 has 15"),
         ({"switches": {"groups": 0}}, "groups is 0; expected a number of 1 or more"),
         ({"switches": {"shift": 0}}, "shift is 0; expected a patch counted from 1"),
+        ({"backbone": "vit_tiny_patch16_dinov3_qkvb"}, "turns queries and keys by their positions"),
     ],
 )
 def test_what_cannot_be_built(options, message):

@@ -394,6 +394,10 @@ def test_what_does_not_fit(ds, recipe, tmp_path):
     plain = torch.nn.Linear(2, 2)
     with pytest.raises(RecipeError, match="gradient_checkpointing is True and Linear has no Token"):
         fit(plain, ds, recipe.replace(gradient_checkpointing=True), out=tmp_path)
+    with pytest.raises(
+        RecipeError, match=r"layer_decay is 0\.75 and the backbone of Linear has no"
+    ):
+        fit(plain, ds, recipe.replace(layer_decay=0.75), out=tmp_path)
     model.num_classes = 7
     with pytest.raises(RecipeError, match="classifies 7 identities and market1501 trains on 8"):
         fit(model, ds, recipe, out=tmp_path)

@@ -672,6 +672,8 @@ def test_the_configuration_is_plain_data():
         ({"swap_background": 1.5}, "swap_background is 1.5; expected a number from 0 to 1"),
         ({"image_size": (64,)}, "image_size is .* expected height and width"),
         ({"losses": (Contrastive(), Contrastive())}, "expected one of each name"),
+        ({"images_per_batch": 99}, "images_per_batch is 99; expected at most the images_per_ident"),
+        ({"losses": (SelfSupervised(),), "images_per_batch": 1}, "each shown twice with SelfSuper"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong, message):

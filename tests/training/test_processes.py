@@ -17,6 +17,7 @@ from torch import nn
 
 from reidlab.data import DatasetError, IdentitySampler, ShuffleSampler
 from reidlab.data.loader import EpochBatches
+from reidlab.losses import Pairwise
 from reidlab.processes import own_batches, synchronized
 from reidlab.training import (
     CheckpointError,
@@ -219,7 +220,12 @@ class Launched:
         (4, 3, True, r"whole people\. Launch 1, 2 or 4 processes, or .*identities_per_batch=3"),
         (16, 6, True, r"Launch 1, 2, 4, 8 or 16 processes, or .*identities_per_batch=18"),
         (4, 8, True, r"identities_per_batch=8"),
-        (4, 4, False, r"two or more without gather\. Launch 1 or 2 processes, .*per_batch=8"),
+        (
+            4,
+            4,
+            False,
+            r"two or more without gather or with pairs\. Launch 1 or 2 processes, .*per_batch=8",
+        ),
         (3, 2, False, r"Launch 1 processes, or .*identities_per_batch=4"),
     ],
 )
@@ -230,6 +236,13 @@ def test_numbers_that_do_not_divide(recipe, monkeypatch, people, processes, gath
         check_processes(recipe, Launched(processes))
     nearest = int(str(caught.value).rsplit("=", 1)[1].rstrip(")."))
     check_processes(recipe.replace(identities_per_batch=nearest), Launched(processes))
+
+
+def test_pairs_need_two_people_in_each_share(recipe, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    pairs = recipe.replace(identities_per_batch=4, losses=(Pairwise(),))
+    with pytest.raises(RecipeError, match="two or more without gather or with pairs"):
+        check_processes(pairs, Launched(4))
 
 
 def test_launchers_that_would_not_work(recipe, monkeypatch):

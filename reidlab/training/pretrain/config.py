@@ -12,7 +12,7 @@ from reidlab.files import sha256
 from reidlab.losses import Contrastive, Identity, Loss, change_losses, losses_from
 from reidlab.settings import Range, check_fields
 from reidlab.synth import PRETRAINING_SEEDS, World
-from reidlab.training.pretrain.heads import Attributes, Patches, ViewIdentity
+from reidlab.training.pretrain.heads import Attributes, Patches, SelfSupervised, ViewIdentity
 from reidlab.training.recipe import Count, Share, Size
 
 Steps = Annotated[int, Range(0, 10_000_000)]
@@ -84,6 +84,14 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", losses_from(self.losses))
         check_fields(self, "pretraining", RecipeError)
+        twice = any(isinstance(loss, SelfSupervised) for loss in self.losses)
+        drawn, rest = divmod(self.images_per_batch, 2 if twice else 1)
+        if rest or drawn > self.images_per_identity:
+            shown = ", each shown twice with SelfSupervised" if twice else ""
+            raise RecipeError(
+                f"pretraining: images_per_batch is {self.images_per_batch}; expected at most the "
+                f"images_per_identity ({self.images_per_identity}) different ones{shown}."
+            )
 
     @property
     def named(self) -> int:
