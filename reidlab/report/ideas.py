@@ -68,8 +68,8 @@ _GLTRANS = {
     VEHICLES: "gltrans.networks_fleet",
 }
 _TVTR = {
-    RENDERED: "tvtr.table2_day-night:crowd",
-    THERMAL: "tvtr.table2_day-night-twins:crowd",
+    RENDERED: "tvtr.table2_day-night",
+    THERMAL: "tvtr.table2_day-night-twins",
 }
 _MATCHERS = {RENDERED: "transmatcher.networks_alike"}
 _PARTS = {RENDERED: "transmatcher.parts_alike:crowd"}
