@@ -193,6 +193,11 @@ class GlobalCircle(Loss):
     margin: Margin = 0.5
     over_heads: OverHeads = "mean"
 
+    @property
+    def of_logits(self) -> bool:
+        """As in `Loss`."""
+        return True
+
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.logits`, which must be cosines, and `batch["label"]`."""
 

@@ -66,6 +66,11 @@ class Identity(Loss):
     label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
     over_heads: OverHeads = "mean"
 
+    @property
+    def of_logits(self) -> bool:
+        """As in `Loss`."""
+        return True
+
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.logits` and `batch["label"]`."""
         loss = IdentityLoss(self.label_smoothing)

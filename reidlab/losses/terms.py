@@ -72,6 +72,11 @@ class Loss(ABC):
     def __post_init__(self) -> None:
         check_fields(self, f"loss {self.name}", RecipeError)
 
+    @property
+    def of_logits(self) -> bool:
+        """Whether it reads `outputs.logits`, so that classifiers get a gradient."""
+        return False
+
     @abstractmethod
     def build(self, whole: Whole = same_rows) -> Term:
         """The term, without its weight.

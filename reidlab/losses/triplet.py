@@ -111,6 +111,11 @@ class Triplet(Loss):
     on: Literal["features", "logits"] = "features"
     over_heads: OverHeads = "mean"
 
+    @property
+    def of_logits(self) -> bool:
+        """As in `Loss`."""
+        return self.on == "logits"
+
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""
         loss = TripletLoss(self.margin, self.mining)

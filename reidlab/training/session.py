@@ -28,7 +28,6 @@ from torch import nn
 
 from reidlab.data import watched_workers
 from reidlab.judging.embedding import precision_on
-from reidlab.losses import GlobalCircle, Identity
 from reidlab.models import TokenBackbone
 from reidlab.processes import barrier, shared_batch_norm, synchronized
 from reidlab.record import git_commit, now, peak_memory_mb, reset_peak_memory
@@ -236,12 +235,7 @@ def make_accelerator(
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator makes it
-    read = any(  # else the classifiers get no gradient
-        loss.of_pairs
-        or isinstance(loss, Identity | GlobalCircle)
-        or getattr(loss, "on", "") == "logits"
-        for loss in recipe.losses
-    )
+    read = any(loss.of_pairs or loss.of_logits for loss in recipe.losses)
     accelerator = Accelerator(
         mixed_precision=precision_on(state.device, recipe.precision),
         # DistributedDataParallel would wait for a gradient of frozen blocks, unread classifiers

@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from reidlab.errors import RecipeError
-from reidlab.losses import LOSSES, Contrastive, Identity, Triplet, losses_from, over_heads
+from reidlab.losses import (
+    LOSSES,
+    Contrastive,
+    GlobalCircle,
+    Identity,
+    PairwiseCircle,
+    Triplet,
+    WeightedTriplet,
+    losses_from,
+    over_heads,
+)
 
 PEOPLE = [0, 0, 1, 1, 2, 2, 2]
 NAMED = {"identity": Identity, "triplet": Triplet, "contrastive": Contrastive}
@@ -179,3 +189,18 @@ def test_losses_stay_in_their_order():
 def test_losses_that_cannot_be(values, message):
     with pytest.raises(RecipeError, match=message):
         losses_from(values)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [Identity(), Triplet(), Triplet(on="logits"), Contrastive(), GlobalCircle(), PairwiseCircle(),
+     WeightedTriplet()],
+)  # fmt: skip
+def test_of_logits_says_whether_classifiers_get_a_gradient(loss):
+    logits, features = (0.1 * torch.randn(8, 4) for _ in range(2))
+    batch = {"label": torch.arange(8) // 4, "modality": torch.arange(8) % 2}
+    logits.requires_grad_()
+    features.requires_grad_()
+    loss.build()(SimpleNamespace(logits=(logits,), features=(features,)), batch).backward()
+    assert (logits.grad is not None) == loss.of_logits
+    assert (features.grad is not None) != loss.of_logits
