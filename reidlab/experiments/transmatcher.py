@@ -17,7 +17,7 @@ from reidlab.training import Recipe
 
 # half the width of the paper's small rows, for the two ways that attend within each pair
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
-EPOCHS = 3  # of as many batches as there are people, 144
+EPOCHS = 3  # of as many batches as there are people, 144; see `_BUDGET`
 CROPS = ("town-tight", "town-loose")  # the same people in perfect boxes, and in poor ones
 TURNS = ("town-front", "town-turned")  # the same people from the front, and from four sides
 
@@ -126,6 +126,16 @@ _PLACES = Experiment(
         over("QAConv over the ViT baseline", "embedding", "qaconv", "way"),
     ),
 )
+_BUDGET = Experiment(
+    name="transmatcher.budget",
+    question="How many epochs do a matcher and an embedding need that learn from pairs?",
+    start=start,
+    factors={
+        "network": {name: NETWORKS[name] for name in ("vit", "transmatcher")},
+        "epochs": {str(n): {"epochs": n} for n in (3, 9)},
+    },
+    labels=LABELS,
+)
 _SHORT = {name: replace(ARENAS[name], seeds=3, epochs=EPOCHS) for name in ("alike", "towns")}
 EVERYWHERE = tuple(  # a step for each place, so that `Runs.judged` knows it
     Step(place, partial(ask_everybody, place), sets=(place,)) for place in (*TOWNS, *CROPS, *TURNS)
@@ -133,4 +143,8 @@ EVERYWHERE = tuple(  # a step for each place, so that `Runs.judged` knows it
 NETWORKS_ON = replace(_SHORT["alike"], after=(PEOPLE,)).on(_NETWORKS)  # pairs are slow: no crowd
 PARTS_ON = _SHORT["alike"].on(_PARTS)
 PLACES_ON = replace(_SHORT["towns"], after=(PEOPLE, *EVERYWHERE)).on(_PLACES)
-EXPERIMENTS = (NETWORKS_ON, PARTS_ON, PLACES_ON)
+# on people of whom nothing else is asked: another seed of the world
+BUDGET_ON = replace(_SHORT["alike"], data="alike-budget", seeds=1, after=()).on(
+    _BUDGET, "transmatcher.budget_alike"
+)
+EXPERIMENTS = (NETWORKS_ON, PARTS_ON, PLACES_ON, BUDGET_ON)
