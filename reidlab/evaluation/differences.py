@@ -39,6 +39,7 @@ class Difference:
         seeds: how many of a and of b.
         people: how many; None where the difference is over seeds alone.
         queries: counted queries of all people; None likewise.
+        most: the higher of both sides' means, in points; infinite where it is not known.
     """
 
     value: float
@@ -48,6 +49,7 @@ class Difference:
     seeds: tuple[int, int]
     people: int | None = None
     queries: int | None = None
+    most: float = float("inf")
 
     @property
     def low(self) -> float | None:
@@ -91,20 +93,23 @@ class Difference:
         """p-value of "the difference is `bound` or more, in either direction": two one-sided tests.
 
         A difference that is not clear need not be small; a small p here shows that it is
-        (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 1987).
+        (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 1987). Where both sides are
+        below the bound they cannot differ by it, which says nothing of the methods: no test.
 
         Args:
             bound: in the unit of the value, such as 2 points; chosen before the result is seen.
 
         Returns:
-            The larger of the two p-values; NaN where there is no interval.
+            The larger of the two p-values; NaN where there is no test.
 
         Raises:
             ValueError: A bound that is not above 0.
         """
         if not bound > 0:
             raise ValueError(f"bound is {bound}, expected points above 0, such as 2")
-        return self._above((bound - abs(self.value)) / self.error) if self.error else float("nan")
+        if not self.error or self.most < bound:
+            return float("nan")
+        return self._above((bound - abs(self.value)) / self.error)
 
     def text(self, unit: str = "points") -> str:
         """In words, with its interval and with what could have been seen."""
@@ -214,8 +219,9 @@ def people_and_seeds(
             "sums of the same seeds in the same order"
         )
     counted = counts > 0
-    sizes = {"people": int(counted.sum()), "queries": int(counts.sum())}
+    sizes: dict[str, Any] = {"people": int(counted.sum()), "queries": int(counts.sum())}
     a, b, counts = 100 * a[:, counted], 100 * b[:, counted], counts[counted]
+    sizes["most"] = float(max(side.mean(0).sum() for side in (a, b)) / counts.sum())
     if same_networks:
         a, b = np.zeros_like(a), b - a
     if min(seeds) < 2:
@@ -240,7 +246,7 @@ def of_people(a: FloatArray, b: FloatArray, *, same_networks: bool = False) -> D
         (a - low) / span, (b - low) / span, np.ones(a.shape[1], int), same_networks=same_networks
     )
     error = None if found.error is None else float(found.error * span)
-    return replace(found, value=float(found.value * span), error=error)
+    return replace(found, value=float(found.value * span), error=error, most=np.inf)
 
 
 def seed_difference(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Difference:
@@ -313,7 +319,7 @@ def verdict(
     - "holds": p <= alpha, and the difference has the claimed sign;
     - "contradicted": p <= alpha, and it has the other sign;
     - "smaller than X points": p_equivalent <= alpha; X is the bound. That it is not clear is not
-      enough: the two one-sided tests must show it;
+      enough: the two one-sided tests must show it, and a side must reach X points at all;
     - "no clear difference": all else, also where there is no interval.
 
     "holds" says which side is ahead, and nothing of the size that a paper prints.

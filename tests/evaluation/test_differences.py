@@ -316,6 +316,17 @@ def test_equivalence_is_two_one_sided_tests(shift):
     assert found.smallest == pytest.approx(quantiles * found.error)
 
 
+def test_sides_below_the_bound_are_not_called_alike():
+    rng = np.random.default_rng(9)
+    a, b = rng.uniform(0.012, 0.016, (2, 5, 40))  # 1.4 points, as of networks that know nobody
+    queries = np.ones(40, int)
+    low, higher = people_and_seeds(a, b, queries), people_and_seeds(a, b + 0.03, queries)
+    assert math.isnan(low.equivalent(2))
+    assert low.equivalent(1) < 0.05
+    assert higher.equivalent(4) < 0.05  # one side of 4.4 points could lie 4 above the other
+    assert word(low, "higher", 2) == "no clear difference"
+
+
 @pytest.mark.parametrize(
     ("p", "adjusted"),
     [
