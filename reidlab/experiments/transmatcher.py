@@ -128,10 +128,12 @@ _PLACES = Experiment(
 )
 _BUDGET = Experiment(
     name="transmatcher.budget",
-    question="How many epochs do a matcher and an embedding need that learn from pairs?",
+    question="How many epochs, and which rate, do a matcher and an embedding need that learn from "
+    "pairs?",
     start=start,
     factors={
         "network": {name: NETWORKS[name] for name in ("vit", "transmatcher")},
+        "rate": {"5e-4": {}, "1.5e-4": {"lr": 1.5e-4}, "5e-5": {"lr": 5e-5}},
         "epochs": {str(n): {"epochs": n} for n in (3, 9)},
     },
     labels=LABELS,
