@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         check_writable(arguments.out)
         content = encode(sheet(arguments.people))
         write_bytes(arguments.out, content)
-    except WriteError as error:
+    except (WriteError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{arguments.out}: {len(content) / 1024:.0f} kB")

@@ -5,8 +5,8 @@
         --identities 200 --knob occlusion=0.5 --knob style=mall --option version=V2
 
 Knobs begin at what suits the layout. Running it again with the same options does nothing; an
-interrupted run goes on where it stopped; other options in the same folder replace the synthetic set
-there. A folder with anything else in it is never touched.
+interrupted run goes on where it stopped; other options replace everything in the folder of a
+synthetic set. A folder without one is never touched.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from reidlab.synth.writers import resolve
 
 COMPLETE = "world.json"
 UNFINISHED = "world.json.partial"
-SIGNS = (COMPLETE, UNFINISHED, "attributes.csv")
-"""Files that no real data set has: each says that a folder was written by `write_dataset`."""
 SHORTCUTS = ("seed", "identities", "cameras", "images_per_camera", "style")
 
 
@@ -125,7 +123,8 @@ def is_complete(out: Path, asked: dict[str, Any]) -> bool:
     Raises:
         OptionError: the folder holds files that were not written by `write_dataset`.
     """
-    if find(out, "*") and not any((out / name).exists() for name in SIGNS):
+    signs = (out / COMPLETE, out / UNFINISHED, _mark(out))
+    if find(out, "*") and not any(sign.exists() for sign in signs):
         raise OptionError(
             f"{out} holds files that are not of a synthetic data set; nothing was touched. "
             "Name a new folder with --out."

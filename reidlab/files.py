@@ -43,7 +43,7 @@ class WriteError(ReidlabError, OSError):
     def __init__(self, path: Path, cause: OSError) -> None:
         folders = [path] if isinstance(cause, FileExistsError) else []
         folders += path.parents
-        in_the_way = next((p for p in folders if p.exists() and not p.is_dir()), None)
+        in_the_way = next((p for p in folders if os.path.exists(p) and not os.path.isdir(p)), None)
         why, hint = (
             cause.strerror or str(cause),
             "Allow yourself to write there, or name another place",
@@ -52,6 +52,8 @@ class WriteError(ReidlabError, OSError):
             why, hint = f"{in_the_way} is a file, expected a folder", "Name another place"
         elif cause.errno in FULL:
             hint = "Make room there, or name another place"
+        elif cause.errno == errno.EISDIR:
+            hint = "Name a file in it, or another place"
         super().__init__(f"{path} cannot be written: {why}. {hint}")
         self.errno, self.strerror = cause.errno, why
 
@@ -107,7 +109,7 @@ def check_writable(path: Path) -> None:
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """A name of our own beside a file; what keeps us from writing there becomes a sentence."""
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a folder may not be entered
         raise WriteError(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
     own = f"{_place()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     beside = path.with_name(f".{path.stem[:60]}.{own}.part{path.suffix}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reidlab.files import same_place
+from reidlab.files import WriteError, same_place, write_text
 
 
 @pytest.fixture
@@ -24,6 +24,15 @@ def test_one_place_by_several_names(home, below, monkeypatch):
         f"project/{below}",
     ]
     assert all(same_place(one, other) for one in names for other in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("project", "it is a folder. Name a file in it"), ("a" * 300, "File name too long")],
+)
+def test_what_cannot_be_written_says_why(home, name, message):
+    with pytest.raises(WriteError, match=message):
+        write_text(home / "disk" / name, "x")
 
 
 def test_other_places(home):

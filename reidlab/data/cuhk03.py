@@ -89,10 +89,11 @@ def open_cuhk03_np(
     if source == "auto" and has_all(folder / boxes, tuple(FOLDERS.values())):
         return _open_market(folder, boxes)
     wanted = {"mat": [config.name], "json": [splits.name]}
+    public = "The .mat file is public (github.com/zhunzhong07/person-re-ranking): put it there"
     raise DatasetError(
         f"{folder} has no {' or '.join(wanted.get(source, [config.name, splits.name]))}, which "
-        f"decides the split of boxes={boxes!r}. The .mat file is public "
-        "(github.com/zhunzhong07/person-re-ranking): put it there. Or open 'cuhk03-classic'"
+        f"decides the split of boxes={boxes!r}. "
+        f"{_OWN_FILE if source == 'json' else public}. Or open 'cuhk03-classic'"
     )
 
 
@@ -119,12 +120,19 @@ def open_cuhk03_classic(
     if chosen is None and source != "mat" and splits.is_file():
         chosen = json_split(splits, split, found, query_in_gallery=True)
     if chosen is None:
+        published = ("cuhk-03.mat", "testsets.mat", "testsets.csv")
+        wanted = {"mat": published, "json": (splits.name,)}.get(source, (*published, splits.name))
+        again = (
+            "Convert cuhk-03.mat again by data_scripts/prepare_cuhk03.py, which writes testsets.csv"
+        )
         raise DatasetError(
-            f"{folder} has no cuhk-03.mat, testsets.mat, testsets.csv or {splits.name} (source="
-            f"{source!r}), one of which decides the split. Convert cuhk-03.mat again by "
-            "data_scripts/prepare_cuhk03.py, which writes testsets.csv"
+            f"{folder} has no {' or '.join(wanted)} (source={source!r}), which decides the split. "
+            f"{_OWN_FILE if source == 'json' else again}"
         )
     return _open("cuhk03-classic", found, boxes, chosen, {"split": split})
+
+
+_OWN_FILE = "Put it there, or leave source out"
 
 
 def _chosen(name: str, boxes: str, source: str) -> tuple[str, str]:

@@ -134,21 +134,27 @@ class ReIDDataset:
         Raises:
             DatasetError: a camid that is no row of a table: negative, or a serial number.
         """
-        frames = [getattr(self, split) for split in SPLITS]
-        camids = pd.concat([frame["camid"] for frame in frames])
-        most = max(MOST_CAMERAS, camids.nunique())
-        if len(camids) and not 0 <= camids.min() <= camids.max() < most:
-            raise DatasetError(
-                f"camids of {self.name} go from {camids.min()} to {camids.max()}, expected 0 to "
-                f"{most - 1}: number the cameras from 0, as pandas.factorize does"
-            )
-        return int(camids.max()) + 1 if len(camids) else 0
+        return self._rows_of("camid", 0)
 
     @property
     def num_views(self) -> int:
-        """Size of a table indexed by view, over all splits; 0 where no image has a viewpoint."""
-        views = pd.concat([getattr(self, split)["view"] for split in SPLITS])
-        return int(views.max()) + 1 if len(views) else 0
+        """Size of a table indexed by view, over all splits; 0 where no image has a viewpoint.
+
+        Raises:
+            DatasetError: likewise.
+        """
+        return self._rows_of("view", -1)  # -1: unknown
+
+    def _rows_of(self, column: str, least: int) -> int:
+        """Size of a table indexed by the numbers of a column, over all splits."""
+        numbers = pd.concat([getattr(self, split)[column] for split in SPLITS])
+        most = max(MOST_CAMERAS, numbers.nunique())
+        if len(numbers) and not least <= numbers.min() <= numbers.max() < most:
+            raise DatasetError(
+                f"{column}s of {self.name} go from {numbers.min()} to {numbers.max()}, expected "
+                f"{least} to {most - 1}: number them from 0, as pandas.factorize does"
+            )
+        return int(numbers.max()) + 1 if len(numbers) else 0
 
     def describe(self) -> pd.DataFrame:
         """Images, people and cameras of each split, the published counts, and the difference.
@@ -211,6 +217,8 @@ class ReIDDataset:
         Raises:
             DatasetError: as `fingerprint`.
         """
+        if not any(map(len, tables)):
+            raise DatasetError(f"no rows of {self.name} were given, expected one at least")
         rows = pd.concat(tables, keys=range(len(tables)))
         folder = os.path.commonpath([os.path.dirname(path) for path in rows["path"]])
         names = [Path(os.path.relpath(path, folder)).as_posix() for path in rows["path"]]

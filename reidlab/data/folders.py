@@ -81,8 +81,12 @@ def existing_folder(name: str, root: str | Path) -> Path:
     if not os.access(path, os.X_OK):
         raise DatasetError(f"{path} may not be entered: allow yourself to read it, or copy it")
     begun = [each for each in (path, path.parent) if (each / "world.json.partial").exists()]
-    if name != "folder" and (path / "masks").is_dir():  # there it could be somebody's name
-        begun.append(path)
+    truth = (path / "masks").is_dir() and (path / "attributes.csv").is_file()
+    if name != "folder" and truth and not begun and world_folder(path) is None:
+        raise DatasetError(
+            f"{path} is a synthetic set without its world.json: copy that file too, or delete the "
+            "folder and write the set again"
+        )
     for each in begun:
         if world_folder(each) is None:
             raise DatasetError(

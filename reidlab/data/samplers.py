@@ -317,6 +317,9 @@ def make_sampler(
         infrared: (N,) whether an image is infrared; None: none is.
         seed: of the order.
         processes: that share a batch: each needs a part of every batch.
+
+    Raises:
+        ValueError: an unknown name, or what the sampler itself refuses.
     """
     p, k = identities_per_batch, images_per_identity
     if name == "identity":
@@ -328,6 +331,9 @@ def make_sampler(
         )
     if name in ("graph", "graph-sigmoid"):
         return GraphSampler(people, p, k, seed)
+    if name != "shuffle":
+        known = "identity, cross-modal, shuffle, graph or graph-sigmoid"
+        raise ValueError(f"unknown sampler {name!r}: choose {known}")
     # the last batch is smaller; batch norm can't take a single image, nor processes a share
-    drop = processes > 1 or images % size == 1
+    drop = processes > 1 or (size > 1 and images % size == 1)
     return ShuffleSampler(images, size, seed, drop_last=drop)

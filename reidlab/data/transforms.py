@@ -194,7 +194,10 @@ def normalization_for(backbone: str) -> str:
     """
     import timm  # here: seconds to import, and transforms are used without it
 
-    config = timm.get_pretrained_cfg(backbone)
+    try:
+        config = timm.get_pretrained_cfg(backbone)
+    except RuntimeError:  # a tag that it does not have
+        config = None
     if config is None:
         raise ValueError(
             f"timm knows no backbone {backbone!r}: see timm.list_models('vit*') for names"

@@ -43,14 +43,17 @@ def audit(  # takes what `rank` takes
         TypeError, ValueError: as `evaluate`, for a protocol that was asked for by name, or if none
             of all can be applied.
     """
-    names = [protocols] if isinstance(protocols, str) else list(protocols or PROTOCOLS)
+    given = (
+        [protocols] if isinstance(protocols, str) else [*(() if protocols is None else protocols)]
+    )
+    names = given or [*PROTOCOLS]
     rows, left_out = {}, {}
     labels = (q_pids, g_pids, q_camids, g_camids)
     for name in names:
         try:
             result = evaluate(q_emb, g_emb, *labels, protocol=name, ap=ap, metric=metric)
         except ValueError as error:
-            if protocols:
+            if given:
                 raise
             left_out[name] = str(error)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def sysu_gallery(
     Raises:
         ValueError: lengths that differ, trial below 0, shots below 1.
     """
-    people = integer_labels("pids", pids, len(pids))
+    people = integer_labels("pids", pids, math.prod(np.shape(pids)))
     cameras = integer_labels("camids", camids, len(people))
     trial = whole_number("trial", trial, 0)
     shots = whole_number("shots", shots, 1, " image of a person and camera")

@@ -39,7 +39,8 @@ def read_embeddings(path: str | Path) -> dict[str, Any]:
         with loaded as file:
             names = list(file.files)
             missing = [name for name in EMBEDDINGS + PEOPLE if name not in names]
-            if missing or len(set(CAMERAS) & set(names)) == 1:
+            cameras = [name for name in names if "cam" in name.lower()]
+            if missing or (cameras and {*CAMERAS} - {*cameras}):
                 raise ValueError(f"{path} holds {', '.join(names) or 'no named arrays'}; {WANTED}")
             arrays = {n: file[n] for n in EMBEDDINGS + PEOPLE + CAMERAS if n in names}
         strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]

@@ -131,6 +131,10 @@ def make_evaluator(
         raise ValueError(
             f"shots={shots} means nothing to the protocol {protocol.name!r}; only 'sysu' takes it"
         )
+    if shots is not None and not isinstance(trials, int | np.integer | None):
+        raise ValueError(
+            f"shots={shots} means nothing beside galleries that are given: leave it out"
+        )
     if protocol.draws is None:
         if trials is not None:
             raise ValueError(

@@ -175,7 +175,7 @@ def simulate(
 
     people = _checked(parts, seeds, people, unlike)
     whole_number("seeds", seeds, 2, ", for one has no interval")
-    clear, left = 0, draws
+    clear, left = 0, whole_number("draws", draws, 1)
     while left:  # in blocks of at most 16 MB
         block = min(left, max(1, 2**21 // (seeds * people)))
         hard = rng.normal(0, (parts.people * (1 - unlike)) ** 0.5, (block, 1, people))

@@ -14,7 +14,10 @@ Ties: equal distances are ordered by gallery index, that is, as a stable sort wo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+
+import numpy as np
 
 from reidlab.evaluation.checks import Labels, Matrix, distance_matrix
 from reidlab.evaluation.evaluators import Labelled, Trials, columns_of, make_evaluator
@@ -155,7 +158,7 @@ def queries_with_match(  # what `rank` takes, but for what is done with distance
     Raises:
         TypeError, ValueError: as `rank`, of labels and names.
     """
-    shape = (len(q_pids), len(g_pids))  # type: ignore[arg-type]  # scalars fail below
+    shape = math.prod(np.shape(q_pids)), math.prod(np.shape(g_pids))  # of scalars, too
     labels = Labelled.checked(q_pids, g_pids, q_camids, g_camids, shape, get_protocol(protocol))
     evaluator = make_evaluator(labels, ap=None, over=None, max_rank=1, trials=trials, shots=shots)
     return evaluator.matched()

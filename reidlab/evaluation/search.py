@@ -436,7 +436,7 @@ def _new_index(
     if kind == "hnsw":
         index.hnsw.efConstruction = options["ef_construction"]
         index.hnsw.efSearch = options["ef_search"]
-        index.hnsw.rng = faiss.RandomGenerator(seed)
+        index.hnsw.rng = faiss.RandomGenerator(seed % 2**63)
     if kind == "ivf-pq":
         index.cp.seed = index.pq.cp.seed = seed % 2**31  # 32 bits in FAISS
         index.nprobe = options["probes"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from reidlab.evaluation.checks import check_level
 
@@ -42,7 +43,7 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> SeedInterval:
         level: share of such intervals that hold the true mean.
 
     Raises:
-        ValueError: no values, or a level outside (0, 1).
+        ValueError: no values, one that is no finite number, or a level outside (0, 1).
 
     Example:
         >>> from reidlab.evaluation import over_seeds
@@ -53,6 +54,11 @@ def over_seeds(values: Sequence[float], *, level: float = 0.95) -> SeedInterval:
     check_level(level)
     if not len(values):
         raise ValueError("there is no value, expected that of one run at least")
+    if not all(map(isfinite, values)):
+        raise ValueError(
+            f"the values are {', '.join(f'{value:g}' for value in values)}, expected a finite one "
+            "for each run: leave out the run that failed"
+        )
     if min(values) == max(values):  # compared: the mean of equal numbers is rounded
         return SeedInterval(float(values[0]), 0.0 if len(values) > 1 else None, None, None)
     mean = sum(values) / len(values)

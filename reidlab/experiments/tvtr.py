@@ -41,7 +41,7 @@ from reidlab.models import TVTR, select_tokens
 from reidlab.recipes.tvtr import BASELINE
 from reidlab.training import Recipe
 
-# 128 x 64 pixels are 8 x 4 patches, and ViT-Tiny has 3 heads. Heads that choose by lot, each for
+# 128 x 64 pixels are 8 x 4 patches, and ViT-Tiny has 3 heads. Heads that choose at random, each for
 # itself, keep 1 - (1 - k/N)^heads of N patches: the paper's 12 heads with k = 16 keep 54 % of 253,
 # ours with k = 8 58 % of 32. The paper's k of 4 ... 24 are about 2 ... 12 in this measure.
 K, SWEEP = 8, (2, 4, 12)
@@ -92,7 +92,7 @@ def shown_person(
     Returns:
         Shares of 1: "chained" by the paper's product of layers 1 ... L-1; "residual" by the product
         of (A + I) / 2, with the residual path as in attention rollout, head by head; "last" by
-        layer L-1 alone; "area" of all patches, which is what a choice by lot shows; with a target
+        layer L-1 alone; "area" of all patches, as a choice at random shows; with a target
         "Grad-CAM".
     """
     layers = range(1, model.backbone.depth)
@@ -229,7 +229,7 @@ CONTRASTS = (  # of the gain of the choice alone: sentence, where it is larger, 
     ("the choice gains more in loose boxes than in perfect ones", "jitter=3", "jitter=0"),
 )
 PATCHES = (  # in a full scene: sentence, patches that show more of the person, and less
-    ("chosen patches show more of the person than patches drawn by lot", "chained", "area"),
+    ("chosen patches show more of the person than patches drawn at random", "chained", "area"),
     ("chosen patches show more of the person than those of one layer", "chained", "last"),
 )
 Measured = dict[str, list[dict[str, Any]]]  # network -> what was found, for each seed

@@ -118,7 +118,7 @@ def deletion_insertion(
         images: Normalised images, (B, 3, H, W), of the model's precision.
         target: As in `occlusion`.
         heat: Maps of these images, not negative, (B, L, H, W); a cell has the mean of its pixels,
-            and of equally hot cells the first is drawn by lot.
+            and of equally hot cells the first is drawn at random.
         window: Side of a cell, pixels; None: the patch size of the model.
         camids: As in `gradcam`.
         seed: Of the lots, and of the random orders.
@@ -156,7 +156,7 @@ def deletion_insertion(
 
 
 def _ranks(heat: Tensor, generator: torch.Generator) -> Tensor:
-    """Rank of each cell (..., cells) from the hottest, 0; ties by lot."""
+    """Rank of each cell (..., cells) from the hottest, 0; ties at random."""
     lot = torch.randperm(heat.shape[-1], generator=generator)
     order = lot[heat[..., lot].argsort(dim=-1, descending=True, stable=True)]
     return order.argsort(-1)

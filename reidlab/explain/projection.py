@@ -76,7 +76,7 @@ def neighbourhood(
         "silhouette" by person and "by group" (-1 to 1; Rousseeuw 1987: 0 if a person's images are
         as near to the next person's as to their own), the latter NaN if no group has two images;
         the shares of the k nearest that show the "own" person, and that are "across", of another
-        group; "by lot", what the latter would be if groups mixed freely; and k.
+        group; "by chance", what the latter would be if groups mixed freely; and k.
 
     Raises:
         ValueError: Lengths that differ, fewer than two people or two images of nobody, one group, a
@@ -154,7 +154,7 @@ def _numbers(far: NDArray[Any], who: NDArray[Any], group: NDArray[Any], k: int) 
         "by group": np.nan if alone else float(silhouette_score(far, group, metric="precomputed")),
         "own": float((who[nearest] == who[:, None]).mean()),
         "across": float((group[nearest] != group[:, None]).mean()),
-        "by lot": float(others.mean()),
+        "by chance": float(others.mean()),
         "k": k,
     }
 

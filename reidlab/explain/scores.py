@@ -63,7 +63,7 @@ def patch_share(masks: Tensor, backbone: Any) -> Tensor:
         backbone: A `TokenBackbone`, which knows its patches, overlapping ones too.
 
     Returns:
-        Shares of 1, (B, N), by row; their mean over N is what patches drawn by lot show.
+        Shares of 1, (B, N), by row; their mean over N is what patches drawn at random show.
 
     Raises:
         ValueError: If a label is none of the parts, or masks have another shape.
@@ -90,7 +90,7 @@ def pointing_game(heat: Tensor, masks: Tensor) -> HeatShare:
 
     Returns:
         1 for a hit and 0 for a miss; where several pixels are hottest, the share of them that hits.
-        NaN where a map is 0 everywhere. `area` is what a pixel drawn by lot would score.
+        NaN where a map is 0 everywhere. `area` is what a pixel drawn at random would score.
 
     Raises:
         ValueError: As `heat_share`.

@@ -103,7 +103,7 @@ def _ap(*ranks: int) -> float:
     return float(np.mean([j / rank for j, rank in enumerate(ranks, start=1)]))
 
 
-_LATE = _ap(1, *range(101, 110))
+_EARLY, _LATE = _ap(2, 5), _ap(2, 5, *range(101, 109))
 _PROTOCOLS = ("sysu", "standard", "regdb", "la-official", "standard", "cuhk03-single-shot")
 _STUDIES = dict(enumerate(_PROTOCOLS, start=1))
 _PICTURES = 82_161  # in the gallery of MSMT17
@@ -243,13 +243,14 @@ KEYS = {
     ),
     "04-3": Key(
         "epoch and rate",
-        (21, 3e-4 * 0.8**11),
+        (31, 1e-4 * 0.8**11),
         "the table of open blocks, and opening 11",
         (
-            ((20, 3e-4 * 0.8**11), "Epochs are counted from 1 here."),
-            ((21, 3e-4), "The rate falls with every opening."),
-            ((21, 3e-4 * 0.8**10), "The rate is multiplied before the first epoch, too."),
-            ((23, 3e-4 * 0.85**12), "That is Algorithm 1, not the program."),
+            ((30, 1e-4 * 0.8**11), "Epochs are counted from 1 here."),
+            ((31, 1e-4), "The rate falls with every opening."),
+            ((31, 1e-4 * 0.8**10), "The rate is multiplied before the first epoch, too."),
+            ((21, 1e-4 * 0.8**11), "That is t = 2, as in the table."),
+            ((34, 1e-4 * 0.8**12), "At first two blocks are open, not one."),
         ),
     ),
     "04-4": Key(
@@ -265,12 +266,12 @@ KEYS = {
     ),
     "04-5": Key(
         "two APs",
-        (1.0, _LATE),
+        (_EARLY, _LATE),
         "how many of the ten are found in the top ten, and by how many is divided?",
         (
-            ((0.1, _LATE), "The authors divide by the hits in the top ten, and there is one."),
-            ((_LATE, 1.0), "The authors' evaluation comes first."),
-            ((1.0, 0.1), "The nine late pictures have a precision, too: 2/101, 3/102, ..."),
+            ((0.09, _LATE), "The authors divide by the hits in the top ten, and there are two."),
+            ((_LATE, _EARLY), "The authors' evaluation comes first."),
+            ((_EARLY, 0.09), "The eight late pictures have a precision, too: 3/101, 4/102, ..."),
         ),
     ),
     "05-1": Key(

@@ -119,7 +119,7 @@ def trusted_layers(
 
 
 def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
-    """Tabulate how much more of the person chosen patches show than patches drawn by lot.
+    """Tabulate how much more of the person chosen patches show than patches drawn at random.
 
     Args:
         shares: one row an image, of other people each: "light", how it was taken; "area", the share
@@ -167,8 +167,8 @@ def planes_told(planes: Mapping[str, Projection], across: str = "camera") -> Fin
         return said[0].upper() + said[1:]
 
     near = first.features
-    by_lot = f", by lot {100 * near['by lot']:.0f} %"
+    by_chance = f", by chance {100 * near['by chance']:.0f} %"
     return finding(
         f"How many of the {near['k']} nearest pictures show the same person? {told('own')}.",
-        f"How many are of another {across}? {told('across', by_lot)}.",
+        f"How many are of another {across}? {told('across', by_chance)}.",
     )

@@ -51,7 +51,7 @@ _TABLE2 = "la_transformer.table2:crowd"
 _CORNERS = "la_transformer.corners_pku-folds"
 _LOSSES = "la_tf_pp.losses_pku-folds"
 _CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
-_PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
+PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
 _WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"}
 
 
@@ -107,10 +107,10 @@ IDEAS = (
     ),
     Idea(
         "LA-TF++: one classifier, both losses",
-        {REAL: (_LOSSES, (_CE, _PLUS))},
+        {REAL: (_LOSSES, (_CE, PLUS))},
         ("la_tf_pp", "gain-map"),
     ),
-    Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (_PLUS, _WRITTEN))}),
+    Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (PLUS, _WRITTEN))}),
     Idea("GLTrans: fused class tokens (GAE)", _networks("vit", "gae", _GLTRANS)),
     Idea("GLTrans: fused patches (LMF)", _networks("vit", "lmf", _GLTRANS)),
     Idea("GLTrans: both", _networks("vit", "all", _GLTRANS)),
@@ -138,7 +138,7 @@ CHOICES = (
     ),
     Idea(
         "batches of P x K people, not in any order",
-        {REAL: (_LOSSES, (_PLUS, {**_PLUS, "batches": "people"}))},
+        {REAL: (_LOSSES, (PLUS, {**PLUS, "batches": "people"}))},
     ),
     Idea(
         "blocks opened at once, not one by one",
@@ -151,7 +151,7 @@ CHOICES = (
                      {"blocks": "at-once", "length": "twice"}))},
     ),
 )  # fmt: skip
-_LA = {"heads": "rows", "tokens": "both"}
+LA = {"heads": "rows", "tokens": "both"}
 # Networks from the plain start, by ground: experiment and levels. Recipes are those of the papers.
 NETWORKS: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "ViT baseline": {
@@ -165,14 +165,14 @@ NETWORKS: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]] = {
         }
         for title, network in (
             ("ViT by LA's recipe", {"heads": "one", "tokens": "global"}),
-            ("LA-Transformer", _LA),
+            ("LA-Transformer", LA),
         )
         for blocks, words in (("at-once", "all blocks at once"), ("blockwise", "block by block"))
     },
     **{
         title: {RENDERED: ("la_tf_pp.losses_alike:crowd", levels), REAL: (_LOSSES, levels)}
         for title, levels in (
-            ("LA-TF", _CE), ("LA-TF++ as coded", _PLUS), ("LA-TF++ as written", _WRITTEN)
+            ("LA-TF", _CE), ("LA-TF++ as coded", PLUS), ("LA-TF++ as written", _WRITTEN)
         )
     },
     **{

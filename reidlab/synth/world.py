@@ -124,8 +124,8 @@ class World:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"World({name}={value}): expected a value from {low} to {high}")
+            if not isinstance(value, int | float | np.number) or not low <= value <= high:
+                raise ValueError(f"World({name}={value!r}): expected a value from {low} to {high}")
             kind = type(low)
             if value != kind(value):
                 raise ValueError(f"World({name}={value}): expected a whole number")
@@ -141,8 +141,10 @@ class World:
             )
         if self.total_cameras < 1:
             raise ValueError("World(cameras=0, infrared_cameras=0): at least one camera is needed")
-        sides = tuple(self.resolution)
-        if len(sides) != 2 or any(side % 4 or not 16 <= side <= 1024 for side in sides):
+        sides = np.atleast_1d(self.resolution).tolist()
+        if len(sides) != 2 or any(
+            isinstance(side, str) or side % 4 or not 16 <= side <= 1024 for side in sides
+        ):
             raise ValueError(
                 f"World(resolution={self.resolution}): expected (height, width), each a multiple "
                 "of 4 from 16 to 1024"
@@ -151,6 +153,10 @@ class World:
         self._check_twins()
 
     def _check_twins(self) -> None:
+        if np.shape(self.twins)[1:] != (2,) and self.twins != ():
+            raise ValueError(
+                f"World(twins={self.twins}): expected pairs (infrared camera, visible camera)"
+            )
         twins = tuple((int(dark), int(visible)) for dark, visible in self.twins)
         object.__setattr__(self, "twins", twins)
         for dark, visible in twins:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,12 @@ def suggested_world(layout: str, **knobs: Any) -> World:
         knobs: of `World`; they override what is suggested.
 
     Raises:
-        ValueError: an unknown layout, or a knob outside its range.
+        ValueError: an unknown layout or knob, or a knob outside its range.
     """
-    return World(**{**_layout(layout).suggested, **knobs})
+    chosen = _layout(layout)
+    if unknown := sorted(set(knobs) - {field.name for field in fields(World)}):
+        raise ValueError(f"a World has no knob {', '.join(unknown)}; see reidlab.synth.World")
+    return World(**{**chosen.suggested, **knobs})
 
 
 def resolve(layout: str, world: World, options: Mapping[str, Any]) -> tuple[Layout, dict[str, Any]]:

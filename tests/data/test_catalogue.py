@@ -230,14 +230,18 @@ class TestWrongFolders:
         with pytest.raises(DatasetError, match=r"none of the 2 images in .*query has a name of"):
             open_dataset("market1501", market_root)
 
-    @pytest.mark.parametrize("sign", ["world.json.partial", "masks"])
-    def test_half_written(self, market_root, sign):
+    def test_a_synthetic_set_that_lost_its_world(self, market_root):
+        real(market_root)
+        (market_root / "masks").mkdir()  # so far they may be the user's own
+        assert len(open_dataset("market1501", market_root).query)
+        (market_root / "attributes.csv").write_text("file\n")
+        with pytest.raises(DatasetError, match=r"without its world\.json: copy that file too"):
+            open_dataset("market1501", market_root)
+
+    def test_half_written(self, market_root):
         real(market_root)
         shutil.rmtree(market_root / "query")  # the writer had not come that far
-        if sign == "masks":
-            (market_root / "masks").mkdir()
-        else:
-            (market_root / sign).write_text("{}")
+        (market_root / "world.json.partial").write_text("{}")
         with pytest.raises(DatasetError, match=r"interrupted.*write_dataset.*it resumes"):
             open_dataset("market1501", market_root)
 

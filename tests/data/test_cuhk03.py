@@ -293,7 +293,7 @@ class TestClassic:
     def test_converted_with_test_sets(self, tmp_path):
         touch(tmp_path / "images_detected", CUHK03)
         with pytest.raises(
-            DatasetError, match=r"has no cuhk-03\.mat, testsets\.mat, testsets\.csv or"
+            DatasetError, match=r"has no cuhk-03\.mat or testsets\.mat or testsets\.csv or"
         ):
             open_dataset(CLASSIC, tmp_path)
         (tmp_path / "testsets.csv").write_text("Split, PAIR ,person\n0,1,1\n7,1.0,2\n7, 3,1\n")

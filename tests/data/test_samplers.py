@@ -198,6 +198,10 @@ def test_the_sampler_by_its_name():
     assert list(sampler) == list(CrossModalSampler(who, infrared, 2, 4, seed=3))
     with pytest.raises(ValueError, match="none of the 2 people"):
         make_sampler("cross-modal", who, **sizes)
+    with pytest.raises(ValueError, match="unknown sampler 'tripelt': choose identity, cross-modal"):
+        make_sampler("tripelt", who, **sizes)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        make_sampler("shuffle", who, **sizes | {"identities_per_batch": 0})
 
 
 # ------------------------------------------------------------------ the graph sampler

@@ -236,6 +236,13 @@ class TestCameras:
         assert ds.query["camid"].tolist() == [0, 1]
         assert ds.num_cameras == 2
 
+    def test_a_view_that_is_no_number_of_a_table(self, tmp_path):
+        lines = ["a/1.jpg,1,0,999999999", "a/2.jpg,1,1,0"]
+        ds = open_dataset("folder", table(tmp_path, *lines, heading="path,pid,camid,view"),
+                          train_fraction=0)  # fmt: skip
+        with pytest.raises(DatasetError, match=r"views of .* go from 0 to 999999999, expected -1"):
+            _ = ds.num_views
+
     @pytest.mark.parametrize("camid", [-1, 1000, 20_240_001, 2**62])
     def test_of_a_table_made_by_hand(self, camid, tmp_path):
         ds = open_dataset("folder", LAYOUTS["folder"][0](tmp_path))

@@ -74,7 +74,10 @@ def test_older_code_is_replaced(tmp_path):
     assert not list(out.iterdir())
 
 
-def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["", "attributes.csv"])
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, capsys, name):
+    if name:
+        (tmp_path / name).write_text("file,age\n")
     (tmp_path / "query").mkdir()
     (tmp_path / "query" / "0001_c1s1_000151_01.jpg").write_bytes(b"real")
     before = files(tmp_path)

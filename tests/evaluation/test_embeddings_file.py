@@ -25,6 +25,13 @@ def test_what_was_saved_is_read(tmp_path, save, cameras):
         np.testing.assert_array_equal(arrays[name], array)
 
 
+@pytest.mark.parametrize("names", [("q_cams", "g_cams"), ("q_camids", "g_cams")])
+def test_misnamed_cameras_are_not_left_out_silently(tmp_path, names):
+    np.savez(tmp_path / "a.npz", **ARRAYS, **dict.fromkeys(names, np.zeros(3, int)))
+    with pytest.raises(ValueError, match=f"holds .*{names[1]}; expected .*q_camids"):
+        read_embeddings(tmp_path / "a.npz")
+
+
 def test_one_array_alone(tmp_path):
     np.save(tmp_path / "a.npy", ARRAYS["q_emb"])
     with pytest.raises(ValueError, match=r"one array without a name; expected q_emb.*numpy.savez"):

@@ -97,6 +97,8 @@ def test_the_smallest_difference_is_clear_in_four_of_five_cases(people, unlike):
     assert 0.74 <= simulate(PARTS, smallest, **ask, rng=rng) <= 0.84
     assert simulate(PARTS, 0, **ask, rng=rng) <= 0.065
     assert simulate(PARTS, 3 * smallest, **ask, draws=100, rng=rng) == 1
+    with pytest.raises(ValueError, match="draws is 0"):
+        simulate(PARTS, smallest, **ask, draws=0, rng=rng)
 
 
 def test_the_simulation_is_that_of_the_interval():

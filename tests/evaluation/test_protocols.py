@@ -428,6 +428,8 @@ OK = {"q_pids": [1], "g_pids": [1, 2], "q_camids": [0], "g_camids": [1, 1]}
         ({"protocol": "sysu", "trials": 0}, ValueError, "trials is 0, expected at least 1"),
         ({"protocol": "sysu", "shots": 0}, ValueError, "shots is 0, expected at least 1"),
         ({"protocol": "sysu", "trials": []}, ValueError, "trials is empty"),
+        ({"protocol": "sysu", "trials": [[0]], "shots": 3}, ValueError, "means nothing beside gal"),
+        ({"q_pids": 1}, ValueError, r"q_pids has shape \(\), expected"),
         ({"protocol": "sysu", "trials": [[0.5]]}, ValueError, "trial 0 is no list of gallery"),
         ({"protocol": "sysu", "trials": [[0], [2]]}, ValueError, "trial 1 names gallery image 2"),
         ({"protocol": "sysu", "trials": [[1, 1]]}, ValueError, "0 to 1 at most once"),

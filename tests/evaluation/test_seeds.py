@@ -54,6 +54,8 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
 def test_refusals():
     with pytest.raises(ValueError, match="there is no value"):
         over_seeds([])
+    with pytest.raises(ValueError, match="the values are 1, nan, expected a finite one"):
+        over_seeds([1.0, float("nan")])
     with pytest.raises(ValueError, match="level is 95, expected a share"):
         seed_difference([1.0], [2.0], level=95)
 

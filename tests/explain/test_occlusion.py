@@ -157,7 +157,7 @@ def test_ten_steps_and_cells_at_the_edge():
                 assert removal.insertion[b, layer, step].item() == pytest.approx(rest, abs=1e-4)
 
 
-def test_ties_are_drawn_by_lot_and_again_alike():
+def test_ties_are_drawn_by_chance_and_again_alike():
     """Maps that are the same everywhere delete like random orders, not from the top down."""
     images, plan = torch.ones(1, 3, 32, 4), torch.zeros(32, 4)
     plan[0] = 1.0  # all evidence in the first row

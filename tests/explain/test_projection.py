@@ -40,7 +40,7 @@ def test_against_loops(gap):
     assert found["own"] == pytest.approx(own)
     assert found["silhouette"] == pytest.approx(silhouette)
     assert found["across"] == pytest.approx(across)
-    assert found["by lot"] == pytest.approx(12 / 23)  # 12 of the other modality among 23
+    assert found["by chance"] == pytest.approx(12 / 23)  # 12 of the other modality among 23
 
 
 def test_a_gap_between_modalities_is_seen():

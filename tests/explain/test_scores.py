@@ -83,7 +83,7 @@ def test_pointing_on_paper():
     assert found.area.tolist() == [0.5]
 
 
-def test_a_uniform_map_points_by_lot():
+def test_a_uniform_map_points_by_chance():
     masks = torch.randint(0, 8, (1, 8, 4), generator=torch.Generator().manual_seed(0))
     found = pointing_game(torch.full((1, 1, 8, 4), 0.3), masks)
     assert found.person[0, 0].item() == pytest.approx(found.area[0].item())

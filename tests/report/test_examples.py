@@ -111,7 +111,7 @@ def test_without_masks_nothing_is_scored():
 
 def test_what_planes_tell():
     def plane(own, runs):
-        features = {"own": own, "across": 0.25, "by lot": 0.75, "k": 5}
+        features = {"own": own, "across": 0.25, "by chance": 0.75, "k": 5}
         numbers = pd.DataFrame({"own": runs, "across": [0.25] * 3})
         return Projection(np.zeros((3, 4, 2)), numbers, features)
 
@@ -119,7 +119,7 @@ def test_what_planes_tell():
     assert planes_told(both, "light").text == (
         "How many of the 5 nearest pictures show the same person? Before 10 %, trained 40 % (2 of "
         "3 pairs of t-SNE pictures agree). How many are of another light? Before 25 %, trained "
-        "25 %, by lot 75 % (3 of 3 pairs of t-SNE pictures agree)."
+        "25 %, by chance 75 % (3 of 3 pairs of t-SNE pictures agree)."
     )
     assert "pairs" not in planes_told({"trained": both["trained"]}).text
     with pytest.raises(ValueError, match="no planes"):

@@ -262,7 +262,8 @@ def test_everybody_is_seen_by_two_cameras_if_there_are_two(cameras):
         ("occlusion", -0.1), ("occlusion", 1.1), ("jitter", -1.0), ("pose", 2.0), ("detail", 0.0),
         ("style", "beach"), ("infrared", "far"), ("resolution", (128,)), ("resolution", (130, 64)),
         ("resolution", (8, 8)), ("resolution", (2048, 1024)), ("clutter", float("nan")),
-        ("identities", 2.5), ("differ", "hat"), ("differ", None),
+        ("identities", 2.5), ("differ", "hat"), ("differ", None), ("identities", "5"),
+        ("resolution", 128), ("resolution", (128, "64")), ("twins", (6, 0)), ("twins", 3),
     ],
 )  # fmt: skip
 def test_a_knob_out_of_range_is_an_error_that_names_it(name, value):

@@ -182,7 +182,7 @@ def expect_choice(name: str, value: object, choices: Collection[str]) -> None:
     Raises:
         ValueError: another one.
     """
-    if value not in choices:
+    if value not in [*choices]:  # what cannot be hashed, too
         raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
 
 
