@@ -136,7 +136,7 @@ rule book:
 
 rule check:
     input:
-        "workflow/check_book.py",
+        *[f"workflow/{name}.py" for name in ("check_book", "grammar", "colab")],
         expand("notebooks/{stem}.ipynb", stem=NOTEBOOKS),
         "_build/built/index.html",
     output:

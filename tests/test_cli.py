@@ -450,7 +450,7 @@ def test_compare_puts_the_published_interval_beside_the_runs(tmp_path):
     assert result.exit_code == 0, result.output
     first, second = result.output.split("A and the published numbers")[1].split("B and the")
     assert "top rank1 49.5 to 51.5 50.0 2 inside" in " ".join(first.split())
-    assert "outside by +18.5 points" in second
+    assert "outside by +18.50 points" in second
     claims.write_text("claim: []")
     assert "error: vit_baseline.yml" in run(*given).stderr.replace(f"{tmp_path}/", "")
 

@@ -89,7 +89,7 @@ def main() -> int:
     try:
         with alone(BUILD):
             return build_into(arguments.executed, arguments.out)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

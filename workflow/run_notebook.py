@@ -127,13 +127,13 @@ def page_inputs(root: Path = ROOT) -> list[Path]:
     """The files that a notebook's result can depend on beside its own and its data, sorted.
 
     Whole folders, so that nothing is forgotten when a file is added: the library, the claims,
-    results and quizzes of the book, and this runner.
+    results and quizzes of the book, its contents, and this runner.
     """
     folders = ("reidlab", "book/claims", "book/results", "book/quizzes")
     found = [path for name in folders for path in find(root / name, "**/*") if path.is_file()]
     unread = {"__pycache__", "unfinished"}  # of an experiment under way, which no page reads
     kept = [path for path in found if unread.isdisjoint(path.relative_to(root).parts)]
-    return sorted([*kept, root / "workflow" / Path(__file__).name])
+    return sorted([*kept, root / "_toc.yml", root / "workflow" / Path(__file__).name])
 
 
 def prepare_run_dir(run_dir: Path, digest: str) -> None:

@@ -110,6 +110,9 @@ class Runs:
         for factor, choice in levels.items():
             wanted = {choice} if isinstance(choice, str) else {*choice}
             there = {run["levels"].get(factor) for run in self.records}
+            if there == {None}:
+                factors = ", ".join(dict.fromkeys(k for r in self.records for k in r["levels"]))
+                raise ValueError(f"{self.name} has no factor {factor!r}; it has {factors}")
             if self.records and not wanted <= there:
                 known = ", ".join(sorted(map(str, there)))
                 raise ValueError(f"{self.name}: {factor} is {choice!r}; expected one of {known}")

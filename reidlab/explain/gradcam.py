@@ -3,8 +3,8 @@
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017, computed by the package pytorch-grad-cam. For a score s and patch
 activations A (N, D) of a layer: weights w = mean over patches of ds/dA, heat = max(0, A w), less
-its smallest value and divided by what is then the largest, per image and layer. (The other maps
-here are divided only: what they have everywhere stays, and counts in a share of heat.)
+its smallest value and divided by 1e-7 plus what is then the largest, per image and layer. (The
+other maps here are divided only: what they have everywhere stays, and counts in a share of heat.)
 
 Which activation is "layer l"? The natural answer, the output of block l, gives a blank map for the
 last layer of any model that reads the class token: between that output and the score there is only

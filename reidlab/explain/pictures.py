@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reidlab.data import ReIDDataset, mask_path, read_image, read_mask
+from reidlab.evaluation.checks import one_of, whole_number
 
 
 def cross_camera_pairs(ds: ReIDDataset, count: int, seed: int) -> pd.DataFrame:
@@ -58,6 +59,8 @@ def few_people(
         Rows of `ds.query` and `ds.gallery`, each image once, people in the order of the draw, with
         one more column: "group", the modality, or "camera 2".
     """
+    one_of("across", across, ("camera", "modality"))
+    whole_number("count", count, 1)
     frame = pd.concat([ds.query, ds.gallery], ignore_index=True).drop_duplicates("path")
     frame = frame[~frame["junk"] & ~frame["distractor"]]
     cameras = "camera " + frame["camid"].astype(str)

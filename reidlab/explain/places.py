@@ -32,7 +32,7 @@ def matched_places(model: Any, query: Tensor, image: Tensor) -> Places:
         image: Map of the other.
 
     Raises:
-        ValueError: Another model, or other switches.
+        ValueError: Another model, other switches, or maps that it does not give.
     """
     switches = getattr(model, "switches", None)
     fits = getattr(switches, "pooling", "") == "max" and getattr(switches, "heads", 0) == 1
@@ -41,6 +41,12 @@ def matched_places(model: Any, query: Tensor, image: Tensor) -> Places:
             f"{type(model).__name__} with {switches}: expected a TransMatcher of one head with "
             "max pooling and no softmax, in which one place of the other image decides"
         )
+    for name, x in (("query", query), ("image", image)):
+        if tuple(x.shape) != (*model.grid, model.channels):
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}, expected {(*model.grid, model.channels)}: the "
+                "map of one image, from `embed` of this model"
+            )
     with torch.no_grad():
         q, g = (model.prepare(x[None].to(model.neck.weight.device))[:, 0] for x in (query, image))
         products = g @ q.mT  # (N, gallery place, query place)
@@ -66,7 +72,7 @@ def place_parts(masks: Tensor, grid: tuple[int, int]) -> Tensor:
         ValueError: Sizes that do not go together, or a label that is none of the parts.
     """
     rows, columns = grid
-    if masks.ndim != 3 or masks.shape[1] % rows or masks.shape[2] % columns:
+    if min(grid) < 1 or masks.ndim != 3 or masks.shape[1] % rows or masks.shape[2] % columns:
         raise ValueError(
             f"masks have shape {tuple(masks.shape)} and the grid is {rows}x{columns}; expected "
             "(B, H, W) with H and W divided by it"

@@ -32,7 +32,8 @@ class NonLocal(nn.Module):
     Wang et al., "Non-local Neural Networks", CVPR 2018 (arXiv 1711.07971), without softmax.
 
     Args:
-        channels: C; keys, queries and values have half as many.
+        channels: C; keys, queries and values have half as many, as in that paper. Copies of AGW's
+            program have one channel, C // C by a slip.
     """
 
     def __init__(self, channels: int) -> None:
@@ -114,6 +115,11 @@ class AGW(nn.Module):
         if camids is None:
             found: Tensor = self.backbone.stem(images)
             return found
+        if bool(((camids != 0) & (camids != 1)).any()):
+            raise ValueError(
+                f"camids are {sorted(set(camids.tolist()))}, expected 0 (visible) and 1 "
+                "(infrared): take them from reidlab.judging.with_rows"
+            )
         infrared = camids == 1
         stems = ((~infrared, self.backbone.stem), (infrared, self.backbone.infrared_stem))
         rows = [(mask.nonzero()[:, 0], stem) for mask, stem in stems if bool(mask.any())]

@@ -28,7 +28,7 @@ from reidlab.models.resnet import ConvBackbone
 from reidlab.models.transmatcher import Attending, encoder, position_vectors
 from reidlab.models.vit import TokenBackbone
 
-SMALL = Attending()
+LARGE, SMALL = Attending(dim=512, hidden=2048, layers=3), Attending()
 
 
 class _Naive(Matcher):
@@ -201,17 +201,17 @@ class TransMatcherCross(_Pairs):
         return self.decoder(own, memory).mean(1)
 
 
-for name, build in (
-    ("vit_matcher", ViTMatcher),
-    ("transformer", Transformer),
-    ("transmatcher_cat", TransMatcherCat),
-    ("transmatcher_cross", TransMatcherCross),
+for name, build, size in (
+    ("vit_matcher", ViTMatcher, LARGE),
+    ("transformer", Transformer, LARGE),
+    ("transmatcher_cat", TransMatcherCat, SMALL),
+    ("transmatcher_cross", TransMatcherCross, SMALL),
 ):
     register(
         Model(
             name=name,
             build=build,
             reads=(ConvBackbone, TokenBackbone),
-            presets={"paper": SMALL},
+            presets={"paper": size},
         )
     )

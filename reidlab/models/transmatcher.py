@@ -349,8 +349,8 @@ def resize_matcher(
     """The weights of a TransMatcher or QAConv for maps of another size.
 
     What belongs to places is resized bilinearly: the prior in both of its places, the weights of
-    pooled values, which are scaled so that their sum stays, and position vectors, those of a ViT
-    too. (ours) The authors have no such thing; expect to train on.
+    pooled values, which are scaled so that their sum about stays, and position vectors, those of a
+    ViT too. (ours) The authors have no such thing; expect to train on.
 
     Args:
         state: `model.state_dict()` of a model on the old grid.
@@ -365,7 +365,8 @@ def resize_matcher(
     """
     places = math.prod(old_grid)
     for name, value in state.items():
-        if _is_pooled(name) and value.shape[1] not in (places, 2 * places):
+        widths = (places, 2 * places) if name == "layer.fc.weight" else (places,)
+        if _is_pooled(name) and value.shape[1] not in widths:
             raise ValueError(
                 f"{name} has shape {tuple(value.shape)} and old_grid is {old_grid}; expected "
                 f"weights of {places} places. Pass the grid of the model they were learned in."
@@ -403,6 +404,8 @@ def explain_grid(model: Any, found: Mapping[str, Tensor]) -> str | None:
     for name in ("decoder.layers.0.fc2.weight", "layer.fc.weight"):
         if name in found and name in own and found[name].shape[1:] != own[name].shape[1:]:
             rows, columns = model.grid
+            if {found[name].shape[1], own[name].shape[1]} == {rows * columns, 2 * rows * columns}:
+                return "is of QAConv's other version; build it with switches={'version': ...}."
             return (
                 f"compares maps of {found[name].shape[1]} places and the model maps of "
                 f"{rows}x{columns}; build it for the checkpoint's image size, load, and carry the "

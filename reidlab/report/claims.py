@@ -41,7 +41,7 @@ NEEDED = {  # kind -> what a claim must say
 # What stands under `common` for the numbers of a file stands there for its other claims, too.
 ALLOWED = {"kind", "tolerance", "ap", "experiment"}
 OPTIONAL = {  # kind -> what it may say beside that
-    "value": ALLOWED | {"interval", "levels", "changes"},
+    "value": ALLOWED | {"interval", "levels", "changes", "trained_on"},
     "difference": ALLOWED | {"value", "direction", "recomputed"},
     "statement": ALLOWED,
 }
@@ -82,6 +82,7 @@ class Claim:
         ap: the average precision it is counted by, as a record names it.
         experiment: whose factors `levels` and `sides` name; empty where there are none.
         levels: of a number, those of the run that tests it.
+        trained_on: the set of its training where that is another one.
         changes: what else its recipe has in place of the paper's, as `Recipe.replace` takes it.
         sides: of a difference: levels `a` and `b`; what neither names is averaged over.
         direction: "higher" or "lower", how b lies to a where the paper prints no number.
@@ -105,6 +106,7 @@ class Claim:
     ap: str = "mean_precision"
     experiment: str = ""
     levels: Levels = field(default_factory=dict, hash=False)
+    trained_on: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     sides: Mapping[str, Levels] = field(default_factory=dict, hash=False)
     direction: str = ""
@@ -174,6 +176,12 @@ def _cells(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for i, (column_name, column) in enumerate(columns.items()):
             cell = {**own, **row, **column}
             if "columns" in table:
+                for k in {"value", "recomputed"} & {*row}:
+                    if not isinstance(row[k], list) or len(row[k]) != len(columns):
+                        raise ClaimError(
+                            f"{own.get('id', '')} {row_name}: {k} is {row[k]!r}, expected a list "
+                            f"of {len(columns)}, one for each column"
+                        )
                 cell |= {k: row[k][i] for k in ("value", "recomputed") if k in row}
             for name in ("levels", "words"):
                 if both := [part[name] for part in (own, row, column) if name in part]:
@@ -330,7 +338,7 @@ def _published(claim: Claim, runs: list[Record]) -> dict[str, Any]:
     elif _inside(claim, mean):
         verdict = "inside"
     else:
-        verdict = f"outside by {mean - (high if mean > high else low):+.1f} points"
+        verdict = f"outside by {mean - (high if mean > high else low):+.2f} points"
     return {
         "id": claim.id,
         "metric": claim.metric,
@@ -367,6 +375,8 @@ def _other_images(claim: Claim, run: Record) -> str:
     data = run["data"]
     if data["name"] != claim.dataset:
         return f"data set {data['name']}, the claim's is {claim.dataset}"
+    if claim.trained_on:  # a record is of a network that was trained on its own set
+        return f"trained on {data['name']}, the claim's on {claim.trained_on}"
     for name, count in claim.counts.items():
         if data.get(name) != count:
             return f"{name} {data.get(name, 'not recorded')}, published {count}: other images"
@@ -389,7 +399,7 @@ def _other_recipe(claim: Claim, run: Record) -> str:
     """The first setting in which a run is not of the recipe that the paper's claim is about."""
     preset = run["experiment"].get("preset")
     try:
-        if claim.experiment:
+        if claim.levels:
             paper = design(claim.experiment).cell(claim.levels, "paper", preset).recipe
         else:
             paper = recipes.get(claim.variant, "paper", preset)

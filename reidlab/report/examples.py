@@ -9,6 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from reidlab.evaluation import RankResult, over_seeds
+from reidlab.evaluation.results import FloatArray
 from reidlab.explain import Projection, heat_share
 from reidlab.report.findings import NO_MASKS, Finding, finding, in_points
 
@@ -67,10 +68,9 @@ def heat_scores(
     rows["uniform map"] = area[:, None].repeat(len(layers), 1)
     cells = {}
     for name, values in rows.items():  # (B, L)
-        mean = np.nanmean(values, 0)
-        error = np.nanstd(values, 0) / np.sqrt((~np.isnan(values)).sum(0))  # not of blank maps
-        both = zip(100 * mean, 100 * error, strict=True)
-        cells[name] = [f"{m:.0f} ± {e:.0f}" for m, e in both]
+        both = zip(*_mean_and_error(100 * values), strict=True)
+        cells[name] = ["–" if m != m else f"{m:.0f}" if e != e else f"{m:.0f} ± {e:.0f}"
+                       for m, e in both]  # fmt: skip
     return pd.DataFrame(cells, index=columns).T
 
 
@@ -86,17 +86,22 @@ def layers_above(
         control: maps of the same images, (B, L, H, W); None: a uniform map.
 
     Returns:
-        Those whose mean difference over the images exceeds two of its standard errors. Images in
-        which either map is 0 everywhere are left out.
+        Those whose mean difference over the images exceeds two of its standard errors; none of one
+        image. Images in which either map is 0 everywhere are left out.
     """
     if masks is None:
         return []
     own = heat_share(heat, masks)
     other = own.area[:, None] if control is None else heat_share(control, masks).person
     differences = (own.person - other).numpy()  # (B, L)
-    mean = np.nanmean(differences, 0)
-    error = np.nanstd(differences, 0) / np.sqrt((~np.isnan(differences)).sum(0))
+    mean, error = _mean_and_error(differences)
     return [layer for layer, above in zip(layers, mean > 2 * error, strict=True) if above]
+
+
+def _mean_and_error(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Over the images, (B, L) -> (L,) each; a NaN is a blank map, which does not count."""
+    table = pd.DataFrame(values)
+    return table.mean().to_numpy(), table.sem().to_numpy()
 
 
 def trusted_layers(

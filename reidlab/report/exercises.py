@@ -137,7 +137,7 @@ def _objection_to_numbers(
         return f"Its shape is {have.shape}, expected is {want.shape}."
     if not np.isfinite(have).all() and np.isfinite(want).all():
         return "It holds nan or inf: is something divided by zero?"
-    close = np.isclose(have, want, rtol=1e-6, atol=tolerance, equal_nan=True)
+    close = np.isclose(have, want, rtol=0 if exact else 1e-6, atol=tolerance, equal_nan=True)
     if digits:
         close |= abs(have - want) <= _third_digit(want) / 2
     if close.all():

@@ -120,9 +120,9 @@ def claims_matrix(papers: Iterable[str | Path] | None = None) -> Matrix:
     """The matrix of all claims.
 
     Metrics of one comparison share a row, whose words are those of mAP; so do a paper's numbers,
-    and its claims in words. Words are those of `reidlab.report.differences.trials`, where
-    the claims of a paper on a ground count as several; "designed and not run", "not available to
-    us", and "–" where no experiment asks.
+    and its claims in words. Words are those of `reidlab.report.differences.trials`, where the
+    claims of a paper that one experiment tries count as several; "designed and not run", "not
+    available to us", and "–" where no experiment asks.
 
     Args:
         papers: stems, found in `book/claims` of the project, or paths; None: all that have a
@@ -231,7 +231,8 @@ def _tried(claims: list[Claim], names: Iterable[str], stem: str, ground: str) ->
     found: dict[str, Cell] = {}
     for name in names:
         runs = experiment(name)
-        asked = [c for c in left if c.id not in found and _knows(runs.design, c)]
+        told = {name for name, cell in found.items() if cell.word != NOT_RUN}
+        asked = [c for c in left if c.id not in told and _knows(runs.design, c)]
         for row in trials(asked, runs).itertuples():
             word = _word(str(row.verdict))
             found[str(row.id)] = Cell(word, _file(name, word))

@@ -240,7 +240,7 @@ def page_start(
     root, number = as_folder("data_root", data_root), as_number("seed", seed)
     if root and not Path(root).exists():
         note = "it is written on first use" if dataset == "market1501" else "see data_scripts/"
-        print(f"data_root {data_root} does not exist yet ({note}); meant is {root}")
+        print(f"data_root {data_root} does not exist yet ({note})")
     more = [(as_folder if k == "run" else as_text)(k, value) for k, value in others.items()]
     folder = Path(out or os.environ.get(PAGES) or project_root() / "runs" / "pages")
     given = (profile, dataset, root, number, *more)

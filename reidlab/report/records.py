@@ -56,6 +56,8 @@ def check_contribution(path: str | Path) -> int:
         RecordError: It names all that is in the way.
     """
     runs = records_at(path)
+    if not runs:
+        raise RecordError(f"{path} holds no run; expected the record.json of a training")
     problems = [f"run {n}: {each}" for n, run in enumerate(runs, 1) for each in _problems(run)]
     if problems:
         raise RecordError(f"{path} cannot be contributed: {'; '.join(problems)}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose, isnan
 from typing import Any
 
 from reidlab.evaluation import over_seeds
@@ -144,7 +145,10 @@ def _results(run: Record, book: Record, alike: Sequence[Record], level: float) -
             words += f"{value - there:+.1f} points"
             if name == "rank1" and count:
                 words += f", {abs(value - there) / 100 * count:.0f} of {count} queries"
-            unknown = True
+            if len(seeds) > 1:
+                words += f"; the {len(seeds)} published seeds all gave this number"
+            else:
+                unknown = True
         yield words
     if unknown:
         yield "no interval is known: there are no published runs of other seeds with these settings"
@@ -155,7 +159,12 @@ def _values(mine: Mapping[str, Any], book: Mapping[str, Any]) -> Iterator[str]:
     """Tables of a page that trains nothing: equal but for rounding."""
     here, there = _numbers(mine), _numbers(book)
     both = [name for name in there if name in here]
-    off = [name for name in both if abs(here[name] - there[name]) > _CLOSE * max(1, there[name])]
+    off = [
+        name
+        for name in both
+        if not isclose(here[name], there[name], rel_tol=_CLOSE, abs_tol=_CLOSE)
+        and not (isnan(here[name]) and isnan(there[name]))
+    ]
     yield f"values of the page: {len(both) - len(off)} of {len(both)} numbers as in the book"
     yield from (f"  {name}: {here[name]:.4g}, the book {there[name]:.4g}" for name in off[:10])
     if missing := len(there) + len(here) - 2 * len(both):

@@ -115,8 +115,8 @@ def paper_run(record, **metrics):
         (0.255, "inside"),
         (0.245, "inside"),  # the ends belong to it
         (0.265, "inside"),
-        (0.24, "outside by -0.5 points"),
-        (0.28, "outside by +1.5 points"),
+        (0.24, "outside by -0.50 points"),
+        (0.28, "outside by +1.50 points"),
     ],
 )
 def test_published_intervals(claims_file, record, share, verdict):
@@ -132,7 +132,7 @@ def test_an_interval_of_the_paper_itself(claims_file, record):
     (claim, _) = load_claims(claims_file)
     assert claim.published == (25.4, 25.8)
     runs = [paper_run(record, mAP=0.25)]
-    assert published_intervals([claim], runs)["verdict"][0] == "outside by -0.4 points"
+    assert published_intervals([claim], runs)["verdict"][0] == "outside by -0.40 points"
     assert verdicts([claim], runs)["verdict"][0] == "differs by -0.5 points"
     for wrong in ("[26, 27]", "[25]", "25.5", "[low, high]"):
         claims_file.write_text(GOOD.replace("value: 25.5", f"value: 25.5, interval: {wrong}"))

@@ -46,13 +46,13 @@ def test_heat_scores_by_hand():
     table = heat_scores({"trained": heat, "blank": torch.zeros_like(heat) + 1}, masks, [12])
     assert list(table.columns) == ["layer 12 (%)"]
     assert table["layer 12 (%)"].to_dict() == {
-        "trained": "75 ± 18",  # of 100 and 50: deviation 25 over the root of 2
-        "blank": "38 ± 9",  # of 50 and 25
-        "uniform map": "38 ± 9",
+        "trained": "75 ± 25",  # of 100 and 50: deviation 25 over the root of 2
+        "blank": "38 ± 12",  # of 50 and 25
+        "uniform map": "38 ± 12",
     }
     heat = torch.cat((heat, torch.zeros(2, 1, 2, 2)))
     table = heat_scores({"trained": heat}, masks.repeat(2, 1, 1), [12])
-    assert table["layer 12 (%)"]["trained"] == "75 ± 18", "blank maps count neither here nor there"
+    assert table["layer 12 (%)"]["trained"] == "75 ± 25", "blank maps count neither here nor there"
     with pytest.raises(ValueError, match="with 2 layers"):
         heat_scores({"trained": heat}, masks, [11, 12])
     with pytest.raises(ValueError, match="heats have the shapes"):

@@ -65,7 +65,7 @@ def forest(
     """
     table = named(table)
     table = table.assign(panel=table.get("panel", ""), group=table.get("group", ""))
-    check_table(table, ["panel", "name", "group"], ["value"])
+    check_table(table, ["panel", "name", "group"], ["value", *(["smallest"] if band else [])])
     table = check_intervals(table, ["name"], "value")
     lines, groups, titles = (
         [*dict.fromkeys(table[column])] for column in ("name", "group", "panel")
