@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from reidlab.evaluation import Difference, decide, verdict
+from reidlab.evaluation.differences import CONTRADICTED, HOLDS
 from reidlab.experiments import Runs
 from reidlab.experiments.design import BOUND
 from reidlab.experiments.runs import NotComparableError
@@ -49,7 +50,7 @@ def trials(
         from none, asked alone. Interval and p are over seeds and `people`, or where the runs have
         none over seeds alone: they then speak of the people who were asked for, and of no others.
         The verdict is one of the words of `reidlab.evaluation.verdict`, of two sizes by their exact
-        difference; or "no runs", or "not comparable: " with the reasons. `scale` is "the paper's",
+        difference, where equal ones contradict; or "no runs", or "not comparable: " with the reasons. `scale` is "the paper's",
         or "another: " with the first reason; empty without runs. `found` is the difference with
         its interval.
     """
@@ -99,8 +100,8 @@ def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Diff
     numbers |= {"smallest": found.smallest, "people": found.people}
     if claim.metric in SIZES:
         numbers |= {"low": found.value, "high": found.value}
-        exact = 0.0 if found.value else 1.0
-        row["verdict"] = verdict(found, _direction(claim), None, p=exact)
+        sign = 1 if _direction(claim) == "higher" else -1
+        row["verdict"] = HOLDS if sign * found.value > 0 else CONTRADICTED
     rounded = {name: None if x is None else round(x, 2) for name, x in numbers.items()}
     return row | rounded | {"found": _found(claim, found)}, found
 

@@ -214,7 +214,7 @@ def test_a_run_without_the_metric_is_no_run(claims_file, runs):
 def test_sizes_have_no_chance_in_them(claims_file, cell):
     change(claims_file, "metric: rank1, value: 1.5", "metric: parameters, direction: lower")
     for size, verdict in (
-        (60, "holds"), (140, "contradicted"), (100, "no clear difference")
+        (60, "holds"), (140, "contradicted"), (100, "contradicted")
     ):  # fmt: skip
         row = only(claims_file, cell(ONE, A[:1]) + cell(ROWS, B[:1], parameters=size))
         assert (row["ours"], row["paper"], row["verdict"]) == (size - 100, "lower", verdict)
@@ -320,7 +320,7 @@ def test_the_runs_of_table_1_and_2_answer_every_difference_of_la_tf_pp(cell):
     assert not any(verdict.startswith("not comparable") for verdict in table["verdict"])
     assert table.loc["gain-map", "verdict"] == "holds"
     assert table.loc["smoothing-map", "verdict"] == "smaller than 2 points"
-    assert table.loc["less-storage", "verdict"] == "no clear difference"
+    assert table.loc["less-storage", "verdict"] == "contradicted"
 
 
 def test_the_difference_as_text(claims_file, runs):
