@@ -103,11 +103,8 @@ def row_parts(masks: Tensor, rows: int) -> Tensor:
     Raises:
         ValueError: If masks are not (B, h, w), a label is none of the parts, or R is below 1.
     """
-    if masks.ndim != 3 or not masks.shape[1] * masks.shape[2] or rows < 1:
-        raise ValueError(
-            f"masks have shape {tuple(masks.shape)} and rows is {rows}; expected (B, h, w) and a "
-            "number of 1 or more."
-        )
+    if rows < 1:
+        raise ValueError(f"rows is {rows}; expected a number of 1 or more")
     parts = part_labels(masks)
     height = masks.shape[1]
     labels = torch.arange(len(PARTS), device=masks.device)

@@ -39,12 +39,9 @@ def heat_share(heat: Tensor, masks: Tensor) -> HeatShare:
             number.
     """
     check_heat(heat)
-    if masks.ndim != 3 or len(heat) != len(masks) or 0 in masks.shape[-2:]:
-        raise ValueError(
-            f"heat has shape {tuple(heat.shape)} and masks {tuple(masks.shape)}; expected "
-            "(B, L, H, W) and (B, h, w), of one pixel at least."
-        )
     known = part_labels(masks)[:, None].to(heat.device, torch.float32)
+    if len(heat) != len(masks):
+        raise ValueError(f"there are maps of {len(heat)} images and {len(masks)} masks")
     labels = F.interpolate(known, heat.shape[-2:], mode="nearest-exact")[:, 0]
     onehot = F.one_hot(labels.long(), len(PARTS)).double()  # (B, H, W, 8)
     parts = torch.einsum("blhw,bhwp->blp", heat.double(), onehot)
@@ -68,10 +65,6 @@ def patch_share(masks: Tensor, backbone: Any) -> Tensor:
     Raises:
         ValueError: If a label is none of the parts, or masks have another shape.
     """
-    if masks.ndim != 3 or 0 in masks.shape:
-        raise ValueError(
-            f"masks have shape {tuple(masks.shape)}; expected (B, h, w), as true_masks gives"
-        )
     known = part_labels(masks)[:, None].float()
     labels = F.interpolate(known, backbone.image_size, mode="nearest-exact").long()
     person = torch.isin(labels, torch.tensor(PERSON, device=labels.device)).float()
@@ -148,11 +141,15 @@ def check_some_heat(heat: Tensor) -> None:
 
 
 def part_labels(masks: Tensor) -> Tensor:
-    """Masks as int64, whatever type they were read as.
+    """Masks (B, h, w) as int64, whatever type they were read as.
 
     Raises:
-        ValueError: If a label is none of `PARTS`.
+        ValueError: If they have another shape or no pixel, or a label is none of `PARTS`.
     """
+    if masks.ndim != 3 or 0 in masks.shape[1:]:
+        raise ValueError(
+            f"masks have shape {tuple(masks.shape)}; expected (B, h, w), as true_masks gives"
+        )
     labels = masks.long()
     if masks.is_floating_point() and not labels.to(masks.dtype).equal(masks):
         raise ValueError(

@@ -50,9 +50,9 @@ def trials(
         from none, asked alone. Interval and p are over seeds and `people`, or where the runs have
         none over seeds alone: they then speak of the people who were asked for, and of no others.
         The verdict is one of the words of `reidlab.evaluation.verdict`, of two sizes by their exact
-        difference, where equal ones contradict; or "no runs", or "not comparable: " with the reasons. `scale` is "the paper's",
-        or "another: " with the first reason; empty without runs. `found` is the difference with
-        its interval.
+        difference, where equal ones contradict; or "no runs", or "not comparable: " with the
+        reasons. `scale` is "the paper's", or "another: " with the first reason; empty without runs.
+        `found` is the difference with its interval.
     """
     tried = [(c, *_trial(c, runs, level)) for c in claims if c.kind == "difference"]
     compared = {

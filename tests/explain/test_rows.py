@@ -154,7 +154,7 @@ def test_evidence_refuses(query, match, others):
 @pytest.mark.parametrize(
     ("masks", "rows", "message"),
     [
-        (torch.zeros(4, 4), 2, r"shape \(4, 4\) and rows is 2; expected \(B, h, w\)"),
+        (torch.zeros(4, 4), 2, r"shape \(4, 4\); expected \(B, h, w\)"),
         (torch.zeros(1, 0, 4), 2, r"expected \(B, h, w\)"),
         (torch.zeros(1, 4, 4), 0, "a number of 1 or more"),
         (torch.full((1, 4, 4), 255), 2, "labels 255 to 255; expected 0 to 7"),

@@ -94,7 +94,7 @@ def test_a_uniform_map_points_by_chance():
     ("heat", "masks", "message"),
     [
         (torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
-        (torch.zeros(2, 1, 2, 2), torch.zeros(1, 2, 2), r"expected \(B, L, H, W\)"),
+        (torch.zeros(2, 1, 2, 2), torch.zeros(1, 2, 2), "maps of 2 images and 1 masks"),
         (-torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2), "expected none below 0"),
         (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), 255), "labels 255 to 255"),
         (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), -1), "labels -1 to -1"),
@@ -102,7 +102,7 @@ def test_a_uniform_map_points_by_chance():
         (torch.ones(1, 1, 2, 2), torch.full((1, 2, 2), torch.nan), "masks have values that are no"),
         (torch.full((1, 1, 2, 2), torch.nan), torch.zeros(1, 2, 2), "heat has values that are no"),
         (torch.full((1, 1, 2, 2), torch.inf), torch.zeros(1, 2, 2), "heat has values that are no"),
-        (torch.ones(1, 1, 2, 2), torch.zeros(1, 0, 0), "of one pixel at least"),
+        (torch.ones(1, 1, 2, 2), torch.zeros(1, 0, 0), r"masks have shape \(1, 0, 0\)"),
         (torch.ones(1, 1, 0, 2), torch.zeros(1, 2, 2), "of one pixel at least"),
     ],
 )
