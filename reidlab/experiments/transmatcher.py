@@ -141,6 +141,11 @@ _BUDGET = Experiment(
         "rate": {"5e-4": {"lr": 5e-4}, "1.5e-4": {"lr": 1.5e-4}, "5e-5": {"lr": 5e-5}},
         "epochs": {str(n): {"epochs": n} for n in (3, 9)},
     },
+    combinations=(
+        *(("transmatcher", rate, "3") for rate in ("5e-4", "1.5e-4", "5e-5")),
+        ("transmatcher", "5e-4", "9"),
+        ("vit", "1.5e-4", "3"),
+    ),
     labels=LABELS,
 )
 _SHORT = {name: replace(ARENAS[name], seeds=3, epochs=EPOCHS) for name in ("alike", "towns")}

@@ -124,6 +124,26 @@ class Claim:
         return self.interval or (self.value - self.tolerance, self.value + self.tolerance)
 
 
+def printed(paper: str, *tables: str) -> pd.Series[str]:
+    """The numbers that a paper prints for networks trained on one set and tested on another.
+
+    Args:
+        paper: a stem, as in `load_claims`.
+        tables: how the ids of the claims begin, such as "table1".
+
+    Returns:
+        "Rank-1 / mAP" in percent, by the levels "trained on", "who" and "tested on".
+    """
+    values: dict[tuple[str, str, str], list[str]] = {}
+    for claim in load_claims(paper):
+        if claim.trained_on and claim.id.startswith(tables):
+            who, _, rest = claim.text.partition(", trained")
+            end = rest.partition("tested on ")[2].partition(",")[0]
+            values.setdefault((claim.trained_on, who, end), []).append(f"{claim.value:.1f}")
+    found = pd.Series({key: " / ".join(pair) for key, pair in values.items()})
+    return found.rename_axis(["trained on", "who", "tested on"])
+
+
 def claims_file(paper: str | Path, suffix: str = "") -> Path:
     """The file of a paper's stem in `book/claims` of the project; a path is its own."""
     path = Path(paper)

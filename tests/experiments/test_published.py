@@ -33,7 +33,7 @@ def test_a_published_run_is_of_the_recipe_of_its_cell(name):
     for run in runs.records:
         cell = asked.cell(run["levels"])
         assert made_by(run, cell.recipe, cell.options), (run["levels"], run["seed"])
-    wanted = {(cell, seed) for cell in asked.cells() for seed in range(3)}
+    wanted = {(cell, seed) for cell in asked.cells() for seed in range(min(3, asked.seeds))}
     found = [("_".join(run["levels"].values()), run["seed"]) for run in runs.records]
     assert len(found) == len(set(found))
     missing = {("random", 1), ("random", 2)} if name == "vit_baseline.pku_reid" else set()
