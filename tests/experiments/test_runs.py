@@ -66,6 +66,8 @@ def test_runs_are_chosen_by_level(runs):
     assert runs.values(heads="one", people="x") == pytest.approx([50, 52, 54])
     with pytest.raises(ValueError, match="heads is 'two'; expected one of one, rows"):
         runs.where(heads="two")
+    with pytest.raises(ValueError, match="has no factor 'head'; it has heads, people"):
+        runs.where(head="two")
     assert runs.frame("mAP").iloc[0].to_dict() == {
         "heads": "one", "people": "x", "seed": 0, "mAP": pytest.approx(50)
     }  # fmt: skip

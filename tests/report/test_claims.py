@@ -11,6 +11,7 @@ from reidlab.report.claims import (
     ClaimError,
     load_claims,
     obstacle,
+    printed,
     published_intervals,
     verdicts,
 )
@@ -164,6 +165,23 @@ def test_why_a_run_says_nothing_of_a_claim(claims_file, record, part, change, re
     assert row["verdict"].startswith(f"not comparable: {reason}")
     assert row["ours (%)"] == 25.0
     assert verdicts([claim], [run])["verdict"][0] == "not yet"
+
+
+def test_a_claim_of_another_training_set_is_not_tested_by_a_run_on_its_own(claims_file, record):
+    claims_file.write_text(GOOD.replace("value: 25.5", "value: 25.5, trained_on: MSMT17"))
+    claim = load_claims(claims_file)[0]
+    assert obstacle(claim, paper_run(record)).endswith("the claim's on MSMT17")
+
+
+def test_what_transmatcher_prints():
+    table = printed("transmatcher", "table2")
+    assert table["MSMT17", "TransMatcher, d = 128", "Market-1501"] == "77.4 / 49.3"
+    assert len(table) == 12
+    for claim in load_claims("transmatcher"):
+        if claim.id.startswith("table2") and claim.levels:
+            recipe = design(claim.experiment).cell(claim.levels, "paper").recipe
+            size = recipe.replace(**claim.changes).switches["dim"]
+            assert (recipe.model, f"d = {size}") == (claim.variant, claim.text.split(", ")[1])
 
 
 def test_a_claim_about_other_data_is_not_listed(claims_file, record):

@@ -62,6 +62,14 @@ def test_a_run_that_was_not_evaluated(tmp_path, good):
         check_contribution(path)
 
 
+@pytest.mark.parametrize("text", ["", '{"arm": "start", "mAP": 0.1}\n'])
+def test_a_file_without_a_run(tmp_path, text):
+    path = tmp_path / "results.jsonl"
+    path.write_text(text)
+    with pytest.raises(RecordError, match="holds no run; expected the record"):
+        check_contribution(path)
+
+
 def test_the_command(tmp_path, good):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(good))

@@ -50,6 +50,8 @@ def test_heat_scores_by_hand():
         "blank": "38 ± 12",  # of 50 and 25
         "uniform map": "38 ± 12",
     }
+    one = heat_scores({"trained": heat[:1], "blank": 0 * heat[:1]}, masks[:1], [12])
+    assert one["layer 12 (%)"].to_dict() == {"trained": "100", "blank": "–", "uniform map": "50"}
     heat = torch.cat((heat, torch.zeros(2, 1, 2, 2)))
     table = heat_scores({"trained": heat}, masks.repeat(2, 1, 1), [12])
     assert table["layer 12 (%)"]["trained"] == "75 ± 25", "blank maps count neither here nor there"
@@ -67,6 +69,7 @@ def test_layers_above_a_uniform_map_and_a_control():
     on[0] = off[0] = 1  # one image of four does not tell
     heat = torch.stack([on, off, blank], dim=1)[:, :2]
     assert layers_above(heat, masks, (11, 12)) == [11]
+    assert layers_above(heat[1:2], masks[1:2], (11, 12)) == [], "one image shows nothing"
     assert layers_above(heat, masks, (11, 12), heat) == []
     assert layers_above(heat, masks, (11, 12), heat.flip(1)) == [11]
 

@@ -95,6 +95,7 @@ def test_right_as_a_page_prints_it(value, expected, ask):
         (np.zeros(3), np.zeros((3, 1)), r"shape is \(3,\), expected is \(3, 1\)"),
         ([1.0, 5.0], [1.0, 2.0], r"1 of 2 entries differ, the first at index \(1,\)"),
         (float("nan"), 1.0, "divided by zero"),
+        (10_000_001, 10_000_000, ""),
         ("euclid", "cosine", "'euclid' is not it"),
         ("asdf asdf", "cosine", "'asdf asdf' is not it"),
         ("three", 3, "A number or an array is expected, not str"),

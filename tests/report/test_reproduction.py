@@ -63,6 +63,13 @@ def test_published_seeds_give_the_interval_of_one_more(tmp_path, record, mAP, wo
     assert "another seed than the book's 0" in str(found)
 
 
+def test_published_seeds_that_agree_give_no_interval_and_say_so(tmp_path, record):
+    seeds = [changed(record, seed, mAP=0.6) for seed in range(3)]
+    found = str(compared(tmp_path, changed(record, 7, mAP=0.7), seeds[0], *seeds))
+    assert "+10.0 points; the 3 published seeds all gave this number" in found
+    assert "there are no published runs" not in found
+
+
 def test_other_settings_images_profiles_and_chapters_are_said(tmp_path, record):
     found = compared(tmp_path, changed(record, settings={"lr": 0.1}), record)
     assert found.obstacles == ("experiment.recipe.lr is 0.008 there and 0.1 now",)
@@ -77,6 +84,10 @@ def test_values_of_a_page_without_runs(tmp_path):
     tables = {"audit": [{"rule": "standard", "mAP": 0.5}, {"rule": "official", "mAP": 0.75}]}
     book = read_page(page(tmp_path / "book", values=tables))
     assert "2 of 2 numbers as in the book" in str(reproduction(book, book))
+    for value, equal in ((float("nan"), 1), (0.75 * (1 + 1e-9), 2)):
+        tables["audit"][1]["mAP"] = value
+        found = reproduction(read_page(page(tmp_path / "mine", values=tables)), book)
+        assert f"{equal} of 2 numbers as in the book" in str(found)
     tables["audit"][1]["mAP"] = 0.5
     found = reproduction(read_page(page(tmp_path / "mine", values=tables)), book)
     assert "1 of 2 numbers as in the book" in str(found)
