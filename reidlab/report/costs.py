@@ -26,7 +26,7 @@ SMALL: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
 }
 
 
-def costs(*, pictures: int = 32, rounds: int = 3) -> pd.DataFrame:
+def costs(*, pictures: int = 16, rounds: int = 2) -> pd.DataFrame:
     """One row for each network, measured on this machine.
 
     Args:
