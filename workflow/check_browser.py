@@ -192,14 +192,17 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     html = given.html
     pages = [page for part in ("book", "notebooks") for page in find(html / part, "*.html")]
-    if given.print:
-        pages.append(whole(html / "book/intro.html", given.print / "book.html"))
+    try:
         with browser() as tab:
-            for page in pages:
-                print(print_pdf(tab, page, given.print / f"{page.stem}.pdf"))
-        return 0
-    with browser() as tab:
-        faults = [f"{page.stem}: {fault}" for page in pages for fault in check_page(tab, page)]
+            if given.print:
+                pages.append(whole(html / "book/intro.html", given.print / "book.html"))
+                for page in pages:
+                    print(print_pdf(tab, page, given.print / f"{page.stem}.pdf"))
+                return 0
+            faults = [f"{page.stem}: {fault}" for page in pages for fault in check_page(tab, page)]
+    except OSError as error:  # no browser, or no such pages
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
     print(f"looked at {len(pages)} pages: {len(faults)} faults")

@@ -99,3 +99,9 @@ def test_printing(html, tmp_path):
     assert set(made) == {"intro", "00_a", "01_b", "book"}
     assert all(content.startswith(b"%PDF") for content in made.values())
     assert len(made["book"]) > max(len(made[name]) for name in ("intro", "00_a", "01_b"))
+
+
+def test_without_a_browser(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check_browser, "NAMES", ())
+    assert check_browser.main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("error: no browser: install one of")
