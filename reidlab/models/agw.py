@@ -115,11 +115,6 @@ class AGW(nn.Module):
         if camids is None:
             found: Tensor = self.backbone.stem(images)
             return found
-        if bool(((camids != 0) & (camids != 1)).any()):
-            raise ValueError(
-                f"camids are {sorted(set(camids.tolist()))}, expected 0 (visible) and 1 "
-                "(infrared): take them from reidlab.judging.with_rows"
-            )
         infrared = camids == 1
         stems = ((~infrared, self.backbone.stem), (infrared, self.backbone.infrared_stem))
         rows = [(mask.nonzero()[:, 0], stem) for mask, stem in stems if bool(mask.any())]

@@ -71,11 +71,6 @@ def test_each_modality_has_its_stem():
         torch.testing.assert_close(alone[rows], mixed[rows])
 
 
-def test_cameras_in_the_place_of_modalities():
-    with pytest.raises(ValueError, match=r"camids are \[0, 3\], expected 0 \(visible\) and 1"):
-        agw(depth=1, stride=4).eval().embed(torch.randn(2, 3, 64, 32), torch.tensor([0, 3]))
-
-
 def test_the_modality_of_a_table():
     frame = pd.DataFrame({"camid": [2, 5, 1], "modality": ["infrared", "visible", "infrared"]})
     assert with_rows(agw(depth=1, stride=4), frame)["camid"].tolist() == [1, 0, 1]
