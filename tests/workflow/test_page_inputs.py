@@ -86,7 +86,7 @@ def test_litter_is_no_input(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     names = [path.relative_to(tmp_path).as_posix() for path in page_inputs(tmp_path)]
-    assert names == ["reidlab/a.py", "workflow/run_notebook.py"]
+    assert names == ["_toc.yml", "reidlab/a.py", "workflow/run_notebook.py"]
 
 
 def test_a_changed_result_is_another_run(tmp_path, monkeypatch):
