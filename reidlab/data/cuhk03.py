@@ -52,6 +52,7 @@ from reidlab.data.synthetic import world_folder
 from reidlab.files import find
 
 SOURCES = ("auto", "mat", "json")
+_OWN_FILE = "Put it there, or leave source out"
 CONFIG = "cuhk03_new_protocol_config_{boxes}.mat"
 MATS = ("cuhk03_release/cuhk-03.mat", "cuhk-03.mat")
 MARKET_NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[12])_(\d+)\.(?:png|jpg)", re.ASCII)
@@ -130,9 +131,6 @@ def open_cuhk03_classic(
             f"{_OWN_FILE if source == 'json' else again}"
         )
     return _open("cuhk03-classic", found, boxes, chosen, {"split": split})
-
-
-_OWN_FILE = "Put it there, or leave source out"
 
 
 def _chosen(name: str, boxes: str, source: str) -> tuple[str, str]:

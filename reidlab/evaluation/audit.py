@@ -43,9 +43,7 @@ def audit(  # takes what `rank` takes
         TypeError, ValueError: as `evaluate`, for a protocol that was asked for by name, or if none
             of all can be applied.
     """
-    given = (
-        [protocols] if isinstance(protocols, str) else [*(() if protocols is None else protocols)]
-    )
+    given = [protocols] if isinstance(protocols, str) else [] if protocols is None else [*protocols]
     names = given or [*PROTOCOLS]
     rows, left_out = {}, {}
     labels = (q_pids, g_pids, q_camids, g_camids)

@@ -18,10 +18,9 @@ from reidlab.training import Recipe
 # the size of the paper's rows with Cat and Cross; ours has half their width, as pairs take long
 SMALL_ROWS = {"dim": 128, "hidden": 512, "layers": 2}
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
-# Of as many batches as there are people, 144. The pilot, `_BUDGET`, came after the first seed of
-# `networks_alike` had been trained at 5e-4 (mAP 19.0 of TransMatcher, 17.6 of the ViT, 4.3 of Cat);
-# there TransMatcher has 22.5 after 3 epochs at 5e-4, 12.5 after 9, whose loss jumps in the fifth,
-# 26.1 at 1.5e-4 and 22.4 at 5e-5, each after 3. These first runs are not among the results.
+# Of as many batches as there are people, 144. The pilot, `_BUDGET`, decided the rate. It came after
+# one seed of `networks_alike` at 5e-4 (mAP 19.0 of TransMatcher, 17.6 of the ViT, 4.3 of Cat), when
+# a longer run there turned out unstable; these first runs are not among the results.
 EPOCHS, RATE = 3, 1.5e-4
 CROPS = ("town-tight", "town-loose")  # the same people in perfect boxes, and in poor ones
 TURNS = ("town-front", "town-turned")  # the same people from the front, and from four sides

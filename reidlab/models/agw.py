@@ -33,7 +33,7 @@ class NonLocal(nn.Module):
 
     Args:
         channels: C; keys, queries and values have half as many, as in that paper. Copies of AGW's
-            program have one channel, C // C by a slip.
+            program have a single channel.
     """
 
     def __init__(self, channels: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 import torch
@@ -12,17 +11,17 @@ import torch
 from reidlab import recipes
 from reidlab.experiments import design
 from reidlab.report.ideas import LA, PLUS
-from reidlab.training.recipe import Recipe, model_of_size
+from reidlab.report.skeleton import KEPT, untrained
+from reidlab.training import Recipe
 
-PEOPLE, CAMERAS = 751, 6  # of Market-1501
-# model -> name, and its small network: a cell of an experiment
-SMALL: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
-    "vit_baseline": ("ViT baseline", "arenas.alike", {"start": "plain"}),
-    "la_transformer": ("LA-Transformer", "la_transformer.table2", {**LA, "blocks": "at-once"}),
-    "la_tf_pp": ("LA-TF++", "la_tf_pp.losses_alike", PLUS),
-    "gltrans": ("GLTrans", "gltrans.networks_alike", {"network": "all"}),
-    "tvtr": ("TVTR", "tvtr.table2_day-night", {"network": "all"}),
-    "transmatcher": ("TransMatcher", "transmatcher.networks_alike", {"network": "transmatcher"}),
+# model -> the small network that this book compares: a cell of an experiment
+SMALL: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "vit_baseline": ("arenas.alike", {"start": "plain"}),
+    "la_transformer": ("la_transformer.table2", {**LA, "blocks": "at-once"}),
+    "la_tf_pp": ("la_tf_pp.losses_alike", PLUS),
+    "gltrans": ("gltrans.networks_alike", {"network": "all"}),
+    "tvtr": ("tvtr.table2_day-night", {"network": "all"}),
+    "transmatcher": ("transmatcher.networks_alike", {"network": "transmatcher"}),
 }
 
 
@@ -35,15 +34,15 @@ def costs(*, pictures: int = 16, rounds: int = 2) -> pd.DataFrame:
 
     Returns:
         At the paper's size, with the people to name that Market-1501 has: "parameters (M)" and
-        "kB an image", in float32. Of the small network that this book compares: "ms a picture",
-        forward and backward, in training.
+        "kB an image", in float32. Of the small network: "ms a picture", forward and backward, in
+        training.
     """
     rows = {}
-    for name, (title, where, levels) in SMALL.items():
-        with torch.device("meta"):  # shapes without numbers: no memory
-            model = _model(recipes.get(name, "paper"))
+    for name, (where, levels) in SMALL.items():
+        with torch.device("meta"):  # shapes without memory
+            model = untrained(recipes.get(name, "paper"))
         small = design(where).cell(levels).recipe
-        rows[title] = {
+        rows[KEPT[name][0]] = {
             "parameters (M)": sum(p.numel() for p in model.parameters()) / 1e6,
             "kB an image": 4 * model.embed_dim / 1e3,
             "ms a picture": 1e3 * _seconds(small, pictures, rounds) / pictures,
@@ -51,14 +50,9 @@ def costs(*, pictures: int = 16, rounds: int = 2) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
 
-def _model(recipe: Recipe) -> Any:
-    cameras = CAMERAS if recipe.camera_embedding else 0
-    return model_of_size(recipe.replace(weights=None), PEOPLE, cameras)
-
-
 def _seconds(recipe: Recipe, pictures: int, rounds: int) -> float:
     """Of the fastest of so many batches: everything that a loss may read, and back."""
-    model, taken = _model(recipe).train(), []
+    model, taken = untrained(recipe).train(), []
     images, cameras = torch.rand(pictures, 3, *recipe.image_size), torch.zeros(pictures).long()
     for _ in range(rounds):
         clock = time.perf_counter()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import torch
 
 from reidlab import recipes
-from reidlab.models import Matcher, create_model
+from reidlab.models import Matcher
+from reidlab.training import Recipe
+from reidlab.training.recipe import model_of_size
 
 KEPT = {  # name of a model -> title, what it keeps of the tokens
     "vit_baseline": ("ViT baseline", "the class token"),
@@ -17,7 +21,7 @@ KEPT = {  # name of a model -> title, what it keeps of the tokens
     "transmatcher": ("TransMatcher", "all places, as a map"),
 }
 LOSSES = {"GlobalCircle": "circle", "PairwiseCircle": "circle of pairs", "Pairwise": "pairs"}
-PEOPLE = 751  # Market-1501's, to train on
+PEOPLE, CAMERAS = 751, 6  # Market-1501's, to train on
 
 
 def skeleton() -> pd.DataFrame:
@@ -31,10 +35,7 @@ def skeleton() -> pd.DataFrame:
     for name, (title, kept) in KEPT.items():
         recipe = recipes.get(name, "paper")
         with torch.device("meta"):  # shapes without memory
-            model = create_model(
-                name, num_classes=PEOPLE, backbone=recipe.backbone, image_size=recipe.image_size,
-                weights=None,
-            )  # fmt: skip
+            model = untrained(recipe)
         rows[title] = {
             "kept": kept,
             "classifiers": sum(p.ndim == 2 and len(p) == PEOPLE for p in model.parameters()),
@@ -42,6 +43,12 @@ def skeleton() -> pd.DataFrame:
             "score": "learned" if isinstance(model, Matcher) else recipe.metric,
         }
     return pd.DataFrame(rows).T.rename_axis("model")
+
+
+def untrained(recipe: Recipe) -> Any:
+    """The network of a recipe, for as many people and cameras as Market-1501 has."""
+    cameras = CAMERAS if recipe.camera_embedding else 0
+    return model_of_size(recipe.replace(weights=None), PEOPLE, cameras)
 
 
 def _in_words(loss: object) -> str:
