@@ -67,8 +67,14 @@ class TestNewProtocol:
             DatasetError, match=r"has no cuhk03_new_protocol_config_detected\.mat or sp"
         ):
             open_dataset(NP, tmp_path)
-        with pytest.raises(DatasetError, match=r"has no splits_new_detected\.json, which"):
+        with pytest.raises(
+            DatasetError, match=r"has no splits_new_detected\.json, .*or leave source out"
+        ):
             open_dataset(NP, tmp_path, source="json")
+        with pytest.raises(
+            DatasetError, match=r"has no splits_classic_detected\.json \(.*or leave source out"
+        ):
+            open_dataset(CLASSIC, tmp_path, source="json")
 
     def test_the_market_copy(self, tmp_path):
         ds = open_dataset(NP, cuhk03_market(tmp_path))

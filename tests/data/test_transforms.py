@@ -124,6 +124,7 @@ def test_normalisation_of_a_backbone(backbone, expected):
     ("backbone", "message"),
     [
         ("vit_enormous", "timm knows no backbone 'vit_enormous'"),
+        ("vit_base_patch16_224.nope", "timm knows no backbone 'vit_base_patch16_224.nope'"),
         ("vit_base_patch16_clip_224.openai", "none of half, imagenet, none: add it to"),
     ],
 )

@@ -37,6 +37,7 @@ def test_protocols_by_name():
         "regdb",
         "standard",
     ]
+    assert len(audit(*EMB, *LABELS, protocols=np.array(["regdb", "standard"]))) == 2
     assert audit(*EMB, *LABELS, protocols="regdb").index.tolist() == ["regdb"]
     with pytest.raises(ValueError, match="unknown protocol 'market'"):
         audit(*EMB, *LABELS, protocols=["standard", "market"])

@@ -316,6 +316,12 @@ def test_equivalence_is_two_one_sided_tests(shift):
     assert found.smallest == pytest.approx(quantiles * found.error)
 
 
+def test_numbers_of_nobody_are_refused():
+    nobody = np.full((2, 3), np.nan)
+    with pytest.raises(ValueError, match="people with a counted query: 0, expected at least two"):
+        of_people(nobody, nobody)
+
+
 def test_sides_below_the_bound_are_not_called_alike():
     rng = np.random.default_rng(9)
     a, b = rng.uniform(0.012, 0.016, (2, 5, 40))  # 1.4 points, as of networks that know nobody

@@ -40,6 +40,12 @@ def test_pairs_are_drawn_by_the_seed(ds):
         cross_camera_pairs(ds, count=0, seed=1)
 
 
+def test_few_people_of_what():
+    for wrong, message in (({"across": "modalities"}, "modalities"), ({"count": 0}, "count is 0")):
+        with pytest.raises(ValueError, match=message):
+            few_people(None, seed=0, **wrong)
+
+
 def test_few_people_are_seen_by_several_cameras(ds):
     found = few_people(ds, count=2, images=1, seed=2)
     pd.testing.assert_frame_equal(found, few_people(ds, count=2, images=1, seed=2))

@@ -48,6 +48,13 @@ def test_other_poolings_have_no_single_winner(switches):
         matched_places(torch.nn.Linear(1, 1), *torch.randn(2, 3, 2, 16))
 
 
+def test_maps_of_another_grid_and_a_grid_of_none():
+    with pytest.raises(ValueError, match=r"image has shape \(2, 2, 16\), expected \(3, 2, 16\)"):
+        matched_places(matcher(), torch.randn(3, 2, 16), torch.randn(2, 2, 16))
+    with pytest.raises(ValueError, match="the grid is 0x2"):
+        place_parts(torch.zeros(1, 4, 4), (0, 2))
+
+
 def test_a_place_shows_the_part_with_most_pixels():
     masks = torch.randint(0, 8, (2, 12, 8), generator=torch.Generator().manual_seed(0))
     found = place_parts(masks, (3, 2))

@@ -414,6 +414,8 @@ def test_a_prior_for_another_grid():
     )
     with pytest.raises(ValueError, match=message):
         resize_matcher(state, (8, 8), large.grid)
+    with pytest.raises(ValueError, match="expected weights of 4 places"):  # half of its 8
+        resize_matcher(state, (2, 2), large.grid)
 
 
 def test_a_resnet_to_its_third_stage_and_a_vit():

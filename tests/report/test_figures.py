@@ -234,6 +234,8 @@ def test_forest_fills_what_leaves_out_no_difference():
 
 def test_forest_shows_what_could_not_have_been_seen():
     table = pd.DataFrame({"value": [3.0, -1.0], "smallest": [2.0, 4.0]}, index=["a", "b"])
+    with pytest.raises(ValueError, match="smallest"):
+        figures.forest(table.drop(columns="smallest"), label="x", band=True)
     axes = figures.forest(table, label="x", band=True).axes[0]
     bands = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
     assert bands == [(-2, 2), (-4, 4)]

@@ -313,6 +313,8 @@ def test_the_digest_of_what_is_trained_on(ds):
     """A part of a set is the same part wherever it lies and whatever stands beside it."""
     other = dataclasses.replace(ds, query=ds.query.iloc[:1], lists=())
     assert other.rows_fingerprint(ds.train) == ds.rows_fingerprint(ds.train)
+    with pytest.raises(DatasetError, match=r"no rows of .* were given"):
+        ds.rows_fingerprint(ds.train.iloc[:0])
     assert ds.rows_fingerprint(ds.train.iloc[1:]) != ds.rows_fingerprint(ds.train)
     moved = ds.train.assign(camid=ds.train["camid"] + 1)
     assert ds.rows_fingerprint(moved) == ds.rows_fingerprint(ds.train)
