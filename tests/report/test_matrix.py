@@ -3,12 +3,12 @@
 import ast
 import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
 
-from reidlab.experiments import design
+from reidlab.experiments import design, experiment
 from reidlab.files import project_root
 from reidlab.models.registry import get_model
 from reidlab.report import ClaimError, claims_matrix
@@ -109,6 +109,18 @@ def test_a_ground_whose_cells_do_not_have_the_sides(matrix):
     rows = matrix(real="[la_transformer.corners_pku-folds]").frame().set_index("claim")
     assert rows.loc["rows are ahead", "real"] == "–"  # its ViT has the class token alone
     assert rows.loc["rows are ahead", "synthetic"] == "designed and not run"
+
+
+def test_what_one_experiment_has_not_run_the_next_one_answers(matrix, monkeypatch):
+    def ask(name):
+        runs = experiment("la_transformer.table2")
+        return replace(runs, records=()) if name == "la_transformer.longer" else runs
+
+    monkeypatch.setattr("reidlab.report.matrix.experiment", ask)
+    names = "[la_transformer.longer, la_transformer.table2]"
+    for runs, word in (({}, "designed and not run"), ({"one": HIGH, "rows": LOW}, "holds")):
+        frame = matrix(real=names, **runs).frame().set_index("claim")
+        assert frame.loc["rows are ahead", "real"] == word
 
 
 def test_runs_of_the_papers_size_answer_in_the_last_column(matrix):
