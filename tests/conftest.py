@@ -1,5 +1,6 @@
 """What tests of several packages share."""
 
+import gc
 import os
 import warnings
 from contextlib import contextmanager
@@ -14,6 +15,15 @@ from reidlab.data import open_dataset
 from reidlab.training import Recipe, fitting, loop
 
 os.environ["REIDLAB_PROGRESS"] = "plain"
+
+
+def pytest_collection_finish():
+    """What is imported stays: each training would go through its half a million objects."""
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

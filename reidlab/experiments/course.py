@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,7 @@ def _write(profile: str, name: str) -> Path:
     return write_dataset(_courses()[name]["layout"], folder, course_world(profile, name))
 
 
+@cache
 def _courses() -> dict[str, Any]:
     return yaml.safe_load(
         (files("reidlab.experiments") / "course.yaml").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -394,13 +395,10 @@ class Runs:
         if self.design is None or self.design.start is None:
             return {}
         levels = [level for factor in self.design.factors.values() for level in factor.values()]
-        turned = {name for changes in levels for name in changes}
-        settings = flatten(Recipe.from_record(run["experiment"]).to_dict())
-        return {
-            name: value
-            for name, value in settings.items()
-            if not any(f"{name}.".startswith(f"{each}.") for each in (*turned, *Recipe.FREE))
-        }
+        names = (*Recipe.FREE, *(name for changes in levels for name in changes))
+        turned = tuple(f"{name}." for name in names)
+        settings = _settings(json.dumps(run["experiment"]))
+        return {k: v for k, v in settings.items() if not f"{k}.".startswith(turned)}
 
     def by_seed(self, metric: str = "mAP") -> list[float]:
         """A number for each seed: the mean over its runs."""
@@ -470,8 +468,10 @@ def measured(run: Record, metric: str) -> float:
 
 
 def _number(run: Record, metric: str) -> float | None:
-    flat = {**flatten(run), **flatten(run.get("after", {})), **flatten(run["metrics"])}
-    value = flat.get(metric, flat.get(f"experiment.{metric}"))
+    for tree in (run["metrics"], run.get("after", {}), run):
+        if (value := flatten(tree).get(metric)) is not None:
+            return value if isinstance(value, int | float) else None
+    value = flatten(run["experiment"]).get(metric)
     return value if isinstance(value, int | float) else None
 
 
@@ -489,14 +489,17 @@ def pooled(
     Raises:
         NotComparableError: Seeds that do not hold the same cells, people and numbers of queries.
     """
-    rows = pd.concat(
-        pd.DataFrame(
-            {"pid": found["pid"], "queries": found["queries"], "sum": found[metric]}
-        ).assign(seed=seed, cell=cell)
-        for seed, cell, found in parts
-    )
-    if reason := _uneven(rows):
+    parts = list(parts)
+    if reason := _uneven(parts):
         raise NotComparableError(name, [f"people cannot be pooled: {reason}"])
+    rows = pd.DataFrame(
+        {
+            "seed": np.repeat([seed for seed, _, _ in parts], [len(x["pid"]) for *_, x in parts]),
+            "pid": np.concatenate([found["pid"] for *_, found in parts]),
+            "queries": np.concatenate([found["queries"] for *_, found in parts]),
+            "sum": np.concatenate([found[metric] for *_, found in parts]),
+        }
+    )
     sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
     return PeopleValues(
         seeds=sums.index.tolist(),
@@ -504,6 +507,11 @@ def pooled(
         queries=rows.groupby("pid")["queries"].first().to_numpy(np.int64),
         sums=sums.to_numpy(np.float64),
     )
+
+
+@cache
+def _settings(recipe: str) -> dict[str, Any]:
+    return flatten(Recipe.from_record(json.loads(recipe)).to_dict())
 
 
 def _cell(run: Record) -> str:
@@ -522,23 +530,34 @@ def _sums(run: Record, step: str) -> Mapping[str, Any]:
     return found
 
 
-def _uneven(rows: pd.DataFrame) -> str:
+def _uneven(parts: Sequence[tuple[int, str, Mapping[str, Any]]]) -> str:
     """What the seeds do not have in common, in words; empty if each has all."""
-    twice = rows[rows.duplicated(["seed", "cell", "pid"])]
-    if len(twice):
-        return f"seed {twice.seed.iloc[0]} of {twice.cell.iloc[0]} is there more than once"
-    everywhere = {*rows["seed"]}
-    for names, text in ((["cell"], "run of {0}"), (["cell", "pid"], "person {1} in {0}")):
-        groups = rows.drop_duplicates(["seed", *names]).groupby(names)["seed"]
-        if (groups.size() == len(everywhere)).all():
-            continue
-        held = groups.agg(set)
-        for *key, seeds in held.reset_index().itertuples(index=False):
-            if lacking := sorted(everywhere - seeds):
-                return f"seed {lacking[0]} has no {text.format(*key)}, which seed {min(seeds)} has"
-    counts = rows.groupby("pid")["queries"].agg(["min", "max"])
-    for pid, low, high in counts[counts["min"] != counts["max"]].itertuples():
-        return f"person {pid} has {low} queries in one run and {high} in another"
+    cells: dict[str, dict[int, dict[int, int]]] = {}  # cell -> seed -> person -> queries
+    for seed, cell, found in parts:
+        people = dict(zip(found["pid"], found["queries"], strict=True))
+        if seed in cells.setdefault(cell, {}) or len(people) < len(found["pid"]):
+            return f"seed {seed} of {cell} is there more than once"
+        cells[cell][seed] = people
+    seeds = sorted({seed for seed, *_ in parts})
+    for cell, held in cells.items():
+        if lacking := [seed for seed in seeds if seed not in held]:
+            return f"seed {lacking[0]} has no run of {cell}, which seed {min(held)} has"
+    counts: dict[int, int] = {}
+    for cell, held in cells.items():
+        for person in sorted(set().union(*held.values())):
+            has = [seed for seed in seeds if person in held[seed]]
+            if lacking := [seed for seed in seeds if seed not in has]:
+                return (
+                    f"seed {lacking[0]} has no person {person} in {cell}, which seed {has[0]} has"
+                )
+            asked = sorted(
+                {counts.get(person, held[has[0]][person]), *(held[s][person] for s in has)}
+            )
+            if asked[1:]:
+                return (
+                    f"person {person} has {asked[0]} queries in one run and {asked[-1]} in another"
+                )
+            counts[person] = asked[0]
     return ""
 
 
