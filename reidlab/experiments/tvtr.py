@@ -6,7 +6,7 @@ circle loss (GLC) to a ViT, each alone and both; Figure 3 changes k.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -254,7 +254,7 @@ def clutter_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
             gain = people_and_seeds(_sums(measured[a]), _sums(measured[b]), _queries(measured))
             yield {"table": "gains", "ground": ground, "comparison": name, **_interval(gain)}
         for way in WAYS:
-            more = _more_shown(measured, way, "area")
+            more = more_shown(measured["tvts"], way)
             yield {"table": "patches", "ground": ground, "way": way, **_interval(more)}
     yield from ({"table": "predictions", **row} for row in judge_predictions(found))
 
@@ -293,7 +293,7 @@ def judge_predictions(found: dict[str, Measured]) -> list[dict[str, Any]]:
         )
         for sentence, larger, smaller in CONTRASTS
     }
-    tested |= {text: _more_shown(found["clutter=1.3"], b, a) for text, b, a in PATCHES}
+    tested |= {text: more_shown(found["clutter=1.3"]["tvts"], b, a) for text, b, a in PATCHES}
     words = decide({text: (each, "higher", BOUND) for text, each in tested.items()})
     return [
         {"prediction": text, **_interval(each), "p": words[text].p, "verdict": words[text].verdict}
@@ -326,12 +326,19 @@ def _gains(measured: Measured, a: str, b: str) -> NDArray[np.float64]:
     return gains / _queries(measured)
 
 
-def _more_shown(measured: Measured, b: str, a: str) -> Difference:
-    """What patches chosen by b show of the person, minus a, mean of both lights."""
+def more_shown(found: Iterable[Mapping[str, Any]], b: str, a: str = "area") -> Difference:
+    """What patches chosen by b show of the person, minus a, mean of both lights, in points.
+
+    Args:
+        found: of each seed, "patches": light -> `shown_person` of the same people; such as the
+            steps `run["after"]` of `tvtr.table2_*`.
+        b: a way to choose, see `shown_person`.
+        a: another one; "area": patches drawn at random.
+    """
+    lights = [[*each["patches"].values()] for each in found]
 
     def shares(way: str) -> NDArray[np.float64]:  # (S, P)
-        found = [[x[way] for x in run["patches"].values()] for run in measured["tvts"]]
-        return np.array(found).mean(1)
+        return np.array([[x[way] for x in seen] for seen in lights]).mean(1)
 
     return of_people(shares(a), shares(b), same_networks=True)
 

@@ -14,6 +14,7 @@ from reidlab.report.editions import write_edition
 from reidlab.report.exercises import ExerciseError, check
 from reidlab.report.findings import (
     Finding,
+    between,
     decided,
     decisions,
     finding,
@@ -39,6 +40,7 @@ __all__ = [
     "Reproduction",
     "RunRecordBox",
     "SideBySide",
+    "between",
     "check",
     "check_contribution",
     "claims_matrix",

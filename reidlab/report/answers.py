@@ -205,12 +205,14 @@ KEYS = {
         ),
     ),
     "03-3": Key(
-        "the hardest picture",
-        2,
-        "d_ap - d_an, row by row",
+        "the triplets",
+        (32.0, 2688.0),
+        "anchors, times positives of each, times negatives of each",
         (
-            (3, "Its d_an is not the smallest. Pictures are counted from 0."),
-            (1, "It has the smallest difference."),
+            ((32.0, 3584.0), "The anchor itself is no positive."),
+            ((8.0, 2688.0), "Each picture is an anchor, not each person."),
+            ((32.0, 896.0), "Each anchor has three positives."),
+            ((32.0, 2976.0), "A negative shows another person: 28 pictures do."),
         ),
     ),
     "03-4": Key(
@@ -356,15 +358,16 @@ KEYS = {
         tolerance=0.2,
     ),
     "06-3": Key(
-        "the numbers",
-        4608,
-        "[f, g, c12]: which of them grow with layers?",
+        "the adjusted p-value",
+        0.192,
+        "how many are left when the two smaller ones have been judged?",
         (
-            (6, "These are the vectors; each has 768 numbers."),
-            (3840, "The last class token or g is missing."),
-            (5376, "Of the class tokens the last one alone is searched with."),
-            (7680, "A band reads all layers and gives one vector."),
+            (0.032, "That is its p-value alone."),
+            (0.256, "The two smaller ones have been judged before it: not all eight count."),
+            (0.16, "It counts itself, too."),
+            (0.096, "It is the third smallest; six are left to judge, not three."),
         ),
+        tolerance=0.003,
     ),
     "06-4": Key(
         "who reaches it",
@@ -378,13 +381,14 @@ KEYS = {
         ),
     ),
     "07-1": Key(
-        "how many times",
-        254,
+        "the multiplications",
+        (163_870_640.0, 645_160.0),
         "how many rows has a matrix, and how many a row vector?",
         (
-            (254**2, "A product of matrices takes T³, of a row and a matrix T²: divide."),
-            (11, "Both ways go through all matrices: their number cancels."),
-            (253, "The class token is a token like the others."),
+            ((11 * 254.0**3, 11 * 254.0**2), "Eleven matrices need ten products."),
+            ((10 * 253.0**3, 10 * 253.0**2), "The class token is a token like the others."),
+            ((10 * 254.0**3, 10 * 254.0), "A row times a matrix: each of T numbers is a sum of T."),
+            ((254.0**3, 254.0**2), "That is one product. How many are there?"),
         ),
     ),
     "07-2": Key(
@@ -430,14 +434,23 @@ KEYS = {
         ),
     ),
     "08-3": Key(
-        "the share",
-        4 / 64,
-        "of 64 images in a row, how many are of the anchor?",
+        "the share and the loss",
+        (1 / 16, -64 * (log(1 / 16) / 16 + 15 / 16 * log(15 / 16))),
+        "p is the share of right pairs; the loss sums over a row",
         (
-            (3 / 63, "An image's pair with itself counts here."),
-            (3 / 64, "An image's pair with itself counts here as a right one."),
-            (4 / 16, "A row has an entry for each image, not for each person."),
-            (6.25, "A share lies between 0 and 1; that is in percent."),
+            ((0.5, 64 * log(2)), "That is a matcher that knows nothing, not even the share."),
+            (
+                (3 / 63, -64 * (log(3 / 63) * 3 / 63 + 60 / 63 * log(60 / 63))),
+                "The pair of an image with itself counts here as a right one.",
+            ),
+            (
+                (1 / 16, -(log(1 / 16) / 16 + 15 / 16 * log(15 / 16))),
+                "That is the mean over a row; the loss sums over its 64 images.",
+            ),
+            (
+                (1 / 4, -64 * (log(1 / 4) / 4 + 3 / 4 * log(3 / 4))),
+                "A row has an entry for each image, not for each person.",
+            ),
         ),
     ),
     "09-1": Key(

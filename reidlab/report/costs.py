@@ -7,12 +7,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from reidlab import recipes
 from reidlab.experiments import design
 from reidlab.report.ideas import LA, PLUS
 from reidlab.report.skeleton import KEPT, untrained
-from reidlab.training import Recipe
 
 # model -> the small network that this book compares: a cell of an experiment
 SMALL: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -42,22 +43,41 @@ def costs(*, pictures: int = 16, rounds: int = 2) -> pd.DataFrame:
         with torch.device("meta"):  # shapes without memory
             model = untrained(recipes.get(name, "paper"))
         small = design(where).cell(levels).recipe
+        images = torch.rand(pictures, 3, *small.image_size)
+        seconds, _ = batch_cost(untrained(small).train(), images, rounds=rounds)
         rows[KEPT[name][0]] = {
             "parameters (M)": sum(p.numel() for p in model.parameters()) / 1e6,
             "kB an image": 4 * model.embed_dim / 1e3,
-            "ms a picture": 1e3 * _seconds(small, pictures, rounds) / pictures,
+            "ms a picture": 1e3 * seconds / pictures,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
 
-def _seconds(recipe: Recipe, pictures: int, rounds: int) -> float:
-    """Of the fastest of so many batches: everything that a loss may read, and back."""
-    model, taken = untrained(recipe).train(), []
-    images, cameras = torch.rand(pictures, 3, *recipe.image_size), torch.zeros(pictures).long()
+def batch_cost(model: nn.Module, images: Tensor, *, rounds: int = 2) -> tuple[float, float]:
+    """Seconds and megabytes that a batch takes in training.
+
+    Args:
+        model: of the library, in training.
+        images: (B, 3, H, W).
+        rounds: batches, the fastest of which counts.
+
+    Returns:
+        Of the way forward and back, from everything that a loss may read; and of the tensors that
+        PyTorch keeps for the way back, weights too, each once.
+    """
+    cameras, taken = torch.zeros(len(images)).long(), []
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.data_ptr()] = x.nbytes
+        return x
+
     for _ in range(rounds):
+        kept.clear()
         clock = time.perf_counter()
-        logits, features, scores = model(images, cameras)
-        read = [*logits, *features, *([] if scores is None else [scores])]
-        torch.stack([x.sum() for x in read]).sum().backward()
+        with saved_tensors_hooks(keep, lambda x: x):
+            logits, features, scores = model(images, cameras)
+            read = [*logits, *features, *([] if scores is None else [scores])]
+            torch.stack([x.sum() for x in read]).sum().backward()
         taken.append(time.perf_counter() - clock)
-    return min(taken)
+    return min(taken), sum(kept.values()) / 1e6

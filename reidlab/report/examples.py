@@ -149,6 +149,35 @@ def choice_scores(shares: pd.DataFrame | None) -> pd.DataFrame | Finding:
     return pd.DataFrame(rows)
 
 
+def choices_told(shares: pd.DataFrame | None, pairs: Sequence[tuple[str, str]]) -> Finding:
+    """Say which choices show more of the person than patches drawn at random, and than each other.
+
+    Args:
+        shares: as in `choice_scores`.
+        pairs: of choices; the first minus the second is told for each light, person by person.
+    """
+    if shares is None:
+        return finding(NO_MASKS)
+    table = choice_scores(shares)
+    assert isinstance(table, pd.DataFrame)
+    said = []
+    for light, rows in table.groupby("light", sort=False):
+        named = {word: ", ".join(group["choice"]) for word, group in rows.groupby("person")}
+        kinds = {
+            "more": "more of the person than random patches",
+            "less": "less",
+            "open": "not clear",
+        }
+        told = [f"{text}: {named[word]}" for word, text in kinds.items() if word in named]
+        said.append(f"{str(light).capitalize()} pictures: {'; '.join(told)}.")
+    for a, b in pairs:
+        apart = choice_scores(shares[["light", b, a]].rename(columns={b: "area"}))
+        assert isinstance(apart, pd.DataFrame)
+        points = "; ".join(f"{row.light} {row.points}" for row in apart.itertuples())
+        said.append(f"{a[0].upper() + a[1:]} minus {b}: {points} points.")
+    return finding(*said)
+
+
 def planes_told(planes: Mapping[str, Projection], across: str = "camera") -> Finding:
     """Say whose pictures are neighbours, and whether t-SNE's pictures show the same change.
 

@@ -16,6 +16,8 @@ NO_MASKS = (
     "person is left out here."
 )
 
+POWER = "four of five such experiments would show a difference of {} points"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -77,8 +79,19 @@ def in_points(value: float, low: float | None, high: float | None) -> str:
     return f"{round(value, 1) + 0.0:+.1f} ({ends})"  # no minus before a zero
 
 
+def between(values: Iterable[float], digits: int = 1) -> str:
+    """The lowest and the highest of some numbers, such as "0.7 to 2.0"; one if they print alike.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found = [*map(float, values)]
+    ends = (f"{end:.{digits}f}" for end in (min(found), max(found)))
+    return " to ".join(dict.fromkeys(ends))
+
+
 def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
-    """Differences as a list, each with its interval and its word.
+    """Differences as a list, each with its interval and its word, and what such runs would show.
 
     Args:
         grounds: in words -> a table of `reidlab.experiments.runs.Runs.decide`.
@@ -89,8 +102,19 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
             (name, in_points(row.value, row.low, row.high), row.verdict)
             for name, row in table.iterrows()
         ]
-        plain += [f"{ground}:", *(f"- {name}: {found}, {word}" for name, found, word in rows), ""]
-        bold += [f"**{ground}**", "", *(f"- {n}: {found}, *{word}*" for n, found, word in rows), ""]
+        seen = table["smallest"].dropna() if "smallest" in table else []
+        power = f" ({POWER.format(between(seen))})" if len(seen) else ""
+        plain += [
+            f"{ground}{power}:",
+            *(f"- {name}: {found}, {word}" for name, found, word in rows),
+            "",
+        ]
+        bold += [
+            f"**{ground}**{power}",
+            "",
+            *(f"- {n}: {found}, *{word}*" for n, found, word in rows),
+            "",
+        ]
     return Finding("\n".join(plain), "\n".join(bold))
 
 

@@ -10,6 +10,7 @@ from reidlab.explain import Projection
 from reidlab.report import style
 from reidlab.report.examples import (
     choice_scores,
+    choices_told,
     heat_scores,
     layers_above,
     planes_told,
@@ -101,6 +102,12 @@ def test_choices_are_scored_against_lot():
     assert found.loc[("night", "good"), "person"] == "less"
     assert found.loc[("night", "odd"), "points"] == "+0.0 (no interval)"
     assert "no true masks" in choice_scores(None).text
+    told = choices_told(pd.concat(map(pd.DataFrame, (day, night))), [("odd", "good")]).text
+    assert told == (
+        "Day pictures: not clear: good, odd. Night pictures: less: good; not clear: odd. "
+        "Odd minus good: day -41.7 (-60.6 to -22.7); night +30.0 (+5.2 to +54.8) points."
+    )
+    assert choices_told(None, []).text == choice_scores(None).text
 
 
 def test_without_masks_nothing_is_scored():

@@ -11,6 +11,7 @@ from reidlab.evaluation import rank
 from reidlab.experiments import Runs, design
 from reidlab.record import RunRecord
 from reidlab.report import (
+    between,
     decided,
     decisions,
     finding,
@@ -100,3 +101,21 @@ def test_results_of_every_kind_stand_beside_each_other(record):
 def test_names_of_two_parts_are_an_index_of_two_levels():
     table = metrics_table({("pixels", "standard"): {"mAP": 0.1}}, ["mAP"])
     assert table.index.nlevels == 2
+
+
+def test_between():
+    assert between([3, 0.74, 2]) == "0.7 to 3.0"
+    assert between(iter([12.5]), 0) == "12"
+    assert between([2.01, 2.04]) == "2.0"
+    with pytest.raises(ValueError, match="empty"):
+        between([])
+
+
+def test_decisions_say_what_such_runs_would_show():
+    row = {"value": 1.0, "low": 0.5, "high": 1.5, "verdict": "holds", "smallest": 0.71}
+    both = pd.DataFrame([row, row | {"smallest": 1.96}], index=["rows", "heads"])
+    said = decisions({"people": both, "seeds alone": both.assign(smallest=np.nan)})
+    assert (
+        "people (four of five such experiments would show a difference of 0.7 to 2.0" in said.text
+    )
+    assert "\nseeds alone:\n" in said.text
