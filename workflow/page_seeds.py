@@ -36,7 +36,7 @@ def publish(chapter: str, seeds: Iterable[int], root: Path = ROOT) -> Path:
     Returns:
         The file of the records.
     """
-    lines = []
+    lines: list[str] = []
     for seed in seeds:
         folder = root / "runs" / "page_seeds" / f"{chapter}-{seed}"
         notebook = root / "notebooks" / f"{chapter}.ipynb"
