@@ -1,9 +1,13 @@
 """The published runs are those of the designs, and some of their numbers, typed here."""
 
+import itertools
+
 import pytest
 
 from reidlab.experiments import design, experiment, names, published
 from reidlab.experiments.runner import made_by
+from reidlab.record import different_run
+from reidlab.training import Recipe
 
 COUNTS = {
     "la_transformer.table2": 36, "la_transformer.corners_pku-folds": 36,
@@ -39,6 +43,15 @@ def test_a_published_run_is_of_the_recipe_of_its_cell(name):
     assert len(found) == len(set(found))
     missing = {("random", 1), ("random", 2)} if name == "vit_baseline.pku_reid" else set()
     assert wanted - set(found) == missing
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if design(name).start is not None])
+def test_published_runs_of_two_designs_are_told_apart(name):
+    cells = {str(run["levels"]): {**run, "seed": 0} for run in experiment(name).records}
+    for one, other in itertools.combinations(cells.values(), 2):
+        recipes = [Recipe.from_record(run["experiment"]) for run in (one, other)]
+        alike = recipes[0] == recipes[1] and one["data"] == other["data"]
+        assert bool(different_run(one, other)) != alike, (one["levels"], other["levels"])
 
 
 def test_numbers_that_pages_quote():
