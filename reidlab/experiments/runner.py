@@ -199,13 +199,11 @@ class Workspace:
                 yield path
 
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
-        """Whether a run of a cell here would be this one, with all steps after it."""
-        start = line["experiment"].get("weights_sha256")
-        if start != cell.recipe.weights_sha256 or not made_by(line, cell.recipe, cell.options):
+        """Whether a run of a cell here would be this one."""
+        if not of_cell(line, experiment, cell):
             return False
         ds = self.open(experiment.data, **cell.options)
-        same = line["data"]["fingerprint"] == ds.fingerprint()
-        return same and {step.name for step in experiment.after} <= line["after"].keys()
+        return bool(line["data"]["fingerprint"] == ds.fingerprint())
 
     def _list(self, path: Path, line: Record) -> None:
         """List a run where another one may be listed, whose own folder stays."""
@@ -216,14 +214,14 @@ class Workspace:
             write_json(path, line)
 
     def runs(self, experiment: Experiment) -> Runs:
-        """What is there of an experiment, as far as it was made by the recipes it has today."""
+        """What is there of an experiment, as far as it is of the design that it has today."""
         rows = self.results(experiment) / ROWS
         if experiment.rows is not None:
             return Runs.read(rows, experiment)
         found = [
-            read_record(path)
+            run
             for path, (cell, _) in self.files(experiment).items()
-            if path.is_file() and made_by(read_record(path), cell.recipe, cell.options)
+            if path.is_file() and of_cell(run := read_record(path), experiment, cell)
         ]
         return Runs(experiment.name, tuple(found), design=experiment)
 
@@ -231,13 +229,20 @@ class Workspace:
         """Write what is there to a file of results; what it replaces there is said.
 
         Raises:
-            ValueError: Nothing is there, or less than the file holds.
+            ValueError: Nothing is there, less than the file holds, or runs that were not judged
+                alike.
         """
         found = self.runs(experiment)
         if not len(found):
             raise ValueError(
                 f"{self.results(experiment)} holds nothing of {experiment.name}: first "
                 f"python -m reidlab experiment run {experiment.name}"
+            )
+        if reasons := found.judged_unlike(found.records):
+            raise ValueError(
+                f"{self.results(experiment)} holds runs that were not judged alike: "
+                f"{'; '.join(reasons)}. Name the data you mean, and run again: python -m reidlab "
+                f"experiment run {experiment.name} --data-root FOLDER"
             )
         header = [{"header": found.header}] if found.header else []
         lines = [*header, *found.records, *found.lines]
@@ -298,6 +303,17 @@ def made_by(record: Record, recipe: Recipe, options: Mapping[str, Any] | None = 
         for each in (Recipe.from_record(record["experiment"]), recipe)
     ]
     return settings[0] == json.loads(json.dumps(settings[1]))
+
+
+def of_cell(run: Record, experiment: Experiment, cell: Cell) -> bool:
+    """Whether a run is of a cell as it is designed today: by its recipe, from its start weights,
+    on data opened with its options, and with all steps after the training."""
+    start = run["experiment"].get("weights_sha256")  # older runs do not say
+    return (
+        {step.name for step in experiment.after} <= run.get("after", {}).keys()
+        and made_by(run, cell.recipe, cell.options)
+        and start in (None, cell.recipe.weights_sha256)
+    )
 
 
 @dataclass

@@ -349,7 +349,7 @@ class Runs:
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
-        found = self._judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
+        found = self.judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
         if metric.startswith(("seconds", "images_per_second", "peak_memory")):
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
@@ -373,7 +373,7 @@ class Runs:
                     found.append(f"side {name}, seed {seed}: {len(there)} of {len(cells)} cells")
         return found
 
-    def _judged_unlike(self, records: Iterable[Record], named: Collection[str] = ()) -> list[str]:
+    def judged_unlike(self, records: Iterable[Record], named: Collection[str] = ()) -> list[str]:
         """In what the judgement of runs differs, in words.
 
         Runs on other data by the design, as on other folds, are not compared with each other but
@@ -428,7 +428,7 @@ class Runs:
         chosen = self.where(**levels).records
         if not chosen:
             raise ValueError(f"{self.name} has no runs to take people of: run it first")
-        if reasons := self._judged_unlike(chosen):
+        if reasons := self.judged_unlike(chosen):
             raise ValueError(f"{self.name}: runs that were not judged alike: {'; '.join(reasons)}")
         parts = [(run["seed"], _cell(run), _sums(run, step)) for run in chosen]
         return pooled(parts, PERSONAL[metric], self.name)

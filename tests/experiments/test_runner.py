@@ -266,6 +266,23 @@ def test_a_line_of_another_recipe_is_not_published(workspace, toy, tmp_path):
     assert not made_by(line, toy.cells()["two"].recipe)
 
 
+def test_only_runs_of_the_whole_design_and_judged_alike_are_published(workspace, toy, tmp_path):
+    (_, two), file = workspace.run(toy), tmp_path / "book" / "epochs.jsonl"
+    assert len(workspace.runs(toy)) == 2
+    stepped = replace(toy, after=(counted([]),))
+    assert len(workspace.runs(stepped)) == 0, "a step after the training is missing"
+    written = two.read_text()
+    for start, count in (("0" * 64, 1), (None, 2)):
+        run = json.loads(written)
+        run["experiment"]["weights_sha256"] = start
+        two.write_text(json.dumps(run))
+        assert len(workspace.runs(toy)) == count, "other start weights; those of older runs"
+    two.write_text(written.replace(run["data"]["fingerprint"], "0" * 64))
+    with pytest.raises(ValueError, match="not judged alike: fingerprint of the images: 0000"):
+        workspace.publish(toy, file)
+    assert not file.exists()
+
+
 def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path, trained):
     file, calls = tmp_path / "unfinished.jsonl", []
     list(workspace.run(toy, only=["one"]))
