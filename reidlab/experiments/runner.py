@@ -32,6 +32,7 @@ from reidlab.record import (
 from reidlab.training import Recipe, build_model, fit, load_run
 
 WEIGHTS, RESULT, ROWS = "model.safetensors", "result.json", "rows.jsonl"
+MACHINE = ("environment", "commit", "dirty")  # where and by which code a table was made
 
 
 @dataclass
@@ -93,8 +94,7 @@ class Workspace:
 
     def header(self, **facts: Any) -> dict[str, Any]:
         """The first line of a table: settings, and where and by which code it was made."""
-        commit, dirty = git_commit()
-        machine = {"environment": describe_environment(), "commit": commit, "dirty": dirty}
+        machine = dict(zip(MACHINE, (describe_environment(), *git_commit()), strict=True))
         return {"header": {"profile": self.profile, **facts, **machine}}
 
     def trained(self, experiment: Experiment, cell: Cell, seed: int) -> Trained:
@@ -171,25 +171,19 @@ class Workspace:
         if experiment.rows is not None:
             # one process waits for no other that trains with it
             with alone(table.parent, table.name) if is_main_process() else nullcontext():
-                rows = list(experiment.rows(self))
-                if is_main_process():
-                    before, now = (
-                        header.get("data")
-                        for header in (
-                            Runs.read(table).header,
-                            next(iter(rows), {}).get("header", {}),
-                        )
-                    )
-                    if before not in (None, now):
-                        print(f"{table} is replaced: its rows were of other data: {before}")
-                    write_text(table, "".join(f"{json.dumps(row)}\n" for row in rows))
+                rows, before = list(experiment.rows(self)), Runs.read(table).header
+                lines = [json.dumps(row) for row in rows]
+                there = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+                if is_main_process() and [*map(_unsigned, there)] != [*map(_unsigned, lines)]:
+                    _say_other_data(table, before, next(iter(rows), {}).get("header", {}))
+                    write_text(table, "".join(f"{line}\n" for line in lines))
             yield table
         sets = [name for step in experiment.after for name in step.sets]
         for name in sorted(sets, key=lambda name: name in course_layouts()):
             self.open(name)  # the caller's data first: it takes a while to write the others
-        there = {_key(run): run for run in Runs.read(made).records} if made else {}
+        elsewhere = {_key(run): run for run in Runs.read(made).records} if made else {}
         for path, (cell, seed) in files.items():
-            line = there.get((*cell.levels.items(), ("seed", seed)))
+            line = elsewhere.get((*cell.levels.items(), ("seed", seed)))
             if line is not None and self._would_make(experiment, cell, line):
                 self._list(path, line)
             elif not only or known[path] & set(only):
@@ -271,8 +265,21 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
     for key in old.keys() & new.keys():
         if other := different_run(old[key], new[key]):
             print(f"{file}: seed {old[key]['seed']} is another run now: {'; '.join(other[:5])}")
-    if before.lines and before.header.get("data") != now.header.get("data"):
-        print(f"{file}: the rows were of other data: {before.header.get('data')}")
+    _say_other_data(file, before.header, now.header)
+
+
+def _say_other_data(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say that a table is replaced by one of other data, by the headers of both."""
+    if (data := before.get("data")) not in (None, now.get("data")):
+        print(f"{file} is replaced: its rows were of other data: {data}")
+
+
+def _unsigned(line: str) -> str:
+    """A line of a table, whose header does not say where and by which code it was made."""
+    values = json.loads(line)
+    for name in MACHINE if "header" in values else ():
+        values["header"].pop(name, None)
+    return json.dumps(values)
 
 
 def _key(run: Record) -> tuple[tuple[str, Any], ...]:

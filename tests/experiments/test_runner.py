@@ -316,6 +316,35 @@ def test_a_table_of_rows(workspace, tmp_path):
     assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
 
 
+def test_a_table_names_the_code_that_made_its_rows(workspace, tmp_path, monkeypatch):
+    def table(number, **facts):
+        def rows(given):
+            yield given.header(**facts)
+            yield {"k": given.once({"number": number}, lambda: number), "unknown": float("nan")}
+
+        return Experiment(name="toy.rows", question="?", rows=rows)
+
+    commits = iter("abcd")
+    monkeypatch.setattr(runner, "git_commit", lambda: (next(commits), False))
+    for asked, made in (
+        (table(1), "a"), (table(1), "a"), (table(2), "c"), (table(2, settings=3), "d"),
+    ):  # fmt: skip
+        (path,) = workspace.run(asked)
+        assert Runs.read(path).header["commit"] == made
+
+
+def test_a_table_of_records_is_written_again(workspace, toy):
+    line = json.loads(next(workspace.run(toy)).read_text())
+
+    def table(rank1):
+        run = {**line, "metrics": {**line["metrics"], "rank1": rank1}}
+        return Experiment(name="toy.rows", question="?", rows=lambda given: [run])
+
+    for rank1 in (0.25, 0.75):
+        (path,) = workspace.run(table(rank1))
+        assert Runs.read(path).values("rank1") == [100 * rank1]
+
+
 def test_what_cannot_be_run_is_said_before_anything_is(workspace):
     table = Experiment(name="toy.rows", question="?", rows=lambda given: pytest.fail("computed"))
     with pytest.raises(ValueError, match="no 'one'; it has no cells, its result is a table"):
