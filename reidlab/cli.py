@@ -630,16 +630,21 @@ def publish_experiment(name: Which, seeds: Seeds = None, profile: Profile = "lap
     Where runs are missing, those that are here go to book/results/unfinished, which no page reads:
     another session or machine makes the rest.
     """
-    from reidlab.experiments import published
-    from reidlab.experiments.runner import Workspace
+    from reidlab.experiments import Runs, published
+    from reidlab.experiments.runner import Workspace, run_key
 
+    if "." not in name:
+        raise ValueError(
+            f"{name!r} is no experiment of the book: expected PAPER.EXPERIMENT, see `python -m "
+            "reidlab experiment list`. What `run` makes of a paper's recipe alone, `show` prints"
+        )
     asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
     asks = len(workspace.files(asked))
     whole = asked.rows is not None or len(workspace.runs(asked)) == asks
-    file = published(asked.name, whole=whole)
+    file, rest = published(asked.name, whole=whole), published(asked.name, whole=False)
     found = workspace.publish(asked, file)
-    if whole:
-        published(asked.name, whole=False).unlink(missing_ok=True)
+    if whole and {*map(run_key, Runs.read(rest).records)} <= {*map(run_key, found.records)}:
+        rest.unlink(missing_ok=True)
     typer.echo(f"{len(found)} of {asks or len(found)} results -> {file}")
 
 

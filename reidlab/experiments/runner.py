@@ -181,7 +181,7 @@ class Workspace:
         sets = [name for step in experiment.after for name in step.sets]
         for name in sorted(sets, key=lambda name: name in course_layouts()):
             self.open(name)  # the caller's data first: it takes a while to write the others
-        elsewhere = {_key(run): run for run in Runs.read(made).records} if made else {}
+        elsewhere = {run_key(run): run for run in Runs.read(made).records} if made else {}
         for path, (cell, seed) in files.items():
             line = elsewhere.get((*cell.levels.items(), ("seed", seed)))
             if line is not None and self._would_make(experiment, cell, line):
@@ -223,8 +223,8 @@ class Workspace:
         """Write what is there to a file of results; what it replaces there is said.
 
         Raises:
-            ValueError: Nothing is there, less than the file holds, or runs that were not judged
-                alike.
+            ValueError: Nothing is there, less than the file holds, runs of another profile than
+                the file's, or runs that were not judged alike.
         """
         found = self.runs(experiment)
         if not len(found):
@@ -250,9 +250,19 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
     """Name the runs of a file of results that others take the place of.
 
     Raises:
-        ValueError: Runs, or rows of a table, would be lost.
+        ValueError: Runs, or rows of a table, would be lost or give way to another profile's.
     """
-    old, new = ({_key(run): run for run in runs.records} for runs in (before, now))
+    sizes = [
+        {run["experiment"].get("profile") for run in runs.records} | {runs.header.get("profile")}
+        for runs in (before, now)
+    ]
+    there, here = (" and ".join(sorted(map(str, size - {None}))) for size in sizes)
+    if there and there != here:
+        raise ValueError(
+            f"{file} holds results of the profile {there}, here are those of {here or 'none'}: "
+            "delete that file first if these shall take its place"
+        )
+    old, new = ({run_key(run): run for run in runs.records} for runs in (before, now))
     lost = [" ".join(f"{k}={v}" for k, v in key) for key in old.keys() - new.keys()]
     lost += [f"{len(before.lines)} rows, here are {len(now.lines)}"] * (
         len(now.lines) < len(before.lines)
@@ -282,7 +292,8 @@ def _unsigned(line: str) -> str:
     return json.dumps(values)
 
 
-def _key(run: Record) -> tuple[tuple[str, Any], ...]:
+def run_key(run: Record) -> tuple[tuple[str, Any], ...]:
+    """What a run is called among those of its experiment: its levels and its seed."""
     return (*run.get("levels", {}).items(), ("seed", run["seed"]))
 
 

@@ -507,17 +507,51 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.ranking").stderr
 
 
-def test_what_is_not_whole_waits_for_the_rest(people, toy, tmp_path, monkeypatch):
+@pytest.fixture
+def book(people, toy, tmp_path, monkeypatch):
+    """Results of `toy` are published below a folder, from runs on these people made there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("reidlab.experiments.project_root", lambda: tmp_path)
     monkeypatch.setattr("reidlab.experiments.design", lambda name: toy)
-    results = tmp_path / "book/results"
+    return tmp_path / "book/results"
+
+
+def test_what_is_not_whole_waits_for_the_rest(book, people, toy):
     given = (toy.name, "--profile", "smoke")
     for only, told in (["one"], "1 of 2 results"), ([], "2 of 2 results"):
         options = [part for cell in only for part in ("--only", cell)]
         assert run("run", *given, "--data-root", people, *options).exit_code == 0
         assert told in run("publish", *given).output
         shutil.rmtree("runs")
-        waits, whole = (results / name / "toy/epochs.jsonl" for name in ("unfinished", ""))
+        waits, whole = (book / name / "toy/epochs.jsonl" for name in ("unfinished", ""))
         assert (waits.is_file(), whole.is_file()) == (bool(only), not only)
     assert len(Runs.read(whole)) == 2
+
+
+def test_seeds_that_wait_for_others_are_not_lost(book, people):
+    given, waits = ("toy.epochs", "--profile", "smoke"), book / "unfinished/toy/epochs.jsonl"
+    assert run("run", *given, "--data-root", people, "--seeds", 2, "--only", "one").exit_code == 0
+    assert "2 of 4 results" in run("publish", *given, "--seeds", 2).output
+    assert run("run", *given, "--data-root", people, "--seeds", 1).exit_code == 0
+    assert "2 of 2 results" in run("publish", *given, "--seeds", 1).output
+    assert [each["seed"] for each in Runs.read(waits).records] == [0, 1]
+    assert run("run", *given, "--data-root", people, "--seeds", 2).exit_code == 0
+    assert "4 of 4 results" in run("publish", *given, "--seeds", 2).output
+    assert not waits.exists()
+
+
+def test_results_of_another_profile_stay(book, people):
+    given, file = ("toy.epochs", "--profile", "smoke"), book / "toy/epochs.jsonl"
+    assert run("run", *given, "--data-root", people).exit_code == 0
+    assert run("publish", *given).exit_code == 0
+    before = file.read_text().replace('"profile": "smoke"', '"profile": "laptop"')
+    file.write_text(before)
+    refused = run("publish", *given)
+    assert "holds results of the profile laptop, here are those of smoke: delete" in refused.stderr
+    assert file.read_text() == before
+
+
+def test_a_paper_is_not_published(book):
+    refused = run("publish", "vit_baseline")
+    assert refused.exit_code == 1
+    assert "'vit_baseline' is no experiment of the book: expected PAPER.EXPER" in refused.stderr
