@@ -597,7 +597,7 @@ def power_of_experiment(
     from reidlab.experiments import Runs, published
     from reidlab.experiments.runner import Workspace
 
-    asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
+    asked, workspace = _experiment(name, profile, None), Workspace(profile)
     found = workspace.runs(asked)
     if not found.records:
         found = Runs.read(published(asked.name), asked)

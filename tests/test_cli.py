@@ -724,6 +724,13 @@ def test_power_prints_what_each_number_of_seeds_can_decide(baseline, local):
     assert run("experiment", "power", "vit_baseline.pku_reid", "--only", name).exit_code == 0
 
 
+def test_power_takes_the_variances_of_all_runs(baseline):
+    baseline(3, local=True)
+    shown = run("experiment", "power", "vit_baseline.pku_reid", "--seeds", 2)
+    assert "over 3 seeds, 20 people" in shown.output
+    assert [line.split()[0] for line in shown.output.splitlines()[4:6]] == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("made", "options", "message"),
     [
