@@ -156,9 +156,11 @@ class Workspace:
             The file of each run that was made, or found made, here.
 
         Raises:
-            ValueError: There is no such cell or run, or the experiment is not made by a run.
+            ValueError: There is no such cell or run, the experiment is not made by a run, or it has
+                no use for the caller's data or for an option.
             WriteError: The folder of the results cannot be written.
         """
+        self._check_asked(experiment)
         files = self.files(experiment)
         if not files and experiment.rows is None:
             raise ValueError(f"{experiment.name} is not made by a run: {experiment.question}")
@@ -191,6 +193,19 @@ class Workspace:
                 if is_main_process():
                     self._list(path, line)
                 yield path
+
+    def _check_asked(self, experiment: Experiment) -> None:
+        """Raise if the caller gives what an experiment does not read, before hours are spent."""
+        opened = {experiment.data, *(name for step in experiment.after for name in step.sets)}
+        takes = {*experiment.asks, *(["data_root"] if opened - {"", *course_layouts()} else [])}
+        if self.data_root is not None and "data_root" not in takes:
+            raise ValueError(
+                f"{experiment.name} runs on synthetic sets of the course alone, not on "
+                f"{self.data_root}: leave --data-root out"
+            )
+        if unread := self.options.keys() - takes:
+            known = ", ".join(sorted(takes - {"data_root"})) or "none"
+            raise ValueError(f"{experiment.name} reads no option {unread.pop()!r}, but {known}")
 
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
         """Whether a run of a cell here would be this one."""

@@ -42,6 +42,7 @@ UNTRAINED = Experiment(
     name="vit_baseline.untrained",
     question="How far do features come that nobody trained?",
     rows=untrained_rows,
+    asks=("data_root",),
 )
 
 # --- when does the triplet loss do harm? ----------------------------------------------------------

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from reidlab import recipes
 from reidlab.cli import app
 from reidlab.data import DatasetError
-from reidlab.experiments import Experiment, Runs, runner, sweep
+from reidlab.experiments import Experiment, Runs, design, runner, sweep
 from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
@@ -56,6 +56,12 @@ def toy():
 @pytest.fixture
 def workspace(tmp_path, people):
     return Workspace("smoke", people, tmp_path / "runs")
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A workspace for tables, which have no use for the people."""
+    return Workspace("smoke", folder=tmp_path / "runs")
 
 
 @pytest.fixture
@@ -303,20 +309,20 @@ def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path
     assert len(calls) == 1, "a step that they lack is made, for the cell that is asked for"
 
 
-def test_a_table_of_rows(workspace, tmp_path):
+def test_a_table_of_rows(tables, tmp_path):
     def rows(given):
         yield given.header(settings={"k": 1})
         yield {"k": 1, "mAP": 0.5}
 
     table = Experiment(name="toy.rows", question="?", rows=rows)
-    (path,) = workspace.run(table)
+    (path,) = tables.run(table)
     assert path.name == "rows.jsonl"
-    found = workspace.publish(table, tmp_path / "rows.jsonl")
+    found = tables.publish(table, tmp_path / "rows.jsonl")
     assert (found.header["settings"], found.header["profile"]) == ({"k": 1}, "smoke")
     assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
 
 
-def test_a_table_names_the_code_that_made_its_rows(workspace, tmp_path, monkeypatch):
+def test_a_table_names_the_code_that_made_its_rows(tables, tmp_path, monkeypatch):
     def table(number, **facts):
         def rows(given):
             yield given.header(**facts)
@@ -329,11 +335,11 @@ def test_a_table_names_the_code_that_made_its_rows(workspace, tmp_path, monkeypa
     for asked, made in (
         (table(1), "a"), (table(1), "a"), (table(2), "c"), (table(2, settings=3), "d"),
     ):  # fmt: skip
-        (path,) = workspace.run(asked)
+        (path,) = tables.run(asked)
         assert Runs.read(path).header["commit"] == made
 
 
-def test_a_table_of_records_is_written_again(workspace, toy):
+def test_a_table_of_records_is_written_again(workspace, tables, toy):
     line = json.loads(next(workspace.run(toy)).read_text())
 
     def table(rank1):
@@ -341,19 +347,19 @@ def test_a_table_of_records_is_written_again(workspace, toy):
         return Experiment(name="toy.rows", question="?", rows=lambda given: [run])
 
     for rank1 in (0.25, 0.75):
-        (path,) = workspace.run(table(rank1))
+        (path,) = tables.run(table(rank1))
         assert Runs.read(path).values("rank1") == [100 * rank1]
 
 
-def test_what_cannot_be_run_is_said_before_anything_is(workspace):
+def test_what_cannot_be_run_is_said_before_anything_is(tables):
     table = Experiment(name="toy.rows", question="?", rows=lambda given: pytest.fail("computed"))
     with pytest.raises(ValueError, match="no 'one'; it has no cells, its result is a table"):
-        list(workspace.run(table, ["one"]))
+        list(tables.run(table, ["one"]))
     with pytest.raises(ValueError, match=r"toy\.kept is not made by a run: How far"):
-        list(workspace.run(Experiment(name="toy.kept", question="How far?", factors={"a": {}})))
+        list(tables.run(Experiment(name="toy.kept", question="How far?", factors={"a": {}})))
 
 
-def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
+def test_rows_are_not_lost_and_other_data_is_said(tables, tmp_path, capsys):
     def table(count, data):
         def rows(given):
             yield given.header(data=data)
@@ -363,12 +369,12 @@ def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
 
     file = tmp_path / "rows.jsonl"
     for count, data, said in ((2, "a", ""), (3, "a", ""), (3, "b", "were of other data: a")):
-        list(workspace.run(table(count, data)))
-        workspace.publish(table(count, data), file)
+        list(tables.run(table(count, data)))
+        tables.publish(table(count, data), file)
         assert capsys.readouterr().out.count("were of other data: a") == 2 * bool(said)
-    list(workspace.run(table(1, "b")))
+    list(tables.run(table(1, "b")))
     with pytest.raises(ValueError, match=r"holds 1 results .*: 3 rows, here are 1\. Run them"):
-        workspace.publish(table(1, "b"), file)
+        tables.publish(table(1, "b"), file)
     assert len(Runs.read(file)) == 3
 
 
@@ -478,6 +484,24 @@ def test_what_cannot_be_swept(change, message):
         sweep(**{**given, **change})
 
 
+def test_what_an_experiment_does_not_read_is_refused_before_anything_is_made(workspace, toy):
+    for asked in (
+        replace(toy, data="plaza"),
+        design("la_transformer.knobs"),
+        design("arenas.alike"),
+    ):
+        with pytest.raises(ValueError, match=r"synthetic sets .* not on .*people.*--data-root out"):
+            next(workspace.run(asked))
+    for name in ("arenas.towns", "la_tf_pp.ranking", "vit_baseline.untrained"):
+        with pytest.raises(DatasetError, match="pku-reid"):  # it opens that folder
+            next(workspace.run(design(name)))
+    given = replace(workspace, options={"stert": "a"})
+    with pytest.raises(ValueError, match=r"toy\.epochs reads no option 'stert', but none"):
+        next(given.run(toy))
+    with pytest.raises(ValueError, match="ablation reads no option 'stert', but start"):
+        next(given.run(design("pretraining.ablation")))
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 
@@ -491,6 +515,28 @@ def test_list_and_show():
     assert "heads: one, rows" in shown
     assert "of 36 results" in shown
     assert "there is no experiment 'a.b'" in run("show", "a.b").stderr
+
+
+def test_a_design_takes_no_settings_and_no_other_data():
+    for command in (["run", "--only", "nothing"], ["show"]):
+        for given in (("--set", "epochs=1"), ("--dataset", "msmt17")):
+            refused = run(*command, "la_transformer.table2", *given)
+            assert refused.exit_code == 1
+            assert "table2 has data and settings of its own: leave --dataset" in refused.stderr
+
+
+def test_how_many_seeds():
+    refused = run("run", "la_transformer.table2", "--seeds", 0)
+    assert refused.exit_code == 2
+    assert "--seeds" in refused.stderr
+
+
+def test_a_table_counts_its_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = tmp_path / "runs/experiments/gltrans.maps/laptop-all/rows.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text('{"map": 1}\n{"map": 2}\n')
+    assert "2 of 2 results in" in run("show", "gltrans.maps").output
 
 
 def test_run_show_and_publish(people, tmp_path, monkeypatch):
