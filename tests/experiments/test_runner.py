@@ -461,6 +461,16 @@ def test_a_sweep_is_an_experiment():
     assert list(Workspace().files(plain)) == [folder / f"seed{k}.json" for k in range(3)]
 
 
+def test_settings_of_a_sweep_that_work_together_alone():
+    found = sweep("vit_baseline", "smoke", "market1501", 1, "keep=best validate_every=1,2")
+    assert [cell.recipe.keep for cell in found.cells("smoke").values()] == ["best", "best"]
+
+
+@pytest.mark.parametrize("paper", recipes.names())
+def test_the_recipe_of_every_paper_can_be_swept(paper):
+    assert len(sweep(paper, "smoke", "market1501", 1, "lr=1e-4,3e-4").cells("smoke")) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -475,7 +485,10 @@ def test_a_sweep_is_an_experiment():
         ({"changes": "weights=../x.pth"}, "without brackets or slashes"),
         ({"changes": "image_size=[64,32]"}, "without brackets or slashes"),
         ({"changes": "learning=1"}, "set=learning=1: a recipe has no setting 'learning'"),
-        ({"changes": "epochs=1,0.5"}, r"set=epochs=0\.5: recipe: epochs is 0\.5"),
+        ({"changes": "epochs=1,0.5"}, r"set=epochs=1,0\.5: recipe: epochs is 0\.5"),
+        ({"changes": "keep=last,best"}, "set=keep=last,best: recipe: keep is 'best'"),
+        ({"changes": "lr=1e-4,1e-3 model=vit_baseline,vit_basline"}, "no model 'vit_basline'"),
+        ({"changes": "backbone=vit_tiny_patch16_224,vit_tiny_patch61"}, "vit_tiny_patch61"),
     ],
 )
 def test_what_cannot_be_swept(change, message):
