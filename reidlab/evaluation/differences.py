@@ -238,7 +238,7 @@ def of_people(a: FloatArray, b: FloatArray, *, same_networks: bool = False) -> D
 
     100 times b minus a, each person counting alike; a NaN leaves its person out.
     """
-    known = ~(np.isnan(a) | np.isnan(b)).any(0)
+    known = ~(np.isnan(a).any(0) | np.isnan(b).any(0))
     person_counts(known.astype(int))  # refuses less than two
     a, b = a[:, known], b[:, known]
     low = min(a.min(), b.min())
