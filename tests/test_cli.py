@@ -734,7 +734,7 @@ def test_power_takes_the_variances_of_all_runs(baseline):
 @pytest.mark.parametrize(
     ("made", "options", "message"),
     [
-        (None, (), "has no runs, neither in runs/experiments nor in the book: first python -m"),
+        (None, (), "runs/experiments nor in the book: first python -m"),
         ({"seeds": 1}, (), "there is one seed, expected two at least, better five"),
         ({"seeds": 2, "pid": []}, (), "a run keeps no people of a step 'people'"),
         ({"seeds": 2, "pid": [], "ap": []}, ("--only", "no"), "has no runs of 'no'; it has"),

@@ -38,7 +38,7 @@ def results(name):
     """The files of an experiment's runs, or that of its table."""
     from reidlab.experiments.runner import ROWS, Workspace
 
-    workspace, found = Workspace(PROFILE), asked(name)
+    workspace, found = Workspace(PROFILE, folder=Path("runs/experiments")), asked(name)
     if found.rows is not None:
         return [str(workspace.results(found) / ROWS)]
     return [str(path) for path in workspace.files(found)]

@@ -20,7 +20,7 @@ from reidlab.data import ReIDDataset
 from reidlab.experiments.course import course_data, course_layouts
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
-from reidlab.files import alone, check_writable, sha256, write_json, write_text
+from reidlab.files import alone, check_writable, project_root, sha256, write_json, write_text
 from reidlab.processes import is_main_process
 from reidlab.record import (
     Record,
@@ -42,13 +42,13 @@ class Workspace:
     Attributes:
         profile: size of everything: smoke, laptop or paper.
         data_root: the caller's copy of the experiment's data; None: the synthetic set.
-        folder: of all results.
+        folder: of all results; by default runs/experiments of the project.
         options: what a single experiment asks for beyond that, by name.
     """
 
     profile: str = "laptop"
     data_root: Path | None = None
-    folder: Path = Path("runs/experiments")
+    folder: Path = field(default_factory=lambda: project_root() / "runs" / "experiments")
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, data: str, **options: Any) -> ReIDDataset:

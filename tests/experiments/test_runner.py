@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +17,7 @@ from reidlab.experiments import Experiment, Runs, design, runner, sweep
 from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
-from reidlab.files import sha256
+from reidlab.files import project_root, sha256
 from reidlab.models import TokenBackbone
 from reidlab.models.pretrained import shipped_weights
 from reidlab.synth import World, write_dataset
@@ -429,6 +428,13 @@ with alone(Path(sys.argv[1])):
     assert time.monotonic() - began < 5
 
 
+def test_results_lie_in_the_project_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Workspace().folder == tmp_path / "runs/experiments"
+
+
 def test_real_data_have_to_be_named(tmp_path):
     with pytest.raises(ValueError, match="about pku-reid: --data-root FOLDER says where"):
         Workspace("laptop", folder=tmp_path).open("pku-reid")
@@ -457,7 +463,7 @@ def test_a_sweep_is_an_experiment():
     assert {name: cell.recipe for name, cell in plain.cells().items()} == {
         "recipe": recipes.get("la_tf_pp")
     }
-    folder = Path("runs/experiments/la_tf_pp.sweep/laptop-market1501/recipe")
+    folder = project_root() / "runs/experiments/la_tf_pp.sweep/laptop-market1501/recipe"
     assert list(Workspace().files(plain)) == [folder / f"seed{k}.json" for k in range(3)]
 
 
@@ -559,7 +565,7 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert done.output.split()[-1].endswith("smoke-market1501/depth=1_epochs=1/seed0.json")
     shown = run("show", *given)
-    assert "1 of 2 results in runs/experiments" in shown.output
+    assert f"1 of 2 results in {tmp_path / 'runs/experiments'}" in shown.output
     table = tmp_path / "runs/experiments/vit_baseline.sweep/smoke-market1501/summary.csv"
     assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
     assert run("run", *given, "--only", "nothing").exit_code == 1
