@@ -102,7 +102,9 @@ class Experiment:
             {"header": {...}}, then one mapping a row.
         asks: what these take of the caller: "data_root", or the name of an option.
         labels: levels and factors in words, for tables.
-        predictions: what was expected before the first run.
+        predictions: what was expected before the first run: `Prediction`s, which `Runs.decide`
+            reads; where `rows` decide on their own, (sentence, more, less): the two sides, or
+            (sentence, knob, more, less), where several knobs are turned.
     """
 
     name: str

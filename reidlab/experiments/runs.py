@@ -120,12 +120,6 @@ class Runs:
             kept = tuple(run for run in kept if run["levels"].get(factor) in wanted)
         return replace(self, records=kept)
 
-    def having(self, metric: str) -> Runs:
-        """The runs that have a number, see `measured`."""
-        return replace(
-            self, records=tuple(r for r in self.records if _number(r, metric) is not None)
-        )
-
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
 
@@ -295,8 +289,14 @@ class Runs:
             `people`.
 
         Raises:
-            ValueError: As in `compare`, or in `reidlab.evaluation.verdict`.
+            ValueError: As in `compare`, or in `reidlab.evaluation.verdict`; or there are no runs to
+                compare, but rows, which say themselves what became of the predictions.
         """
+        if claims is None and self.design and self.design.rows is not None:
+            raise ValueError(
+                f"{self.name} is a table, expected runs to compare: its rows hold what was decided "
+                f"of its predictions, see experiment({self.name!r}).rows()"
+            )
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
         found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
@@ -459,7 +459,7 @@ def measured(run: Record, metric: str) -> float:
     Raises:
         ValueError: The run has no such number.
     """
-    value = _number(run, metric)
+    value = number(run, metric)
     if value is None:
         raise ValueError(
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
@@ -467,7 +467,8 @@ def measured(run: Record, metric: str) -> float:
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
 
 
-def _number(run: Record, metric: str) -> float | None:
+def number(run: Record, metric: str) -> float | None:
+    """As `measured`, a share of 1; None where the run has no such number."""
     for tree in (run["metrics"], run.get("after", {}), run):
         if (value := flatten(tree).get(metric)) is not None:
             return value if isinstance(value, int | float) else None
