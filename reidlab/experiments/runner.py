@@ -205,7 +205,10 @@ class Workspace:
             )
         if unread := self.options.keys() - takes:
             known = ", ".join(sorted(takes - {"data_root"})) or "none"
-            raise ValueError(f"{experiment.name} reads no option {unread.pop()!r}, but {known}")
+            raise ValueError(
+                f"{experiment.name} reads no option {unread.pop()!r}, expected {known}: "
+                "leave it out"
+            )
 
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
         """Whether a run of a cell here would be this one."""
@@ -250,8 +253,8 @@ class Workspace:
         if reasons := found.judged_unlike(found.records):
             raise ValueError(
                 f"{self.results(experiment)} holds runs that were not judged alike: "
-                f"{'; '.join(reasons)}. Name the data you mean, and run again: python -m reidlab "
-                f"experiment run {experiment.name} --data-root FOLDER"
+                f"{'; '.join(reasons)}. Run all of them on one copy of the data: python -m reidlab "
+                f"experiment run {experiment.name}"
             )
         header = [{"header": found.header}] if found.header else []
         lines = [*header, *found.records, *found.lines]

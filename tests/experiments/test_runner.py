@@ -515,9 +515,9 @@ def test_what_an_experiment_does_not_read_is_refused_before_anything_is_made(wor
         with pytest.raises(DatasetError, match="pku-reid"):  # it opens that folder
             next(workspace.run(design(name)))
     given = replace(workspace, options={"stert": "a"})
-    with pytest.raises(ValueError, match=r"toy\.epochs reads no option 'stert', but none"):
+    with pytest.raises(ValueError, match=r"toy\.epochs reads no option 'stert', expected none"):
         next(given.run(toy))
-    with pytest.raises(ValueError, match="ablation reads no option 'stert', but start"):
+    with pytest.raises(ValueError, match="ablation reads no option 'stert', expected start"):
         next(given.run(design("pretraining.ablation")))
 
 
