@@ -196,18 +196,16 @@ class Workspace:
 
     def _check_asked(self, experiment: Experiment) -> None:
         """Raise if the caller gives what an experiment does not read, before hours are spent."""
-        opened = {experiment.data, *(name for step in experiment.after for name in step.sets)}
-        takes = {*experiment.asks, *(["data_root"] if opened - {"", *course_layouts()} else [])}
-        if self.data_root is not None and "data_root" not in takes:
+        known = takes(experiment)
+        if self.data_root is not None and "data_root" not in known:
             raise ValueError(
                 f"{experiment.name} runs on synthetic sets of the course alone, not on "
                 f"{self.data_root}: leave --data-root out"
             )
-        if unread := self.options.keys() - takes:
-            known = ", ".join(sorted(takes - {"data_root"})) or "none"
+        if unread := self.options.keys() - known:
             raise ValueError(
-                f"{experiment.name} reads no option {unread.pop()!r}, expected {known}: "
-                "leave it out"
+                f"{experiment.name} reads no option {unread.pop()!r}, expected "
+                f"{', '.join(known - {'data_root'}) or 'none'}: leave it out"
             )
 
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
@@ -339,6 +337,13 @@ def made_by(record: Record, recipe: Recipe, options: Mapping[str, Any] | None = 
         for each in (Recipe.from_record(record["experiment"]), recipe)
     ]
     return settings[0] == json.loads(json.dumps(settings[1]))
+
+
+def takes(experiment: Experiment) -> set[str]:
+    """What an experiment reads of the caller: "data_root", where not all of its sets are synthetic
+    ones of the course, and the names of options."""
+    opened = {experiment.data, *(name for step in experiment.after for name in step.sets)}
+    return {*experiment.asks, *(["data_root"] if opened - {"", *course_layouts()} else [])}
 
 
 def of_cell(run: Record, experiment: Experiment, cell: Cell) -> bool:
