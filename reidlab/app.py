@@ -195,8 +195,14 @@ def application(folder: PictureFolder) -> Application:
             return name
 
     class Page(Base):
+        def prepare(self) -> None:
+            try:
+                folder.refresh()
+            except DatasetError as error:
+                self.set_status(404)
+                self.show(None, problem=str(error))
+
         def get(self) -> None:
-            folder.refresh()
             name = self.get_argument("name", "")
             self.show(folder.root / self.known(name) if name else None, name)
 

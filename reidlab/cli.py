@@ -53,8 +53,12 @@ Grid = Annotated[
 Which = Annotated[
     str, typer.Argument(help="An experiment, see `list`; or a paper, whose recipe is run then.")
 ]
-Seeds = Annotated[int | None, typer.Option(help="How many runs of a cell; they are 0, 1, ...")]
-Dataset = Annotated[str, typer.Option(help="Of a paper's recipe: layout, such as market1501.")]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, help="How many runs of a cell; they are 0, 1, ...")
+]
+Dataset = Annotated[
+    str | None, typer.Option(help="Of a paper's recipe: layout, market1501 if none is named.")
+]
 Varied = Annotated[str, typer.Option("--set", help='Of it: settings, as "lr=1e-4,3e-4 epochs=5".')]
 Profile = Annotated[str, typer.Option(help="smoke, laptop or paper.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of your copy of the data.")]
@@ -527,10 +531,13 @@ def show_experiment(
     name: Which,
     seeds: Seeds = None,
     profile: Profile = "laptop",
-    dataset: Dataset = "market1501",
+    dataset: Dataset = None,
     change: Varied = "",
 ) -> None:
-    """Print what an experiment compares, and the table of the runs that are here."""
+    """Print what an experiment compares, and the table of the runs that are here.
+
+    The table is written beside them, too: summary.csv.
+    """
     from reidlab.experiments.runner import Workspace
     from reidlab.files import write_text
 
@@ -539,7 +546,8 @@ def show_experiment(
     typer.echo(asked.question)
     for factor, levels in asked.factors.items():
         typer.echo(f"{factor}: {', '.join(levels)}")
-    typer.echo(f"{len(found)} of {len(workspace.files(asked)) or 1} results in {workspace.folder}")
+    asks = len(workspace.files(asked)) or len(found)
+    typer.echo(f"{len(found)} of {asks} results in {workspace.folder}")
     if len(found.records):
         table = found.summary("rank1", "mAP", "mINP")
         typer.echo(table.round(2).to_string(index=False, na_rep="-"))
@@ -556,7 +564,7 @@ def run_experiment(
     seeds: Seeds = None,
     data_root: DataRoot = None,
     profile: Profile = "laptop",
-    dataset: Dataset = "market1501",
+    dataset: Dataset = None,
     change: Varied = "",
     option: Annotated[
         list[str] | None, typer.Option(help="key=value that an experiment asks for.")
@@ -597,7 +605,7 @@ def power_of_experiment(
     from reidlab.experiments import Runs, published
     from reidlab.experiments.runner import Workspace
 
-    asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
+    asked, workspace = _experiment(name, profile, None), Workspace(profile)
     found = workspace.runs(asked)
     if not found.records:
         found = Runs.read(published(asked.name), asked)
@@ -630,26 +638,36 @@ def publish_experiment(name: Which, seeds: Seeds = None, profile: Profile = "lap
     Where runs are missing, those that are here go to book/results/unfinished, which no page reads:
     another session or machine makes the rest.
     """
-    from reidlab.experiments import published
-    from reidlab.experiments.runner import Workspace
+    from reidlab.experiments import Runs, published
+    from reidlab.experiments.runner import Workspace, run_key
 
+    if "." not in name:
+        raise ValueError(
+            f"{name!r} is no experiment of the book: expected PAPER.EXPERIMENT, see `python -m "
+            "reidlab experiment list`. What `run` makes of a paper's recipe alone, `show` prints"
+        )
     asked, workspace = _experiment(name, profile, seeds), Workspace(profile)
     asks = len(workspace.files(asked))
     whole = asked.rows is not None or len(workspace.runs(asked)) == asks
-    file = published(asked.name, whole=whole)
+    file, rest = published(asked.name, whole=whole), published(asked.name, whole=False)
     found = workspace.publish(asked, file)
-    if whole:
-        published(asked.name, whole=False).unlink(missing_ok=True)
+    if whole and {*map(run_key, Runs.read(rest).records)} <= {*map(run_key, found.records)}:
+        rest.unlink(missing_ok=True)
     typer.echo(f"{len(found)} of {asks or len(found)} results -> {file}")
 
 
 def _experiment(
-    name: str, profile: str, seeds: int | None, dataset: str = "market1501", change: str = ""
+    name: str, profile: str, seeds: int | None, dataset: str | None = None, change: str = ""
 ) -> Experiment:
     """The experiment of a name, or of a paper's recipe with some settings varied."""
     from reidlab.experiments import design, sweep
 
     if "." not in name:
-        return sweep(name, profile, dataset, 3 if seeds is None else seeds, change)
+        return sweep(name, profile, dataset or "market1501", seeds or 3, change)
+    if dataset or change:
+        raise ValueError(
+            f"{name} has data and settings of its own: leave --dataset and --set out, or name a "
+            f"paper alone, as {name.partition('.')[0]}, whose recipe they change"
+        )
     asked = design(name)
     return asked if seeds is None else dataclasses.replace(asked, seeds=seeds)

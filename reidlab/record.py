@@ -44,6 +44,8 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "finished": (str, type(None)),
     "history": (list,),
 }
+YOUNGER = ("weights_grid", "grey", "channel_exchange", "jitter", "blur", "augmentation")
+"""`Recipe.YOUNGER`, which is in a layer above: a record without one of these has its default."""
 _SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
@@ -145,7 +147,8 @@ def check_free(path: Path, record: Record) -> None:
 def different_run(one: Record, other: Record) -> list[str]:
     """In what two runs differ: settings, seed, data; none for the same run at another time.
 
-    A setting that only one of them has says nothing: the other may be of an older version.
+    A setting that only one of them has says nothing, for the other may be of an older version; but
+    records leave losses and their settings, and `YOUNGER` ones, out on purpose: that is a value.
     """
     sides = [
         flatten({"experiment": run["experiment"], "seed": run["seed"]})
@@ -156,10 +159,14 @@ def different_run(one: Record, other: Record) -> list[str]:
         if side.get("experiment.weights_sha256") is None:
             side.pop("experiment.weights_sha256", None)
     there, now = sides
+    told = tuple(f"experiment.{name}" for name in YOUNGER)
+    if "losses" in one["experiment"] and "losses" in other["experiment"]:
+        told += ("experiment.losses.",)
     return [
-        f"{name} is {value!r:.60} there and {now[name]!r:.60} now"
-        for name, value in sorted(there.items())
-        if name in now and now[name] != value
+        f"{name} is {value!r:.60} there and {new!r:.60} now"
+        for name in sorted(there.keys() | now.keys())
+        if (name in there and name in now) or name.startswith(told)
+        if (value := there.get(name, "not set")) != (new := now.get(name, "not set"))
     ]
 
 

@@ -10,6 +10,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +108,10 @@ def test_what_cannot_be_searched(tmp_path, monkeypatch):
         serve(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def address(crops):
-    """The page of the crops, served by the command on a free port."""
-    command = [sys.executable, "-m", "reidlab", "app", str(crops), "--port", "0"]
+@contextmanager
+def served(folder):
+    """The page of a folder, served by the command on a free port."""
+    command = [sys.executable, "-m", "reidlab", "app", str(folder), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     limit = threading.Timer(300, server.kill)
     limit.start()
@@ -119,6 +120,12 @@ def address(crops):
     limit.cancel()
     server.kill()
     server.wait()
+
+
+@pytest.fixture(scope="module")
+def address(crops):
+    with served(crops) as found:
+        yield found
 
 
 def fetch(url, **options):
@@ -155,6 +162,21 @@ def test_the_page_over_http(address, crops):
     for host in ("somewhere.example", "127.0.0.1.somewhere.example"):  # which leads here (DNS)
         with pytest.raises(urllib.error.HTTPError, match="404"):
             fetch(address, headers={"Host": host})
+
+
+def test_a_folder_that_was_emptied_is_said(crops, tmp_path):
+    root = shutil.copytree(crops, tmp_path / "mine")
+    with served(root) as page:
+        fetch(page)
+        picture = (root / "red/shot 0 & <b>.png").read_bytes()
+        shutil.rmtree(root / "red")
+        shutil.rmtree(root / "blue")
+        for given in ({}, uploaded(picture)):
+            with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+                fetch(page, **given)
+            assert "mine holds no picture that can be read" in refused.value.read().decode()
+        person(root / "green.png", (30, 200, 30), 9)
+        assert "green.png" in fetch(page)[0].decode()
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="only Linux lists its sockets so")

@@ -724,10 +724,17 @@ def test_power_prints_what_each_number_of_seeds_can_decide(baseline, local):
     assert run("experiment", "power", "vit_baseline.pku_reid", "--only", name).exit_code == 0
 
 
+def test_power_takes_the_variances_of_all_runs(baseline):
+    baseline(3, local=True)
+    shown = run("experiment", "power", "vit_baseline.pku_reid", "--seeds", 2)
+    assert "over 3 seeds, 20 people" in shown.output
+    assert [line.split()[0] for line in shown.output.splitlines()[4:6]] == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("made", "options", "message"),
     [
-        (None, (), "has no runs, neither in runs/experiments nor in the book: first python -m"),
+        (None, (), "runs/experiments nor in the book: first python -m"),
         ({"seeds": 1}, (), "there is one seed, expected two at least, better five"),
         ({"seeds": 2, "pid": []}, (), "a run keeps no people of a step 'people'"),
         ({"seeds": 2, "pid": [], "ap": []}, ("--only", "no"), "has no runs of 'no'; it has"),

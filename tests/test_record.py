@@ -12,6 +12,7 @@ import torch
 from reidlab import record
 from reidlab.files import atomic, sweep
 from reidlab.record import RecordError, RunRecord
+from reidlab.training import Recipe
 
 
 @pytest.fixture
@@ -51,6 +52,26 @@ def test_a_record_of_another_run_stays(made, tmp_path):
     )
     later.save(tmp_path / "a.json")
     assert RunRecord.load(tmp_path / "a.json").finished == "later"
+
+
+def test_what_a_record_leaves_out_on_purpose_is_a_difference(made):
+    def run(recipe):
+        return dataclasses.replace(made, experiment=recipe.to_dict()).to_dict()
+
+    one = run(Recipe())
+    for changes, said in (
+        ({"losses.triplet": None}, "experiment.losses.triplet.margin is None there and 'not set'"),
+        ({"losses.contrastive.weight": 2.0}, "contrastive.weight is 'not set' there and 2.0 now"),
+        ({"losses.triplet.mining": "all"}, "triplet.mining is 'not set' there and 'all' now"),
+        ({"grey": 0.1}, "experiment.grey is 'not set' there and 0.1 now"),
+    ):
+        found = record.different_run(one, run(Recipe().replace(**changes)))
+        assert any(said in text for text in found), (changes, found)
+        assert record.different_run(run(Recipe().replace(**changes)), one), "the other way round"
+    assert record.different_run(one, run(Recipe())) == []
+    older = {k: v for k, v in one["experiment"].items() if k not in ("losses", "flip_test")}
+    assert record.different_run({**one, "experiment": older}, one) == [], "of an older version"
+    assert record.YOUNGER == Recipe.YOUNGER
 
 
 def test_what_is_no_record_is_not_replaced_by_one(made, tmp_path):

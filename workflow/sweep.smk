@@ -38,7 +38,7 @@ def results(name):
     """The files of an experiment's runs, or that of its table."""
     from reidlab.experiments.runner import ROWS, Workspace
 
-    workspace, found = Workspace(PROFILE), asked(name)
+    workspace, found = Workspace(PROFILE, folder=Path("runs/experiments")), asked(name)
     if found.rows is not None:
         return [str(workspace.results(found) / ROWS)]
     return [str(path) for path in workspace.files(found)]
@@ -76,10 +76,12 @@ def arguments(name):
 
 def root_of(name):
     """The caller's data, or the synthetic set that a sweep takes in their place."""
-    if asked(name).data in COURSES:
-        return []
-    root = config["data_root"] or (data_folder(set_for(name)) if set_for(name) else "")
-    return ["--data-root", root] if root else []
+    from reidlab.experiments.runner import takes
+
+    found = asked(name)
+    stand_in = "" if found.data in COURSES else set_for(name)
+    root = config["data_root"] or (data_folder(stand_in) if stand_in else "")
+    return ["--data-root", root] if root and "data_root" in takes(found) else []
 
 
 rule sweep:
@@ -140,8 +142,7 @@ rule rows:
         experiment="[^/]+",
         where=f"{PROFILE}-[^/]+",
     params:
-        arguments=lambda wildcards: arguments(wildcards.experiment),
-        root=["--data-root", config["data_root"]] if config["data_root"] else [],
+        arguments=lambda wildcards: arguments(wildcards.experiment) + root_of(wildcards.experiment),
     threads: NEEDS["threads"]
     resources:
         runtime=NEEDS["runtime"],
@@ -149,4 +150,4 @@ rule rows:
         gpu=NEEDS["gpu"],
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
-        " {PYTHON:q} -m reidlab experiment run {params.arguments:q} {params.root:q}"
+        " {PYTHON:q} -m reidlab experiment run {params.arguments:q}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ Direction = Literal["higher", "lower"]
 DIRECTIONS: tuple[Direction, ...] = ("higher", "lower")
 POWER = 0.8  # how often a difference of the size `smallest` would be told from none
 HOLDS, CONTRADICTED, UNCLEAR = "holds", "contradicted", "no clear difference"
+Key = TypeVar("Key")
 ROUNDING = 1e-9  # points; a standard error below it is one of the arithmetic
 
 
@@ -238,7 +239,7 @@ def of_people(a: FloatArray, b: FloatArray, *, same_networks: bool = False) -> D
 
     100 times b minus a, each person counting alike; a NaN leaves its person out.
     """
-    known = ~(np.isnan(a) | np.isnan(b)).any(0)
+    known = ~(np.isnan(a).any(0) | np.isnan(b).any(0))
     person_counts(known.astype(int))  # refuses less than two
     a, b = a[:, known], b[:, known]
     low = min(a.min(), b.min())
@@ -359,8 +360,8 @@ class Decision(NamedTuple):
 
 
 def decide(
-    differences: Mapping[str, tuple[Difference, str, float | None]],
-) -> dict[str, Decision]:
+    differences: Mapping[Key, tuple[Difference, str, float | None]],
+) -> dict[Key, Decision]:
     """Words for a family of comparisons: several of them count as several.
 
     Holm's adjustment is made over all differences, and over all tests of equivalence. With alpha =
@@ -371,7 +372,7 @@ def decide(
     least 1 - 2 * alpha.
 
     Args:
-        differences: name -> (difference, direction, bound), the last two as in `verdict`; all
+        differences: any key -> (difference, direction, bound), the last two as in `verdict`; all
             comparisons that are reported together, also those without a result worth telling.
 
     Raises:
@@ -383,8 +384,8 @@ def decide(
         float("nan") if bound is None else found.equivalent(bound) for found, _, bound in rows
     )
     return {
-        name: Decision(verdict(*row, p=one, p_equivalent=other), one, other)
-        for name, row, one, other in zip(differences, rows, p, same, strict=True)
+        key: Decision(verdict(*row, p=one, p_equivalent=other), one, other)
+        for key, row, one, other in zip(differences, rows, p, same, strict=True)
     }
 
 

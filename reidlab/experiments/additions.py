@@ -47,12 +47,12 @@ def addition_gains(runs: Runs) -> pd.DataFrame:
         if key[-1] != "plain"
     }
     tested = {key[1:]: gain for key, gain in gains.items() if key[0] == "ap"}
-    words = decide({" ".join(key): (gain, "higher", BOUND) for key, gain in tested.items()})
+    words = decide({key: (gain, "higher", BOUND) for key, gain in tested.items()})
     rows = [
         {
             "network": LOSSES.labels[key[0]], "rule": RULES[key[1]], "addition": key[2],
             "gain": gain.value, "low": gain.low, "high": gain.high,
-            "word": words[" ".join(key)].verdict,
+            "word": words[key].verdict,
             "rank1": (rank1 := gains["rank1", *key].value), "drop": max(gain.value, rank1) < 0,
         }
         for key, gain in tested.items()

@@ -100,8 +100,11 @@ class Experiment:
         after: steps with the trained network that add to the line of its run.
         rows: for an experiment whose result is a table and not runs of its own: yields a header
             {"header": {...}}, then one mapping a row.
+        asks: what these take of the caller: "data_root", or the name of an option.
         labels: levels and factors in words, for tables.
-        predictions: what was expected before the first run.
+        predictions: what was expected before the first run: `Prediction`s, which `Runs.decide`
+            reads; where `rows` decide on their own, (sentence, more, less): the two sides, or
+            (sentence, knob, more, less), where several knobs are turned.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Experiment:
     seeds: int = 3
     after: tuple[Step, ...] = ()
     rows: Rows | None = None
+    asks: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     predictions: tuple[Any, ...] = ()
 

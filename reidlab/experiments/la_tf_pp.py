@@ -199,5 +199,6 @@ RANKING = Experiment(
     name="la_tf_pp.ranking",
     question="Do flip test and re-ranking help, and does k1 beyond the images of a person hurt?",
     rows=ranking_rows,
+    asks=("data_root",),
 )
 EXPERIMENTS = (LOSSES, LOSSES_ALIKE, AT_ONCE, RANKING)

@@ -264,14 +264,14 @@ def judge_predictions(found: dict[str, list[pd.DataFrame]]) -> list[dict[str, An
         for sentence, knob, larger, smaller in PREDICTIONS
         for comparison, against in COMPARISONS.items()
     }  # fmt: skip
-    words = decide({str(key): (each, "higher", BOUND) for key, each in contrasts.items()})
+    words = decide({key: (each, "higher", BOUND) for key, each in contrasts.items()})
     return [
         {
-            "prediction": sentence, "comparison": comparison, "contrast": each.value,
-            "low": each.low, "high": each.high, "p": words[str((sentence, comparison))].p,
-            "smallest": each.smallest, "verdict": words[str((sentence, comparison))].verdict,
+            "prediction": key[0], "comparison": key[1], "contrast": each.value, "low": each.low,
+            "high": each.high, "p": words[key].p, "smallest": each.smallest,
+            "verdict": words[key].verdict,
         }
-        for (sentence, comparison), each in contrasts.items()
+        for key, each in contrasts.items()
     ]  # fmt: skip
 
 

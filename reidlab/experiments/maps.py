@@ -280,10 +280,10 @@ def verdicts(runs: Runs, network: str, target: str = "similarity") -> pd.DataFra
         for name in found
         for test, (value, control) in _sides(found, name).items()
     }
-    words = decide({str(key): (each, "higher", None) for key, each in trials.items()})
+    words = decide({key: (each, "higher", None) for key, each in trials.items()})
     rows: dict[str, dict[str, bool]] = {name: {} for name in found}
     for name, test in trials:
-        rows[name][test] = words[str((name, test))].verdict == "holds"
+        rows[name][test] = words[name, test].verdict == "holds"
     return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*TESTS]).astype(object)
 
 
@@ -321,7 +321,7 @@ def parts_seen(runs: Runs) -> pd.DataFrame:
         for asked in PARTS_SEEN:
             a, b = (found[str(side["network"])][kind]["parts"] for side in asked[1:3])
             each = of_people(a, b)
-            trials[f"{kind} {asked.text}"] = each, asked.direction, None
+            trials[kind, asked.text] = each, asked.direction, None
             numbers = {"value": each.value, "low": each.low, "high": each.high}
             means = {"map": kind, "name": asked.text, "a": np.nanmean(a), "b": np.nanmean(b)}
             rows.append(means | {k: v / 100 for k, v in numbers.items() if v is not None})

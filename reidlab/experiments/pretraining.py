@@ -92,6 +92,7 @@ ABLATED = Experiment(
     name="pretraining.ablation",
     question="What is each part of the pretraining worth, on people who are in no test?",
     rows=ablation_rows,
+    asks=("data_root", "start"),
 )
 ZERO_SHOT = Experiment(
     name="pretraining.zero_shot",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from reidlab.evaluation import RankResult, average, evaluate, paired_test, rank, rerank
+from reidlab.evaluation import RankResult, average, evaluate, holm, paired_test, rank, rerank
 from reidlab.experiments.la_tf_pp import LAMBDA, k2_of
 from reidlab.judging import test_transform
 from reidlab.judging.settings import Judging
@@ -79,8 +79,9 @@ def rerank_gains(
         seed: of the draws and of the interval.
 
     Returns:
-        One row for each m and k1: m, k1, gain (points of mAP), low, high, and `clear`, whether the
-        interval leaves out zero.
+        One row for each m and k1: m, k1, gain (points of mAP), low, high, p of the paired test, and
+        `clear`, whether there is a gain or a loss: by Holm's rule at 5 %, where all cells of the
+        table count as several.
 
     Raises:
         ValueError: a person has too few images in other cameras.
@@ -99,8 +100,9 @@ def rerank_gains(
             found = paired_test(over_draws(m, k1), plain, people, seed=seed)
             low, high = 100 * found.low, 100 * found.high
             gain = {"gain": 100 * found.difference, "low": low, "high": high}
-            rows.append({"m": m, "k1": k1, **gain, "clear": low > 0 or high < 0})
-    return pd.DataFrame(rows)
+            rows.append({"m": m, "k1": k1, **gain, "p": found.p_value})
+    table = pd.DataFrame(rows)
+    return table.assign(clear=np.array(holm(table["p"])) <= 0.05)
 
 
 def _draw(frame: pd.DataFrame, most: int, draws: int, rng: np.random.Generator) -> Draws:

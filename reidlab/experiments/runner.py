@@ -20,7 +20,7 @@ from reidlab.data import ReIDDataset
 from reidlab.experiments.course import course_data, course_layouts
 from reidlab.experiments.design import Cell, Experiment
 from reidlab.experiments.runs import Runs
-from reidlab.files import alone, check_writable, sha256, write_json, write_text
+from reidlab.files import alone, check_writable, project_root, sha256, write_json, write_text
 from reidlab.processes import is_main_process
 from reidlab.record import (
     Record,
@@ -32,6 +32,7 @@ from reidlab.record import (
 from reidlab.training import Recipe, build_model, fit, load_run
 
 WEIGHTS, RESULT, ROWS = "model.safetensors", "result.json", "rows.jsonl"
+MACHINE = ("environment", "commit", "dirty")  # where and by which code a table was made
 
 
 @dataclass
@@ -41,13 +42,13 @@ class Workspace:
     Attributes:
         profile: size of everything: smoke, laptop or paper.
         data_root: the caller's copy of the experiment's data; None: the synthetic set.
-        folder: of all results.
+        folder: of all results; by default runs/experiments of the project.
         options: what a single experiment asks for beyond that, by name.
     """
 
     profile: str = "laptop"
     data_root: Path | None = None
-    folder: Path = Path("runs/experiments")
+    folder: Path = field(default_factory=lambda: project_root() / "runs" / "experiments")
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def open(self, data: str, **options: Any) -> ReIDDataset:
@@ -93,8 +94,7 @@ class Workspace:
 
     def header(self, **facts: Any) -> dict[str, Any]:
         """The first line of a table: settings, and where and by which code it was made."""
-        commit, dirty = git_commit()
-        machine = {"environment": describe_environment(), "commit": commit, "dirty": dirty}
+        machine = dict(zip(MACHINE, (describe_environment(), *git_commit()), strict=True))
         return {"header": {"profile": self.profile, **facts, **machine}}
 
     def trained(self, experiment: Experiment, cell: Cell, seed: int) -> Trained:
@@ -156,9 +156,11 @@ class Workspace:
             The file of each run that was made, or found made, here.
 
         Raises:
-            ValueError: There is no such cell or run, or the experiment is not made by a run.
+            ValueError: There is no such cell or run, the experiment is not made by a run, or it has
+                no use for the caller's data or for an option.
             WriteError: The folder of the results cannot be written.
         """
+        self._check_asked(experiment)
         files = self.files(experiment)
         if not files and experiment.rows is None:
             raise ValueError(f"{experiment.name} is not made by a run: {experiment.question}")
@@ -171,25 +173,19 @@ class Workspace:
         if experiment.rows is not None:
             # one process waits for no other that trains with it
             with alone(table.parent, table.name) if is_main_process() else nullcontext():
-                rows = list(experiment.rows(self))
-                if is_main_process():
-                    before, now = (
-                        header.get("data")
-                        for header in (
-                            Runs.read(table).header,
-                            next(iter(rows), {}).get("header", {}),
-                        )
-                    )
-                    if before not in (None, now):
-                        print(f"{table} is replaced: its rows were of other data: {before}")
-                    write_text(table, "".join(f"{json.dumps(row)}\n" for row in rows))
+                rows, before = list(experiment.rows(self)), Runs.read(table).header
+                lines = [json.dumps(row) for row in rows]
+                there = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+                if is_main_process() and [*map(_unsigned, there)] != [*map(_unsigned, lines)]:
+                    _say_other_data(table, before, next(iter(rows), {}).get("header", {}))
+                    write_text(table, "".join(f"{line}\n" for line in lines))
             yield table
         sets = [name for step in experiment.after for name in step.sets]
         for name in sorted(sets, key=lambda name: name in course_layouts()):
             self.open(name)  # the caller's data first: it takes a while to write the others
-        there = {_key(run): run for run in Runs.read(made).records} if made else {}
+        elsewhere = {run_key(run): run for run in Runs.read(made).records} if made else {}
         for path, (cell, seed) in files.items():
-            line = there.get((*cell.levels.items(), ("seed", seed)))
+            line = elsewhere.get((*cell.levels.items(), ("seed", seed)))
             if line is not None and self._would_make(experiment, cell, line):
                 self._list(path, line)
             elif not only or known[path] & set(only):
@@ -198,14 +194,26 @@ class Workspace:
                     self._list(path, line)
                 yield path
 
+    def _check_asked(self, experiment: Experiment) -> None:
+        """Raise if the caller gives what an experiment does not read, before hours are spent."""
+        known = takes(experiment)
+        if self.data_root is not None and "data_root" not in known:
+            raise ValueError(
+                f"{experiment.name} runs on synthetic sets of the course alone, not on "
+                f"{self.data_root}: leave --data-root out"
+            )
+        if unread := self.options.keys() - known:
+            raise ValueError(
+                f"{experiment.name} reads no option {unread.pop()!r}, expected "
+                f"{', '.join(known - {'data_root'}) or 'none'}: leave it out"
+            )
+
     def _would_make(self, experiment: Experiment, cell: Cell, line: Record) -> bool:
-        """Whether a run of a cell here would be this one, with all steps after it."""
-        start = line["experiment"].get("weights_sha256")
-        if start != cell.recipe.weights_sha256 or not made_by(line, cell.recipe, cell.options):
+        """Whether a run of a cell here would be this one."""
+        if not of_cell(line, experiment, cell):
             return False
         ds = self.open(experiment.data, **cell.options)
-        same = line["data"]["fingerprint"] == ds.fingerprint()
-        return same and {step.name for step in experiment.after} <= line["after"].keys()
+        return bool(line["data"]["fingerprint"] == ds.fingerprint())
 
     def _list(self, path: Path, line: Record) -> None:
         """List a run where another one may be listed, whose own folder stays."""
@@ -216,14 +224,14 @@ class Workspace:
             write_json(path, line)
 
     def runs(self, experiment: Experiment) -> Runs:
-        """What is there of an experiment, as far as it was made by the recipes it has today."""
+        """What is there of an experiment, as far as it is of the design that it has today."""
         rows = self.results(experiment) / ROWS
         if experiment.rows is not None:
             return Runs.read(rows, experiment)
         found = [
-            read_record(path)
+            run
             for path, (cell, _) in self.files(experiment).items()
-            if path.is_file() and made_by(read_record(path), cell.recipe, cell.options)
+            if path.is_file() and of_cell(run := read_record(path), experiment, cell)
         ]
         return Runs(experiment.name, tuple(found), design=experiment)
 
@@ -231,13 +239,20 @@ class Workspace:
         """Write what is there to a file of results; what it replaces there is said.
 
         Raises:
-            ValueError: Nothing is there, or less than the file holds.
+            ValueError: Nothing is there, less than the file holds, runs of another profile than
+                the file's, or runs that were not judged alike.
         """
         found = self.runs(experiment)
         if not len(found):
             raise ValueError(
                 f"{self.results(experiment)} holds nothing of {experiment.name}: first "
                 f"python -m reidlab experiment run {experiment.name}"
+            )
+        if reasons := found.judged_unlike(found.records):
+            raise ValueError(
+                f"{self.results(experiment)} holds runs that were not judged alike: "
+                f"{'; '.join(reasons)}. Run all of them on one copy of the data: python -m reidlab "
+                f"experiment run {experiment.name}"
             )
         header = [{"header": found.header}] if found.header else []
         lines = [*header, *found.records, *found.lines]
@@ -251,9 +266,19 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
     """Name the runs of a file of results that others take the place of.
 
     Raises:
-        ValueError: Runs, or rows of a table, would be lost.
+        ValueError: Runs, or rows of a table, would be lost or give way to another profile's.
     """
-    old, new = ({_key(run): run for run in runs.records} for runs in (before, now))
+    sizes = [
+        {run["experiment"].get("profile") for run in runs.records} | {runs.header.get("profile")}
+        for runs in (before, now)
+    ]
+    there, here = (" and ".join(sorted(map(str, size - {None}))) for size in sizes)
+    if there and there != here:
+        raise ValueError(
+            f"{file} holds results of the profile {there}, here are those of {here or 'none'}: "
+            "delete that file first if these shall take its place"
+        )
+    old, new = ({run_key(run): run for run in runs.records} for runs in (before, now))
     lost = [" ".join(f"{k}={v}" for k, v in key) for key in old.keys() - new.keys()]
     lost += [f"{len(before.lines)} rows, here are {len(now.lines)}"] * (
         len(now.lines) < len(before.lines)
@@ -266,11 +291,25 @@ def _say_what_changes(file: Path, before: Runs, now: Runs) -> None:
     for key in old.keys() & new.keys():
         if other := different_run(old[key], new[key]):
             print(f"{file}: seed {old[key]['seed']} is another run now: {'; '.join(other[:5])}")
-    if before.lines and before.header.get("data") != now.header.get("data"):
-        print(f"{file}: the rows were of other data: {before.header.get('data')}")
+    _say_other_data(file, before.header, now.header)
 
 
-def _key(run: Record) -> tuple[tuple[str, Any], ...]:
+def _say_other_data(file: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say that a table is replaced by one of other data, by the headers of both."""
+    if (data := before.get("data")) not in (None, now.get("data")):
+        print(f"{file} is replaced: its rows were of other data: {data}")
+
+
+def _unsigned(line: str) -> str:
+    """A line of a table, whose header does not say where and by which code it was made."""
+    values = json.loads(line)
+    for name in MACHINE if "header" in values else ():
+        values["header"].pop(name, None)
+    return json.dumps(values)
+
+
+def run_key(run: Record) -> tuple[tuple[str, Any], ...]:
+    """What a run is called among those of its experiment: its levels and its seed."""
     return (*run.get("levels", {}).items(), ("seed", run["seed"]))
 
 
@@ -298,6 +337,24 @@ def made_by(record: Record, recipe: Recipe, options: Mapping[str, Any] | None = 
         for each in (Recipe.from_record(record["experiment"]), recipe)
     ]
     return settings[0] == json.loads(json.dumps(settings[1]))
+
+
+def takes(experiment: Experiment) -> set[str]:
+    """What an experiment reads of the caller: "data_root", where not all of its sets are synthetic
+    ones of the course, and the names of options."""
+    opened = {experiment.data, *(name for step in experiment.after for name in step.sets)}
+    return {*experiment.asks, *(["data_root"] if opened - {"", *course_layouts()} else [])}
+
+
+def of_cell(run: Record, experiment: Experiment, cell: Cell) -> bool:
+    """Whether a run is of a cell as it is designed today: by its recipe, from its start weights,
+    on data opened with its options, and with all steps after the training."""
+    start = run["experiment"].get("weights_sha256")  # older runs do not say
+    return (
+        {step.name for step in experiment.after} <= run.get("after", {}).keys()
+        and made_by(run, cell.recipe, cell.options)
+        and start in (None, cell.recipe.weights_sha256)
+    )
 
 
 @dataclass

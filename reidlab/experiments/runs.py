@@ -120,12 +120,6 @@ class Runs:
             kept = tuple(run for run in kept if run["levels"].get(factor) in wanted)
         return replace(self, records=kept)
 
-    def having(self, metric: str) -> Runs:
-        """The runs that have a number, see `measured`."""
-        return replace(
-            self, records=tuple(r for r in self.records if _number(r, metric) is not None)
-        )
-
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
 
@@ -295,8 +289,14 @@ class Runs:
             `people`.
 
         Raises:
-            ValueError: As in `compare`, or in `reidlab.evaluation.verdict`.
+            ValueError: As in `compare`, or in `reidlab.evaluation.verdict`; or there are no runs to
+                compare, but rows, which say themselves what became of the predictions.
         """
+        if claims is None and self.design and self.design.rows is not None:
+            raise ValueError(
+                f"{self.name} is a table, expected runs to compare: its rows hold what was decided "
+                f"of its predictions, see experiment({self.name!r}).rows()"
+            )
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
         found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
@@ -349,7 +349,7 @@ class Runs:
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
-        found = self._judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
+        found = self.judged_unlike(both, {*a, *b}) + differing(map(self._rest, both))
         if metric.startswith(("seconds", "images_per_second", "peak_memory")):
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
@@ -373,7 +373,7 @@ class Runs:
                     found.append(f"side {name}, seed {seed}: {len(there)} of {len(cells)} cells")
         return found
 
-    def _judged_unlike(self, records: Iterable[Record], named: Collection[str] = ()) -> list[str]:
+    def judged_unlike(self, records: Iterable[Record], named: Collection[str] = ()) -> list[str]:
         """In what the judgement of runs differs, in words.
 
         Runs on other data by the design, as on other folds, are not compared with each other but
@@ -428,7 +428,7 @@ class Runs:
         chosen = self.where(**levels).records
         if not chosen:
             raise ValueError(f"{self.name} has no runs to take people of: run it first")
-        if reasons := self._judged_unlike(chosen):
+        if reasons := self.judged_unlike(chosen):
             raise ValueError(f"{self.name}: runs that were not judged alike: {'; '.join(reasons)}")
         parts = [(run["seed"], _cell(run), _sums(run, step)) for run in chosen]
         return pooled(parts, PERSONAL[metric], self.name)
@@ -459,7 +459,7 @@ def measured(run: Record, metric: str) -> float:
     Raises:
         ValueError: The run has no such number.
     """
-    value = _number(run, metric)
+    value = number(run, metric)
     if value is None:
         raise ValueError(
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
@@ -467,7 +467,8 @@ def measured(run: Record, metric: str) -> float:
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
 
 
-def _number(run: Record, metric: str) -> float | None:
+def number(run: Record, metric: str) -> float | None:
+    """As `measured`, a share of 1; None where the run has no such number."""
     for tree in (run["metrics"], run.get("after", {}), run):
         if (value := flatten(tree).get(metric)) is not None:
             return value if isinstance(value, int | float) else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from reidlab import recipes
 from reidlab.experiments.design import Experiment
 from reidlab.settings import parse_settings
+from reidlab.training import Recipe
+from reidlab.training.recipe import model_of_size
 
 _SAFE = re.compile(r"[A-Za-z0-9._+-]+")
 
@@ -25,8 +27,8 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
             empty: the recipe as it stands.
 
     Raises:
-        ValueError: no recipe for the paper, no number of seeds, settings that cannot be read or
-            that the recipe does not take.
+        ValueError: no recipe for the paper, no number of seeds, settings that cannot be read, or
+            that recipe or network do not take together.
     """
     if paper not in recipes.names():
         raise ValueError(
@@ -53,10 +55,19 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
         factors=factors,
         seeds=int(str(seeds)),
     )
-    for factor, levels in factors.items():
-        for level in levels:
-            try:
-                found.cell({factor: level}, profile)
-            except ValueError as error:
-                raise ValueError(f"set={level}: {error}") from error
+    try:
+        for cell in found.cells(profile).values():
+            settings = {name: getattr(cell.recipe, name) for name in _NETWORK}
+            _build(Recipe(**settings, weights=None))
+    except ValueError as error:
+        raise ValueError(f"set={changes}: {error}") from error
     return found
+
+
+_NETWORK = ("model", "preset", "switches", "backbone", "image_size", "stride", "depth", "drop_path")
+
+
+@cache
+def _build(network: Recipe) -> None:
+    """Build a network once, so that a name or a size that it does not know is said now."""
+    model_of_size(network, 2, 0)

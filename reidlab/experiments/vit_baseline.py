@@ -12,6 +12,7 @@ import torch
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset
+from reidlab.experiments.after import PEOPLE
 from reidlab.experiments.arenas import ARENAS
 from reidlab.experiments.design import Experiment, Prediction, Step
 from reidlab.experiments.runner import Trained, Workspace
@@ -41,6 +42,7 @@ UNTRAINED = Experiment(
     name="vit_baseline.untrained",
     question="How far do features come that nobody trained?",
     rows=untrained_rows,
+    asks=("data_root",),
 )
 
 # --- when does the triplet loss do harm? ----------------------------------------------------------
@@ -93,7 +95,8 @@ TRIPLET = Experiment(
 )  # fmt: skip
 _STRONG = {"weights": "synth", "image_size": (128, 64)}
 TRIPLETS = (
-    replace(ARENAS["alike"], name="pilot", data="alike-pilot", changes=_STRONG, epochs=15, seeds=3),
+    replace(ARENAS["alike"], name="pilot", data="alike-pilot", changes=_STRONG, epochs=15, seeds=3,
+            after=(PEOPLE,)),
     replace(ARENAS["pku-folds"], changes=_STRONG, epochs=15),
-)
+)  # fmt: skip
 EXPERIMENTS = (PKU_REID, UNTRAINED, *(arena.on(TRIPLET) for arena in TRIPLETS))

@@ -8,6 +8,7 @@ two is ahead.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from reidlab.evaluation import Difference, decide, verdict
 from reidlab.evaluation.differences import CONTRADICTED, HOLDS
 from reidlab.experiments import Runs
 from reidlab.experiments.design import BOUND
-from reidlab.experiments.runs import NotComparableError
+from reidlab.experiments.runs import NotComparableError, number
 from reidlab.report.claims import COSTS, Claim, other_scale
 from reidlab.report.findings import in_points
 
@@ -77,7 +78,7 @@ def _question(claim: Claim) -> str:
 def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Difference | None]:
     """The row of a claim, and what decides it; None where nothing was compared."""
     metric = COSTS.get(claim.metric, claim.metric)
-    runs = runs.having(metric)
+    runs = replace(runs, records=tuple(r for r in runs.records if number(r, metric) is not None))
     sides = {name: _side(runs, levels) for name, levels in claim.sides.items()}
     row = dict.fromkeys(COLUMNS) | {
         "id": claim.id,

@@ -102,8 +102,8 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
             (name, in_points(row.value, row.low, row.high), row.verdict)
             for name, row in table.iterrows()
         ]
-        seen = table["smallest"].dropna() if "smallest" in table else ()
-        power = f" ({POWER.format(between(seen))})" if len(seen) else ""
+        seen = [*table["smallest"].dropna()] if "smallest" in table else []
+        power = f" ({POWER.format(between(seen))})" if seen else ""
         plain += [
             f"{ground}{power}:",
             *(f"- {name}: {found}, {word}" for name, found, word in rows),

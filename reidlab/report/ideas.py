@@ -214,11 +214,11 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         for ground, (name, sides) in idea.grounds.items()
         if len(runs := experiment(name))
     ]
-    words = decide({str(i): (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
+    words = decide({i: (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
     rows = [
         {
             "name": idea.text, "group": ground, "value": found.value, "low": found.low,
-            "high": found.high, "smallest": found.smallest, "verdict": words[str(i)].verdict,
+            "high": found.high, "smallest": found.smallest, "verdict": words[i].verdict,
             "people": found.people, "paper": _printed(idea, sides),
         }
         for i, (idea, ground, sides, found) in enumerate(tried)

@@ -82,6 +82,16 @@ def test_numbers_of_people_in_any_unit():
     assert (again.people, again.p_value) == (20, pytest.approx(found.p_value))
 
 
+def test_numbers_of_people_with_other_numbers_of_seeds():
+    rng = np.random.default_rng(1)
+    a, b = rng.uniform(size=(3, 20)), rng.uniform(size=(2, 20))
+    expected = people_and_seeds(a, b, [1] * 20)
+    b = np.hstack((b, [[NAN], [1]]))
+    found = of_people(np.hstack((a, np.ones((3, 1)))), b)
+    assert (found.seeds, found.people) == ((3, 2), 20)
+    assert (found.value, found.error) == pytest.approx((expected.value, expected.error))
+
+
 def test_equal_seeds_leave_the_paired_interval_of_the_people():
     rng = np.random.default_rng(0)
     a, b = rng.uniform(size=(2, 20))

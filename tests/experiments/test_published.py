@@ -1,9 +1,13 @@
 """The published runs are those of the designs, and some of their numbers, typed here."""
 
+import itertools
+
 import pytest
 
 from reidlab.experiments import design, experiment, names, published
-from reidlab.experiments.runner import made_by
+from reidlab.experiments.runner import of_cell
+from reidlab.record import different_run
+from reidlab.training import Recipe
 
 COUNTS = {
     "la_transformer.table2": 36, "la_transformer.corners_pku-folds": 36,
@@ -30,16 +34,26 @@ def test_what_is_published_is_published_whole():
 
 
 @pytest.mark.parametrize("name", [name for name in COUNTS if design(name).start is not None])
-def test_a_published_run_is_of_the_recipe_of_its_cell(name):
+def test_a_published_run_is_of_its_cell(name):
     asked, runs = design(name), experiment(name)
     for run in runs.records:
         cell = asked.cell(run["levels"])
-        assert made_by(run, cell.recipe, cell.options), (run["levels"], run["seed"])
+        assert of_cell(run, asked, cell), (run["levels"], run["seed"])
+    assert runs.judged_unlike(runs.records) == []
     wanted = {(cell, seed) for cell in asked.cells() for seed in range(min(3, asked.seeds))}
     found = [("_".join(run["levels"].values()), run["seed"]) for run in runs.records]
     assert len(found) == len(set(found))
     missing = {("random", 1), ("random", 2)} if name == "vit_baseline.pku_reid" else set()
     assert wanted - set(found) == missing
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if design(name).start is not None])
+def test_published_runs_of_two_designs_are_told_apart(name):
+    cells = {str(run["levels"]): {**run, "seed": 0} for run in experiment(name).records}
+    for one, other in itertools.combinations(cells.values(), 2):
+        recipes = [Recipe.from_record(run["experiment"]) for run in (one, other)]
+        alike = recipes[0] == recipes[1] and one["data"] == other["data"]
+        assert bool(different_run(one, other)) != alike, (one["levels"], other["levels"])
 
 
 def test_numbers_that_pages_quote():

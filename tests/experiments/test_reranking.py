@@ -1,5 +1,7 @@
 """The gain of re-ranking against k1 and the images of a person."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,12 +40,28 @@ def test_one_draw_by_hand(crowd):
     for m in (2, 4):
         g = [i for row in others for i in row[:m]]
         who = frame.pid[asks], frame.pid[g], frame.camid[asks], frame.camid[g]
-        plain = evaluate(emb[asks], emb[g], *who).mAP
-        again = rank(rerank(emb[asks], emb[g], k1=3, k2=3), *who).mAP
+        plain = evaluate(emb[asks], emb[g], *who).ap
+        gains = rank(rerank(emb[asks], emb[g], k1=3, k2=3), *who).ap - plain
         row = table[table.m == m].iloc[0]
-        assert row.gain == pytest.approx(100 * (again - plain))
+        assert row.gain == pytest.approx(100 * gains.mean())
+        swapped = [abs(gains @ signs) for signs in product((-1, 1), repeat=6)]
+        assert row.p == np.mean([value >= abs(gains.sum()) - 1e-9 for value in swapped])
         assert row.low <= row.gain <= row.high
-        assert row.clear == (row.low > 0 or row.high < 0)
+
+
+@pytest.mark.parametrize(("seed", "noise", "clear", "alone"), [(9, 0.5, 2, 2), (0, 0.7, 0, 4)])
+def test_clear_is_what_stays_when_all_cells_count_as_several(seed, noise, clear, alone):
+    generator = torch.Generator().manual_seed(seed)
+    rows = [(p, c) for p in range(12) for c in range(2) for _ in range(6)]
+    frame = pd.DataFrame(rows, columns=["pid", "camid"])
+    centres = torch.randn(12, 4, generator=generator)[torch.tensor(frame.pid.to_numpy())]
+    emb = centres + noise * torch.randn(len(frame), 4, generator=generator)
+    table = rerank_gains(frame, emb, [1, 6], [3, 6, 24], draws=1, seed=seed)
+    left, kept = sorted(table.p), 0
+    while left and left[0] * len(left) <= 0.05:  # Holm's rule, step by step
+        left, kept = left[1:], kept + 1
+    assert table.clear.tolist() == [p not in left for p in table.p]
+    assert (kept, ((table.low > 0) | (table.high < 0)).sum()) == (clear, alone)
 
 
 def test_one_row_for_each_cell_and_the_same_again(crowd):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,11 +13,11 @@ from typer.testing import CliRunner
 from reidlab import recipes
 from reidlab.cli import app
 from reidlab.data import DatasetError
-from reidlab.experiments import Experiment, Runs, runner, sweep
+from reidlab.experiments import Experiment, Runs, design, runner, sweep
 from reidlab.experiments.after import BY_ORIENTATION, PEOPLE
 from reidlab.experiments.design import Step
 from reidlab.experiments.runner import Workspace, made_by, start_weights
-from reidlab.files import sha256
+from reidlab.files import project_root, sha256
 from reidlab.models import TokenBackbone
 from reidlab.models.pretrained import shipped_weights
 from reidlab.synth import World, write_dataset
@@ -56,6 +55,12 @@ def toy():
 @pytest.fixture
 def workspace(tmp_path, people):
     return Workspace("smoke", people, tmp_path / "runs")
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A workspace for tables, which have no use for the people."""
+    return Workspace("smoke", folder=tmp_path / "runs")
 
 
 @pytest.fixture
@@ -266,6 +271,23 @@ def test_a_line_of_another_recipe_is_not_published(workspace, toy, tmp_path):
     assert not made_by(line, toy.cells()["two"].recipe)
 
 
+def test_only_runs_of_the_whole_design_and_judged_alike_are_published(workspace, toy, tmp_path):
+    (_, two), file = workspace.run(toy), tmp_path / "book" / "epochs.jsonl"
+    assert len(workspace.runs(toy)) == 2
+    stepped = replace(toy, after=(counted([]),))
+    assert len(workspace.runs(stepped)) == 0, "a step after the training is missing"
+    written = two.read_text()
+    for start, count in (("0" * 64, 1), (None, 2)):
+        run = json.loads(written)
+        run["experiment"]["weights_sha256"] = start
+        two.write_text(json.dumps(run))
+        assert len(workspace.runs(toy)) == count, "other start weights; those of older runs"
+    two.write_text(written.replace(run["data"]["fingerprint"], "0" * 64))
+    with pytest.raises(ValueError, match="not judged alike: fingerprint of the images: 0000"):
+        workspace.publish(toy, file)
+    assert not file.exists()
+
+
 def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path, trained):
     file, calls = tmp_path / "unfinished.jsonl", []
     list(workspace.run(toy, only=["one"]))
@@ -286,28 +308,57 @@ def test_runs_made_elsewhere_are_not_made_again(workspace, toy, people, tmp_path
     assert len(calls) == 1, "a step that they lack is made, for the cell that is asked for"
 
 
-def test_a_table_of_rows(workspace, tmp_path):
+def test_a_table_of_rows(tables, tmp_path):
     def rows(given):
         yield given.header(settings={"k": 1})
         yield {"k": 1, "mAP": 0.5}
 
     table = Experiment(name="toy.rows", question="?", rows=rows)
-    (path,) = workspace.run(table)
+    (path,) = tables.run(table)
     assert path.name == "rows.jsonl"
-    found = workspace.publish(table, tmp_path / "rows.jsonl")
+    found = tables.publish(table, tmp_path / "rows.jsonl")
     assert (found.header["settings"], found.header["profile"]) == ({"k": 1}, "smoke")
     assert Runs.read(tmp_path / "rows.jsonl").rows()["mAP"].tolist() == [0.5]
 
 
-def test_what_cannot_be_run_is_said_before_anything_is(workspace):
+def test_a_table_names_the_code_that_made_its_rows(tables, tmp_path, monkeypatch):
+    def table(number, **facts):
+        def rows(given):
+            yield given.header(**facts)
+            yield {"k": given.once({"number": number}, lambda: number), "unknown": float("nan")}
+
+        return Experiment(name="toy.rows", question="?", rows=rows)
+
+    commits = iter("abcd")
+    monkeypatch.setattr(runner, "git_commit", lambda: (next(commits), False))
+    for asked, made in (
+        (table(1), "a"), (table(1), "a"), (table(2), "c"), (table(2, settings=3), "d"),
+    ):  # fmt: skip
+        (path,) = tables.run(asked)
+        assert Runs.read(path).header["commit"] == made
+
+
+def test_a_table_of_records_is_written_again(workspace, tables, toy):
+    line = json.loads(next(workspace.run(toy)).read_text())
+
+    def table(rank1):
+        run = {**line, "metrics": {**line["metrics"], "rank1": rank1}}
+        return Experiment(name="toy.rows", question="?", rows=lambda given: [run])
+
+    for rank1 in (0.25, 0.75):
+        (path,) = tables.run(table(rank1))
+        assert Runs.read(path).values("rank1") == [100 * rank1]
+
+
+def test_what_cannot_be_run_is_said_before_anything_is(tables):
     table = Experiment(name="toy.rows", question="?", rows=lambda given: pytest.fail("computed"))
     with pytest.raises(ValueError, match="no 'one'; it has no cells, its result is a table"):
-        list(workspace.run(table, ["one"]))
+        list(tables.run(table, ["one"]))
     with pytest.raises(ValueError, match=r"toy\.kept is not made by a run: How far"):
-        list(workspace.run(Experiment(name="toy.kept", question="How far?", factors={"a": {}})))
+        list(tables.run(Experiment(name="toy.kept", question="How far?", factors={"a": {}})))
 
 
-def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
+def test_rows_are_not_lost_and_other_data_is_said(tables, tmp_path, capsys):
     def table(count, data):
         def rows(given):
             yield given.header(data=data)
@@ -317,12 +368,12 @@ def test_rows_are_not_lost_and_other_data_is_said(workspace, tmp_path, capsys):
 
     file = tmp_path / "rows.jsonl"
     for count, data, said in ((2, "a", ""), (3, "a", ""), (3, "b", "were of other data: a")):
-        list(workspace.run(table(count, data)))
-        workspace.publish(table(count, data), file)
+        list(tables.run(table(count, data)))
+        tables.publish(table(count, data), file)
         assert capsys.readouterr().out.count("were of other data: a") == 2 * bool(said)
-    list(workspace.run(table(1, "b")))
+    list(tables.run(table(1, "b")))
     with pytest.raises(ValueError, match=r"holds 1 results .*: 3 rows, here are 1\. Run them"):
-        workspace.publish(table(1, "b"), file)
+        tables.publish(table(1, "b"), file)
     assert len(Runs.read(file)) == 3
 
 
@@ -377,6 +428,13 @@ with alone(Path(sys.argv[1])):
     assert time.monotonic() - began < 5
 
 
+def test_results_lie_in_the_project_wherever_one_stands(tmp_path, monkeypatch):
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Workspace().folder == tmp_path / "runs/experiments"
+
+
 def test_real_data_have_to_be_named(tmp_path):
     with pytest.raises(ValueError, match="about pku-reid: --data-root FOLDER says where"):
         Workspace("laptop", folder=tmp_path).open("pku-reid")
@@ -405,8 +463,18 @@ def test_a_sweep_is_an_experiment():
     assert {name: cell.recipe for name, cell in plain.cells().items()} == {
         "recipe": recipes.get("la_tf_pp")
     }
-    folder = Path("runs/experiments/la_tf_pp.sweep/laptop-market1501/recipe")
+    folder = project_root() / "runs/experiments/la_tf_pp.sweep/laptop-market1501/recipe"
     assert list(Workspace().files(plain)) == [folder / f"seed{k}.json" for k in range(3)]
+
+
+def test_settings_of_a_sweep_that_work_together_alone():
+    found = sweep("vit_baseline", "smoke", "market1501", 1, "keep=best validate_every=1,2")
+    assert [cell.recipe.keep for cell in found.cells("smoke").values()] == ["best", "best"]
+
+
+@pytest.mark.parametrize("paper", recipes.names())
+def test_the_recipe_of_every_paper_can_be_swept(paper):
+    assert len(sweep(paper, "smoke", "market1501", 1, "lr=1e-4,3e-4").cells("smoke")) == 2
 
 
 @pytest.mark.parametrize(
@@ -423,13 +491,34 @@ def test_a_sweep_is_an_experiment():
         ({"changes": "weights=../x.pth"}, "without brackets or slashes"),
         ({"changes": "image_size=[64,32]"}, "without brackets or slashes"),
         ({"changes": "learning=1"}, "set=learning=1: a recipe has no setting 'learning'"),
-        ({"changes": "epochs=1,0.5"}, r"set=epochs=0\.5: recipe: epochs is 0\.5"),
+        ({"changes": "epochs=1,0.5"}, r"set=epochs=1,0\.5: recipe: epochs is 0\.5"),
+        ({"changes": "keep=last,best"}, "set=keep=last,best: recipe: keep is 'best'"),
+        ({"changes": "lr=1e-4,1e-3 model=vit_baseline,vit_basline"}, "no model 'vit_basline'"),
+        ({"changes": "backbone=vit_tiny_patch16_224,vit_tiny_patch61"}, "vit_tiny_patch61"),
     ],
 )
 def test_what_cannot_be_swept(change, message):
     given = {"paper": "vit_baseline", "profile": "smoke", "data": "market1501", "seeds": 3}
     with pytest.raises(ValueError, match=message):
         sweep(**{**given, **change})
+
+
+def test_what_an_experiment_does_not_read_is_refused_before_anything_is_made(workspace, toy):
+    for asked in (
+        replace(toy, data="plaza"),
+        design("la_transformer.knobs"),
+        design("arenas.alike"),
+    ):
+        with pytest.raises(ValueError, match=r"synthetic sets .* not on .*people.*--data-root out"):
+            next(workspace.run(asked))
+    for name in ("arenas.towns", "la_tf_pp.ranking", "vit_baseline.untrained"):
+        with pytest.raises(DatasetError, match="pku-reid"):  # it opens that folder
+            next(workspace.run(design(name)))
+    given = replace(workspace, options={"stert": "a"})
+    with pytest.raises(ValueError, match=r"toy\.epochs reads no option 'stert', expected none"):
+        next(given.run(toy))
+    with pytest.raises(ValueError, match="ablation reads no option 'stert', expected start"):
+        next(given.run(design("pretraining.ablation")))
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -447,6 +536,28 @@ def test_list_and_show():
     assert "there is no experiment 'a.b'" in run("show", "a.b").stderr
 
 
+def test_a_design_takes_no_settings_and_no_other_data():
+    for command in (["run", "--only", "nothing"], ["show"]):
+        for given in (("--set", "epochs=1"), ("--dataset", "msmt17")):
+            refused = run(*command, "la_transformer.table2", *given)
+            assert refused.exit_code == 1
+            assert "table2 has data and settings of its own: leave --dataset" in refused.stderr
+
+
+def test_how_many_seeds():
+    refused = run("run", "la_transformer.table2", "--seeds", 0)
+    assert refused.exit_code == 2
+    assert "--seeds" in refused.stderr
+
+
+def test_a_table_counts_its_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = tmp_path / "runs/experiments/gltrans.maps/laptop-all/rows.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text('{"map": 1}\n{"map": 2}\n')
+    assert "2 of 2 results in" in run("show", "gltrans.maps").output
+
+
 def test_run_show_and_publish(people, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = ("vit_baseline", "--profile", "smoke", "--seeds", 1, "--set", "depth=1 epochs=1,2")
@@ -454,24 +565,58 @@ def test_run_show_and_publish(people, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert done.output.split()[-1].endswith("smoke-market1501/depth=1_epochs=1/seed0.json")
     shown = run("show", *given)
-    assert "1 of 2 results in runs/experiments" in shown.output
+    assert f"1 of 2 results in {tmp_path / 'runs/experiments'}" in shown.output
     table = tmp_path / "runs/experiments/vit_baseline.sweep/smoke-market1501/summary.csv"
     assert table.read_text().startswith("depth,epochs,metric,runs,mean,spread,low,high\n")
     assert run("run", *given, "--only", "nothing").exit_code == 1
     assert "first python -m reidlab experiment run" in run("publish", "la_tf_pp.ranking").stderr
 
 
-def test_what_is_not_whole_waits_for_the_rest(people, toy, tmp_path, monkeypatch):
+@pytest.fixture
+def book(people, toy, tmp_path, monkeypatch):
+    """Results of `toy` are published below a folder, from runs on these people made there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("reidlab.experiments.project_root", lambda: tmp_path)
     monkeypatch.setattr("reidlab.experiments.design", lambda name: toy)
-    results = tmp_path / "book/results"
+    return tmp_path / "book/results"
+
+
+def test_what_is_not_whole_waits_for_the_rest(book, people, toy):
     given = (toy.name, "--profile", "smoke")
     for only, told in (["one"], "1 of 2 results"), ([], "2 of 2 results"):
         options = [part for cell in only for part in ("--only", cell)]
         assert run("run", *given, "--data-root", people, *options).exit_code == 0
         assert told in run("publish", *given).output
         shutil.rmtree("runs")
-        waits, whole = (results / name / "toy/epochs.jsonl" for name in ("unfinished", ""))
+        waits, whole = (book / name / "toy/epochs.jsonl" for name in ("unfinished", ""))
         assert (waits.is_file(), whole.is_file()) == (bool(only), not only)
     assert len(Runs.read(whole)) == 2
+
+
+def test_seeds_that_wait_for_others_are_not_lost(book, people):
+    given, waits = ("toy.epochs", "--profile", "smoke"), book / "unfinished/toy/epochs.jsonl"
+    assert run("run", *given, "--data-root", people, "--seeds", 2, "--only", "one").exit_code == 0
+    assert "2 of 4 results" in run("publish", *given, "--seeds", 2).output
+    assert run("run", *given, "--data-root", people, "--seeds", 1).exit_code == 0
+    assert "2 of 2 results" in run("publish", *given, "--seeds", 1).output
+    assert [each["seed"] for each in Runs.read(waits).records] == [0, 1]
+    assert run("run", *given, "--data-root", people, "--seeds", 2).exit_code == 0
+    assert "4 of 4 results" in run("publish", *given, "--seeds", 2).output
+    assert not waits.exists()
+
+
+def test_results_of_another_profile_stay(book, people):
+    given, file = ("toy.epochs", "--profile", "smoke"), book / "toy/epochs.jsonl"
+    assert run("run", *given, "--data-root", people).exit_code == 0
+    assert run("publish", *given).exit_code == 0
+    before = file.read_text().replace('"profile": "smoke"', '"profile": "laptop"')
+    file.write_text(before)
+    refused = run("publish", *given)
+    assert "holds results of the profile laptop, here are those of smoke: delete" in refused.stderr
+    assert file.read_text() == before
+
+
+def test_a_paper_is_not_published(book):
+    refused = run("publish", "vit_baseline")
+    assert refused.exit_code == 1
+    assert "'vit_baseline' is no experiment of the book: expected PAPER.EXPER" in refused.stderr

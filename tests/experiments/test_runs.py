@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reidlab.experiments import Experiment, Runs
+from reidlab.experiments import Experiment, Runs, experiment
 from reidlab.experiments.runs import PeopleValues, differing, judgement
 from reidlab.record import RecordError
 from reidlab.training import Recipe
@@ -86,7 +86,12 @@ def test_a_number_by_its_dotted_name(runs, metric, value):
 def test_a_number_that_is_not_there(runs):
     with pytest.raises(ValueError, match="no number 'joy'; its metrics: mAP, num_queries"):
         runs.values("joy")
-    assert len(runs.having("joy")) == 0
+
+
+def test_a_table_has_no_predictions_to_decide():
+    for name in ("la_transformer.knobs", "gltrans.maps"):
+        with pytest.raises(ValueError, match=rf"{name} is a table, expected runs to compare"):
+            experiment(name).decide()
 
 
 def test_the_same_runs_under_another_evaluation(runs):

@@ -82,6 +82,19 @@ def test_one_job_for_each_run_of_an_experiment(project):
     assert "needs data_root, the folder of your copy" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("arenas.towns", True), ("la_tf_pp.ranking", True), ("gltrans.maps", False)],
+)
+def test_who_opens_the_callers_data_gets_the_folder(project, name, given):
+    config = ("--config", "profile=smoke", f"experiment={name}", "seeds=1", "data_root=/my/copy")
+    done = snakemake(project, "-n", "-p", *config, target="experiment")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if "experiment run" in line]
+    assert lines
+    assert {"--data-root /my/copy" in line for line in lines} == {given}
+
+
 def test_dry_run_of_a_paper_without_a_recipe(project):
     done = snakemake(project, "-n", "--config", "paper=la_nothing", "seeds=5", "profile=laptop")
     assert done.returncode != 0
