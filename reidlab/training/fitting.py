@@ -27,6 +27,7 @@ from reidlab.data import (
 )
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
+from reidlab.evaluation.checks import whole_number
 from reidlab.files import sweep, write_json
 from reidlab.judging import (
     alike,
@@ -151,12 +152,14 @@ def fit(
     Raises:
         RecipeError: If recipe, model and data set do not fit each other or the machine, or none of
             the queries has a match.
+        TypeError, ValueError: If the seed is no whole number from 0.
         DatasetError: If an image cannot be read.
         CheckpointError: If `out` holds another run, cannot be written to or has no room.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
         ProcessError: If another process fails, or was not started like this one.
         ModuleNotFoundError: If TensorBoard is asked for and not installed.
     """
+    seed = whole_number("seed", seed, 0)
     check_tracker(tracker)
     learn, validation = _parts(ds, recipe, seed)
     check_fits(model, ds, recipe, learn)

@@ -3,6 +3,7 @@ import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -103,6 +104,17 @@ def test_same_seed_same_run_whatever_the_workers(finished, ds, recipe, tmp_path)
     expected["experiment"]["workers"] = 2
     assert without_times(record) == expected
     assert same_weights(tmp_path, finished)
+
+
+def test_a_seed_of_numpy_is_the_number_and_what_is_none_is_refused(finished, ds, recipe):
+    model = build_model(recipe, ds)
+    record = fit(model, ds, recipe, seed=np.int64(0), out=finished)
+    assert record == RunRecord.load(finished / "record.json")
+    for wrong in (True, "3", 3.0, None):
+        with pytest.raises(TypeError, match=rf"seed is {wrong!r}, expected a whole number"):
+            fit(model, ds, recipe, seed=wrong, out=finished)
+    with pytest.raises(ValueError, match="seed is -1, expected at least 0"):
+        fit(model, ds, recipe, seed=-1, out=finished)
 
 
 def test_another_seed_another_run(finished, ds, recipe, tmp_path):
