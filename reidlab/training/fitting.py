@@ -142,7 +142,7 @@ def fit(
             model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
             them by the same seed.
         out: Folder of the run.
-        resume: False forgets what is in `out` and starts again.
+        resume: False forgets what is in `out` and starts again, once nothing refuses to.
         tracker: "tensorboard" writes each epoch's row of the history to `out/tensorboard` as well;
             or any tracker of Accelerate, started. No result depends on it.
 
@@ -152,7 +152,8 @@ def fit(
     Raises:
         RecipeError: If recipe, model and data set do not fit each other or the machine, or none of
             the queries has a match.
-        TypeError, ValueError: If the seed is no whole number from 0.
+        TypeError, ValueError: If the seed is no whole number from 0, or the training people fill no
+            batch of the recipe's sampler.
         DatasetError: If an image cannot be read.
         CheckpointError: If `out` holds another run, cannot be written to or has no room.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
@@ -175,12 +176,14 @@ def fit(
     ):
         return record  # judged on this very test part, or there is none
 
+    session = _session(run)
     with barrier():
         if accelerator.is_main_process:
             check_beforehand(model, ds, recipe, validation, run.out)
-            if not resume:
+            if not resume:  # nothing refuses any more
                 (run.out / RECORD).unlink(missing_ok=True)
                 (run.out / WEIGHTS).unlink(missing_ok=True)
+                forget_scores(run.out / SCORES)
                 delete_checkpoints(run.out / CHECKPOINTS)
     if record is not None:
         _say(f"{run.out} is trained; its test part has changed since, so it is judged anew")
@@ -192,7 +195,6 @@ def fit(
         return _write(run, anew)
     if not has_test_part(ds):
         _say(f"{ds.name} has no test part, so nothing will be tested")
-    session = _session(run)
     session.run()
     with barrier():
         if accelerator.is_main_process:

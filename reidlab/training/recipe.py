@@ -216,6 +216,11 @@ class Recipe:
                 "'last', unless validate_every is set",
             ),
             (
+                "momentum",
+                self.optimizer != "nesterov" or self.momentum > 0,
+                "more than 0 with optimizer='nesterov'",
+            ),
+            (
                 "schedule",
                 self.unfreezing is None or self.schedule == "decay",
                 f"'decay' with unfreezing={self.unfreezing!r}",

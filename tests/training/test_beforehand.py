@@ -268,7 +268,23 @@ def test_what_is_refused_loses_nothing(ds, tiny, refused, tmp_path):
     lost = dataclasses.replace(ds, gallery=ds.gallery.assign(pid=999))
     with pytest.raises(RecipeError, match="none of the 4 queries"):
         fit(build_model(tiny, lost), lost, tiny, out=tmp_path, resume=False)
+    for change, message in (
+        ({"identities_per_batch": 64}, "has 8 people, but a batch needs identities_per_batch=64"),
+        ({"sampler": "cross-modal"}, "none of the 8 people .* has visible and infrared images"),
+    ):
+        other = tiny.replace(**change)
+        with pytest.raises(ValueError, match=message):
+            fit(build_model(other, ds), ds, other, out=tmp_path, resume=False)
     assert load_run(tmp_path)[1] == record
+
+
+def test_what_is_forgotten_leaves_no_scores(ds, tiny, tmp_path, stopped_in):
+    """Of a matcher that was stopped in its judgement, and starts again with resume=False."""
+    for name in ("scores.npy", "scores.npy.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"of before")
+    with stopped_in(1):
+        fit(build_model(tiny, ds), ds, tiny, out=tmp_path, resume=False)
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ pretraining

@@ -56,6 +56,7 @@ def test_a_typo_is_an_error_with_a_suggestion():
             {"sampler": "cross-modal", "images_per_identity": 3},
             "images_per_identity is 3; expected an even number with sampler='cross-modal'",
         ),
+        ({"optimizer": "nesterov", "momentum": 0.0}, "momentum is 0.0; expected more than 0 with op"),
         ({"grey": 1.5}, "grey is 1.5; expected a number from 0 to 1"),
         ({"sampler": "random"}, "sampler is 'random'; expected one of 'identity', 'cross-mod"),
         ({"schedule": "cosine"}, "schedule is 'cosine'; expected one of 'epoch', 'step', 'decay'"),
