@@ -28,8 +28,10 @@ from reidlab.settings import OneOf, Range, Words, check_fields, check_names
 
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1, 100_000)]
-Size = Annotated[tuple[int, int], Words("height and width in pixels, such as (192, 96) or 192x96")]
-Grid = Annotated[tuple[int, int], Words("rows and columns of patches, such as (16, 8) or 16x8")]
+Size = Annotated[
+    tuple[Count, Count], Words("height and width in pixels, such as (192, 96) or 192x96")
+]
+Grid = Annotated[tuple[Count, Count], Words("rows and columns of patches, such as (16, 8) or 16x8")]
 CAMERAS, VIEWS = (True, "both"), ("view", "both")  # settings that ask for cameras, for viewpoints
 Switches = Annotated[Mapping, Words("switches by name, such as {'local_weight': 1.0}")]
 
