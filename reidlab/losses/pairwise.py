@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -111,7 +111,7 @@ class _OfPairs(Loss):
     Under several processes each compares the images of its own share, as their scores are.
     """
 
-    of_pairs: ClassVar[bool] = True
+    reads = "scores"
 
     @abstractmethod
     def module(self) -> _PairLoss:
@@ -153,7 +153,7 @@ class MatchTriplet(_OfPairs):
         margin: As in `MatchTripletLoss`.
     """
 
-    name = "match_triplet"
+    name, needs_pairs = "match_triplet", True
     margin: Annotated[float, Range(0, 1e4)] = 16.0
 
     def module(self) -> MatchTripletLoss:

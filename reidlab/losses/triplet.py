@@ -112,9 +112,14 @@ class Triplet(Loss):
     over_heads: OverHeads = "mean"
 
     @property
-    def of_logits(self) -> bool:
+    def reads(self) -> Literal["features", "logits"]:
         """As in `Loss`."""
-        return self.on == "logits"
+        return self.on
+
+    @property
+    def needs_pairs(self) -> bool:
+        """As in `Loss`; the hardest positive may be the anchor itself."""
+        return self.mining == "all"
 
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""

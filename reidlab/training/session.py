@@ -235,7 +235,7 @@ def make_accelerator(
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator makes it
-    read = any(loss.of_pairs or loss.of_logits for loss in recipe.losses)
+    read = any(loss.reads != "features" for loss in recipe.losses)
     accelerator = Accelerator(
         mixed_precision=precision_on(state.device, recipe.precision),
         # DistributedDataParallel would wait for a gradient of frozen blocks, unread classifiers

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reidlab.errors import RecipeError
-from reidlab.losses import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss, Triplet
+from reidlab.losses import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss
 from reidlab.models import Matching
 from reidlab.models.transmatcher import Decoder
 from reidlab.training import Objective
@@ -126,4 +126,4 @@ def test_what_does_not_fit():
     message = r"the loss pairwise compares the scores of a matcher, and the model returned none"
     with pytest.raises(RecipeError, match=message):
         Pairwise().build()(SimpleNamespace(scores=None), {"label": LABELS})
-    assert [x.of_pairs for x in (Pairwise(), MatchTriplet(), Triplet())] == [True, True, False]
+    assert [x.reads for x in (Pairwise(), MatchTriplet())] == ["scores", "scores"]

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from reidlab.evaluation import evaluate
 from reidlab.judging import embedding
-from reidlab.losses import triplet
+from reidlab.losses import Contrastive, GlobalCircle, Identity, PairwiseCircle, Triplet, triplet
+from reidlab.models import Outputs
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -28,6 +29,8 @@ from reidlab.training import (
 )
 
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "started", "finished")
+ALONE = {"images_per_identity": 1}
+COSINES = {"model": "tvtr", "switches": {"k": 2}}
 CODE = ("commit", "dirty")  # somebody may commit while the tests run
 
 
@@ -45,6 +48,17 @@ def without_times(record):
 def same_weights(one, two):
     a, b = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Features(torch.nn.Module):
+    """No classifiers."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+
+    def forward(self, images, camids):
+        return Outputs((), (self.layer(images.mean((2, 3))),))
 
 
 @pytest.fixture(scope="session")
@@ -207,10 +221,10 @@ def test_flip_test_of_a_recipe_is_in_the_evaluation_and_the_record(finished, ds,
 
 
 def test_flip_test_of_maps_is_refused_before_training(ds, recipe, tmp_path):
-    model = build_model(recipe, ds)
+    model, recipe = Features(), recipe.replace(flip_test=True, losses=(Triplet(),))
     model.embed = lambda images, camids: images.permute(0, 2, 3, 1)  # (B, h, w, D), as matchers do
-    with pytest.raises(ValueError, match=r"flip_test needs one vector per image and ViTBaseline"):
-        fit(model, ds, recipe.replace(flip_test=True), out=tmp_path)
+    with pytest.raises(ValueError, match=r"flip_test needs one vector per image and Features"):
+        fit(model, ds, recipe, out=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -413,6 +427,53 @@ def test_what_does_not_fit(ds, recipe, tmp_path):
     model.num_classes = 7
     with pytest.raises(RecipeError, match="classifies 7 identities and market1501 trains on 8"):
         fit(model, ds, recipe, out=tmp_path)
+
+
+LOGITS = "does not fit the logits of"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": (Identity(), GlobalCircle())}, f"global_circle {LOGITS} ViTBaseline.* no cos"),
+        ({**COSINES, "losses": (Identity(),)}, rf"identity {LOGITS} TVTR.*; use GlobalCircle\(\)"),
+        (
+            {"losses": (PairwiseCircle(),)},
+            "visible with infrared .*'identity'.* use 'cross-",
+        ),
+        (
+            {**ALONE, "losses": (Contrastive(),)},
+            "contrastive compares images of one .* use 2",
+        ),
+        ({**ALONE, "losses": (Triplet(mining="all"),)}, "triplet compares images of one person"),
+    ],
+)
+def test_a_loss_that_the_rest_does_not_fit(ds, recipe, tmp_path, change, message):
+    recipe = recipe.replace(**change)
+    with pytest.raises(RecipeError, match=message):
+        fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {**COSINES, "losses": (GlobalCircle(), Triplet(on="logits"))},
+        {**ALONE, "losses": (Triplet(),)},  # an anchor may be its own positive
+        {**ALONE, "losses": (Contrastive(),), "sampler": "shuffle"},  # pairs by chance
+    ],
+)
+def test_a_loss_that_just_fits(ds, recipe, tmp_path, change):
+    recipe = recipe.replace(epochs=1, **change)
+    model = build_model(recipe, ds).train()
+    assert fit(model, ds, recipe, out=tmp_path).history[0]["loss"] > 0
+
+
+def test_a_loss_of_classifiers_and_a_model_without(ds, recipe, tmp_path):
+    for losses in ((Identity(),), (Triplet(on="logits"),)):
+        message = rf"{losses[0].name} reads logits and Features gives none; .*\(Triplet\(\),\)"
+        with pytest.raises(RecipeError, match=message):
+            fit(Features(), ds, recipe.replace(losses=losses), out=tmp_path)
 
 
 def test_a_camera_without_embedding_is_found_before_training(ds, recipe, tmp_path):
