@@ -410,6 +410,21 @@ def test_precision_is_that_of_each_run_where_the_device_has_it(
     assert records[1].experiment["precision"] == "bf16", "the recipe is as it was asked for"
 
 
+def test_a_run_does_not_go_on_in_another_precision(ds, recipe, tmp_path, monkeypatch, stopped_in):
+    half = recipe.replace(precision="bf16", epochs=2)
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: True)
+    with stopped_in(2):
+        run(ds, half, tmp_path)
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: False)
+    with pytest.raises(CheckpointError, match="another run: precision is 'bf16' there and 'no' no"):
+        run(ds, half, tmp_path)
+    path = tmp_path / "checkpoints" / "epoch-0001.pt"  # as older versions wrote it
+    state = torch.load(path, weights_only=True)
+    del state["configuration"]["precision"]
+    torch.save(state, path)
+    assert len(run(ds, half, tmp_path)[1].history) == 2
+
+
 def test_what_does_not_fit(ds, recipe, tmp_path):
     model = build_model(recipe, ds)
     with pytest.raises(RecipeError, match="takes images of 64x32 and the recipe says 96x32"):
