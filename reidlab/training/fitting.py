@@ -53,7 +53,7 @@ from reidlab.record import (
     now,
     peak_memory_mb,
 )
-from reidlab.training.beforehand import check_beforehand
+from reidlab.training.beforehand import SCORES, check_beforehand
 from reidlab.training.checkpoint import (
     CHECKPOINTS,
     CheckpointError,
@@ -76,7 +76,7 @@ from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
 
 FLOAT32 = 4  # bytes
-RECORD, WEIGHTS, SCORES = "record.json", "model.safetensors", "scores.npy"
+RECORD, WEIGHTS = "record.json", "model.safetensors"
 
 
 @dataclass(frozen=True)

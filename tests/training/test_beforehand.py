@@ -13,7 +13,8 @@ from PIL import Image
 
 from reidlab.data import DatasetError, open_dataset
 from reidlab.evaluation import PROTOCOLS
-from reidlab.losses import Triplet
+from reidlab.judging import embedding
+from reidlab.losses import MatchTriplet, Triplet
 from reidlab.models.outputs import Outputs
 from reidlab.training import (
     CheckpointError,
@@ -161,6 +162,26 @@ def test_embeddings_that_no_memory_holds(ds, tiny, refused, monkeypatch):
     refused(ds, tiny, RecipeError, r"embeddings of the 20 images.*\(192,\) numbers", model)
 
 
+@pytest.mark.parametrize("part", ["query", "gallery"])
+def test_embeddings_that_the_temporary_folder_does_not_hold(
+    ds, tiny, refused, tmp_path, monkeypatch, part
+):
+    """Of 4 queries and 16 images, 768 bytes each, the ones that go to a file."""
+    folder, needed, usage = tmp_path / "temporary", 16 * 768, shutil.disk_usage(tmp_path)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr(embedding, "IN_MEMORY", 10_000 if part == "gallery" else 1000)
+    needed += 4 * 768 if part == "query" else 0
+    free = {str(folder): needed - 1}
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: usage._replace(free=free.get(str(path), usage.free))
+    )
+    told = refused(ds, tiny, RecipeError, r"embeddings of the 20 images .* set the .* TMPDIR")
+    assert f"0 MiB of {folder} and its disk has 0 MiB free" in told
+    free[str(folder)] = needed
+    assert fit(build_model(tiny, ds), ds, tiny.replace(epochs=1), out=tmp_path / "run").metrics
+
+
 # ------------------------------------------------------------------ images
 
 
@@ -253,6 +274,21 @@ def test_no_room(ds, tiny, refused, tmp_path, monkeypatch):
     free["bytes"] = 2 * (weights + trained) + weights
     sgd = tiny.replace(optimizer="sgd")
     assert fit(build_model(sgd, ds), ds, sgd, out=tmp_path / "sgd").metrics
+
+
+def test_no_room_for_the_scores_of_a_matcher(ds, tiny, refused, tmp_path, monkeypatch):
+    """Four bytes for each pair of 4 queries and 16 images."""
+    recipe = tiny.replace(
+        model="qaconv", switches={"dim": 8}, losses=(MatchTriplet(),), optimizer="sgd", epochs=1
+    )
+    model, usage = build_model(recipe, ds), shutil.disk_usage(tmp_path)
+    weights = sum(t.nbytes for t in model.state_dict().values())
+    trained = sum(p.nbytes for p in model.parameters())
+    free = {"bytes": 2 * (weights + trained) + weights + 4 * 4 * 16 - 1}
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free["bytes"]))
+    refused(ds, recipe, CheckpointError, "Make room", model)
+    free["bytes"] += 1
+    assert fit(model, ds, recipe, out=tmp_path / "run").metrics
 
 
 def test_a_finished_run_needs_no_room(ds, tiny, tmp_path, monkeypatch):
