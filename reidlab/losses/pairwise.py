@@ -8,6 +8,7 @@ as after an overflow in half precision, is left out and counted.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -74,8 +75,8 @@ class MatchTripletLoss(_PairLoss):
 
     def __init__(self, margin: float = 16.0) -> None:
         super().__init__()
-        if margin < 0:
-            raise ValueError(f"margin is {margin}, expected 0 or more")
+        if not 0 <= margin < math.inf:
+            raise ValueError(f"margin is {margin}, expected a number from 0")
         self.margin = margin
 
     def anchors(self, scores: Tensor, labels: Tensor) -> Tensor:

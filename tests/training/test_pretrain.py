@@ -703,6 +703,8 @@ def test_the_configuration_is_plain_data():
         ({"image_size": (64,)}, "image_size is .* expected height and width"),
         ({"losses": (Contrastive(), Contrastive())}, "expected one of each name"),
         ({"images_per_batch": 99}, "images_per_batch is 99; expected at most the images_per_ident"),
+        ({"identities_per_batch": 7}, r"identities_per_batch is 7; .* most the identities \(6\)"),
+        ({"warmup_steps": 6}, r"warmup_steps is 6; expected at most steps \(5\)"),
         ({"losses": (SelfSupervised(),), "images_per_batch": 1}, "each shown twice with SelfSuper"),
     ],
 )
