@@ -530,7 +530,7 @@ def _record(
         metrics=metrics,
         seconds=times,
         images_per_second=sum(row["images"] for row in history) / train_seconds,
-        peak_memory_mb=max(state.peak_memory_mb, peak_memory_mb(accelerator.device)),
+        peak_memory_mb=state.peak_memory_mb,
         started=state.started,
         commit=state.commit[0],
         dirty=state.commit[1],

@@ -58,9 +58,10 @@ class Recipe:
         epochs: Passes of the sampler.
         sampler: "identity" draws batches of P people with K images each; "cross-modal" likewise,
             half of the K visible and half infrared, see `CrossModalSampler`; "shuffle" draws P * K
-            images in any order, each image once an epoch; "graph" draws for each person one batch
-            of the P - 1 who look most alike to the model, and of themselves, by -score, or the
-            cosine of a model that embeds; "graph-sigmoid", as QAConv's code does, by
+            images in any order, each image once an epoch but those of a last batch of a single
+            image, or, of several processes, of one that is not full; "graph" draws for each person
+            one batch of the P - 1 who look most alike to the model, and of themselves, by -score,
+            or the cosine of a model that embeds; "graph-sigmoid", as QAConv's code does, by
             1 - sigmoid(score / 10), which is the same for all pairs while scores are far from 0.
         identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
