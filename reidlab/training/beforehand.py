@@ -17,6 +17,7 @@ from reidlab.data import ReIDDataset
 from reidlab.data.decoding import check_images
 from reidlab.errors import RecipeError
 from reidlab.judging import check_judged, classify, embed, embedding, has_test_part
+from reidlab.judging.matching import check_kept
 from reidlab.processes import progress_style
 from reidlab.training.checkpoint import CHECKPOINTS, CheckpointError, files_of
 from reidlab.training.recipe import Recipe
@@ -46,7 +47,8 @@ def check_beforehand(
             want of memory or of room in its temporary folder.
         CheckpointError: If `out` cannot be written to or has no room.
         DatasetError: If an image cannot be read.
-        ValueError: Of an unknown protocol and what else `reidlab.evaluation.evaluate` refuses.
+        ValueError: Of an unknown protocol and what else `reidlab.evaluation.evaluate` refuses, or
+            if a matcher's scores would take the place of another file.
     """
     tested = has_test_part(ds)
     if tested:
@@ -55,6 +57,8 @@ def check_beforehand(
         check_judged(validation)
     scores = 0 if (out / SCORES).exists() else _score_bytes(model, ds)
     check_folder(out, room_of_run(model, recipe, out) + scores)
+    if hasattr(model, "match"):
+        check_kept(out / SCORES, matcher=True)
     check_images(ds, progress=progress_style() == "bar")
     if validation is not None and recipe.validate_on == "images":
         classify(model, validation.train.iloc[:1], recipe)  # refuses a model without classifiers

@@ -276,7 +276,7 @@ def test_no_room(ds, tiny, refused, tmp_path, monkeypatch):
     assert fit(build_model(sgd, ds), ds, sgd, out=tmp_path / "sgd").metrics
 
 
-def test_no_room_for_the_scores_of_a_matcher(ds, tiny, refused, tmp_path, monkeypatch):
+def test_no_place_for_the_scores_of_a_matcher(ds, tiny, refused, tmp_path, monkeypatch):
     """Four bytes for each pair of 4 queries and 16 images."""
     recipe = tiny.replace(
         model="qaconv", switches={"dim": 8}, losses=(MatchTriplet(),), optimizer="sgd", epochs=1
@@ -288,6 +288,11 @@ def test_no_room_for_the_scores_of_a_matcher(ds, tiny, refused, tmp_path, monkey
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free["bytes"]))
     refused(ds, recipe, CheckpointError, "Make room", model)
     free["bytes"] += 1
+    mine = tmp_path / "other" / "scores.npy"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    refused(ds, recipe, ValueError, "scores.npy exists and was not wr", model, out=mine.parent)
+    assert mine.read_text() == "mine"
     assert fit(model, ds, recipe, out=tmp_path / "run").metrics
 
 
