@@ -50,8 +50,8 @@ def held_out(ds: ReIDDataset, identities: float) -> int:
     if count % 1 or not 2 <= count < people:
         raise RecipeError(
             f"validation_identities {identities} is {count} of the {people} training people of "
-            f"{ds.name}; expected a whole number of people from 2, fewer than all, or a share. "
-            "Choose another number."
+            f"{ds.name}; expected at least 2 people, whole ones, and fewer than all. Choose "
+            "another number."
         )
     return int(count)
 
