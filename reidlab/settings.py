@@ -6,10 +6,12 @@ import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 _AS_JSON = {"None": "null", "none": "null", "True": "true", "False": "false"}
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
@@ -38,6 +40,9 @@ class Words(NamedTuple):
 def check_fields(settings: Any, what: str, error: type[Exception] = ValueError) -> None:
     """Check the fields of a dataclass against their annotations, and name the first that is wrong.
 
+    NumPy's numbers become Python's first, in tuples and mappings, too: a record is JSON, and a
+    checkpoint is loaded without running code.
+
     `Literal`, `bool`, `int`, `float` (a whole number will do), `str`, `X | None`, `tuple[...]`,
     `Mapping`, classes, and `Annotated` with `Range`, `OneOf` or `Words` are known.
 
@@ -48,7 +53,8 @@ def check_fields(settings: Any, what: str, error: type[Exception] = ValueError) 
     """
     kind: Any = type(settings)
     for name, hint in _hints(kind).items():
-        value = getattr(settings, name)
+        value = _plain(getattr(settings, name))
+        object.__setattr__(settings, name, value)  # it may be frozen
         if not _fits(value, hint):
             raise error(f"{what}: {name} is {value!r}; expected {_in_words(hint)}.")
 
@@ -97,6 +103,14 @@ def parse_settings(options: Iterable[str], example: str = "epochs=5") -> dict[st
         except json.JSONDecodeError:
             parsed[key] = value
     return parsed
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @lru_cache

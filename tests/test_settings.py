@@ -1,15 +1,19 @@
 """Settings by annotation, and as text."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
+import torch
 
 from reidlab.losses import Triplet
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names, parse_settings
 from reidlab.training import Recipe
+from reidlab.training.pretrain import PretrainConfig
 
 
 def test_values_of_every_kind():
@@ -113,6 +117,21 @@ def test_values_that_do_not(name, values, words):
         with pytest.raises(ValueError, match="sample: ") as caught:
             Sample(**{name: value})
         assert str(caught.value) == f"sample: {name} is {value!r}; expected {words}."
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.float32, np.float64])
+def test_numbers_of_numpy_become_pythons(number, tmp_path):
+    """As a checkpoint keeps them, which is read without running code."""
+    wanted = dict(lr=1.0, switches={"local_weight": 1.0}, losses=(Triplet(margin=number(2)),))
+    recipe = Recipe(**wanted | {"lr": number(1), "switches": {"local_weight": number(1)}})
+    torch.save(recipe.to_dict(), tmp_path / "kept.pt")
+    kept = torch.load(tmp_path / "kept.pt", weights_only=True)
+    assert Recipe.from_record(json.loads(json.dumps(kept))) == recipe == Recipe(**wanted)
+    config = PretrainConfig(lr=number(1), image_size=(np.int64(64), np.int16(32)))
+    assert json.loads(json.dumps(config.to_dict()))["image_size"] == [64, 32]
+    assert type(replace(Sample(), anything=number(1)).anything) in (int, float)
+    with pytest.raises(ValueError, match=r"count is (9|9\.0); expected a whole number from 1 to 5"):
+        Sample(count=number(9))
 
 
 def test_the_first_that_is_wrong_and_the_callers_error():

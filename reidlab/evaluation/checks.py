@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -176,13 +177,14 @@ def whole_number(name: str, value: Any, least: int | None = None, advice: str = 
     """A Python integer, from one of Python's or NumPy's.
 
     Raises:
-        TypeError: no whole number, 3.0 either.
+        TypeError: no whole number; 3.0 and True are none either.
         ValueError: below `least`; `advice` ends the message.
     """
-    try:
+    number = None
+    with suppress(TypeError):
         number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}, expected a whole number") from None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected a whole number")
     if least is not None and number < least:
         raise ValueError(f"{name} is {number}, expected at least {least}{advice}")
     return number

@@ -15,8 +15,9 @@ import torch
 from reidlab.data import ReIDDataset, mask_path, mean_color_features, pixel_features
 from reidlab.evaluation.checks import Metric
 from reidlab.judging.protocol import check_judged, judge
-from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
+from reidlab.record import RunRecord, describe_data, now, peak_memory_mb, reset_peak_memory
 
+CPU = torch.device("cpu")
 Features = Callable[[pd.DataFrame], Any]
 
 
@@ -39,7 +40,8 @@ def untrained_records(ds: ReIDDataset, *, out: str | Path, seed: int = 0) -> dic
     features: dict[str, tuple[Features, Metric]] = {
         "coin": (lambda frame: coin.normal(size=(len(frame), 8)), "euclidean"),
     }
-    if all(mask_path(path).exists() for path in ds.query["path"]):
+    judged = pd.concat([frame[~frame["junk"]] for frame in (ds.query, ds.gallery)])
+    if all(mask_path(path).exists() for path in judged["path"]):
         features["background"] = (partial(mean_color_features, background_only=True), "euclidean")
     features["mean colour"] = (mean_color_features, "euclidean")
     features["small pixels"] = (pixel_features, "cosine")
@@ -52,6 +54,7 @@ def untrained_records(ds: ReIDDataset, *, out: str | Path, seed: int = 0) -> dic
 
 def _judge(ds: ReIDDataset, name: str, features: Features, metric: Metric, seed: int) -> RunRecord:
     started, clock = now(), time.perf_counter()
+    reset_peak_memory(CPU)
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     q_emb, g_emb = features(query), features(gallery)
     embedded = time.perf_counter()
@@ -63,7 +66,7 @@ def _judge(ds: ReIDDataset, name: str, features: Features, metric: Metric, seed:
         metrics=result.as_dict(),
         seconds={"train": 0.0, "embed": embedded - clock, "rank": time.perf_counter() - embedded},
         images_per_second=0.0,
-        peak_memory_mb=peak_memory_mb(torch.device("cpu")),
+        peak_memory_mb=peak_memory_mb(CPU),
         started=started,
         finished=now(),
     )

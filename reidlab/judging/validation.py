@@ -41,18 +41,19 @@ def held_out(ds: ReIDDataset, identities: float) -> int:
         identities: That number, or a share of the training people, which is rounded.
 
     Raises:
-        RecipeError: If it is not at least 2 people (one alone is found by everybody), or nobody
-            is trained on, or is left to train on.
+        RecipeError: If it is no whole number of people from 2 (one alone is found by everybody), or
+            nobody is trained on, or is left to train on.
     """
     check_people(ds)
     people = ds.num_classes
-    count = round(identities * people) if identities < 1 else int(identities)
-    if not 2 <= count < people:
+    count = round(identities * people) if identities < 1 else identities
+    if count % 1 or not 2 <= count < people:
         raise RecipeError(
             f"validation_identities {identities} is {count} of the {people} training people of "
-            f"{ds.name}; expected at least 2 people and fewer than all. Choose another number."
+            f"{ds.name}; expected at least 2 people, whole ones, and fewer than all. Choose "
+            "another number."
         )
-    return count
+    return int(count)
 
 
 def split_validation(

@@ -17,7 +17,7 @@ from reidlab.judging.settings import Judging
 from reidlab.judging.validation import check_people
 from reidlab.models import TokenBackbone
 from reidlab.models.vit import token_views
-from reidlab.record import RunRecord, describe_data, now, peak_memory_mb
+from reidlab.record import RunRecord, describe_data, now, peak_memory_mb, reset_peak_memory
 
 
 class _Views(nn.Module):
@@ -35,7 +35,7 @@ class _Views(nn.Module):
 
 
 def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> dict[str, RankResult]:
-    """Rank query and gallery by each view of the tokens, by cosine.
+    """Rank query and gallery by each view of the tokens, by cosine, with the mean precision as AP.
 
     Args:
         backbone: With its weights; it is not changed.
@@ -48,13 +48,27 @@ def zero_shot(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) -> dict
     Raises:
         RecipeError: If the set cannot be judged, see `check_judged`.
     """
+    return _timed(backbone, ds, _as_judged(backbone, recipe))[0]
+
+
+def _as_judged(backbone: TokenBackbone, recipe: Judging) -> Judging:
+    return recipe.replace(image_size=backbone.image_size, metric="cosine", ap="mean_precision")
+
+
+def _timed(
+    backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging
+) -> tuple[dict[str, RankResult], dict[str, float]]:
+    """The results, and the seconds of their two parts."""
     check_judged(ds)
     model, dim = _Views(backbone).train(backbone.training), backbone.embed_dim
-    recipe = recipe.replace(image_size=backbone.image_size)
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
+    clock = time.perf_counter()
     q_emb, g_emb = embed(model, query, recipe), embed(model, gallery, recipe)
+    embedded = time.perf_counter()
     parts = {"class": slice(0, dim), "pooled": slice(dim, 2 * dim), "rows": slice(2 * dim, None)}
-    return {name: judge(ds, q_emb[:, part], g_emb[:, part]) for name, part in parts.items()}
+    rule = {"metric": recipe.metric, "ap": recipe.ap}
+    found = {name: judge(ds, q_emb[:, x], g_emb[:, x], **rule) for name, x in parts.items()}
+    return found, {"embed": embedded - clock, "rank": time.perf_counter() - embedded}
 
 
 def of_training_people(ds: ReIDDataset) -> ReIDDataset:
@@ -83,8 +97,10 @@ def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) 
         ds: Judged by its protocol.
         recipe: As in `zero_shot`.
     """
-    started, clock = now(), time.perf_counter()
-    results = zero_shot(backbone, ds, recipe)
+    started, device = now(), next(backbone.parameters()).device
+    reset_peak_memory(device)
+    recipe = _as_judged(backbone, recipe)
+    results, seconds = _timed(backbone, ds, recipe)
     metrics: dict[str, Any] = results["class"].as_dict()
     for view, result in results.items():
         metrics |= {f"{view}_rank1": result.rank1, f"{view}_mAP": result.mAP}
@@ -96,14 +112,14 @@ def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) 
         experiment={
             "paper": "vit_baseline",
             "variant": "zero shot",
-            **recipe.replace(image_size=backbone.image_size).to_dict(),
+            **recipe.to_dict(),
         },
         seed=0,
         data=describe_data(ds),
         metrics=metrics,
-        seconds={"train": 0.0, "embed": time.perf_counter() - clock},
+        seconds={"train": 0.0, **seconds},
         images_per_second=0.0,
-        peak_memory_mb=peak_memory_mb(next(backbone.parameters()).device),
+        peak_memory_mb=peak_memory_mb(device),
         started=started,
         finished=now(),
     )

@@ -43,7 +43,6 @@ from reidlab.settings import Range
 
 Gamma = Annotated[float, Range(1e-3, 1e4)]
 Margin = Annotated[float, Range(0, 1)]
-ROUNDING = 0.01  # of a cosine in half precision
 
 
 def pairwise_circle(
@@ -188,33 +187,18 @@ class GlobalCircle(Loss):
         over_heads: Of several classifiers, see `reidlab.losses.over_heads`.
     """
 
-    name = "global_circle"
+    name, reads, of_cosines = "global_circle", "logits", True
     gamma: Gamma = 30.0
     margin: Margin = 0.5
     over_heads: OverHeads = "mean"
 
-    @property
-    def of_logits(self) -> bool:
-        """As in `Loss`."""
-        return True
-
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.logits`, which must be cosines, and `batch["label"]`."""
 
-        def loss(cosines: Tensor, labels: Tensor) -> Tensor:
-            largest = float(cosines.detach().abs().max())
-            if largest > 1 + ROUNDING:
-                raise ValueError(
-                    f"the loss {self.name} compares cosines and the model gave a logit of size "
-                    f"{largest:.3g}: train a model whose classifier gives cosines, such as tvtr "
-                    "with switches.classifier='cosine', or drop this loss"
-                )
-            logits = circle_logits(cosines, labels, gamma=self.gamma, margin=self.margin)
-            return F.cross_entropy(logits, labels)
-
         def term(outputs: Any, batch: Batch) -> Tensor:
-            each = [loss(cosines, batch["label"]) for cosines in outputs.logits]
-            return over_heads(self.over_heads, each)
+            labels, setting = batch["label"], {"gamma": self.gamma, "margin": self.margin}
+            logits = [circle_logits(cosines, labels, **setting) for cosines in outputs.logits]
+            return over_heads(self.over_heads, [F.cross_entropy(x, labels) for x in logits])
 
         return term
 
@@ -235,7 +219,7 @@ class PairwiseCircle(Loss):
         over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
-    name = "pairwise_circle"
+    name, across_modalities = "pairwise_circle", True
     gamma: Gamma = 20.0
     margin: Margin = 0.25
     across: Literal["both", "visible", "infrared"] = "both"

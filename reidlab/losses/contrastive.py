@@ -75,7 +75,7 @@ class Contrastive(Loss):
         over_heads: Of several features, see `reidlab.losses.over_heads`.
     """
 
-    name = "contrastive"
+    name, needs_pairs = "contrastive", True
     temperature: Annotated[float, Range(1e-4, 1e4)] = 0.1
     over_heads: OverHeads = "mean"
 

@@ -62,14 +62,9 @@ class Identity(Loss):
         over_heads: Of several classifiers, see `reidlab.losses.over_heads`.
     """
 
-    name = "identity"
+    name, reads, of_cosines = "identity", "logits", False
     label_smoothing: Annotated[float, Range(0, 0.999)] = 0.0
     over_heads: OverHeads = "mean"
-
-    @property
-    def of_logits(self) -> bool:
-        """As in `Loss`."""
-        return True
 
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.logits` and `batch["label"]`."""

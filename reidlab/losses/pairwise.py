@@ -8,9 +8,10 @@ as after an overflow in half precision, is left out and counted.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -74,8 +75,8 @@ class MatchTripletLoss(_PairLoss):
 
     def __init__(self, margin: float = 16.0) -> None:
         super().__init__()
-        if margin < 0:
-            raise ValueError(f"margin is {margin}, expected 0 or more")
+        if not 0 <= margin < math.inf:
+            raise ValueError(f"margin is {margin}, expected a number from 0")
         self.margin = margin
 
     def anchors(self, scores: Tensor, labels: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ class _OfPairs(Loss):
     Under several processes each compares the images of its own share, as their scores are.
     """
 
-    of_pairs: ClassVar[bool] = True
+    reads = "scores"
 
     @abstractmethod
     def module(self) -> _PairLoss:
@@ -153,7 +154,7 @@ class MatchTriplet(_OfPairs):
         margin: As in `MatchTripletLoss`.
     """
 
-    name = "match_triplet"
+    name, needs_pairs = "match_triplet", True
     margin: Annotated[float, Range(0, 1e4)] = 16.0
 
     def module(self) -> MatchTripletLoss:

@@ -52,13 +52,15 @@ class Loss(ABC):
 
     Attributes:
         name: What a record and the log call it; a recipe has one loss of a name.
-        of_pairs: Whether it reads `outputs.scores`, which matchers alone return.
+        of_cosines: Whether the logits it reads must be cosines, see `Outputs`; None: any will do.
+        across_modalities: Whether it compares visible with infrared images of each batch.
         younger: Settings that came later than records: these do not name them at their defaults.
         weight: Factor in the sum.
     """
 
     name: ClassVar[str]
-    of_pairs: ClassVar[bool] = False
+    of_cosines: ClassVar[bool | None] = None
+    across_modalities: ClassVar[bool] = False
     younger: ClassVar[tuple[str, ...]] = ()
     weight: Weight = 1.0
 
@@ -73,8 +75,13 @@ class Loss(ABC):
         check_fields(self, f"loss {self.name}", RecipeError)
 
     @property
-    def of_logits(self) -> bool:
-        """Whether it reads `outputs.logits`, so that classifiers get a gradient."""
+    def reads(self) -> Literal["features", "logits", "scores"]:
+        """What of the outputs it reads; `fit` refuses a model that gives none of it."""
+        return "features"
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether it is 0 where nobody has two images in a batch."""
         return False
 
     @abstractmethod

@@ -7,6 +7,7 @@ not normalised; the hardest positive of an anchor may be the anchor itself.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -60,8 +61,8 @@ class TripletLoss(nn.Module):
 
     def __init__(self, margin: float | None = None, mining: Mining = "hardest") -> None:
         super().__init__()
-        if margin is not None and margin < 0:
-            raise ValueError(f"margin is {margin}, expected 0 or more, or None (soft margin)")
+        if margin is not None and not 0 <= margin < math.inf:
+            raise ValueError(f"margin is {margin}, expected a number from 0, or None (soft margin)")
         if mining not in get_args(Mining):
             raise ValueError(f"mining is {mining!r}, expected 'hardest' or 'all'")
         self.margin, self.mining = margin, mining
@@ -112,9 +113,14 @@ class Triplet(Loss):
     over_heads: OverHeads = "mean"
 
     @property
-    def of_logits(self) -> bool:
+    def reads(self) -> Literal["features", "logits"]:
         """As in `Loss`."""
-        return self.on == "logits"
+        return self.on
+
+    @property
+    def needs_pairs(self) -> bool:
+        """As in `Loss`; the hardest positive may be the anchor itself."""
+        return self.mining == "all"
 
     def build(self, whole: Whole = same_rows) -> Term:
         """Reads `outputs.features` or `outputs.logits`, and `batch["label"]`."""

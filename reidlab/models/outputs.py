@@ -12,7 +12,8 @@ class Outputs(NamedTuple):
     """Outputs of a forward pass in training; position i of both tuples belongs to head i.
 
     Attributes:
-        logits: One (B, C) tensor per classifier, for the identity loss.
+        logits: One (B, C) tensor per classifier, for the identity loss; cosines, for the circle
+            loss, if the model has an attribute `cosines` that is True.
         features: One (B, D_i) tensor per metric-learning feature, for the triplet loss.
         scores: Of a matcher: (B, B) logits of all ordered pairs of the batch; else None.
     """

@@ -150,9 +150,10 @@ class TVTR(nn.Module):
         super().__init__()
         _check(backbone, num_classes, switches)
         self.backbone, self.num_classes, self.switches = backbone, num_classes, switches
+        self.cosines = switches.classifier == "cosine"
         self.embed_dim = backbone.embed_dim * (2 if switches.feature == "joined" else 1)
         neck: Any = BNNeck(self.embed_dim, num_classes)
-        if switches.classifier == "cosine":
+        if self.cosines:
             neck.classifier = CosineClassifier(self.embed_dim, num_classes)
         if not switches.neck:
             neck.norm = nn.Identity()

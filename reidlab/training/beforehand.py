@@ -16,12 +16,14 @@ from torch import nn
 from reidlab.data import ReIDDataset
 from reidlab.data.decoding import check_images
 from reidlab.errors import RecipeError
-from reidlab.judging import check_judged, classify, embed, has_test_part
+from reidlab.judging import check_judged, classify, embed, embedding, has_test_part
+from reidlab.judging.matching import check_kept
 from reidlab.processes import progress_style
 from reidlab.training.checkpoint import CHECKPOINTS, CheckpointError, files_of
 from reidlab.training.recipe import Recipe
 
 MIB = 2**20
+SCORES = "scores.npy"  # of a matcher, in the folder of the run
 
 
 def check_beforehand(
@@ -41,17 +43,22 @@ def check_beforehand(
         out: Folder of the run.
 
     Raises:
-        RecipeError: If the test part cannot be judged, or not by this model on this machine.
+        RecipeError: If the test part cannot be judged, or not by this model on this machine, for
+            want of memory or of room in its temporary folder.
         CheckpointError: If `out` cannot be written to or has no room.
         DatasetError: If an image cannot be read.
-        ValueError: Of an unknown protocol and what else `reidlab.evaluation.evaluate` refuses.
+        ValueError: Of an unknown protocol and what else `reidlab.evaluation.evaluate` refuses, or
+            if a matcher's scores would take the place of another file.
     """
     tested = has_test_part(ds)
     if tested:
         _check_test_part(ds)
     if validation is not None and recipe.validate_on == "people":
         check_judged(validation)
-    check_folder(out, room_of_run(model, recipe, out))
+    scores = 0 if (out / SCORES).exists() else _score_bytes(model, ds)
+    check_folder(out, room_of_run(model, recipe, out) + scores)
+    if hasattr(model, "match"):
+        check_kept(out / SCORES, matcher=True)
     check_images(ds, progress=progress_style() == "bar")
     if validation is not None and recipe.validate_on == "images":
         classify(model, validation.train.iloc[:1], recipe)  # refuses a model without classifiers
@@ -73,7 +80,8 @@ def _check_test_part(ds: ReIDDataset) -> None:
 
 
 def _check_embedding(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
-    """Embed one query; what all images make must fit into the memory."""
+    """Embed one query; what all images make must fit into the memory, and what `embed` puts into
+    the temporary folder on its disk. A matcher reads it from there, piece by piece."""
     if not callable(getattr(model, "embed", None)):
         raise RecipeError(
             f"{type(model).__name__} has no embed(images, camids), by which {ds.name} is judged; "
@@ -82,14 +90,30 @@ def _check_embedding(model: nn.Module, ds: ReIDDataset, recipe: Recipe) -> None:
         )
     query, gallery = (frame[~frame["junk"]] for frame in (ds.query, ds.gallery))
     one = embed(model, query.iloc[:1], recipe.replace(workers=0))
-    images = len(query) + len(gallery)
-    needed, held = images * one.nbytes, _memory()
+    sizes = [len(frame) * one.nbytes for frame in (query, gallery)]
+    on_disk = sum(size for size in sizes if size > embedding.IN_MEMORY)
+    needed, held = sum(sizes) - (on_disk if hasattr(model, "match") else 0), _memory()
+    what = (
+        f"the embeddings of the {len(query) + len(gallery)} images of {ds.name}, "
+        f"{tuple(one.shape[1:])} numbers each, take"
+    )
     if held is not None and needed > held:
         raise RecipeError(
-            f"the embeddings of the {images} images of {ds.name}, {tuple(one.shape[1:])} numbers "
-            f"each, take {needed // MIB:,} MiB and this machine has {held // MIB:,} MiB; use a "
+            f"{what} {needed // MIB:,} MiB and this machine has {held // MIB:,} MiB; use a "
             "model with a smaller embedding, or judge on fewer images."
         )
+    free = shutil.disk_usage(folder := tempfile.gettempdir()).free
+    if on_disk > free:
+        raise RecipeError(
+            f"{what} {on_disk // MIB:,} MiB of {folder} and its disk has {free // MIB:,} MiB free; "
+            "make room, or set the environment variable TMPDIR to a folder on another disk."
+        )
+
+
+def _score_bytes(model: nn.Module, ds: ReIDDataset) -> int:
+    """Of the scores of all pairs of the test part, which a matcher keeps while it judges."""
+    queries, images = (int((~frame["junk"]).sum()) for frame in (ds.query, ds.gallery))
+    return 4 * queries * images if hasattr(model, "match") else 0
 
 
 def _memory() -> int | None:
@@ -126,7 +150,7 @@ def check_folder(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise CheckpointError(
-            f"{folder} needs {needed / MIB:,.0f} MiB for checkpoints and weights and its disk has "
+            f"{folder} needs {needed / MIB:,.0f} MiB for what is written there and its disk has "
             f"{free / MIB:,.0f} MiB free. Make room, or pass a folder on another disk."
         )
 

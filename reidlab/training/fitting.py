@@ -27,6 +27,7 @@ from reidlab.data import (
 )
 from reidlab.errors import RecipeError
 from reidlab.evaluation import RankResult
+from reidlab.evaluation.checks import whole_number
 from reidlab.files import sweep, write_json
 from reidlab.judging import (
     alike,
@@ -52,7 +53,7 @@ from reidlab.record import (
     now,
     peak_memory_mb,
 )
-from reidlab.training.beforehand import check_beforehand
+from reidlab.training.beforehand import SCORES, check_beforehand
 from reidlab.training.checkpoint import (
     CHECKPOINTS,
     CheckpointError,
@@ -75,7 +76,7 @@ from reidlab.training.tracking import check_tracker
 from reidlab.training.unfreezing import Unfreezing, blocks_of
 
 FLOAT32 = 4  # bytes
-RECORD, WEIGHTS, SCORES = "record.json", "model.safetensors", "scores.npy"
+RECORD, WEIGHTS = "record.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def fit(
             model's random weights were drawn before; `build_model(recipe, ds, seed=seed)` draws
             them by the same seed.
         out: Folder of the run.
-        resume: False forgets what is in `out` and starts again.
+        resume: False forgets what is in `out` and starts again, once nothing refuses to.
         tracker: "tensorboard" writes each epoch's row of the history to `out/tensorboard` as well;
             or any tracker of Accelerate, started. No result depends on it.
 
@@ -151,12 +152,15 @@ def fit(
     Raises:
         RecipeError: If recipe, model and data set do not fit each other or the machine, or none of
             the queries has a match.
+        TypeError, ValueError: If the seed is no whole number from 0, or the training people fill no
+            batch of the recipe's sampler.
         DatasetError: If an image cannot be read.
         CheckpointError: If `out` holds another run, cannot be written to or has no room.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
         ProcessError: If another process fails, or was not started like this one.
         ModuleNotFoundError: If TensorBoard is asked for and not installed.
     """
+    seed = whole_number("seed", seed, 0)
     check_tracker(tracker)
     learn, validation = _parts(ds, recipe, seed)
     check_fits(model, ds, recipe, learn)
@@ -172,12 +176,14 @@ def fit(
     ):
         return record  # judged on this very test part, or there is none
 
+    session = _session(run)
     with barrier():
         if accelerator.is_main_process:
             check_beforehand(model, ds, recipe, validation, run.out)
-            if not resume:
+            if not resume:  # nothing refuses any more
                 (run.out / RECORD).unlink(missing_ok=True)
                 (run.out / WEIGHTS).unlink(missing_ok=True)
+                forget_scores(run.out / SCORES)
                 delete_checkpoints(run.out / CHECKPOINTS)
     if record is not None:
         _say(f"{run.out} is trained; its test part has changed since, so it is judged anew")
@@ -189,7 +195,6 @@ def fit(
         return _write(run, anew)
     if not has_test_part(ds):
         _say(f"{ds.name} has no test part, so nothing will be tested")
-    session = _session(run)
     session.run()
     with barrier():
         if accelerator.is_main_process:
@@ -525,7 +530,7 @@ def _record(
         metrics=metrics,
         seconds=times,
         images_per_second=sum(row["images"] for row in history) / train_seconds,
-        peak_memory_mb=max(state.peak_memory_mb, peak_memory_mb(accelerator.device)),
+        peak_memory_mb=state.peak_memory_mb,
         started=state.started,
         commit=state.commit[0],
         dirty=state.commit[1],

@@ -49,7 +49,6 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
             f"the model takes images of {size[0]}x{size[1]} and the recipe says "
             f"{recipe.image_size[0]}x{recipe.image_size[1]}; build one for the other."
         )
-    _check_losses(model, recipe)
     _check_sides(model, ds, recipe, learn)
     tokens = any(isinstance(part, TokenBackbone) for part in model.modules())
     if recipe.gradient_checkpointing and not tokens:
@@ -67,18 +66,50 @@ def check_fits(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDat
             f"layer_decay is {recipe.layer_decay} and the backbone of {type(model).__name__} has "
             "no transformer blocks to tell apart; set it 1."
         )
+    _check_losses(model, recipe)  # last: it runs the model
 
 
 def _check_losses(model: nn.Module, recipe: Recipe) -> None:
-    """A matcher returns scores of pairs and nothing else, the others none."""
-    matches = isinstance(model, Matcher)
-    wrong = [loss.name for loss in recipe.losses if loss.of_pairs != matches]
-    if wrong:
-        what, fits = ("a matcher", "Pairwise()") if matches else ("no matcher", "Identity()")
-        raise RecipeError(
-            f"losses have {', '.join(wrong)} and {type(model).__name__} is {what}; use losses such "
-            f"as ({fits},), or another model."
-        )
+    """Whether the model gives, and the sampler draws, what each loss needs."""
+    cosines, whose = getattr(model, "cosines", False), type(model).__name__
+    outputs = _outputs(model, recipe)
+    usual = {"scores": "Pairwise()", "logits": "GlobalCircle()" if cosines else "Identity()"}
+    fits = next((loss for name, loss in usual.items() if _given(outputs, name)), "Triplet()")
+    for loss in recipe.losses:
+        wrong = None
+        if not _given(outputs, loss.reads):
+            wrong = f"reads {loss.reads} and {whose} gives none; use losses such as ({fits},)"
+        elif loss.of_cosines not in (None, cosines):
+            kind = ("no cosines", "cosines")[cosines]
+            wrong = f"does not fit the logits of {whose}, which are {kind}; use {fits}"
+        elif loss.across_modalities and recipe.sampler != "cross-modal":
+            wrong = (
+                f"compares visible with infrared images and the sampler is {recipe.sampler!r}, "
+                "whose batches may have one kind alone; use 'cross-modal'"
+            )
+        elif loss.needs_pairs and recipe.images_per_identity < 2 and recipe.sampler != "shuffle":
+            wrong = (
+                "compares images of one person and images_per_identity is 1, so that it would be "
+                "0; use 2 or more"
+            )
+        if wrong:
+            raise RecipeError(f"the loss {loss.name} {wrong}, or drop this loss.")
+
+
+def _outputs(model: nn.Module, recipe: Recipe) -> Any:
+    """What the model says of two black images."""
+    images = torch.zeros(2, 3, *recipe.image_size, device=next(model.parameters()).device)
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            return model.eval()(images, torch.zeros(2, dtype=torch.long, device=images.device))
+    finally:
+        model.train(was_training)
+
+
+def _given(outputs: Any, name: str) -> bool:
+    found = getattr(outputs, name, None)
+    return found is not None and len(found) > 0
 
 
 def _check_sides(model: nn.Module, ds: ReIDDataset, recipe: Recipe, learn: ReIDDataset) -> None:

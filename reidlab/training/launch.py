@@ -61,7 +61,7 @@ def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
             "launch, or run accelerate config again."
         )
     people, count = recipe.identities_per_batch, accelerator.num_processes
-    alone = not recipe.gather or any(loss.of_pairs for loss in recipe.losses)
+    alone = not recipe.gather or any(loss.reads == "scores" for loss in recipe.losses)
     least = 2 if alone else 1  # a share by itself needs a negative
     if people % count == 0 and (count == 1 or people // count >= least):
         return

@@ -28,8 +28,10 @@ from reidlab.settings import OneOf, Range, Words, check_fields, check_names
 
 Share = Annotated[float, Range(0, 1)]
 Count = Annotated[int, Range(1, 100_000)]
-Size = Annotated[tuple[int, int], Words("height and width in pixels, such as (192, 96) or 192x96")]
-Grid = Annotated[tuple[int, int], Words("rows and columns of patches, such as (16, 8) or 16x8")]
+Size = Annotated[
+    tuple[Count, Count], Words("height and width in pixels, such as (192, 96) or 192x96")
+]
+Grid = Annotated[tuple[Count, Count], Words("rows and columns of patches, such as (16, 8) or 16x8")]
 CAMERAS, VIEWS = (True, "both"), ("view", "both")  # settings that ask for cameras, for viewpoints
 Switches = Annotated[Mapping, Words("switches by name, such as {'local_weight': 1.0}")]
 
@@ -56,9 +58,10 @@ class Recipe:
         epochs: Passes of the sampler.
         sampler: "identity" draws batches of P people with K images each; "cross-modal" likewise,
             half of the K visible and half infrared, see `CrossModalSampler`; "shuffle" draws P * K
-            images in any order, each image once an epoch; "graph" draws for each person one batch
-            of the P - 1 who look most alike to the model, and of themselves, by -score, or the
-            cosine of a model that embeds; "graph-sigmoid", as QAConv's code does, by
+            images in any order, each image once an epoch but those of a last batch of a single
+            image, or, of several processes, of one that is not full; "graph" draws for each person
+            one batch of the P - 1 who look most alike to the model, and of themselves, by -score,
+            or the cosine of a model that embeds; "graph-sigmoid", as QAConv's code does, by
             1 - sigmoid(score / 10), which is the same for all pairs while scores are far from 0.
         identities_per_batch: P, of all processes together: each of N takes P / N people.
         images_per_identity: K; the batch has P * K images.
@@ -214,6 +217,11 @@ class Recipe:
                 "keep",
                 self.keep == "last" or self.validate_every is not None,
                 "'last', unless validate_every is set",
+            ),
+            (
+                "momentum",
+                self.optimizer != "nesterov" or self.momentum > 0,
+                "more than 0 with optimizer='nesterov'",
             ),
             (
                 "schedule",

@@ -197,7 +197,7 @@ class Session:
             weights={},  # those of the model
             optimizer=optimizer.state_dict(),
             scaler=scaler.state_dict() if scaler else {},
-            configuration=self._of_all_processes(),
+            configuration=self._as_it_runs(),
             average={} if self.average is None else self.average.state_dict(),
             **vars(state),
         )
@@ -208,7 +208,9 @@ class Session:
         checkpoint = load_checkpoint(self.out / CHECKPOINTS)
         if checkpoint is None:
             return
-        check_same(checkpoint.configuration, self._of_all_processes(), self.out)
+        here = self._as_it_runs()
+        older = {"precision": here["precision"]}  # those do not say
+        check_same(older | checkpoint.configuration, here, self.out)
         load_into(self.model, checkpoint.weights, self.out)
         load_optimizer(self.optimizer, checkpoint.optimizer, self.out)
         if self.accelerator.scaler is not None and checkpoint.scaler:
@@ -217,12 +219,16 @@ class Session:
             self.average.load_state_dict(checkpoint.average)
         self.state = State(**{name: getattr(checkpoint, name) for name in vars(self.state)})
 
-    def _of_all_processes(self) -> dict[str, Any]:
-        """A record names one number of processes: half a run on one and half on two is neither.
+    def _as_it_runs(self) -> dict[str, Any]:
+        """A record names one number of processes and one precision: half a run on each is neither.
 
-        Sums are added in another order and stochastic depth draws other numbers.
+        With other processes sums are added in another order and stochastic depth draws other
+        numbers; a device without bf16 trains in float32, see `precision_on`.
         """
-        return self.configuration | {"processes": self.accelerator.num_processes}
+        return self.configuration | {
+            "processes": self.accelerator.num_processes,
+            "precision": self.accelerator.mixed_precision,
+        }
 
 
 def make_accelerator(
@@ -235,7 +241,7 @@ def make_accelerator(
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator makes it
-    read = any(loss.of_pairs or loss.of_logits for loss in recipe.losses)
+    read = any(loss.reads != "features" for loss in recipe.losses)
     accelerator = Accelerator(
         mixed_precision=precision_on(state.device, recipe.precision),
         # DistributedDataParallel would wait for a gradient of frozen blocks, unread classifiers

@@ -183,6 +183,7 @@ def test_on_a_device_a_gallery_of_nothing_but_junk():
         (lambda: build_index(G_EMB).search(Q_EMB, 2.5), TypeError, "k is 2.5, expected a whole"),
         (lambda: build_index(G_EMB, seed=1.5), TypeError, "seed is 1.5, expected a whole number"),
         (lambda: build_index(G_EMB, seed=-1), ValueError, "seed is -1, expected at least 0"),
+        (lambda: build_index(G_EMB, seed=True), TypeError, "seed is True, expected a whole number"),
         (lambda: expand_queries(Q_EMB, G_EMB, k=2.5), TypeError, "k is 2.5, expected a whole num"),
         (lambda: rerank(Q_EMB, G_EMB, k1=2.5), TypeError, "k1 is 2.5, expected a whole number"),
         (lambda: rerank(Q_EMB, G_EMB, block=8.0), TypeError, "block is 8.0, expected a whole num"),

@@ -140,6 +140,8 @@ def test_sysu_draws_galleries_of_these_people(ds):
     ("identities", "message"),
     [
         (0.1, r"validation_identities 0.1 is 1 of the 8 training people of market1501; expected"),
+        (2.7, "validation_identities 2.7 is 2.7 of the 8 .*at least 2 people, whole"),
+        (float("nan"), "validation_identities nan is nan of the 8 .*at least 2 people, whole"),
         (8, r"8 is 8 of the 8 training people"),
         (0.99, r"0.99 is 8 of the 8"),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reidlab.errors import RecipeError
-from reidlab.losses import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss, Triplet
+from reidlab.losses import MatchTriplet, MatchTripletLoss, Pairwise, PairwiseLoss
 from reidlab.models import Matching
 from reidlab.models.transmatcher import Decoder
 from reidlab.training import Objective
@@ -121,9 +121,10 @@ def test_half_precision_is_computed_in_float32():
 def test_what_does_not_fit():
     with pytest.raises(ValueError, match=r"scores \(4, 3\) and labels \(4,\) do not fit: expected"):
         PairwiseLoss()(torch.zeros(4, 3), LABELS)
-    with pytest.raises(ValueError, match="margin is -1, expected 0 or more"):
-        MatchTripletLoss(-1)
+    for margin in (-1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"margin is {margin}, expected a number from 0"):
+            MatchTripletLoss(margin)
     message = r"the loss pairwise compares the scores of a matcher, and the model returned none"
     with pytest.raises(RecipeError, match=message):
         Pairwise().build()(SimpleNamespace(scores=None), {"label": LABELS})
-    assert [x.of_pairs for x in (Pairwise(), MatchTriplet(), Triplet())] == [True, True, False]
+    assert [x.reads for x in (Pairwise(), MatchTriplet())] == ["scores", "scores"]

@@ -196,11 +196,11 @@ def test_losses_that_cannot_be(values, message):
     [Identity(), Triplet(), Triplet(on="logits"), Contrastive(), GlobalCircle(), PairwiseCircle(),
      WeightedTriplet()],
 )  # fmt: skip
-def test_of_logits_says_whether_classifiers_get_a_gradient(loss):
+def test_what_a_loss_reads_gets_a_gradient(loss):
     logits, features = (0.1 * torch.randn(8, 4) for _ in range(2))
     batch = {"label": torch.arange(8) // 4, "modality": torch.arange(8) % 2}
     logits.requires_grad_()
     features.requires_grad_()
     loss.build()(SimpleNamespace(logits=(logits,), features=(features,)), batch).backward()
-    assert (logits.grad is not None) == loss.of_logits
-    assert (features.grad is not None) != loss.of_logits
+    assert (logits.grad is not None) == (loss.reads == "logits")
+    assert (features.grad is not None) == (loss.reads == "features")

@@ -138,8 +138,9 @@ def test_one_image_per_person_is_its_own_positive():
 
 
 def test_bad_margin():
-    with pytest.raises(ValueError, match=r"margin is -0.1, expected 0 or more, or None"):
-        TripletLoss(-0.1)
+    for margin in (-0.1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"margin is {margin}, expected a number from 0, or N"):
+            TripletLoss(margin)
 
 
 @pytest.mark.parametrize(("features", "labels"), [((4, 3), (3,)), ((4,), (4,)), ((2, 2, 2), (2,))])

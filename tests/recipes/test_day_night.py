@@ -6,6 +6,7 @@ import torch
 
 from reidlab import recipes
 from reidlab.data import open_dataset
+from reidlab.errors import RecipeError
 from reidlab.judging import embed
 from reidlab.synth import suggested_world, write_dataset
 from reidlab.training import build_model, fit, training_batches
@@ -74,9 +75,9 @@ def test_a_person_without_infrared_images_is_named_and_trained_on(day_night, tmp
     assert np.isfinite(record.history[0]["loss"])
 
 
-def test_batches_of_another_sampler_may_lack_a_modality(day_night, tmp_path):
-    visible = day_night.train[day_night.train["modality"] == "visible"].reset_index(drop=True)
-    ds = day_night.__class__(**{**vars(day_night), "train": visible})
+def test_a_loss_across_modalities_needs_batches_of_both(day_night, tmp_path):
     recipe = small("tvtr").replace(sampler="identity")
-    with pytest.raises(ValueError, match="images of the batch are all visible: draw batches with"):
-        fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
+    message = r"pairwise_circle compares visible with infrared .* 'identity', .*; use 'cross-modal'"
+    with pytest.raises(RecipeError, match=message):
+        fit(build_model(recipe, day_night), day_night, recipe, out=tmp_path)
+    assert not list(tmp_path.iterdir())

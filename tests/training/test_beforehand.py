@@ -13,7 +13,8 @@ from PIL import Image
 
 from reidlab.data import DatasetError, open_dataset
 from reidlab.evaluation import PROTOCOLS
-from reidlab.losses import Triplet
+from reidlab.judging import embedding
+from reidlab.losses import MatchTriplet, Triplet
 from reidlab.models.outputs import Outputs
 from reidlab.training import (
     CheckpointError,
@@ -161,6 +162,26 @@ def test_embeddings_that_no_memory_holds(ds, tiny, refused, monkeypatch):
     refused(ds, tiny, RecipeError, r"embeddings of the 20 images.*\(192,\) numbers", model)
 
 
+@pytest.mark.parametrize("part", ["query", "gallery"])
+def test_embeddings_that_the_temporary_folder_does_not_hold(
+    ds, tiny, refused, tmp_path, monkeypatch, part
+):
+    """Of 4 queries and 16 images, 768 bytes each, the ones that go to a file."""
+    folder, needed, usage = tmp_path / "temporary", 16 * 768, shutil.disk_usage(tmp_path)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    monkeypatch.setattr(embedding, "IN_MEMORY", 10_000 if part == "gallery" else 1000)
+    needed += 4 * 768 if part == "query" else 0
+    free = {str(folder): needed - 1}
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: usage._replace(free=free.get(str(path), usage.free))
+    )
+    told = refused(ds, tiny, RecipeError, r"embeddings of the 20 images .* set the .* TMPDIR")
+    assert f"0 MiB of {folder} and its disk has 0 MiB free" in told
+    free[str(folder)] = needed
+    assert fit(build_model(tiny, ds), ds, tiny.replace(epochs=1), out=tmp_path / "run").metrics
+
+
 # ------------------------------------------------------------------ images
 
 
@@ -255,6 +276,26 @@ def test_no_room(ds, tiny, refused, tmp_path, monkeypatch):
     assert fit(build_model(sgd, ds), ds, sgd, out=tmp_path / "sgd").metrics
 
 
+def test_no_place_for_the_scores_of_a_matcher(ds, tiny, refused, tmp_path, monkeypatch):
+    """Four bytes for each pair of 4 queries and 16 images."""
+    recipe = tiny.replace(
+        model="qaconv", switches={"dim": 8}, losses=(MatchTriplet(),), optimizer="sgd", epochs=1
+    )
+    model, usage = build_model(recipe, ds), shutil.disk_usage(tmp_path)
+    weights = sum(t.nbytes for t in model.state_dict().values())
+    trained = sum(p.nbytes for p in model.parameters())
+    free = {"bytes": 2 * (weights + trained) + weights + 4 * 4 * 16 - 1}
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free["bytes"]))
+    refused(ds, recipe, CheckpointError, "Make room", model)
+    free["bytes"] += 1
+    mine = tmp_path / "other" / "scores.npy"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    refused(ds, recipe, ValueError, "scores.npy exists and was not wr", model, out=mine.parent)
+    assert mine.read_text() == "mine"
+    assert fit(model, ds, recipe, out=tmp_path / "run").metrics
+
+
 def test_a_finished_run_needs_no_room(ds, tiny, tmp_path, monkeypatch):
     record = fit(build_model(tiny, ds), ds, tiny, out=tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: (0, 0, 0))
@@ -268,7 +309,23 @@ def test_what_is_refused_loses_nothing(ds, tiny, refused, tmp_path):
     lost = dataclasses.replace(ds, gallery=ds.gallery.assign(pid=999))
     with pytest.raises(RecipeError, match="none of the 4 queries"):
         fit(build_model(tiny, lost), lost, tiny, out=tmp_path, resume=False)
+    for change, message in (
+        ({"identities_per_batch": 64}, "has 8 people, but a batch needs identities_per_batch=64"),
+        ({"sampler": "cross-modal"}, "none of the 8 people .* has visible and infrared images"),
+    ):
+        other = tiny.replace(**change)
+        with pytest.raises(ValueError, match=message):
+            fit(build_model(other, ds), ds, other, out=tmp_path, resume=False)
     assert load_run(tmp_path)[1] == record
+
+
+def test_what_is_forgotten_leaves_no_scores(ds, tiny, tmp_path, stopped_in):
+    """Of a matcher that was stopped in its judgement, and starts again with resume=False."""
+    for name in ("scores.npy", "scores.npy.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"of before")
+    with stopped_in(1):
+        fit(build_model(tiny, ds), ds, tiny, out=tmp_path, resume=False)
+    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------ pretraining

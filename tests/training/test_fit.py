@@ -3,13 +3,15 @@ import json
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from reidlab.evaluation import evaluate
 from reidlab.judging import embedding
-from reidlab.losses import triplet
+from reidlab.losses import Contrastive, GlobalCircle, Identity, PairwiseCircle, Triplet, triplet
+from reidlab.models import Outputs
 from reidlab.training import (
     CheckpointError,
     RecipeError,
@@ -27,6 +29,8 @@ from reidlab.training import (
 )
 
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb", "started", "finished")
+ALONE = {"images_per_identity": 1}
+COSINES = {"model": "tvtr", "switches": {"k": 2}}
 CODE = ("commit", "dirty")  # somebody may commit while the tests run
 
 
@@ -44,6 +48,17 @@ def without_times(record):
 def same_weights(one, two):
     a, b = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Features(torch.nn.Module):
+    """No classifiers."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+
+    def forward(self, images, camids):
+        return Outputs((), (self.layer(images.mean((2, 3))),))
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +118,17 @@ def test_same_seed_same_run_whatever_the_workers(finished, ds, recipe, tmp_path)
     expected["experiment"]["workers"] = 2
     assert without_times(record) == expected
     assert same_weights(tmp_path, finished)
+
+
+def test_a_seed_of_numpy_is_the_number_and_what_is_none_is_refused(finished, ds, recipe):
+    model = build_model(recipe, ds)
+    record = fit(model, ds, recipe, seed=np.int64(0), out=finished)
+    assert record == RunRecord.load(finished / "record.json")
+    for wrong in (True, "3", 3.0, None):
+        with pytest.raises(TypeError, match=rf"seed is {wrong!r}, expected a whole number"):
+            fit(model, ds, recipe, seed=wrong, out=finished)
+    with pytest.raises(ValueError, match="seed is -1, expected at least 0"):
+        fit(model, ds, recipe, seed=-1, out=finished)
 
 
 def test_another_seed_another_run(finished, ds, recipe, tmp_path):
@@ -195,10 +221,10 @@ def test_flip_test_of_a_recipe_is_in_the_evaluation_and_the_record(finished, ds,
 
 
 def test_flip_test_of_maps_is_refused_before_training(ds, recipe, tmp_path):
-    model = build_model(recipe, ds)
+    model, recipe = Features(), recipe.replace(flip_test=True, losses=(Triplet(),))
     model.embed = lambda images, camids: images.permute(0, 2, 3, 1)  # (B, h, w, D), as matchers do
-    with pytest.raises(ValueError, match=r"flip_test needs one vector per image and ViTBaseline"):
-        fit(model, ds, recipe.replace(flip_test=True), out=tmp_path)
+    with pytest.raises(ValueError, match=r"flip_test needs one vector per image and Features"):
+        fit(model, ds, recipe, out=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -384,6 +410,21 @@ def test_precision_is_that_of_each_run_where_the_device_has_it(
     assert records[1].experiment["precision"] == "bf16", "the recipe is as it was asked for"
 
 
+def test_a_run_does_not_go_on_in_another_precision(ds, recipe, tmp_path, monkeypatch, stopped_in):
+    half = recipe.replace(precision="bf16", epochs=2)
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: True)
+    with stopped_in(2):
+        run(ds, half, tmp_path)
+    monkeypatch.setattr(embedding, "has_bf16", lambda device: False)
+    with pytest.raises(CheckpointError, match="another run: precision is 'bf16' there and 'no' no"):
+        run(ds, half, tmp_path)
+    path = tmp_path / "checkpoints" / "epoch-0001.pt"  # as older versions wrote it
+    state = torch.load(path, weights_only=True)
+    del state["configuration"]["precision"]
+    torch.save(state, path)
+    assert len(run(ds, half, tmp_path)[1].history) == 2
+
+
 def test_what_does_not_fit(ds, recipe, tmp_path):
     model = build_model(recipe, ds)
     with pytest.raises(RecipeError, match="takes images of 64x32 and the recipe says 96x32"):
@@ -401,6 +442,53 @@ def test_what_does_not_fit(ds, recipe, tmp_path):
     model.num_classes = 7
     with pytest.raises(RecipeError, match="classifies 7 identities and market1501 trains on 8"):
         fit(model, ds, recipe, out=tmp_path)
+
+
+LOGITS = "does not fit the logits of"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": (Identity(), GlobalCircle())}, f"global_circle {LOGITS} ViTBaseline.* no cos"),
+        ({**COSINES, "losses": (Identity(),)}, rf"identity {LOGITS} TVTR.*; use GlobalCircle\(\)"),
+        (
+            {"losses": (PairwiseCircle(),)},
+            "visible with infrared .*'identity'.* use 'cross-",
+        ),
+        (
+            {**ALONE, "losses": (Contrastive(),)},
+            "contrastive compares images of one .* use 2",
+        ),
+        ({**ALONE, "losses": (Triplet(mining="all"),)}, "triplet compares images of one person"),
+    ],
+)
+def test_a_loss_that_the_rest_does_not_fit(ds, recipe, tmp_path, change, message):
+    recipe = recipe.replace(**change)
+    with pytest.raises(RecipeError, match=message):
+        fit(build_model(recipe, ds), ds, recipe, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {**COSINES, "losses": (GlobalCircle(), Triplet(on="logits"))},
+        {**ALONE, "losses": (Triplet(),)},  # an anchor may be its own positive
+        {**ALONE, "losses": (Contrastive(),), "sampler": "shuffle"},  # pairs by chance
+    ],
+)
+def test_a_loss_that_just_fits(ds, recipe, tmp_path, change):
+    recipe = recipe.replace(epochs=1, **change)
+    model = build_model(recipe, ds).train()
+    assert fit(model, ds, recipe, out=tmp_path).history[0]["loss"] > 0
+
+
+def test_a_loss_of_classifiers_and_a_model_without(ds, recipe, tmp_path):
+    for losses in ((Identity(),), (Triplet(on="logits"),)):
+        message = rf"{losses[0].name} reads logits and Features gives none; .*\(Triplet\(\),\)"
+        with pytest.raises(RecipeError, match=message):
+            fit(Features(), ds, recipe.replace(losses=losses), out=tmp_path)
 
 
 def test_a_camera_without_embedding_is_found_before_training(ds, recipe, tmp_path):

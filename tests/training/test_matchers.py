@@ -172,8 +172,16 @@ def test_batches_of_a_graph_need_a_model(ds, matching):
 @pytest.mark.parametrize(
     ("model", "losses", "message"),
     [
-        ("transmatcher", (Identity(),), r"have identity and TransMatcher is a matcher; .*Pairwise"),
-        ("vit_baseline", (Pairwise(),), r"have pairwise and ViTBaseline is no matcher; .*Identity"),
+        (
+            "transmatcher",
+            (Identity(),),
+            "reads logits and TransMatcher gives none; .*Pairwise",
+        ),
+        (
+            "vit_baseline",
+            (Pairwise(),),
+            "reads scores and ViTBaseline gives none; .*Identity",
+        ),
     ],
 )
 def test_losses_of_the_other_kind(ds, matching, tmp_path, model, losses, message):

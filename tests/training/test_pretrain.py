@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from reidlab.cli import app
 from reidlab.experiments import experiment
 from reidlab.losses import Contrastive, Identity, Triplet
-from reidlab.models import create_model, load_weights
+from reidlab.models import WeightsError, create_model, load_weights
 from reidlab.models.vit import TokenBackbone, token_views
+from reidlab.processes import ProcessError
 from reidlab.record import RunRecord
 from reidlab.synth import PARTS
 from reidlab.synth.people import BOTTOM, SHOES, SLEEVE, TOP
@@ -148,6 +149,35 @@ def test_a_finished_run_trains_no_further(finished, monkeypatch):
     before = finished.read_bytes()
     assert pretrain(finished.parent, CONFIG) == finished
     assert finished.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"losses": ()}, RecipeError, r"losses is \(\); expected one or more"),
+        ({"start": "nowhere.safetensors"}, WeightsError, "nowhere.safetensors"),
+        ({"small_size": (8, 64)}, RecipeError, r"small_size is \(8, 64\); expected .* 16 pixels"),
+    ],
+)
+def test_what_is_refused_renders_nothing_and_loses_nothing(
+    finished, tmp_path, monkeypatch, change, error, message
+):
+    record = (finished.parent / "record.json").read_bytes()
+    (tmp_path / "record.json").write_bytes(record)
+    monkeypatch.setattr("reidlab.synth.World.render", lambda world, keys: 1 / 0)
+    with pytest.raises(error, match=message):
+        pretrain(tmp_path, replace(CONFIG, **change), resume=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert (tmp_path / "record.json").read_bytes() == record
+
+
+def test_several_processes_are_refused(finished, monkeypatch):
+    """On CPUs, too, where Accelerate would not connect them: both would train in one folder."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    record = (finished.parent / "record.json").read_bytes()
+    with pytest.raises(ProcessError, match="runs in one process and 2 were launched; start it wi"):
+        pretrain(finished.parent, CONFIG, resume=False)
+    assert (finished.parent / "record.json").read_bytes() == record
 
 
 def test_another_configuration_in_the_folder_is_refused(finished):
@@ -673,6 +703,8 @@ def test_the_configuration_is_plain_data():
         ({"image_size": (64,)}, "image_size is .* expected height and width"),
         ({"losses": (Contrastive(), Contrastive())}, "expected one of each name"),
         ({"images_per_batch": 99}, "images_per_batch is 99; expected at most the images_per_ident"),
+        ({"identities_per_batch": 7}, r"identities_per_batch is 7; .* most the identities \(6\)"),
+        ({"warmup_steps": 6}, r"warmup_steps is 6; expected at most steps \(5\)"),
         ({"losses": (SelfSupervised(),), "images_per_batch": 1}, "each shown twice with SelfSuper"),
     ],
 )

@@ -86,12 +86,18 @@ class PretrainConfig:
         check_fields(self, "pretraining", RecipeError)
         twice = any(isinstance(loss, SelfSupervised) for loss in self.losses)
         drawn, rest = divmod(self.images_per_batch, 2 if twice else 1)
-        if rest or drawn > self.images_per_identity:
-            shown = ", each shown twice with SelfSupervised" if twice else ""
-            raise RecipeError(
-                f"pretraining: images_per_batch is {self.images_per_batch}; expected at most the "
-                f"images_per_identity ({self.images_per_identity}) different ones{shown}."
-            )
+        shown = ", each shown twice with SelfSupervised" if twice else ""
+        images = f"the images_per_identity ({self.images_per_identity}) different ones{shown}"
+        people = f"the identities ({self.identities}), each once a batch"
+        for name, fits, most in (
+            ("images_per_batch", not rest and drawn <= self.images_per_identity, images),
+            ("identities_per_batch", self.identities_per_batch <= self.identities, people),
+            ("warmup_steps", self.warmup_steps <= self.steps, f"steps ({self.steps})"),
+        ):
+            if not fits:
+                raise RecipeError(
+                    f"pretraining: {name} is {getattr(self, name)}; expected at most {most}."
+                )
 
     @property
     def named(self) -> int:

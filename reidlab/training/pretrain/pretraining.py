@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import save
 from timm.optim import param_groups_weight_decay
 from torch import nn
 
+from reidlab.errors import RecipeError
 from reidlab.files import write_bytes
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
@@ -60,23 +62,27 @@ def pretrain(
         out: Folder of the run.
         config: Every number; default the shipped weights' own.
         pictures: Folder for the rendered images, if several runs share a world; default `out`.
-        resume: False forgets what is in `out`, but for the images, and starts again.
+        resume: False forgets what is in `out`, but for the images, and starts again, once nothing
+            refuses to.
 
     Returns:
         `out/backbone.safetensors`: half-precision weights under timm's own names.
 
     Raises:
+        RecipeError, WeightsError: If losses, sizes or the weights to go on from cannot work.
         CheckpointError: If `out` holds another run, or is damaged, or a folder cannot be written to
-            or has no room: before anything is rendered.
+            or has no room. All this before anything is deleted or rendered.
         TrainingDiverged: If a loss, a gradient or a weight stops being a number.
         ProcessError: If several processes were launched.
     """
+    if (launched := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise ProcessError(
+            f"pretraining runs in one process and {launched} were launched; start it without "
+            "accelerate launch."
+        )
     config, out = config or PretrainConfig(), Path(out)
     configuration = {"paper": "pretraining", "variant": config.variant, **config.to_dict()}
-    if not resume:
-        (out / RECORD).unlink(missing_ok=True)
-        delete_checkpoints(out / CHECKPOINTS)
-    if (out / RECORD).is_file():
+    if resume and (out / RECORD).is_file():
         check_same(RunRecord.load(out / RECORD).experiment, configuration, out)
         again = f"Delete {out / RECORD} to train again."
         read_weights(out / WEIGHTS, f"the finished run in {out}", again)
@@ -88,19 +94,24 @@ def pretrain(
         losses=config.losses,
     )
     accelerator = make_accelerator(recipe, out)
-    if accelerator.num_processes > 1:
-        raise ProcessError(
-            f"pretraining runs in one process and {accelerator.num_processes} were launched; "
-            "start it without accelerate launch."
-        )
     _check_room(config, out, Path(pictures or out), recipe)
-    drawn = Pictures(config, Path(pictures or out))
     seed_everything(config.seed)
     backbone = TokenBackbone(config.backbone, config.image_size, drop_path=config.drop_path)
+    if config.small_steps and min(config.small_size) < backbone.patch_size:
+        raise RecipeError(
+            f"pretraining: small_size is {config.small_size}; expected sides of a patch or more, "
+            f"{backbone.patch_size} pixels, or small_steps=0."
+        )
     if config.start is not None:
         load_weights(backbone, config.start)
+    model = PretrainingModel(backbone, config.named)
+    if not resume:  # nothing refuses any more
+        (out / RECORD).unlink(missing_ok=True)
+        delete_checkpoints(out / CHECKPOINTS)
+    drawn = Pictures(config, Path(pictures or out))
+    if config.start is not None:
         spread(backbone, drawn)
-    model = PretrainingModel(backbone, config.named).to(accelerator.device)
+    model = model.to(accelerator.device)
     session = Session(
         model=model,
         optimizer=torch.optim.AdamW(
