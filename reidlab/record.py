@@ -45,7 +45,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "history": (list,),
 }
 YOUNGER = ("weights_grid", "grey", "channel_exchange", "jitter", "blur", "augmentation")
-"""`Recipe.YOUNGER`, which is in a layer above: a record without one of these has its default."""
+"""Settings of recipes younger than many records, which had their defaults without naming them."""
 _SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 

@@ -23,6 +23,7 @@ from reidlab.losses import LOSSES, Identity, Loss, Triplet, change_losses, losse
 from reidlab.models import BACKBONES, create_model, expected_statistics
 from reidlab.models.backbones import SHIPPED, Sides
 from reidlab.models.pretrained import shipped_weights
+from reidlab.record import YOUNGER
 from reidlab.seed import seed_everything
 from reidlab.settings import OneOf, Range, Words, check_fields, check_names
 
@@ -135,9 +136,7 @@ class Recipe:
 
     FREE: ClassVar[tuple[str, ...]] = ("workers", "embed_batch_size", "gradient_checkpointing")
     """Settings that change no trained weight, and may change when a run goes on."""
-    YOUNGER: ClassVar[tuple[str, ...]] = (
-        "weights_grid", "grey", "channel_exchange", "jitter", "blur", "augmentation",
-    )  # fmt: skip
+    YOUNGER: ClassVar[tuple[str, ...]] = YOUNGER
     """Settings younger than many records, whose digests stay: unnamed at their defaults."""
 
     model: str = "vit_baseline"
