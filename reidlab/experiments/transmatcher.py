@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import pandas as pd
+
 from reidlab import recipes
 from reidlab.experiments.after import PEOPLE, ask_everybody
 from reidlab.experiments.arenas import ARENAS, STARTS, TOWNS
 from reidlab.experiments.design import Changes, Experiment, Step, over, switches
+from reidlab.experiments.runs import Runs
 from reidlab.training import Recipe
 
 # the size of the paper's rows with Cat and Cross; ours has half their width, as pairs take long
@@ -151,6 +154,38 @@ _SHORT = {name: replace(ARENAS[name], seeds=3, epochs=EPOCHS) for name in ("alik
 EVERYWHERE = tuple(  # a step for each place, so that `Runs.judged` knows it
     Step(place, partial(ask_everybody, place), sets=(place,)) for place in (*TOWNS, *CROPS, *TURNS)
 )
+PLACES = {  # steps of `transmatcher.places_towns`, and "" for the place of the training
+    "": "plaza, trained there", "town-mall": "mall", "town-night": "street at night",
+    "town-random": "random mixture", "pku-reid": "real people", "town-tight": "perfect boxes",
+    "town-loose": "poor boxes", "town-front": "from the front", "town-turned": "from four sides",
+}  # fmt: skip
+
+
+def by_place(runs: Runs) -> pd.DataFrame:
+    """What became of the predictions at each place, where they are a family of their own.
+
+    Args:
+        runs: of `transmatcher.places_towns`.
+
+    Returns:
+        Rows as of `Runs.decide` with the place as "name" and the prediction as "group", ready for
+        `reidlab.report.figures.forest`.
+    """
+    found = {title: _judged(runs, step).decide() for step, title in PLACES.items()}
+    return pd.concat(found, names=["name", "group"]).reset_index()
+
+
+def levels_by_place(runs: Runs) -> pd.DataFrame:
+    """mAP in percent, mean over the seeds: a row for each place, a column for each way."""
+    ways = {LABELS[way]: {"way": way} for way in WAYS}
+    found = {title: _judged(runs, step).means(ways) for step, title in PLACES.items()}
+    return pd.DataFrame({title: table["value"] for title, table in found.items()}).T
+
+
+def _judged(runs: Runs, step: str) -> Runs:
+    return runs.judged(step) if step else runs
+
+
 NETWORKS_ON = replace(_SHORT["alike"], after=(PEOPLE,)).on(_NETWORKS)  # pairs are slow: no crowd
 PARTS_ON = _SHORT["alike"].on(_PARTS)
 PLACES_ON = replace(_SHORT["towns"], after=(PEOPLE, *EVERYWHERE)).on(_PLACES)
