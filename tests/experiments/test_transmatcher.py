@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from reidlab.experiments import design
+from reidlab.experiments import design, experiment
 from reidlab.experiments.runner import Workspace
+from reidlab.experiments.transmatcher import PLACES, by_place, levels_by_place
 
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
 MODELS = {
@@ -84,3 +85,18 @@ def test_people_from_the_front_and_from_four_sides_are_the_same(tmp_path):
     assert front.query.pid.tolist() == turned.query.pid.tolist()
     truths = [pd.read_csv(ds.root / "attributes.csv") for ds in (front, turned)]
     assert [sorted(truth["view"].unique()) for truth in truths] == [[0], [0, 2, 4, 6]]
+
+
+def test_every_place_is_a_family_of_its_own():
+    runs = experiment("transmatcher.places_towns")
+    leads = by_place(runs).set_index(["name", "group"])
+    assert len(leads) == len(PLACES) * len(runs.design.predictions) == 45
+    night = runs.judged("town-night").decide()
+    found = leads.loc["street at night"]
+    pd.testing.assert_frame_equal(found, night, check_names=False)
+    assert leads.loc["plaza, trained there"].verdict.to_list() == runs.decide().verdict.to_list()
+    means = levels_by_place(runs)
+    real = [run for run in runs.where(way="la").records]
+    by_hand = sum(run["after"]["pku-reid"]["metrics"]["mAP"] for run in real) / len(real)
+    assert means.loc["real people", "LA-Transformer"] == pytest.approx(100 * by_hand)
+    assert means.loc["plaza, trained there", "TransMatcher"] == pytest.approx(60.3, abs=0.05)
