@@ -31,7 +31,8 @@ def test_what_is_published_is_published_whole():
     files = {
         path.relative_to(folder).with_suffix("").as_posix() for path in folder.glob("*/*.jsonl")
     }
-    assert files - {name.replace(".", "/") for name in COUNTS} == {"protocol_audit/pku_reid"}
+    own = {name for name in files if not name.startswith("pages/")}  # see workflow/page_seeds.py
+    assert own - {name.replace(".", "/") for name in COUNTS} == {"protocol_audit/pku_reid"}
 
 
 @pytest.mark.parametrize("name", [name for name in COUNTS if design(name).start is not None])
