@@ -469,10 +469,9 @@ def measured(run: Record, metric: str) -> float:
 
 def number(run: Record, metric: str) -> float | None:
     """As `measured`, a share of 1; None where the run has no such number."""
-    for tree in (run["metrics"], run.get("after", {}), run):
-        if (value := flatten(tree).get(metric)) is not None:
-            return value if isinstance(value, int | float) else None
-    value = flatten(run["experiment"]).get(metric)
+    trees = (run["metrics"], run.get("after", {}), run, run["experiment"])
+    found = (value for tree in trees if (value := flatten(tree).get(metric)) is not None)
+    value = next(found, None)
     return value if isinstance(value, int | float) else None
 
 
@@ -543,22 +542,19 @@ def _uneven(parts: Sequence[tuple[int, str, Mapping[str, Any]]]) -> str:
     for cell, held in cells.items():
         if lacking := [seed for seed in seeds if seed not in held]:
             return f"seed {lacking[0]} has no run of {cell}, which seed {min(held)} has"
-    counts: dict[int, int] = {}
     for cell, held in cells.items():
         for person in sorted(set().union(*held.values())):
-            has = [seed for seed in seeds if person in held[seed]]
-            if lacking := [seed for seed in seeds if seed not in has]:
-                return (
-                    f"seed {lacking[0]} has no person {person} in {cell}, which seed {has[0]} has"
-                )
-            asked = sorted(
-                {counts.get(person, held[has[0]][person]), *(held[s][person] for s in has)}
-            )
-            if asked[1:]:
-                return (
-                    f"person {person} has {asked[0]} queries in one run and {asked[-1]} in another"
-                )
-            counts[person] = asked[0]
+            if lacking := [seed for seed in seeds if person not in held[seed]]:
+                has = next(seed for seed in seeds if person in held[seed])
+                return f"seed {lacking[0]} has no person {person} in {cell}, which seed {has} has"
+    asked: dict[int, set[int]] = {}
+    for people in (people for held in cells.values() for people in held.values()):
+        for person, count in people.items():
+            asked.setdefault(person, set()).add(count)
+    for person, counts in sorted(asked.items()):
+        if len(counts) > 1:
+            low, *_, high = sorted(counts)
+            return f"person {person} has {low} queries in one run and {high} in another"
     return ""
 
 

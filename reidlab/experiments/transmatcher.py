@@ -13,7 +13,7 @@ import pandas as pd
 
 from reidlab import recipes
 from reidlab.experiments.after import PEOPLE, ask_everybody
-from reidlab.experiments.arenas import ARENAS, STARTS, TOWNS
+from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.design import Changes, Experiment, Step, over, switches
 from reidlab.experiments.runs import Runs
 from reidlab.training import Recipe
@@ -25,8 +25,6 @@ SIZE = {"dim": 64, "hidden": 256, "layers": 2}
 # one seed of `networks_alike` at 5e-4 (mAP 19.0 of TransMatcher, 17.6 of the ViT, 4.3 of Cat), when
 # a longer run there turned out unstable; these first runs are not among the results.
 EPOCHS, RATE = 3, 1.5e-4
-CROPS = ("town-tight", "town-loose")  # the same people in perfect boxes, and in poor ones
-TURNS = ("town-front", "town-turned")  # the same people from the front, and from four sides
 
 
 def start(profile: str, preset: str | None = None) -> Recipe:
@@ -151,14 +149,14 @@ _BUDGET = Experiment(
     labels=LABELS,
 )
 _SHORT = {name: replace(ARENAS[name], seeds=3, epochs=EPOCHS) for name in ("alike", "towns")}
-EVERYWHERE = tuple(  # a step for each place, so that `Runs.judged` knows it
-    Step(place, partial(ask_everybody, place), sets=(place,)) for place in (*TOWNS, *CROPS, *TURNS)
-)
-PLACES = {  # steps of `transmatcher.places_towns`, and "" for the place of the training
+PLACES = {  # set, a step of its own; "": that of the training. The last four show the same people
     "": "plaza, trained there", "town-mall": "mall", "town-night": "street at night",
     "town-random": "random mixture", "pku-reid": "real people", "town-tight": "perfect boxes",
     "town-loose": "poor boxes", "town-front": "from the front", "town-turned": "from four sides",
 }  # fmt: skip
+EVERYWHERE = tuple(
+    Step(place, partial(ask_everybody, place), sets=(place,)) for place in PLACES if place
+)
 
 
 def by_place(runs: Runs) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from reidlab.report.findings import (
     metrics_table,
     planned,
     summary,
+    tally,
 )
 from reidlab.report.matrix import Matrix, claims_matrix
 from reidlab.report.page import Page, RunRecordBox, page_start, read_page
@@ -62,6 +63,7 @@ __all__ = [
     "seed_difference",
     "side_by_side",
     "summary",
+    "tally",
     "trials",
     "verdicts",
     "write_edition",

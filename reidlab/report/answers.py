@@ -108,6 +108,12 @@ _PROTOCOLS = ("sysu", "standard", "regdb", "la-official", "standard", "cuhk03-si
 _STUDIES = dict(enumerate(_PROTOCOLS, start=1))
 _PICTURES = 82_161  # in the gallery of MSMT17
 
+
+def _entropy(p: float) -> float:
+    """Of a pair that is right with probability p."""
+    return -p * log(p) - (1 - p) * log(1 - p)
+
+
 KEYS = {
     "00-1": Key(
         "the number of right answers",
@@ -435,22 +441,13 @@ KEYS = {
     ),
     "08-3": Key(
         "the share and the loss",
-        (1 / 16, -64 * (log(1 / 16) / 16 + 15 / 16 * log(15 / 16))),
+        (1 / 16, 64 * _entropy(1 / 16)),
         "p is the share of right pairs; the loss sums over a row",
         (
-            ((0.5, 64 * log(2)), "That is a matcher that knows nothing, not even the share."),
-            (
-                (3 / 63, -64 * (log(3 / 63) * 3 / 63 + 60 / 63 * log(60 / 63))),
-                "The pair of an image with itself counts here as a right one.",
-            ),
-            (
-                (1 / 16, -(log(1 / 16) / 16 + 15 / 16 * log(15 / 16))),
-                "That is the mean over a row; the loss sums over its 64 images.",
-            ),
-            (
-                (1 / 4, -64 * (log(1 / 4) / 4 + 3 / 4 * log(3 / 4))),
-                "A row has an entry for each image, not for each person.",
-            ),
+            ((0.5, 64 * _entropy(1 / 2)), "That matcher does not even know the share."),
+            ((3 / 63, 64 * _entropy(3 / 63)), "An image's pair with itself counts here as right."),
+            ((1 / 16, _entropy(1 / 16)), "That is the mean over a row of 64; the loss sums."),
+            ((1 / 4, 64 * _entropy(1 / 4)), "A row has an entry for each image, not each person."),
         ),
     ),
     "09-1": Key(

@@ -16,7 +16,7 @@ NO_MASKS = (
     "person is left out here."
 )
 
-POWER = "four of five such experiments would show a difference of {} points"
+POWER = "asked alone, a difference of {} points would show in four of five such experiments"
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ def between(values: Iterable[float], digits: int = 1) -> str:
     found = [*map(float, values)]
     ends = (f"{end:.{digits}f}" for end in (min(found), max(found)))
     return " to ".join(dict.fromkeys(ends))
+
+
+def tally(words: pd.Series) -> str:
+    """How often each word occurs, such as "5 no clear difference, 1 holds"."""
+    return ", ".join(f"{n} {word}" for word, n in words.value_counts().items())
 
 
 def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:

@@ -158,3 +158,25 @@ def test_a_network_is_judged_on_new_people_with_a_knob_turned(tmp_path):
         assert {*ways} == {*clutter.WAYS, "area"}
         assert all(len(shares) == 20 for shares in ways.values())
     assert clutter.measure(workspace, "jitter=3", "tvts", 0) == found, "once"
+
+
+def test_what_patches_show_more_is_a_mean_over_seeds_people_and_lights():
+    def run(seed):
+        sides = {"visible": [0.9, 0.5, 0.4], "infrared": [0.3, 0.6, 0.8 + seed / 10]}
+        return {
+            "patches": {
+                light: {"chained": shares, "area": [0.2, 0.3, 0.4], "last": [0.5, 0.1, 0.2]}
+                for light, shares in sides.items()
+            }
+        }
+
+    runs, total = [run(seed) for seed in range(3)], 0.0
+    for each in runs:
+        for light in ("visible", "infrared"):
+            shown = each["patches"][light]
+            total += sum(a - b for a, b in zip(shown["chained"], shown["area"], strict=True))
+    found = clutter.more_shown(runs, "chained")
+    assert found.value == pytest.approx(100 * total / (3 * 2 * 3))
+    assert found.people == 3
+    against = clutter.more_shown(runs, "chained", "last")
+    assert against.value == pytest.approx(found.value + 100 * (0.9 / 3 - 0.8 / 3))

@@ -1,8 +1,11 @@
 """Parameters and bytes of the papers' networks against sums by hand."""
 
 import pytest
+import torch
+from torch import nn
 
-from reidlab.report.costs import costs
+from reidlab.models.outputs import Outputs
+from reidlab.report.costs import batch_cost, costs
 
 
 def test_sizes_by_hand_and_times_of_all():
@@ -17,3 +20,18 @@ def test_sizes_by_hand_and_times_of_all():
     assert table["kB an image"]["TransMatcher"] == 3 * 24 * 8 * 4 * 512 / 1e3
     assert len(table) == 6
     assert (table["ms a picture"] > 0).all()
+
+
+def test_what_is_kept_for_the_way_back_by_hand():
+    class Curve(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.factor = nn.Parameter(torch.ones(24))
+
+        def forward(self, images, camids):
+            x = images.flatten(1) * self.factor  # keeps the images, which need no gradient
+            return Outputs(logits=(x.exp(),), features=(x.exp(),))  # each keeps its result
+
+    seconds, megabytes = batch_cost(Curve(), torch.rand(5, 3, 4, 2))
+    assert megabytes == pytest.approx(3 * 5 * 24 * 4 / 1e6)
+    assert seconds > 0

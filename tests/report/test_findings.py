@@ -19,6 +19,7 @@ from reidlab.report import (
     metrics_table,
     planned,
     summary,
+    tally,
 )
 from reidlab.report.findings import in_points
 
@@ -115,7 +116,9 @@ def test_decisions_say_what_such_runs_would_show():
     row = {"value": 1.0, "low": 0.5, "high": 1.5, "verdict": "holds", "smallest": 0.71}
     both = pd.DataFrame([row, row | {"smallest": 1.96}], index=["rows", "heads"])
     said = decisions({"people": both, "seeds alone": both.assign(smallest=np.nan)})
-    assert (
-        "people (four of five such experiments would show a difference of 0.7 to 2.0" in said.text
-    )
+    assert "people (asked alone, a difference of 0.7 to 2.0 points would show in" in said.text
     assert "\nseeds alone:\n" in said.text
+
+
+def test_a_tally_counts_the_most_frequent_first():
+    assert tally(pd.Series(["open", "holds", "open"])) == "2 open, 1 holds"
