@@ -180,6 +180,15 @@ def levels_by_place(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame({title: table["value"] for title, table in found.items()}).T
 
 
+def losses_by_way(runs: Runs) -> pd.DataFrame:
+    """Loss of the "first" and the "last" epoch, mean over the seeds: who has learned anything?"""
+    rows = {}
+    for way in WAYS:
+        ends = [(epochs[0]["loss"], epochs[-1]["loss"]) for epochs in runs.where(way=way).histories]
+        rows[LABELS[way]] = pd.DataFrame(ends, columns=["first", "last"]).mean()
+    return pd.DataFrame(rows).T
+
+
 def _judged(runs: Runs, step: str) -> Runs:
     return runs.judged(step) if step else runs
 

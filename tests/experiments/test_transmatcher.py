@@ -5,7 +5,7 @@ import pytest
 
 from reidlab.experiments import design, experiment
 from reidlab.experiments.runner import Workspace
-from reidlab.experiments.transmatcher import PLACES, by_place, levels_by_place
+from reidlab.experiments.transmatcher import PLACES, by_place, levels_by_place, losses_by_way
 
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
 MODELS = {
@@ -100,3 +100,7 @@ def test_every_place_is_a_family_of_its_own():
     by_hand = sum(run["after"]["pku-reid"]["metrics"]["mAP"] for run in real) / len(real)
     assert means.loc["real people", "LA-Transformer"] == pytest.approx(100 * by_hand)
     assert means.loc["plaza, trained there", "TransMatcher"] == pytest.approx(60.3, abs=0.05)
+    ends = losses_by_way(runs)
+    own = [run["history"] for run in runs.where(way="qaconv").records]
+    assert ends.loc["QAConv 2.1", "last"] == pytest.approx(sum(h[-1]["loss"] for h in own) / 3)
+    assert ends.loc["QAConv 2.1", "first"] == pytest.approx(sum(h[0]["loss"] for h in own) / 3)
