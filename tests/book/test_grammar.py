@@ -97,6 +97,7 @@ def test_a_right_chapter(tmp_path):
         ("=== x = 1\n", "so\n=== " + "x = 1\\n" * 13 + "\n" * 20, None),
         ("=== x = 1\n", ("so\n=== " + "x = 1\\n" * 13 + "\n") * 20, "260 lines of code, at most"),
         ("=== x = 1\n", "$$ x\n$$ (eq-x)\n\n$$ y $$\n=== x\n", "1 formulas without a number"),
+        ("The paper", "See [below](#rest). The paper", "1 links to headings, at most 0"),
         ("The paper {cite:p}`a` has an mAP of", "We have an mAP of", "1 typed metrics, at most 0"),
         ("The paper {cite:p}`a` has an mAP of 98.27", "71.5 % mAP", "1 typed metrics, at most 0"),
     ],
