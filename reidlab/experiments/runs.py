@@ -300,14 +300,7 @@ class Runs:
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
         found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
-        words = decide({name: (found[name], *claims[name][2:]) for name in claims})
-        rows = [
-            (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
-            for d, word in ((found[name], words[name]) for name in found)
-        ]
-        columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
-        table = pd.DataFrame(rows, index=[*found], columns=columns)
-        return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
+        return words_for({name: (found[name], *claims[name][2:]) for name in claims})
 
     def means(
         self,
@@ -465,6 +458,22 @@ def measured(run: Record, metric: str) -> float:
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
         )
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
+
+
+def words_for(differences: Mapping[Any, tuple[Difference, str, float | None]]) -> pd.DataFrame:
+    """Words for several differences that count as several, as `Runs.decide` returns them.
+
+    Args:
+        differences: as `reidlab.evaluation.decide` takes them; the keys are the index.
+    """
+    words = decide(differences)
+    rows = [
+        (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
+        for (d, _, _), word in zip(differences.values(), words.values(), strict=True)
+    ]
+    columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
+    table = pd.DataFrame(rows, index=[*differences], columns=columns)
+    return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
 
 
 def number(run: Record, metric: str) -> float | None:

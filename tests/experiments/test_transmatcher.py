@@ -1,11 +1,18 @@
 """The designs of TransMatcher: what is alike between networks that are compared, what is not."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from reidlab.experiments import design, experiment
 from reidlab.experiments.runner import Workspace
-from reidlab.experiments.transmatcher import PLACES, by_place, levels_by_place, losses_by_way
+from reidlab.experiments.transmatcher import (
+    PLACES,
+    by_place,
+    larger_leads,
+    levels_by_place,
+    losses_by_way,
+)
 
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
 MODELS = {
@@ -104,3 +111,22 @@ def test_every_place_is_a_family_of_its_own():
     own = [run["history"] for run in runs.where(way="qaconv").records]
     assert ends.loc["QAConv 2.1", "last"] == pytest.approx(sum(h[-1]["loss"] for h in own) / 3)
     assert ends.loc["QAConv 2.1", "first"] == pytest.approx(sum(h[0]["loss"] for h in own) / 3)
+
+
+def test_a_lead_that_should_grow_is_one_number():
+    runs = experiment("transmatcher.places_towns")
+    found = larger_leads(runs)
+    assert len(found) == 4
+
+    def points(way, place):  # of each seed and person
+        people = [run["after"][place]["people"] for run in runs.where(way=way).records]
+        return np.array([100 * np.divide(each["ap"], each["queries"]) for each in people])
+
+    tight, loose = (
+        points("transmatcher", place) - points("embedding", place)
+        for place in ("town-tight", "town-loose")
+    )
+    row = found.loc["lead over the ViT baseline, poor boxes against perfect ones"]
+    assert row.value == pytest.approx((loose - tight).mean())
+    assert row.low < row.value < row.high < 0
+    assert row.verdict == "contradicted"
