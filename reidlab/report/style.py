@@ -239,10 +239,8 @@ def table(
         printed.format(cell, subset=[name])
         side = "right" if all(_starts_as_number(cell(value)) for value in bare[name]) else "left"
         looks[name] = [{"selector": "", "props": f"text-align: {side}"}]
-    for level in range(bare.index.nlevels):
-        printed.format_index(lambda key: str(said.get(key, key)), axis="index", level=level)
-    for level in range(bare.columns.nlevels):
-        printed.format_index(lambda key: str(said.get(key, key)), axis="columns", level=level)
+    printed.format_index(lambda key: str(said.get(key, key)), axis="index")
+    printed.format_index(lambda key: str(said.get(key, key)), axis="columns")
     if isinstance(frame.index, pd.RangeIndex):
         printed.hide()
     printed.set_table_attributes('class="dataframe"')  # else the theme puts it on white in the dark

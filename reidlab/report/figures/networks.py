@@ -180,14 +180,7 @@ def la_tf_pp(patches: Any, cls: Any) -> BookFigure:
     """Draw LA-TF++: rows mixed with the class token, their mean, one classifier, two losses.
 
     The search is by the row means R, as in the published program; the paper's text has the mean.
-
-    Args:
-        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
-            array or a tensor.
-        cls: its class token G, (D,).
-
-    Raises:
-        ValueError: shapes do not go together.
+    Arguments are those of `la_transformer`.
     """
     sheet = Drawing(height=3.45)
     mixed, rows = _until_mixed(sheet, patches, cls)
