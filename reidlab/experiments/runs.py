@@ -123,9 +123,14 @@ class Runs:
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
 
+        Args:
+            step: its name; empty: the runs as they are.
+
         Raises:
             ValueError: A run has no such evaluation.
         """
+        if not step:
+            return self
         records = []
         for run in self.records:
             found = run["after"].get(step, {})
@@ -270,18 +275,15 @@ class Runs:
             ) from None
 
     def decide(
-        self,
-        claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None,
-        metric: str = "mAP",
+        self, claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None
     ) -> pd.DataFrame:
-        """Words for claimed differences, in one table, ready for `reidlab.report.figures.forest`.
+        """Words for claimed differences of mAP, ready for `reidlab.report.figures.forest`.
 
         Args:
             claims: what is claimed, in words -> levels of sides a and b, "higher" or "lower" (b
                 against a), and what is too small to matter, in points; see
                 `reidlab.evaluation.verdict`. All that are reported together: they count as several.
                 None: the predictions of the design.
-            metric: see `measured`.
 
         Returns:
             One row for each, its name in the index: `value` (b minus a), `low`, `high`, `p`
@@ -299,15 +301,9 @@ class Runs:
             )
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
-        found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
-        words = decide({name: (found[name], *claims[name][2:]) for name in claims})
-        rows = [
-            (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
-            for d, word in ((found[name], words[name]) for name in found)
-        ]
-        columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
-        table = pd.DataFrame(rows, index=[*found], columns=columns)
-        return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
+        return decision_table(
+            {name: (self.compare(a, b), way, bound) for name, (a, b, way, bound) in claims.items()}
+        )
 
     def means(
         self,
@@ -342,10 +338,8 @@ class Runs:
     def obstacles(self, a: Levels, b: Levels, metric: str = "mAP") -> list[str]:
         """Why b minus a would not be the difference of these levels; empty if nothing does.
 
-        Args:
-            a: levels of the first side.
-            b: levels of the second.
-            metric: seconds, images a second and memory depend on the machine, too.
+        Sides and metric are as in `compare`; seconds, images a second and memory depend on the
+        machine, too.
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
@@ -354,19 +348,16 @@ class Runs:
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
             found += differing({k: run["experiment"].get(k) for k in Recipe.FREE} for run in both)
-        left_open = [
-            [
-                (run["seed"], *(v for k, v in run["levels"].items() if k not in {*a, *b}))
-                for run in side
-            ]
-            for side in sides
-        ]
-        cells = {row[1:] for side in left_open for row in side}
-        for name, side in zip("ab", left_open, strict=True):
+
+        def left_open(run: Record) -> tuple[str, ...]:
+            return tuple(v for k, v in run["levels"].items() if k not in {*a, *b})
+
+        cells = set(map(left_open, both))
+        for name, side in zip("ab", sides, strict=True):
             if not side:
                 found.append(f"no runs of side {name}")
-            for seed in sorted({row[0] for row in side}):
-                there = [row[1:] for row in side if row[0] == seed]
+            for seed in sorted({run["seed"] for run in side}):
+                there = [left_open(run) for run in side if run["seed"] == seed]
                 if len(there) > len(set(there)):
                     found.append(f"side {name} holds seed {seed} more than once")
                 elif len(there) < len(cells):
@@ -448,6 +439,18 @@ PERSONAL = {"mAP": "ap", "rank1": "rank1", "rank5": "rank5"}
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 
+def decision_table(compared: Mapping[Any, tuple[Difference, str, float | None]]) -> pd.DataFrame:
+    """Differences and their words as a table, see `Runs.decide`, of what `decide` reads."""
+    words = decide(compared)
+    rows = [
+        (d.value, d.low, d.high, words[key].p, d.smallest, words[key].verdict, d.seeds, d.people)
+        for key, (d, *_) in compared.items()
+    ]
+    columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
+    table = pd.DataFrame(rows, index=pd.Index([*compared]), columns=columns)
+    return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
+
+
 def measured(run: Record, metric: str) -> float:
     """A number of a run, in percent if it is a share.
 
@@ -489,17 +492,19 @@ def pooled(
     Raises:
         NotComparableError: Seeds that do not hold the same cells, people and numbers of queries.
     """
-    parts = list(parts)
-    if reason := _uneven(parts):
-        raise NotComparableError(name, [f"people cannot be pooled: {reason}"])
+    seeds, cells, found = zip(*parts, strict=True)
+    people = [len(each["pid"]) for each in found]
     rows = pd.DataFrame(
         {
-            "seed": np.repeat([seed for seed, _, _ in parts], [len(x["pid"]) for *_, x in parts]),
-            "pid": np.concatenate([found["pid"] for *_, found in parts]),
-            "queries": np.concatenate([found["queries"] for *_, found in parts]),
-            "sum": np.concatenate([found[metric] for *_, found in parts]),
+            "seed": np.repeat(seeds, people),
+            "cell": np.repeat(cells, people),
+            "pid": np.concatenate([each["pid"] for each in found]),
+            "queries": np.concatenate([each["queries"] for each in found]),
+            "sum": np.concatenate([each[metric] for each in found]),
         }
     )
+    if reason := _uneven(rows):
+        raise NotComparableError(name, [f"people cannot be pooled: {reason}"])
     sums = rows.groupby(["seed", "pid"])["sum"].mean().unstack()
     return PeopleValues(
         seeds=sums.index.tolist(),
@@ -530,31 +535,21 @@ def _sums(run: Record, step: str) -> Mapping[str, Any]:
     return found
 
 
-def _uneven(parts: Sequence[tuple[int, str, Mapping[str, Any]]]) -> str:
+def _uneven(rows: pd.DataFrame) -> str:
     """What the seeds do not have in common, in words; empty if each has all."""
-    cells: dict[str, dict[int, dict[int, int]]] = {}  # cell -> seed -> person -> queries
-    for seed, cell, found in parts:
-        people = dict(zip(found["pid"], found["queries"], strict=True))
-        if seed in cells.setdefault(cell, {}) or len(people) < len(found["pid"]):
-            return f"seed {seed} of {cell} is there more than once"
-        cells[cell][seed] = people
-    seeds = sorted({seed for seed, *_ in parts})
-    for cell, held in cells.items():
-        if lacking := [seed for seed in seeds if seed not in held]:
-            return f"seed {lacking[0]} has no run of {cell}, which seed {min(held)} has"
-    for cell, held in cells.items():
-        for person in sorted(set().union(*held.values())):
-            if lacking := [seed for seed in seeds if person not in held[seed]]:
-                has = next(seed for seed in seeds if person in held[seed])
-                return f"seed {lacking[0]} has no person {person} in {cell}, which seed {has} has"
-    asked: dict[int, set[int]] = {}
-    for people in (people for held in cells.values() for people in held.values()):
-        for person, count in people.items():
-            asked.setdefault(person, set()).add(count)
-    for person, counts in sorted(asked.items()):
-        if len(counts) > 1:
-            low, *_, high = sorted(counts)
-            return f"person {person} has {low} queries in one run and {high} in another"
+    for row in rows[rows.duplicated(["seed", "cell", "pid"])].itertuples():
+        return f"seed {row.seed} of {row.cell} is there more than once"
+    held = rows.pivot(index=["cell", "pid"], columns="seed", values="queries").notna()
+    runs = held.groupby("cell").any()
+    lacking = runs[~runs.all(axis=1)]
+    for cell, one, other in zip(lacking.index, lacking.idxmin(1), lacking.idxmax(1), strict=True):
+        return f"seed {one} has no run of {cell}, which seed {other} has"
+    gaps = held[~held.all(axis=1)]
+    for (cell, pid), one, other in zip(gaps.index, gaps.idxmin(1), gaps.idxmax(1), strict=True):
+        return f"seed {one} has no person {pid} in {cell}, which seed {other} has"
+    asked = rows.groupby("pid")["queries"].agg(["min", "max"])
+    for pid, low, high in asked[asked["min"] < asked["max"]].itertuples():
+        return f"person {pid} has {low} queries in one run and {high} in another"
     return ""
 
 

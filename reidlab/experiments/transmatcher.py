@@ -169,14 +169,14 @@ def by_place(runs: Runs) -> pd.DataFrame:
         Rows as of `Runs.decide` with the place as "name" and the prediction as "group", ready for
         `reidlab.report.figures.forest`.
     """
-    found = {title: _judged(runs, step).decide() for step, title in PLACES.items()}
+    found = {title: runs.judged(step).decide() for step, title in PLACES.items()}
     return pd.concat(found, names=["name", "group"]).reset_index()
 
 
 def levels_by_place(runs: Runs) -> pd.DataFrame:
     """mAP in percent, mean over the seeds: a row for each place, a column for each way."""
     ways = {LABELS[way]: {"way": way} for way in WAYS}
-    found = {title: _judged(runs, step).means(ways) for step, title in PLACES.items()}
+    found = {title: runs.judged(step).means(ways) for step, title in PLACES.items()}
     return pd.DataFrame({title: table["value"] for title, table in found.items()}).T
 
 
@@ -187,10 +187,6 @@ def losses_by_way(runs: Runs) -> pd.DataFrame:
         ends = [(epochs[0]["loss"], epochs[-1]["loss"]) for epochs in runs.where(way=way).histories]
         rows[LABELS[way]] = pd.DataFrame(ends, columns=["first", "last"]).mean()
     return pd.DataFrame(rows).T
-
-
-def _judged(runs: Runs, step: str) -> Runs:
-    return runs.judged(step) if step else runs
 
 
 NETWORKS_ON = replace(_SHORT["alike"], after=(PEOPLE,)).on(_NETWORKS)  # pairs are slow: no crowd
