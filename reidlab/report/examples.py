@@ -110,9 +110,7 @@ def trusted_layers(
     """Say which layers have more heat on the person than either control, see `layers_above`.
 
     Args:
-        heat: maps of B images, (B, L, H, W).
-        masks: part labels of these images, (B, h, w); None: nothing can be said.
-        layers: L numbers of layers.
+        heat: as there, like masks and layers; without masks nothing can be said.
         control: maps of the same images by random weights, (B, L, H, W).
     """
     if masks is None:
