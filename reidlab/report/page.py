@@ -15,7 +15,6 @@ record stands beside the book's by `python -m reidlab compare`, see `reidlab.rep
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import json
 import os
@@ -32,6 +31,7 @@ from reidlab.parameters import as_folder, as_number, as_text
 from reidlab.record import (
     FIELDS,
     RecordError,
+    RunRecord,
     check_schema,
     describe_environment,
     git_commit,
@@ -294,8 +294,8 @@ def read_page(path: str | Path) -> dict[str, Any]:
 def _as_record(record: Any) -> Mapping[str, Any]:
     if isinstance(record, str | Path):
         return read_record(record)
-    if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return dataclasses.asdict(record)
+    if isinstance(record, RunRecord):
+        return record.to_dict()
     if isinstance(record, Mapping):
         check_schema(record)
         return record
