@@ -158,14 +158,10 @@ def choices_told(shares: pd.DataFrame | None, pairs: Sequence[tuple[str, str]]) 
         return finding(NO_MASKS)
     table = choice_scores(shares)
     assert isinstance(table, pd.DataFrame)
+    kinds = {"more": "more of the person than random patches", "less": "less", "open": "not clear"}
     said = []
     for light, rows in table.groupby("light", sort=False):
         named = {word: ", ".join(group["choice"]) for word, group in rows.groupby("person")}
-        kinds = {
-            "more": "more of the person than random patches",
-            "less": "less",
-            "open": "not clear",
-        }
         told = [f"{text}: {named[word]}" for word, text in kinds.items() if word in named]
         said.append(f"{str(light).capitalize()} pictures: {'; '.join(told)}.")
     for a, b in pairs:
