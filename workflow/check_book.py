@@ -114,15 +114,12 @@ def check_page(
         yield from _check_image(image, page, html)
     for link in soup.find_all("a", href=True):
         yield from _check_link(str(link["href"]), page, html, anchors)
-    for tag, attribute in (("script", "src"), ("link", "href")):
-        for element in soup.find_all(tag, attrs={attribute: True}):
-            target = str(element[attribute])
-            if tag == "link" and "stylesheet" not in (element.get("rel") or ()):
-                continue
-            if urlsplit(target).scheme or target.startswith("//"):
-                yield f"loads {target} from elsewhere: it would not read well offline"
-            elif not _resolve(target, page, html).exists():
-                yield f"loads {target}, which is not there"
+    for element in soup.select("script[src], link[rel~=stylesheet][href]"):
+        target = str(element.get("src", element.get("href")))
+        if urlsplit(target).scheme or target.startswith("//"):
+            yield f"loads {target} from elsewhere: it would not read well offline"
+        elif not _resolve(target, page, html).exists():
+            yield f"loads {target}, which is not there"
 
 
 def _prose(soup: BeautifulSoup) -> str:
@@ -146,12 +143,11 @@ def _check_image(image: Any, page: Path, html: Path) -> Iterator[str]:
         yield f"image {shown} has no alt text (cell metadata mystnb.image.alt, or :alt:)"
     elif FILE_NAME.fullmatch(alt) or alt == Path(urlsplit(source).path).stem:
         yield f"image {shown} has a file name as alt text: {alt!r}"
-    if not source.startswith("data:") and not _resolve(source, page, html).is_file():
-        yield (
-            f"image {shown} is not there"
-            if not urlsplit(source).scheme
-            else (f"image {shown} is loaded from elsewhere: it would not show offline")
-        )
+    scheme = urlsplit(source).scheme
+    if scheme not in ("", "data"):
+        yield f"image {shown} is loaded from elsewhere: it would not show offline"
+    elif not scheme and not _resolve(source, page, html).is_file():
+        yield f"image {shown} is not there"
 
 
 def _check_link(href: str, page: Path, html: Path, anchors: dict[Path, set[str]]) -> Iterator[str]:

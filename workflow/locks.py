@@ -12,6 +12,7 @@ import fcntl
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -37,26 +38,20 @@ def forget_dead_snakemake(folder: Path = Path(".snakemake")) -> IO[str] | None:
     host = socket.gethostname()
     left = folder / "locks"
     try:
-        try:
+        with suppress(BlockingIOError):  # one lives, which said where when it came
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # one lives, which said where when it came
-            fcntl.flock(file, fcntl.LOCK_SH)
-            return file
-        file.seek(0)
-        if left.is_dir() and any(left.iterdir()):
-            if file.read().strip() != host:
-                return _shared(file)
-            shutil.rmtree(left)
-            print("An earlier run was killed and left its lock, which is removed.", file=sys.stderr)
-        file.truncate(0)
-        file.write(host)
-        file.flush()
-        return _shared(file)
+            file.seek(0)
+            locked, ours = left.is_dir() and any(left.iterdir()), file.read().strip() == host
+            if locked and ours:
+                shutil.rmtree(left)
+                said = "An earlier run was killed and left its lock, which is removed."
+                print(said, file=sys.stderr)
+            if ours or not locked:
+                file.truncate(0)
+                file.write(host)
+                file.flush()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return file
     except OSError:
         file.close()
         return None
-
-
-def _shared(file: IO[str]) -> IO[str]:
-    fcntl.flock(file, fcntl.LOCK_SH)
-    return file

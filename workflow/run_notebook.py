@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from reidlab.files import alone, atomic, check_writable, find, write_text
+from reidlab.files import alone, atomic, check_writable, find, same_place, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL_CWD = (ROOT / "notebooks").resolve()
@@ -188,9 +188,7 @@ def _is_here(python: Path) -> bool:
     What the interpreter itself leads to would say nothing, environments share it.
     """
     own = (Path(sys.executable).parent, Path(sys.prefix) / "bin")
-    return python.exists() and any(
-        folder.is_dir() and folder.samefile(python.parent) for folder in own
-    )
+    return python.exists() and any(same_place(folder, python.parent) for folder in own)
 
 
 def check_whole(notebook: Path) -> None:
@@ -325,9 +323,8 @@ def main(argv: list[str] | None = None) -> int:
     # Snakemake and CI stop jobs with SIGTERM: leave by the same door as Ctrl-C, closing the kernel.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        given = dict(arguments.p)
         seconds = run_notebook(
-            arguments.notebook, arguments.output, given, run_dir=arguments.run_dir
+            arguments.notebook, arguments.output, dict(arguments.p), run_dir=arguments.run_dir
         )
     except (NotebookError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

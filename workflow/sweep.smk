@@ -12,10 +12,11 @@ localrules:
 # Minutes, megabytes and cores of one run, for a cluster's queue; a profile's set-resources and
 # set-threads replace them. The batches of the paper profile are read by eight processes.
 NEEDS = {
-    "smoke": {"runtime": 15, "mem_mb": 4000, "gpu": 0, "threads": 2},
-    "laptop": {"runtime": 120, "mem_mb": 6000, "gpu": 0, "threads": 2},
-    "paper": {"runtime": 1440, "mem_mb": 32000, "gpu": 1, "threads": 8},
+    "smoke": {"runtime": 15, "mem_mb": 4000, "gpu": 0},
+    "laptop": {"runtime": 120, "mem_mb": 6000, "gpu": 0},
+    "paper": {"runtime": 1440, "mem_mb": 32000, "gpu": 1},
 }[PROFILE]
+THREADS = 8 if PROFILE == "paper" else 2
 
 
 def asked(name):
@@ -124,11 +125,9 @@ rule train:
             if resources.gpu > 1
             else []
         ),
-    threads: NEEDS["threads"]
+    threads: THREADS
     resources:
-        runtime=NEEDS["runtime"],
-        mem_mb=NEEDS["mem_mb"],
-        gpu=NEEDS["gpu"],
+        **NEEDS,
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
         " {PYTHON:q} -m {params.module} reidlab experiment run {params.arguments:q}"
@@ -143,11 +142,9 @@ rule rows:
         where=f"{PROFILE}-[^/]+",
     params:
         arguments=lambda wildcards: arguments(wildcards.experiment) + root_of(wildcards.experiment),
-    threads: NEEDS["threads"]
+    threads: THREADS
     resources:
-        runtime=NEEDS["runtime"],
-        mem_mb=NEEDS["mem_mb"],
-        gpu=NEEDS["gpu"],
+        **NEEDS,
     shell:
         "REIDLAB_PROGRESS=plain OMP_NUM_THREADS={threads}"
         " {PYTHON:q} -m reidlab experiment run {params.arguments:q}"

@@ -34,18 +34,12 @@ __all__ = ["Cell", "Experiment", "Runs", "design", "experiment", "names", "publi
 
 _ALL: dict[str, Experiment] = {
     each.name: each
-    for each in (
-        *la_transformer.EXPERIMENTS,
-        *gltrans.EXPERIMENTS,
-        *transmatcher.EXPERIMENTS,
-        *maps.EXPERIMENTS,
-        *tvtr.EXPERIMENTS,
-        *la_tf_pp.EXPERIMENTS,
-        *vit_baseline.EXPERIMENTS,
-        *pretraining.EXPERIMENTS,
-        *arenas.EXPERIMENTS,
+    for file in (
+        la_transformer, gltrans, transmatcher, maps, tvtr, la_tf_pp, vit_baseline, pretraining,
+        arenas,
     )
-}
+    for each in file.EXPERIMENTS
+}  # fmt: skip
 
 
 def names() -> list[str]:
@@ -74,8 +68,7 @@ def experiment(name: str) -> Runs:
         ValueError: There is no experiment of this name, or a run has no such evaluation.
     """
     name, _, step = name.partition(":")
-    runs = Runs.read(published(name), design(name))
-    return runs.judged(step) if step else runs
+    return Runs.read(published(name), design(name)).judged(step)
 
 
 def published(name: str, *, whole: bool = True) -> Path:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reidlab.evaluation import decide, people_and_seeds
+from reidlab.evaluation import people_and_seeds
 from reidlab.experiments.design import BOUND
 from reidlab.experiments.la_tf_pp import LOSSES
-from reidlab.experiments.runs import Runs, pooled
+from reidlab.experiments.runs import Runs, decision_table, pooled
 
 RULES = {
     "standard": "mAP, standard protocol",
@@ -47,19 +47,14 @@ def addition_gains(runs: Runs) -> pd.DataFrame:
         if key[-1] != "plain"
     }
     tested = {key[1:]: gain for key, gain in gains.items() if key[0] == "ap"}
-    words = decide({key: (gain, "higher", BOUND) for key, gain in tested.items()})
-    rows = [
-        {
-            "network": LOSSES.labels[key[0]], "rule": RULES[key[1]], "addition": key[2],
-            "gain": gain.value, "low": gain.low, "high": gain.high,
-            "word": words[key].verdict,
-            "rank1": (rank1 := gains["rank1", *key].value), "drop": max(gain.value, rank1) < 0,
-        }
-        for key, gain in tested.items()
-    ]  # fmt: skip
-    table = pd.DataFrame(rows).astype({"low": float, "high": float})
-    k1 = pd.to_numeric(table["addition"].str.extract(r"k1 = (\d+)")[0])
-    return table.assign(k1=k1)
+    found = decision_table({key: (gain, "higher", BOUND) for key, gain in tested.items()})
+    table = found.rename_axis(["network", "rule", "addition"]).reset_index()
+    table = table.rename(columns={"value": "gain", "verdict": "word"})
+    table["rank1"] = [gains["rank1", *key].value for key in tested]
+    table["drop"] = table[["gain", "rank1"]].max(axis=1) < 0
+    table["k1"] = pd.to_numeric(table["addition"].str.extract(r"k1 = (\d+)")[0])
+    table = table.replace({"network": dict(LOSSES.labels), "rule": RULES})
+    return table.drop(columns=["p", "smallest", "seeds", "people"])
 
 
 def in_words(gains: pd.DataFrame) -> str:

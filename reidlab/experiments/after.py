@@ -25,11 +25,8 @@ DIGITS = 6  # of the sums of people, which are many
 
 
 def _by_retrieval(run: Trained, ds: ReIDDataset) -> dict[str, Any]:
-    found = {}
-    for retrieval in RETRIEVALS:
-        result = evaluate_on(run.model, ds, run.recipe, retrieval=retrieval)
-        found[retrieval] = {"rank1": result.rank1, "mAP": result.mAP}
-    return found
+    found = {name: evaluate_on(run.model, ds, run.recipe, retrieval=name) for name in RETRIEVALS}
+    return {name: {"rank1": each.rank1, "mAP": each.mAP} for name, each in found.items()}
 
 
 def people_sums(result: RankResult, pids: Labels) -> dict[str, list[Any]]:

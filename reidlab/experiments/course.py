@@ -7,6 +7,7 @@ synthetic set of the course takes the place, and one sentence says so (`open_cou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -65,23 +66,13 @@ def open_course(
     world: str = "",
     **options: Any,
 ) -> ReIDDataset:
-    """Open what a chapter runs on: `course_data`, with somebody to learn from and somebody to find.
+    """Open what a chapter runs on: as `course_data`, with somebody to learn from, and to find.
 
     A set lacks people to train on (fewer than two), or a test part, or a second camera in which the
     people of the test are seen. Of a folder of two or three people nobody is trained on, so that
     they can be told apart. One printed sentence says what is missing and what the chapter
     takes instead: the synthetic people of the course, or, of a single camera, one picture of each
     person as a query and the others as the gallery of a second camera.
-
-    Args:
-        profile: smoke, laptop or paper.
-        dataset: as in `course_data`.
-        data_root: as in `course_data`.
-        world: as in `course_data`.
-        options: for `open_dataset`.
-
-    Raises:
-        ValueError: as `course_data`.
     """
     ds = course_data(profile, dataset, data_root, world=world, **options)
     if ds.options.get("train_fraction") and min(ds.num_classes, ds.query["pid"].nunique()) < 2:
@@ -126,9 +117,6 @@ def open_modalities(
         dataset: as in `course_data`; without a folder one of a single modality means `world`.
         data_root: as in `course_data`.
         world: a synthetic set of both modalities.
-
-    Raises:
-        ValueError: as `course_data`.
     """
     if as_folder("data_root", data_root):
         ds = open_course(profile, dataset, data_root)
@@ -219,13 +207,10 @@ def open_like(layout: str, ds: ReIDDataset, profile: str, **options: Any) -> ReI
         what a reader brought.
     """
     if ds.name == layout:
-        try:
+        with suppress(DatasetError):
             same = open_dataset(layout, ds.root, **options) if options else ds
-        except DatasetError:
-            same = None
-        others = same is not None and same.gallery[["junk", "distractor"]].any().all()
-        if same and (layout != "market1501" or others):
-            return same
+            if layout != "market1501" or same.gallery[["junk", "distractor"]].any().all():
+                return same
     other = course_data(_small(profile), layout, **options)
     if ds.root.resolve() not in {course_folder(profile, name) for name in _courses()}:
         print(

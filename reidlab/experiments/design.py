@@ -129,11 +129,9 @@ class Experiment:
         """The cells by name, with the recipes of a size."""
         if self.start is None:
             return {}
-        found = {}
-        for levels in self.crossed:
-            cell = self.cell(dict(zip(self.factors, levels, strict=True)), profile, preset)
-            found[cell.name] = cell
-        return found
+        every = [dict(zip(self.factors, levels, strict=True)) for levels in self.crossed]
+        found = [self.cell(levels, profile, preset) for levels in every]
+        return {cell.name: cell for cell in found}
 
     def cell(self, levels: Levels, profile: str = "laptop", preset: str | None = None) -> Cell:
         """One cell by its levels."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from reidlab import recipes
 from reidlab.evaluation import Difference, decide, evaluate, people_and_seeds
@@ -26,7 +26,6 @@ from reidlab.experiments.design import BOUND, Changes, Experiment, Prediction
 from reidlab.experiments.runner import Workspace
 from reidlab.judging import embed
 from reidlab.synth import World
-from reidlab.training import Recipe
 
 FACTORS: dict[str, dict[str, Changes]] = {
     # each retrieves by what its classifiers read
@@ -166,20 +165,19 @@ def measure(workspace: Workspace, world: World, seed: int) -> pd.DataFrame:
     local, plain = (workspace.trained(TABLE2, cells["_".join(each)], seed) for each in NETWORKS)
 
     def compute() -> dict[str, Any]:
-        frame = world_people(workspace, "market1501", world).query
-        found = views(local.model, plain.model, frame, local.recipe)
-        result = judged(found, frame, doubles=bool(world.differ))
+        frame, recipe = world_people(workspace, "market1501", world).query, local.recipe
+        views = {
+            "rows": embed(local.model, frame, recipe),
+            "global": embed(plain.model, frame, recipe),
+            "own class token": embed(
+                local.model, frame, recipe, retrieval="mean", local_weight=0.0
+            ),
+        }
+        result = judged(views, frame, doubles=bool(world.differ))
         return {str(k): [None if np.isnan(v) else v for v in result[k].tolist()] for k in result}
 
     inputs = {"world": world.fingerprint(), "networks": [local.weights, plain.weights]}
     return pd.DataFrame(workspace.once(inputs, compute), dtype=float).astype({"pid": int})
-
-
-def views(local: Any, plain: nn.Module, frame: pd.DataFrame, recipe: Recipe) -> dict[str, Tensor]:
-    """Embeddings by the rows, by the same network's class token, and by the global network."""
-    found = {"rows": embed(local, frame, recipe), "global": embed(plain, frame, recipe)}
-    found["own class token"] = embed(local, frame, recipe, retrieval="mean", local_weight=0.0)
-    return found
 
 
 def judged(embeddings: dict[str, Tensor], frame: pd.DataFrame, *, doubles: bool) -> pd.DataFrame:
@@ -235,15 +233,14 @@ def gains_table(found: dict[str, list[pd.DataFrame]]) -> list[dict[str, Any]]:
             if f"rows {measured}" not in runs[0]:
                 continue
             for comparison, against in COMPARISONS.items():
-                a, b = (by_person(runs, f"{x} {measured}", measured) for x in (against, "rows"))
-                queries = a[1]
-                gain = people_and_seeds(a[0], b[0], queries)
-                level = {x: 100 * y.sum(1).mean() / queries.sum() for x, (y, _) in
-                         {"rows": b, "against": a}.items()}  # fmt: skip
+                sides = (by_person(runs, f"{x} {measured}", measured) for x in (against, "rows"))
+                (a, queries), (b, _) = sides
+                gain, images = people_and_seeds(a, b, queries), queries.sum()
                 rows.append(
                     {
                         "knob": knob, "value": value, "measure": measured,
-                        "comparison": comparison, **level, "difference": gain.value,
+                        "comparison": comparison, "rows": 100 * b.sum(1).mean() / images,
+                        "against": 100 * a.sum(1).mean() / images, "difference": gain.value,
                         "low": gain.low, "high": gain.high, "p": gain.p_value,
                         "drawn": gain.people, "queries": gain.queries,
                     }

@@ -23,7 +23,7 @@ from reidlab.evaluation.differences import of_people
 from reidlab.experiments.design import Experiment, Prediction
 from reidlab.experiments.gltrans import NETWORKS_ON
 from reidlab.experiments.runner import Trained, Workspace
-from reidlab.experiments.runs import Runs
+from reidlab.experiments.runs import Runs, decision_table
 from reidlab.explain import (
     PERSON,
     IdentityTarget,
@@ -63,19 +63,15 @@ TESTS = {
     "beyond insertion": ("insertion", PLANTED),
     "forgets": ("forgets", "related"),
 }
+BASIC = ("person", "pointing", "deletion", "insertion")  # these are asked of the planted map, too
 # which tests were expected to be passed, of the similarity by a ViT
 EXPECTED = {
-    PLANTED: ("person", "pointing", "deletion", "insertion"),
-    "Grad-CAM 10": ("person", "pointing", "deletion", "insertion", "forgets"),
-    "Grad-CAM 11": ("person", "pointing", "deletion", "insertion", "forgets"),
-    "Grad-CAM 12": ("person", "pointing", "deletion", "insertion", "forgets"),
-    "raw attention 10": ("person", "pointing", "random weights", "deletion", "insertion"),
-    "raw attention 11": ("person", "pointing", "random weights", "deletion", "insertion"),
-    "raw attention 12": ("person", "pointing", "random weights", "deletion", "insertion"),
-    "rollout 12": ("person", "pointing", "random weights", "deletion", "insertion"),
-    OCCLUSION: ("person", "pointing", "random weights", "deletion", "insertion", "beyond deletion",
-                "beyond insertion", "forgets"),
-}  # fmt: skip
+    PLANTED: BASIC,
+    **{f"Grad-CAM {layer}": (*BASIC, "forgets") for layer in (10, 11, 12)},
+    **{f"raw attention {layer}": (*BASIC, "random weights") for layer in (10, 11, 12)},
+    "rollout 12": (*BASIC, "random weights"),
+    OCCLUSION: tuple(TESTS),
+}
 # the paper's pictures say that GLTrans looks at more parts than either; stripes each have to answer
 PARTS_SEEN = (
     Prediction("GLTrans over the ViT", {"network": "vit"}, {"network": "all"}, "higher", None),
@@ -135,10 +131,8 @@ def named(run: Trained) -> Asked:
         with torch.no_grad():
             return _lead(torch.stack(network.eval()(images, camids).logits).mean(0), labels)
 
-    def target(_: Any) -> IdentityTarget:
-        return IdentityTarget(labels)
-
-    return Asked(images, camids, _masks(frame), frame["pid"].tolist(), target, known)
+    pids, target = frame["pid"].tolist(), IdentityTarget(labels)
+    return Asked(images, camids, _masks(frame), pids, lambda _: target, known)
 
 
 TARGETS = {"similarity": similar, "identity": named}
@@ -280,11 +274,8 @@ def verdicts(runs: Runs, network: str, target: str = "similarity") -> pd.DataFra
         for name in found
         for test, (value, control) in _sides(found, name).items()
     }
-    words = decide({key: (each, "higher", None) for key, each in trials.items()})
-    rows: dict[str, dict[str, bool]] = {name: {} for name in found}
-    for name, test in trials:
-        rows[name][test] = words[name, test].verdict == "holds"
-    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*TESTS]).astype(object)
+    words = decision_table({key: (each, "higher", None) for key, each in trials.items()})["verdict"]
+    return (words == "holds").unstack().reindex(index=[*found], columns=[*TESTS]).astype(object)
 
 
 def _sides(
@@ -296,7 +287,7 @@ def _sides(
     controls = {"area": planted["area"], "no order": nothing, "related": nothing}
     sides = {}
     for test, (value, control) in TESTS.items():
-        if name == PLANTED and test not in ("person", "pointing", "deletion", "insertion"):
+        if name == PLANTED and test not in BASIC:
             continue
         values = UNRELATED - own["correlation"] if value == "forgets" else own[value]
         other = planted[value] if control == PLANTED else controls.get(control, own.get(control))

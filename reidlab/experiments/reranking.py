@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,16 +44,13 @@ def embed_world(
     """
     people, cameras = range(1, world.identities + 1), range(world.cameras)
     keys = list(product(people, cameras, range(images_per_camera)))
-    images = world.render(keys).images
     transform, device = test_transform(recipe), next(model.parameters()).device
-    model.eval()
-    parts = []
+    images = [transform(Image.fromarray(image)) for image in world.render(keys).images]
+    network: Any = model.eval()
     with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            some = images[start : start + batch_size]
-            batch = torch.stack([transform(Image.fromarray(image)) for image in some])
-            parts.append(model.embed(batch.to(device)).float().cpu())  # type: ignore[operator]
-    return pd.DataFrame(keys, columns=["pid", "camid", "index"]), torch.cat(parts)
+        batches = torch.stack(images).split(batch_size)
+        emb = torch.cat([network.embed(batch.to(device)).float().cpu() for batch in batches])
+    return pd.DataFrame(keys, columns=["pid", "camid", "index"]), emb
 
 
 def rerank_gains(

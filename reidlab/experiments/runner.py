@@ -107,7 +107,6 @@ class Workspace:
             "seed": seed,
             **_asked(cell.options),
         }
-
         folder = self.place(inputs)
 
         def compute() -> dict[str, Any]:

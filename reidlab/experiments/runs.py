@@ -123,9 +123,14 @@ class Runs:
     def judged(self, step: str) -> Runs:
         """The same runs under another evaluation, which a step after the training made.
 
+        Args:
+            step: its name; empty: the runs as they are.
+
         Raises:
             ValueError: A run has no such evaluation.
         """
+        if not step:
+            return self
         records = []
         for run in self.records:
             found = run["after"].get(step, {})
@@ -274,7 +279,7 @@ class Runs:
         claims: Mapping[str, tuple[Levels, Levels, str, float | None]] | None = None,
         metric: str = "mAP",
     ) -> pd.DataFrame:
-        """Words for claimed differences, in one table, ready for `reidlab.report.figures.forest`.
+        """Words for claimed differences, ready for `reidlab.report.figures.forest`.
 
         Args:
             claims: what is claimed, in words -> levels of sides a and b, "higher" or "lower" (b
@@ -299,8 +304,12 @@ class Runs:
             )
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
-        found = {name: self.compare(a, b, metric) for name, (a, b, _, _) in claims.items()}
-        return words_for({name: (found[name], *claims[name][2:]) for name in claims})
+        return decision_table(
+            {
+                name: (self.compare(a, b, metric), way, bound)
+                for name, (a, b, way, bound) in claims.items()
+            }
+        )
 
     def means(
         self,
@@ -335,10 +344,8 @@ class Runs:
     def obstacles(self, a: Levels, b: Levels, metric: str = "mAP") -> list[str]:
         """Why b minus a would not be the difference of these levels; empty if nothing does.
 
-        Args:
-            a: levels of the first side.
-            b: levels of the second.
-            metric: seconds, images a second and memory depend on the machine, too.
+        Sides and metric are as in `compare`; seconds, images a second and memory depend on the
+        machine, too.
         """
         sides = [self.where(**each).records for each in (a, b)]
         both = (*sides[0], *sides[1])
@@ -347,19 +354,16 @@ class Runs:
             machine = ("device", "cores", "processes")
             found += differing({k: run["environment"].get(k) for k in machine} for run in both)
             found += differing({k: run["experiment"].get(k) for k in Recipe.FREE} for run in both)
-        left_open = [
-            [
-                (run["seed"], *(v for k, v in run["levels"].items() if k not in {*a, *b}))
-                for run in side
-            ]
-            for side in sides
-        ]
-        cells = {row[1:] for side in left_open for row in side}
-        for name, side in zip("ab", left_open, strict=True):
+
+        def left_open(run: Record) -> tuple[str, ...]:
+            return tuple(v for k, v in run["levels"].items() if k not in {*a, *b})
+
+        cells = set(map(left_open, both))
+        for name, side in zip("ab", sides, strict=True):
             if not side:
                 found.append(f"no runs of side {name}")
-            for seed in sorted({row[0] for row in side}):
-                there = [row[1:] for row in side if row[0] == seed]
+            for seed in sorted({run["seed"] for run in side}):
+                there = [left_open(run) for run in side if run["seed"] == seed]
                 if len(there) > len(set(there)):
                     found.append(f"side {name} holds seed {seed} more than once")
                 elif len(there) < len(cells):
@@ -441,6 +445,18 @@ PERSONAL = {"mAP": "ap", "rank1": "rank1", "rank5": "rank5"}
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 
+def decision_table(compared: Mapping[Any, tuple[Difference, str, float | None]]) -> pd.DataFrame:
+    """Differences and their words as a table, see `Runs.decide`, of what `decide` reads."""
+    words = decide(compared)
+    rows = [
+        (d.value, d.low, d.high, words[key].p, d.smallest, words[key].verdict, d.seeds, d.people)
+        for key, (d, *_) in compared.items()
+    ]
+    columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
+    table = pd.DataFrame(rows, index=pd.Index([*compared]), columns=columns)
+    return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
+
+
 def measured(run: Record, metric: str) -> float:
     """A number of a run, in percent if it is a share.
 
@@ -458,22 +474,6 @@ def measured(run: Record, metric: str) -> float:
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
         )
     return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
-
-
-def words_for(differences: Mapping[Any, tuple[Difference, str, float | None]]) -> pd.DataFrame:
-    """Words for several differences that count as several, as `Runs.decide` returns them.
-
-    Args:
-        differences: as `reidlab.evaluation.decide` takes them; the keys are the index.
-    """
-    words = decide(differences)
-    rows = [
-        (d.value, d.low, d.high, word.p, d.smallest, word.verdict, d.seeds, d.people)
-        for (d, _, _), word in zip(differences.values(), words.values(), strict=True)
-    ]
-    columns = ["value", "low", "high", "p", "smallest", "verdict", "seeds", "people"]
-    table = pd.DataFrame(rows, index=[*differences], columns=columns)
-    return table.astype(dict.fromkeys(columns[:5], float) | {"people": "Int64"})
 
 
 def number(run: Record, metric: str) -> float | None:

@@ -18,7 +18,7 @@ from reidlab.evaluation.differences import of_people
 from reidlab.experiments.after import PEOPLE, ask_everybody
 from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.design import BOUND, Changes, Experiment, Step, over, switches
-from reidlab.experiments.runs import Runs, words_for
+from reidlab.experiments.runs import Runs, decision_table
 from reidlab.training import Recipe
 
 # the size of the paper's rows with Cat and Cross; ours has half their width, as pairs take long
@@ -193,7 +193,7 @@ def by_place(runs: Runs) -> pd.DataFrame:
         Rows as of `Runs.decide` with the place as "name" and the prediction as "group", ready for
         `reidlab.report.figures.forest`.
     """
-    found = {title: _judged(runs, step).decide() for step, title in PLACES.items()}
+    found = {title: runs.judged(step).decide() for step, title in PLACES.items()}
     return pd.concat(found, names=["name", "group"]).reset_index()
 
 
@@ -215,7 +215,7 @@ def larger_leads(runs: Runs) -> pd.DataFrame:
         for text, pair in LARGER_LEADS.items()
         for way, name in {"embedding": "the ViT baseline", "la": "LA-Transformer"}.items()
     }
-    return words_for({name: (each, "higher", BOUND) for name, each in found.items()})
+    return decision_table({name: (each, "higher", BOUND) for name, each in found.items()})
 
 
 def _leads(runs: Runs, place: str, other: str) -> NDArray[np.float64]:
@@ -229,7 +229,7 @@ def _leads(runs: Runs, place: str, other: str) -> NDArray[np.float64]:
 def levels_by_place(runs: Runs) -> pd.DataFrame:
     """mAP in percent, mean over the seeds: a row for each place, a column for each way."""
     ways = {LABELS[way]: {"way": way} for way in WAYS}
-    found = {title: _judged(runs, step).means(ways) for step, title in PLACES.items()}
+    found = {title: runs.judged(step).means(ways) for step, title in PLACES.items()}
     return pd.DataFrame({title: table["value"] for title, table in found.items()}).T
 
 
@@ -240,10 +240,6 @@ def losses_by_way(runs: Runs) -> pd.DataFrame:
         ends = [(epochs[0]["loss"], epochs[-1]["loss"]) for epochs in runs.where(way=way).histories]
         rows[LABELS[way]] = pd.DataFrame(ends, columns=["first", "last"]).mean()
     return pd.DataFrame(rows).T
-
-
-def _judged(runs: Runs, step: str) -> Runs:
-    return runs.judged(step) if step else runs
 
 
 NETWORKS_ON = replace(_SHORT["alike"], after=(PEOPLE,)).on(_NETWORKS)  # pairs are slow: no crowd

@@ -14,7 +14,7 @@ from reidlab import recipes
 from reidlab.data import ReIDDataset
 from reidlab.experiments.after import PEOPLE
 from reidlab.experiments.arenas import ARENAS
-from reidlab.experiments.design import Experiment, Prediction, Step
+from reidlab.experiments.design import Experiment, Prediction, Step, over
 from reidlab.experiments.runner import Trained, Workspace
 from reidlab.judging import untrained_records
 from reidlab.losses import common_share, triplet_gaps
@@ -84,13 +84,11 @@ TRIPLET = Experiment(
     labels={
         "none": "no triplet loss", "hardest": "the hardest triplets", "all": "all triplets",
     },
-    predictions=tuple(
-        Prediction(text, {"triplet": a}, {"triplet": b}, direction)
-        for text, a, b, direction in (
-            ("the hardest triplets, against none", "none", "hardest", "lower"),
-            ("all triplets, against the hardest", "hardest", "all", "higher"),
-            ("all triplets, against none", "none", "all", "higher"),
-        )
+    predictions=(
+        Prediction("the hardest triplets, against none",
+                   {"triplet": "none"}, {"triplet": "hardest"}, "lower"),
+        over("all triplets, against the hardest", "hardest", "all", "triplet"),
+        over("all triplets, against none", "none", "all", "triplet"),
     ),
 )  # fmt: skip
 _STRONG = {"weights": "synth", "image_size": (128, 64)}

@@ -25,18 +25,10 @@ from reidlab.training import Recipe
 
 __all__ = ["get", "names", "presets"]
 
-_PAPERS: dict[str, Any] = {
-    "vit_baseline": vit_baseline,
-    "la_transformer": la_transformer,
-    "la_tf_pp": la_tf_pp,
-    "gltrans": gltrans,
-    "transreid": transreid,
-    "pcb": pcb,
-    "tvtr": tvtr,
-    "agw": agw,
-    "transmatcher": transmatcher,
-    "qaconv": qaconv,
-}
+_FILES: tuple[Any, ...] = (
+    vit_baseline, la_transformer, la_tf_pp, gltrans, transreid, pcb, tvtr, agw, transmatcher, qaconv
+)  # fmt: skip
+_PAPERS = {file.__name__.rpartition(".")[2]: file for file in _FILES}
 
 
 def names() -> list[str]:

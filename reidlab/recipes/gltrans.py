@@ -36,11 +36,9 @@ SMOKE = vit_baseline.SMOKE | SMALL | dict(depth=4)  # three layers are read, or 
 
 PRESETS = {"paper": PAPER, "code": CODE}
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}
-VEHICLES = {
+VEHICLES = vit_baseline.VEHICLES | {
     "paper": dict(
         image_size=(256, 256),  # (ours) TransReID's; theirs for VeRi-776 are not published
         lr=0.01,  # (ours) likewise; cameras alone, as its code with viewpoints cannot run
     ),
-    "laptop": vit_baseline.VEHICLES["laptop"],
-    "smoke": vit_baseline.VEHICLES["smoke"],
 }

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from reidlab.losses import Identity
+from reidlab.recipes import vit_baseline
 from reidlab.training import Recipe
 
 CODE = Recipe(
@@ -71,15 +72,7 @@ LAPTOP = dict(
     workers=2,  # (ours)
 )
 
-SMOKE = LAPTOP | dict(
-    profile="smoke",
-    depth=2,  # (ours) this profile tests that everything runs, not that it learns
-    image_size=(64, 32),
-    weights=None,
-    epochs=2,
-    identities_per_batch=4,
-    workers=0,
-)
+SMOKE = LAPTOP | vit_baseline.TINY | dict(epochs=2)
 
 PRESETS = {"code": CODE, "paper": PAPER}
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}

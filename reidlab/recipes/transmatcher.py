@@ -58,13 +58,7 @@ LAPTOP = vit_baseline.LAPTOP | dict(
     interpolation="bilinear",
     losses=(Pairwise(),),
 )
-SMOKE = LAPTOP | {
-    key: vit_baseline.SMOKE[key]
-    for key in (
-        *("profile", "depth", "image_size", "weights", "epochs", "identities_per_batch"),
-        "workers",
-    )
-}
+SMOKE = LAPTOP | vit_baseline.TINY
 
 PRESETS = {"code": PAPER}
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}

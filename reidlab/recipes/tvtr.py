@@ -34,7 +34,6 @@ PAPER = vit_baseline.PAPER.replace(  # (paper) ViT-B of ImageNet, SGD, weight de
 
 SMALL = dict(
     stride=16,  # (ours) 72 patches; 105 with stride 12 take half as long again
-    images_per_identity=8,  # (AGW)
     losses=PAPER.losses,
     **{"switches.k": 16},  # (paper) of three heads: 53 % of 72 patches, as 12 heads of 253
 )

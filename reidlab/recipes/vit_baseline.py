@@ -74,7 +74,7 @@ LAPTOP = dict(
     workers=2,  # (ours)
 )
 
-SMOKE = LAPTOP | dict(
+TINY = dict(
     profile="smoke",
     depth=2,  # (ours) this profile tests that everything runs, not that it learns
     image_size=(64, 32),
@@ -83,6 +83,7 @@ SMOKE = LAPTOP | dict(
     identities_per_batch=4,
     workers=0,
 )
+SMOKE = LAPTOP | TINY
 
 PRESETS = {None: PAPER}  # paper and code agree
 SIZES = {"laptop": LAPTOP, "smoke": SMOKE}

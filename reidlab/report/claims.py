@@ -195,14 +195,13 @@ def _cells(table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for row_name, row in table["rows"].items():
         for i, (column_name, column) in enumerate(columns.items()):
             cell = {**own, **row, **column}
-            if "columns" in table:
-                for k in {"value", "recomputed"} & {*row}:
-                    if not isinstance(row[k], list) or len(row[k]) != len(columns):
-                        raise ClaimError(
-                            f"{own.get('id', '')} {row_name}: {k} is {row[k]!r}, expected a list "
-                            f"of {len(columns)}, one for each column"
-                        )
-                cell |= {k: row[k][i] for k in ("value", "recomputed") if k in row}
+            for k in {"value", "recomputed"} & {*row} if "columns" in table else ():
+                if not isinstance(row[k], list) or len(row[k]) != len(columns):
+                    raise ClaimError(
+                        f"{own.get('id', '')} {row_name}: {k} is {row[k]!r}, expected a list "
+                        f"of {len(columns)}, one for each column"
+                    )
+                cell[k] = row[k][i]
             for name in ("levels", "words"):
                 if both := [part[name] for part in (own, row, column) if name in part]:
                     cell[name] = {k: v for part in both for k, v in part.items()}

@@ -12,13 +12,14 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from reidlab import recipes
 from reidlab.experiments import design
-from reidlab.report.ideas import LA, PLUS
+from reidlab.experiments.la_tf_pp import PLUS
+from reidlab.experiments.la_transformer import FAST, LA
 from reidlab.report.skeleton import KEPT, untrained
 
 # model -> the small network that this book compares: a cell of an experiment
 SMALL: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "vit_baseline": ("arenas.alike", {"start": "plain"}),
-    "la_transformer": ("la_transformer.table2", {**LA, "blocks": "at-once"}),
+    "la_transformer": ("la_transformer.table2", LA | FAST),
     "la_tf_pp": ("la_tf_pp.losses_alike", PLUS),
     "gltrans": ("gltrans.networks_alike", {"network": "all"}),
     "tvtr": ("tvtr.table2_day-night", {"network": "all"}),

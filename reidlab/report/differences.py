@@ -99,12 +99,14 @@ def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Diff
         return row | {"verdict": f"not comparable: {error.reasons}"}, None
     numbers = {"ours": found.value, "low": found.low, "high": found.high}
     numbers |= {"smallest": found.smallest, "people": found.people}
+    row["found"] = in_points(found.value, found.low, found.high)
     if claim.metric in SIZES:
         numbers |= {"low": found.value, "high": found.value}
+        row["found"] = f"{found.value:+,.0f}"
         sign = 1 if _direction(claim) == "higher" else -1
         row["verdict"] = HOLDS if sign * found.value > 0 else CONTRADICTED
     rounded = {name: None if x is None else round(x, 2) for name, x in numbers.items()}
-    return row | rounded | {"found": _found(claim, found)}, found
+    return row | rounded, found
 
 
 def _side(runs: Runs, levels: Any) -> Runs:
@@ -118,9 +120,3 @@ def _direction(claim: Claim) -> str:
     if claim.value is None:
         return claim.direction
     return "higher" if claim.value > 0 else "lower"
-
-
-def _found(claim: Claim, found: Difference) -> str:
-    if claim.metric in SIZES:
-        return f"{found.value:+,.0f}"
-    return in_points(found.value, found.low, found.high)

@@ -64,12 +64,11 @@ def typical_evidence(
         places, right = ranked.indices[0], ranked.matches[0]
         match, others = places[right][0], places[~right & (places >= 0)][:STRANGERS]
         strange = vectors[torch.from_numpy(np.asarray(others))]
-        bars = row_evidence(q_emb[i], vectors[match], strange, rows)
         found[name] = Evidence(
             ap=float(result.ap[i]),
             query=asked.path,
             match=good.path[match],
             stranger=good.path[others[0]],
-            rows=bars,
+            rows=row_evidence(q_emb[i], vectors[match], strange, rows),
         )
     return found

@@ -110,9 +110,7 @@ def trusted_layers(
     """Say which layers have more heat on the person than either control, see `layers_above`.
 
     Args:
-        heat: maps of B images, (B, L, H, W).
-        masks: part labels of these images, (B, h, w); None: nothing can be said.
-        layers: L numbers of layers.
+        heat: as there, like masks and layers; without masks nothing can be said.
         control: maps of the same images by random weights, (B, L, H, W).
     """
     if masks is None:
@@ -160,14 +158,10 @@ def choices_told(shares: pd.DataFrame | None, pairs: Sequence[tuple[str, str]]) 
         return finding(NO_MASKS)
     table = choice_scores(shares)
     assert isinstance(table, pd.DataFrame)
+    kinds = {"more": "more of the person than random patches", "less": "less", "open": "not clear"}
     said = []
     for light, rows in table.groupby("light", sort=False):
         named = {word: ", ".join(group["choice"]) for word, group in rows.groupby("person")}
-        kinds = {
-            "more": "more of the person than random patches",
-            "less": "less",
-            "open": "not clear",
-        }
         told = [f"{text}: {named[word]}" for word, text in kinds.items() if word in named]
         said.append(f"{str(light).capitalize()} pictures: {'; '.join(told)}.")
     for a, b in pairs:

@@ -103,23 +103,16 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
     """
     plain, bold = [], []
     for ground, table in grounds.items():
-        rows = [
-            (name, in_points(row.value, row.low, row.high), row.verdict)
-            for name, row in table.iterrows()
-        ]
         seen = [*table["smallest"].dropna()] if "smallest" in table else []
         power = f" ({POWER.format(between(seen))})" if seen else ""
-        plain += [
-            f"{ground}{power}:",
-            *(f"- {name}: {found}, {word}" for name, found, word in rows),
-            "",
-        ]
-        bold += [
-            f"**{ground}**{power}",
-            "",
-            *(f"- {n}: {found}, *{word}*" for n, found, word in rows),
-            "",
-        ]
+        plain += [f"{ground}{power}:"]
+        bold += [f"**{ground}**{power}", ""]
+        for name, row in table.iterrows():
+            told = f"- {name}: {in_points(row.value, row.low, row.high)}"
+            plain += [f"{told}, {row.verdict}"]
+            bold += [f"{told}, *{row.verdict}*"]
+        plain += [""]
+        bold += [""]
     return Finding("\n".join(plain), "\n".join(bold))
 
 
@@ -146,7 +139,7 @@ def decided(grounds: Mapping[str, str]) -> Finding:
     for ground, name in grounds.items():
         name, _, step = name.partition(":")
         if len(runs := experiment(name)):
-            found[ground] = (runs.judged(step) if step else runs).decide()
+            found[ground] = runs.judged(step).decide()
         else:
             missing.setdefault(planned(runs).text, []).append(ground)
     told = decisions(found)

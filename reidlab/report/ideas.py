@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
-from reidlab.evaluation import decide
 from reidlab.experiments import experiment
-from reidlab.experiments.design import BOUND
+from reidlab.experiments.design import BOUND, Levels
+from reidlab.experiments.la_tf_pp import CE, PEOPLE_BATCHES, PLUS, WRITTEN
+from reidlab.experiments.la_transformer import FAST, LA, ONCE, SLOW, TWICE, VIT
+from reidlab.experiments.runs import decision_table
 from reidlab.report.claims import load_claims
 
-Sides = tuple[Mapping[str, str], Mapping[str, str]]  # levels without the idea, and with it
+Sides = tuple[Levels, Levels]  # without the idea, and with it
 
 
 @dataclass(frozen=True)
@@ -39,140 +42,92 @@ class Idea:
 
 RENDERED, REAL, VEHICLES = "rendered people", "real people", "vehicles"
 THERMAL = "rendered, thermal"
-
-
-_TRIPLET: Sides = {"triplet": "hardest"}, {"triplet": "all"}
-_NO_TRIPLET: Sides = {"triplet": "none"}, {"triplet": "all"}
-_HEADS: Sides = {"heads": "one"}, {"heads": "rows"}
-_ROWS: Sides = {"heads": "one", "tokens": "global"}, {"heads": "rows", "tokens": "both"}
-_START: Sides = {"start": "plain"}, {"start": "strong"}
-_BLOCKS: Sides = {"blocks": "at-once"}, {"blocks": "blockwise"}
-_TABLE2 = "la_transformer.table2:crowd"
-_CORNERS = "la_transformer.corners_pku-folds"
-_LOSSES = "la_tf_pp.losses_pku-folds"
-_CE = {"model": "la-tf", "loss": "ce", "batches": "shuffled"}
-PLUS = {"model": "la-tf-pp", "loss": "cels-tl", "batches": "shuffled"}
-_WRITTEN = {"model": "la-tf-pp", "loss": "cels-tl-features", "batches": "people"}
-
-
-_ELSEWHERE: Sides = {"way": "embedding"}, {"way": "transmatcher"}
-
-
-def _networks(a: str, b: str, grounds: Mapping[str, str]) -> dict[str, tuple[str, Sides]]:
-    return {ground: (name, ({"network": a}, {"network": b})) for ground, name in grounds.items()}
-
-
+# ground -> experiment that tries the ideas of a paper there
+_TRIPLET = {RENDERED: "vit_baseline.triplet_pilot", REAL: "vit_baseline.triplet_pku-folds"}
+_LA = {RENDERED: "la_transformer.table2:crowd", REAL: "la_transformer.corners_pku-folds"}
+_PP = {REAL: "la_tf_pp.losses_pku-folds"}
 _GLTRANS = {
     RENDERED: "gltrans.networks_alike:crowd",
     REAL: "gltrans.networks_pku-folds",
     VEHICLES: "gltrans.networks_fleet",
 }
-_TVTR = {
-    RENDERED: "tvtr.table2_day-night",
-    THERMAL: "tvtr.table2_day-night-twins",
-}
+_TVTR = {RENDERED: "tvtr.table2_day-night", THERMAL: "tvtr.table2_day-night-twins"}
 _MATCHERS = {RENDERED: "transmatcher.networks_alike"}
 _PARTS = {RENDERED: "transmatcher.parts_alike:crowd"}
+_PLACES = {
+    RENDERED: "transmatcher.places_towns:town-random",
+    REAL: "transmatcher.places_towns:pku-reid",
+}
+_STARTS = {RENDERED: "arenas.alike:crowd", REAL: "arenas.pku-folds", VEHICLES: "arenas.fleet"}
+
+
+def _on(grounds: Mapping[str, str], a: Levels, b: Levels) -> dict[str, tuple[str, Sides]]:
+    return {ground: (name, (a, b)) for ground, name in grounds.items()}
+
+
+def _level(
+    grounds: Mapping[str, str], a: str, b: str, factor: str = "network"
+) -> dict[str, tuple[str, Sides]]:
+    return _on(grounds, {factor: a}, {factor: b})
+
+
 IDEAS = (
-    Idea(
-        "a triplet loss (of all triplets)",
-        {RENDERED: ("vit_baseline.triplet_pilot", _NO_TRIPLET),
-         REAL: ("vit_baseline.triplet_pku-folds", _NO_TRIPLET)},
-    ),
-    Idea(
-        "all triplets, not the hardest",
-        {RENDERED: ("vit_baseline.triplet_pilot", _TRIPLET),
-         REAL: ("vit_baseline.triplet_pku-folds", _TRIPLET)},
-    ),
+    Idea("a triplet loss (of all triplets)", _level(_TRIPLET, "none", "all", "triplet")),
+    Idea("all triplets, not the hardest", _level(_TRIPLET, "hardest", "all", "triplet")),
     Idea(
         "LA: a classifier for each row",
-        {RENDERED: (_TABLE2, _HEADS), REAL: (_CORNERS, _ROWS)},
+        _level(_LA, "one", "rows", "heads") | {REAL: (_LA[REAL], (VIT, LA))},
         ("la_transformer", "la-over-vit-map"),
     ),
+    Idea("LA: blocks opened one by one", _on(_LA, FAST, SLOW), ("la_transformer", "blockwise-map")),
     Idea(
-        "LA: blocks opened one by one",
-        {RENDERED: (_TABLE2, _BLOCKS), REAL: (_CORNERS, _BLOCKS)},
-        ("la_transformer", "blockwise-map"),
-    ),
-    Idea(
-        "LA-TF: label smoothing",
-        {REAL: (_LOSSES, (_CE, {**_CE, "loss": "cels"}))},
-        ("la_tf_pp", "smoothing-map"),
+        "LA-TF: label smoothing", _on(_PP, CE, CE | {"loss": "cels"}), ("la_tf_pp", "smoothing-map")
     ),
     Idea(
         "LA-TF: a triplet loss of logits",
-        {REAL: (_LOSSES, (_CE, {**_CE, "loss": "ce-tl"}))},
+        _on(_PP, CE, CE | {"loss": "ce-tl"}),
         ("la_tf_pp", "triplet-map"),
         "lower",
     ),
-    Idea(
-        "LA-TF++: one classifier, both losses",
-        {REAL: (_LOSSES, (_CE, PLUS))},
-        ("la_tf_pp", "gain-map"),
-    ),
-    Idea("LA-TF++ as written, over as coded", {REAL: (_LOSSES, (PLUS, _WRITTEN))}),
-    Idea("GLTrans: fused class tokens (GAE)", _networks("vit", "gae", _GLTRANS)),
-    Idea("GLTrans: fused patches (LMF)", _networks("vit", "lmf", _GLTRANS)),
-    Idea("GLTrans: both", _networks("vit", "all", _GLTRANS)),
-    Idea("TVTR: chosen patches (TVTS)", _networks("vit", "tvts", _TVTR), ("tvtr", "tvts-map")),
-    Idea("TVTR: circle losses (GLC)", _networks("vit", "glc", _TVTR), ("tvtr", "glc-map")),
-    Idea("TVTR: both", _networks("vit", "all", _TVTR)),
-    Idea("TransMatcher, over a ViT by pairs", _networks("vit", "transmatcher", _MATCHERS)),
-    Idea("TransMatcher, over cross-attention", _networks("cross", "transmatcher", _MATCHERS)),
-    Idea("TransMatcher: the prior", _networks("no-prior", "all", _PARTS)),
-    Idea("TransMatcher: max for mean", _networks("mean", "all", _PARTS)),
+    Idea("LA-TF++: one classifier, both losses", _on(_PP, CE, PLUS), ("la_tf_pp", "gain-map")),
+    Idea("LA-TF++ as written, over as coded", _on(_PP, PLUS, WRITTEN)),
+    Idea("GLTrans: fused class tokens (GAE)", _level(_GLTRANS, "vit", "gae")),
+    Idea("GLTrans: fused patches (LMF)", _level(_GLTRANS, "vit", "lmf")),
+    Idea("GLTrans: both", _level(_GLTRANS, "vit", "all")),
+    Idea("TVTR: chosen patches (TVTS)", _level(_TVTR, "vit", "tvts"), ("tvtr", "tvts-map")),
+    Idea("TVTR: circle losses (GLC)", _level(_TVTR, "vit", "glc"), ("tvtr", "glc-map")),
+    Idea("TVTR: both", _level(_TVTR, "vit", "all")),
+    Idea("TransMatcher, over a ViT by pairs", _level(_MATCHERS, "vit", "transmatcher")),
+    Idea("TransMatcher, over cross-attention", _level(_MATCHERS, "cross", "transmatcher")),
+    Idea("TransMatcher: the prior", _level(_PARTS, "no-prior", "all")),
+    Idea("TransMatcher: max for mean", _level(_PARTS, "mean", "all")),
     Idea(
         "TransMatcher elsewhere, over the ViT baseline",
-        {RENDERED: ("transmatcher.places_towns:town-random", _ELSEWHERE),
-         REAL: ("transmatcher.places_towns:pku-reid", _ELSEWHERE)},
+        _level(_PLACES, "embedding", "transmatcher", "way"),
     ),
-)  # fmt: skip
-
-
+)
 # What a paper may leave unsaid: with the second side in the place of the first.
 CHOICES = (
-    Idea(
-        "start weights: strong, not plain",
-        {RENDERED: ("arenas.alike:crowd", _START), REAL: ("arenas.pku-folds", _START),
-         VEHICLES: ("arenas.fleet", _START)},
-    ),
-    Idea(
-        "batches of P x K people, not in any order",
-        {REAL: (_LOSSES, (PLUS, {**PLUS, "batches": "people"}))},
-    ),
-    Idea(
-        "blocks opened at once, not one by one",
-        {RENDERED: (_TABLE2, _BLOCKS[::-1]), REAL: (_CORNERS, _BLOCKS[::-1])},
-    ),
+    Idea("start weights: strong, not plain", _level(_STARTS, "plain", "strong", "start")),
+    Idea("batches of P x K people, not in any order", _on(_PP, PLUS, PEOPLE_BATCHES)),
+    Idea("blocks opened at once, not one by one", _on(_LA, SLOW, FAST)),
     Idea(
         "a training twice as long",
-        {RENDERED: ("la_transformer.longer:crowd",
-                    ({"blocks": "at-once", "length": "once"},
-                     {"blocks": "at-once", "length": "twice"}))},
+        _on({RENDERED: "la_transformer.longer:crowd"}, FAST | ONCE, FAST | TWICE),
     ),
-)  # fmt: skip
-LA = {"heads": "rows", "tokens": "both"}
+)
 # Networks from the plain start, by ground: experiment and levels. Recipes are those of the papers.
-NETWORKS: Mapping[str, Mapping[str, tuple[str, Mapping[str, str]]]] = {
-    "ViT baseline": {
-        RENDERED: ("arenas.alike:crowd", {"start": "plain"}),
-        REAL: ("arenas.pku-folds", {"start": "plain"}),
+NETWORKS: Mapping[str, Mapping[str, tuple[str, Levels]]] = {
+    "ViT baseline": {ground: (_STARTS[ground], {"start": "plain"}) for ground in (RENDERED, REAL)},
+    **{
+        f"{title}, {words}": {ground: (name, network | blocks) for ground, name in _LA.items()}
+        for title, network in (("ViT by LA's recipe", VIT), ("LA-Transformer", LA))
+        for blocks, words in ((FAST, "all blocks at once"), (SLOW, "block by block"))
     },
     **{
-        f"{title}, {words}": {
-            RENDERED: (_TABLE2, {**network, "blocks": blocks}),
-            REAL: (_CORNERS, {**network, "blocks": blocks}),
-        }
-        for title, network in (
-            ("ViT by LA's recipe", {"heads": "one", "tokens": "global"}),
-            ("LA-Transformer", LA),
-        )
-        for blocks, words in (("at-once", "all blocks at once"), ("blockwise", "block by block"))
-    },
-    **{
-        title: {RENDERED: ("la_tf_pp.losses_alike:crowd", levels), REAL: (_LOSSES, levels)}
+        title: {RENDERED: ("la_tf_pp.losses_alike:crowd", levels), REAL: (_PP[REAL], levels)}
         for title, levels in (
-            ("LA-TF", _CE), ("LA-TF++ as coded", PLUS), ("LA-TF++ as written", _WRITTEN)
+            ("LA-TF", CE), ("LA-TF++ as coded", PLUS), ("LA-TF++ as written", WRITTEN)
         )
     },
     **{
@@ -214,16 +169,10 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
         for ground, (name, sides) in idea.grounds.items()
         if len(runs := experiment(name))
     ]
-    words = decide({i: (d, idea.better, BOUND) for i, (idea, *_, d) in enumerate(tried)})
-    rows = [
-        {
-            "name": idea.text, "group": ground, "value": found.value, "low": found.low,
-            "high": found.high, "smallest": found.smallest, "verdict": words[i].verdict,
-            "people": found.people, "paper": _printed(idea, sides),
-        }
-        for i, (idea, ground, sides, found) in enumerate(tried)
-    ]  # fmt: skip
-    return pd.DataFrame(rows).astype({"low": float, "high": float, "paper": float})
+    compared = {(idea.text, ground): (d, idea.better, BOUND) for idea, ground, _, d in tried}
+    table = decision_table(compared).rename_axis(["name", "group"]).reset_index()
+    printed = [_printed(idea, sides) for idea, _, sides, _ in tried]
+    return table.drop(columns=["p", "seeds"]).assign(paper=np.array(printed, float))
 
 
 def _printed(idea: Idea, sides: Sides) -> float | None:

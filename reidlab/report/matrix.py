@@ -85,14 +85,11 @@ class Matrix:
         for row in self.rows:
             if row.kind == "difference":
                 papers.setdefault(row.paper, []).append(row)
-        return Matrix(
-            tuple(
-                Row("", "", "paper", paper, f"{len(rows)} differences", {
-                    name: Cell(_counted(row.cells[name].word for row in rows)) for name in COLUMNS
-                })
-                for paper, rows in papers.items()
-            )
-        )  # fmt: skip
+        found = []
+        for paper, rows in papers.items():
+            words = {name: Cell(_counted(row.cells[name].word for row in rows)) for name in COLUMNS}
+            found.append(Row("", "", "paper", paper, f"{len(rows)} differences", words))
+        return Matrix(tuple(found))
 
     def _repr_html_(self) -> str:
         body, paper = [], ""

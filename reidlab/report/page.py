@@ -15,7 +15,6 @@ record stands beside the book's by `python -m reidlab compare`, see `reidlab.rep
 from __future__ import annotations
 
 import base64
-import dataclasses
 import html
 import json
 import os
@@ -32,6 +31,7 @@ from reidlab.parameters import as_folder, as_number, as_text
 from reidlab.record import (
     FIELDS,
     RecordError,
+    RunRecord,
     check_schema,
     describe_environment,
     git_commit,
@@ -122,8 +122,8 @@ class Page:
     dataset: str
     seed: int
     out: Path
-    given: tuple[Any, ...] = field(default=(), repr=False)
-    run: str = field(default="", repr=False)
+    given: tuple[Any, ...] = field(repr=False)
+    run: str = field(repr=False)
     started: str = field(default_factory=now)
     _clock: float = field(default_factory=time.perf_counter, repr=False)
 
@@ -136,8 +136,7 @@ class Page:
         """
         if self.run:
             return Path(self.run)
-        data_root = self.given[2] if self.given else ""
-        own = f"-{ds.fingerprint()[:8]}" if data_root else ""
+        own = f"-{ds.fingerprint()[:8]}" if self.given[2] else ""
         return project_root() / "runs" / "lab" / f"{name}{own}"
 
     def quote(self, **values: Any) -> None:
@@ -241,11 +240,10 @@ def page_start(
     if root and not Path(root).exists():
         note = "it is written on first use" if dataset == "market1501" else "see data_scripts/"
         print(f"data_root {data_root} does not exist yet ({note})")
-    more = [(as_folder if k == "run" else as_text)(k, value) for k, value in others.items()]
+    more = {k: (as_folder if k == "run" else as_text)(k, value) for k, value in others.items()}
     folder = Path(out or os.environ.get(PAGES) or project_root() / "runs" / "pages")
-    given = (profile, dataset, root, number, *more)
-    run = more[[*others].index("run")] if "run" in others else ""
-    return Page(notebook, profile, dataset, number, folder, given, run)
+    given = (profile, dataset, root, number, *more.values())
+    return Page(notebook, profile, dataset, number, folder, given, more.get("run", ""))
 
 
 def _other_run(file: Path, record: Mapping[str, Any]) -> str:
@@ -296,8 +294,8 @@ def read_page(path: str | Path) -> dict[str, Any]:
 def _as_record(record: Any) -> Mapping[str, Any]:
     if isinstance(record, str | Path):
         return read_record(record)
-    if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return dataclasses.asdict(record)
+    if isinstance(record, RunRecord):
+        return record.to_dict()
     if isinstance(record, Mapping):
         check_schema(record)
         return record

@@ -55,10 +55,7 @@ class SideBySide:
             lines += [f"Measured alike: {', '.join(f'{k} {v}' for k, v in judged.items())}", ""]
         if self.cautions:
             lines += [*(f"CAUTION: {caution}" for caution in self.cautions), ""]
-        if len(self.settings):
-            lines += [_text(self.settings), ""]
-        else:
-            lines += ["No setting differs.", ""]
+        lines += [_text(self.settings) if len(self.settings) else "No setting differs.", ""]
         lines += [
             _text(self.results),
             "metrics in percent; spread: standard deviation over the seeds; low, high: "

@@ -237,12 +237,11 @@ def table(
         form = own.get(name)
         cell = functools.partial(_printed, form=form, decimals=decimals, words=said)
         printed.format(cell, subset=[name])
-        side = "right" if all(_starts_as_number(cell(value)) for value in bare[name]) else "left"
+        numeric = all(re.match(r"[+−-]?\d|$", cell(value)) for value in bare[name])
+        side = "right" if numeric else "left"
         looks[name] = [{"selector": "", "props": f"text-align: {side}"}]
-    for level in range(bare.index.nlevels):
-        printed.format_index(lambda key: str(said.get(key, key)), axis="index", level=level)
-    for level in range(bare.columns.nlevels):
-        printed.format_index(lambda key: str(said.get(key, key)), axis="columns", level=level)
+    printed.format_index(lambda key: str(said.get(key, key)), axis="index")
+    printed.format_index(lambda key: str(said.get(key, key)), axis="columns")
     if isinstance(frame.index, pd.RangeIndex):
         printed.hide()
     printed.set_table_attributes('class="dataframe"')  # else the theme puts it on white in the dark
@@ -275,10 +274,6 @@ def _printed(value: Any, form: str | None, decimals: int, words: Mapping[Any, st
         whole = "{:,}" if isinstance(value, numbers.Integral) else f"{{:.{decimals}f}}"
         return number(value, form or whole)
     return str(value)
-
-
-def _starts_as_number(text: str) -> bool:
-    return re.match(r"[+−-]?\d|$", text) is not None
 
 
 def _register_with_ipython() -> None:

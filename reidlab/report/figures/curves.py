@@ -31,22 +31,21 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> BookFigure:
     if not history:
         raise ValueError("the history is empty: the record comes from a run of no epochs")
     epochs = [row["epoch"] for row in history]
-    parts = sorted({name for row in history for name in row.get("losses") or {}})
-    accurate = any(row.get("accuracy") is not None for row in history)
+    parts = pd.DataFrame([row.get("losses") or {} for row in history])
+    accuracy = [np.nan if row.get("accuracy") is None else row["accuracy"] for row in history]
+    accurate = not np.isnan(accuracy).all()
     figure = style.figure(aspect=2.4 if accurate else style.GOLDEN)
     panels = figure.subplots(1, 2 if accurate else 1, squeeze=False)[0]
     marker = {"marker": "o", "markersize": 4} if len(epochs) < 12 else {}
     panels[0].plot(epochs, [row["loss"] for row in history], label="sum", **marker)
-    for name in parts if len(parts) > 1 else ():
-        values = [(row.get("losses") or {}).get(name, np.nan) for row in history]
-        panels[0].plot(epochs, values, label=name, **marker)
+    if parts.shape[1] > 1:
+        for name in sorted(parts, key=str):
+            panels[0].plot(epochs, parts[name], label=name, **marker)
+        panels[0].legend()
     panels[0].set(xlabel="epoch", ylabel="loss (nats)")
     panels[0].set_ylim(bottom=0)
-    if len(parts) > 1:
-        panels[0].legend()
     if accurate:
-        values = [np.nan if row.get("accuracy") is None else row["accuracy"] for row in history]
-        panels[1].plot(epochs, values, color=style.MATCH, **marker)
+        panels[1].plot(epochs, accuracy, color=style.MATCH, **marker)
         panels[1].set(xlabel="epoch", ylabel="share right, training batches", ylim=(0, 1.02))
     for panel in panels:
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))

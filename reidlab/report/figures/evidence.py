@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from reidlab.report.figures.pictures import read_picture
 from reidlab.report.style import BookFigure
 
 HEAD, FOOT, GAP, TALL = 0.5, 0.45, 0.1, 1.8  # inches: above a line, below the last, and its height
+TITLES = ("query", "match", "stranger")
 NAMES, BARS = 0.35, 2.5  # inches for the numbers of the rows, and at least for the bars
 
 
@@ -33,26 +35,27 @@ def row_evidences(cases: Mapping[str, Evidence]) -> BookFigure:
     total = len(cases) * (HEAD + TALL) + FOOT
     figure = style.figure(aspect=style.TEXT_WIDTH / total)
     figure.set_layout_engine("none")
+
+    def add(left: float, top: float, width: float, height: float) -> Axes:
+        """A panel by its place in inches from the upper left corner."""
+        across = style.TEXT_WIDTH
+        low = 1 - (top + height) / total
+        return figure.add_axes((left / across, low, width / across, height / total))
+
     bars = []
     for line, (name, case) in enumerate(cases.items()):
-        low = 1 - (line + 1) * (HEAD + TALL) / total
-        pictures = {"query": case.query, "match": case.match, "stranger": case.stranger}
-        left = 0.0
-        read = {title: read_picture(path) for title, path in pictures.items()}
-        shapes = {title: picture.shape[1] / picture.shape[0] for title, picture in read.items()}
-        room = style.TEXT_WIDTH - BARS - NAMES - (len(read) + 1) * GAP
-        tall = min(TALL, room / sum(shapes.values()))  # vehicles are wider than high
-        for title, picture in read.items():
-            width = tall * shapes[title]
-            bottom = low + (TALL - tall) / total
-            place = left / style.TEXT_WIDTH, bottom, width / style.TEXT_WIDTH, tall / total
-            panel = figure.add_axes(place)
+        pictures = [read_picture(path) for path in (case.query, case.match, case.stranger)]
+        shapes = [picture.shape[1] / picture.shape[0] for picture in pictures]
+        room = style.TEXT_WIDTH - BARS - NAMES - (len(pictures) + 1) * GAP
+        tall = min(TALL, room / sum(shapes))  # vehicles are wider than high
+        left, top = 0.0, line * (HEAD + TALL) + HEAD
+        for title, picture, shape in zip(TITLES, pictures, shapes, strict=True):
+            panel = add(left, top, tall * shape, tall)
             _show_rows(panel, picture, len(case.rows))
             panel.set_title(title, fontsize=10)
-            left += width + GAP
+            left += tall * shape + GAP
         left += NAMES
-        place = left / style.TEXT_WIDTH, low, 1 - (left + GAP) / style.TEXT_WIDTH, TALL / total
-        bars.append(figure.add_axes(place))
+        bars.append(add(left, top, style.TEXT_WIDTH - left - GAP, TALL))
         values = np.asarray(case.rows, dtype=float)
         _bars(bars[-1], values)
         margin = style.number(values.sum(), "{:+.3f}")
@@ -80,14 +83,10 @@ def _bars(panel: Axes, values: NDArray[np.float64]) -> None:
     places = np.arange(len(values)) + 0.5
     colours = [style.MATCH if value >= 0 else style.WRONG for value in values]
     hatches = ["" if value >= 0 else "///" for value in values]
-    panel.barh(places, values, height=0.78, color=colours, hatch=hatches, edgecolor=style.INK, lw=0)
+    look: Any = {"color": colours, "hatch": hatches, "edgecolor": style.INK, "lw": 0}
+    bars = panel.barh(places, values, height=0.78, **look)
+    panel.bar_label(bars, [style.number(x, "{:+.3f}") for x in values], padding=4, fontsize=9)
     panel.axvline(0, color=style.INK, lw=1)
-    for place, value in zip(places, values, strict=True):
-        panel.annotate(
-            style.number(value, "{:+.3f}"), (value, place), (4 if value >= 0 else -4, 0),
-            va="center", ha="left" if value >= 0 else "right", textcoords="offset points",
-            fontsize=9,
-        )  # fmt: skip
     panel.set_ylim(len(values), 0)
     panel.set_yticks(places, [f"{row}" for row in range(1, len(values) + 1)], fontsize=9)
     panel.tick_params(axis="y", length=0)

@@ -180,14 +180,7 @@ def la_tf_pp(patches: Any, cls: Any) -> BookFigure:
     """Draw LA-TF++: rows mixed with the class token, their mean, one classifier, two losses.
 
     The search is by the row means R, as in the published program; the paper's text has the mean.
-
-    Args:
-        patches: the toy's patch tokens, (h, w, D) with at most four rows, and small numbers; an
-            array or a tensor.
-        cls: its class token G, (D,).
-
-    Raises:
-        ValueError: shapes do not go together.
+    Arguments are those of `la_transformer`.
     """
     sheet = Drawing(height=3.45)
     mixed, rows = _until_mixed(sheet, patches, cls)
@@ -319,24 +312,23 @@ def transmatcher(query: Any, gallery: Any) -> BookFigure:
             f"maps have the shapes {[x.shape for x in maps]}: expected (2, 2, d), both alike"
         )
     sheet, colours = Drawing(height=3.3), (style.QUERY, style.MATCH)
-    names, mean = ("query", "gallery image"), "encoder"
+    names = "query", "gallery image"
     for i, (grid, name, colour) in enumerate(zip(maps, names, colours, strict=True)):
         y = 0.15 + 1.6 * i
         sheet.box(Box(0.05, y, 0.45, 1.2), colour=colour)
         sheet.person(Box(0.1, y + 0.05, 0.35, 1.1))
         sheet.words((0.75, y + 1.35), name)
-        coded = sheet.box(Box(0.75, y, 0.34, 1.2), mean, upright=True)
+        coded = sheet.box(Box(0.75, y, 0.34, 1.2), "encoder", upright=True)
         tokens = sheet.tokens(Box(1.35, y, 1.3, 1.25), _vectors(grid), (colour, colour))
         sheet.arrow((0.5, y + 0.6), coded.left)
         sheet.arrow(coded.right, tokens.left)
     flat = [x.reshape(4, -1) for x in maps]
     products = flat[1] @ flat[0].T  # [gallery place, query place]
     best = (products == products.max(0)) | (products == products.max(1)[:, None])
-    for s in range(4):
-        for t in range(4):
-            place = Box(3.2 + 0.4 * t, 0.75 + 0.45 * s, 0.36, 0.4)
-            colour = style.ACCENT if best[s, t] else style.JUNK
-            sheet.box(place, style.number(products[s, t], "{:g}"), colour=colour)
+    for (s, t), product in np.ndenumerate(products):
+        place = Box(3.2 + 0.4 * t, 0.75 + 0.45 * s, 0.36, 0.4)
+        colour = style.ACCENT if best[s, t] else style.JUNK
+        sheet.box(place, style.number(product, "{:g}"), colour=colour)
     for y, row in ((0.75, 1.1), (2.35, 2.0)):
         sheet.arrow((2.65, y), (2.85, y), (2.85, row), (3.17, row))
     sheet.words((4.0, 0.5), "products, times the gate")
