@@ -161,9 +161,5 @@ def _counts(splits: Mapping[str, Mapping[str, int]]) -> dict[str, Counts]:
     }
 
 
-CARDS: Mapping[str, DatasetCard] = {
-    name: _card(name, facts)
-    for name, facts in yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    ).items()
-}
+_FACTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+CARDS: Mapping[str, DatasetCard] = {name: _card(name, facts) for name, facts in _FACTS.items()}

@@ -146,12 +146,9 @@ def _root(name: str, root: str | Path) -> Path:
 
 def _is_root(folder: Path) -> bool:
     if folder.name == "cuhk03_release" and (folder / "cuhk-03.mat").is_file():
-        return not _is_root(folder.parent) or _has_split(folder)  # the lists are one level higher
+        # the lists are one level higher, unless they lie here
+        return not _is_root(folder.parent) or bool(find(folder, CONFIG.format(boxes="*")))
     return any(has_all(folder, parts) for parts in LAYOUTS)
-
-
-def _has_split(folder: Path) -> bool:
-    return bool(find(folder, CONFIG.format(boxes="*")))
 
 
 def _mat(folder: Path) -> Path | None:

@@ -148,8 +148,7 @@ def _blurred(image: Image.Image) -> Image.Image:
     scale = image.height / REFERENCE_HEIGHT
     sigma = float(torch.empty(1).uniform_(*BLUR)) * scale
     kernel = 2 * max(1, round(BLUR_KERNEL // 2 * scale)) + 1
-    blurred: Image.Image = v2.functional.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
-    return blurred
+    return v2.functional.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
 
 
 def _exchanged(image: Image.Image) -> Image.Image:
