@@ -69,8 +69,7 @@ def gather(rows: Tensor) -> Tensor:
     """
     if process_count() == 1:
         return rows
-    gathered: Tensor = _Gather.apply(rows)
-    return gathered
+    return _Gather.apply(rows)
 
 
 class _Gather(torch.autograd.Function):
