@@ -95,10 +95,8 @@ class PictureFolder:
         stamps = {}
         for path in find(self.root, "**/*"):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                status = path.stat()
-                stamps[path.relative_to(self.root).as_posix()] = (
-                    f"{status.st_size} {status.st_mtime_ns}"
-                )
+                name, status = path.relative_to(self.root).as_posix(), path.stat()
+                stamps[name] = f"{status.st_size} {status.st_mtime_ns}"
         strange = [name for name in stamps if name != name.encode(errors="replace").decode()]
         stamps = {name: stamp for name, stamp in stamps.items() if name not in strange}
         if stamps == self._stamps and self.names:

@@ -77,9 +77,7 @@ class DatasetCard:
         CARDS["msmt17"].counts(val="out").
         """
         chosen = {f"{option}={value}" for option, value in options.items()}
-        fitting = [
-            self.variants[key] for key in self.variants if chosen.issuperset(key.split(", "))
-        ]
+        fitting = [held for key, held in self.variants.items() if chosen >= {*key.split(", ")}]
         return fitting[-1] if fitting else self.published
 
 

@@ -188,11 +188,8 @@ def _open(
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
     if split.names is None:
         _report_tested(split, tables["query"]["path"], found)
-    if (
-        name == "cuhk03-classic"
-        and len(paths) != IMAGES[boxes]
-        and world_folder(found.root) is None
-    ):
+    real = world_folder(found.root) is None
+    if name == "cuhk03-classic" and real and len(paths) != IMAGES[boxes]:
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )

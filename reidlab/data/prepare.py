@@ -422,15 +422,14 @@ def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) 
     Raises:
         PrepareError: the parts that are missing from the most complete form.
     """
-    lacking = [
-        [
-            pattern
-            for pattern in form
-            if not any(map(_glob(pattern).fullmatch, places))
-            and not any(not is_litter(path.name) for path in out.glob(pattern))
-        ]
-        for form in recipe.forms
-    ]
+
+    def there(pattern: str) -> bool:
+        # a star stays within one folder, as for Path.glob
+        match = re.compile(re.escape(pattern).replace(r"\*", "[^/]*")).fullmatch
+        unpacked = (path.name for path in out.glob(pattern))
+        return any(map(match, places)) or not all(map(is_litter, unpacked))
+
+    lacking = [[part for part in form if not there(part)] for form in recipe.forms]
     least, form = min(zip(lacking, recipe.forms, strict=True), key=lambda x: len(x[0]) / len(x[1]))
     if not least:
         return
@@ -445,11 +444,6 @@ def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) 
         f"{', '.join(form)}, and what was given holds "
         f"{', '.join(names[:3]) or 'nothing'}{', ...' if len(names) > 3 else ''}. {advice}"
     )
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """As `Path.glob` reads it: a star stays within one folder."""
-    return re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
 
 
 def _in_words(pattern: str) -> str:
