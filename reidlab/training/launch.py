@@ -66,11 +66,13 @@ def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
     if people % count == 0 and (count == 1 or people // count >= least):
         return
     fitting = [n for n in range(1, people + 1) if people % n == 0 and people // n >= least]
+    *fewer, most = map(str, fitting)
+    some = f"{', '.join(fewer)} or {most}" if fewer else most
     nearest = max(least * count, round(people / count) * count)
     raise RecipeError(
         f"identities_per_batch is {people} and there are {count} processes; each takes as many "
         f"whole people{', two or more without gather or with pairs' if alone else ''}. Launch "
-        f"{_or(fitting)} processes, or pass recipe.replace(identities_per_batch={nearest})."
+        f"{some} processes, or pass recipe.replace(identities_per_batch={nearest})."
     )
 
 
@@ -95,8 +97,3 @@ def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
                 f"command, on equal copies of the data, with an `out` that all machines share "
                 f"(here {out})."
             )
-
-
-def _or(numbers: list[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} or {last}" if first else last
