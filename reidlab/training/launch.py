@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import torch.distributed as dist
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import DistributedType  # type: ignore[import-untyped]
 
 from reidlab.errors import RecipeError
 from reidlab.files import alone
-from reidlab.processes import ProcessError, process_count
+from reidlab.processes import ProcessError, of_all
 from reidlab.training.checkpoint import values_that_differ
 from reidlab.training.recipe import Recipe
 
@@ -82,14 +81,11 @@ def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
     Raises:
         ProcessError: On every process, naming what differs.
     """
-    if process_count() == 1:
-        return
-    all_of_them: list[Mapping[str, Any]] = [{}] * process_count()
-    dist.all_gather_object(all_of_them, mine)
-    for index, other in enumerate(all_of_them):
+    first, *others = of_all(mine)
+    for index, other in enumerate(others, start=1):
         found = [
             f"{name} is {before!r} for process 0 and {after!r} for process {index}"
-            for name, before, after in values_that_differ(all_of_them[0], other)
+            for name, before, after in values_that_differ(first, other)
         ]
         if found:
             raise ProcessError(
