@@ -16,6 +16,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,10 +95,8 @@ class PictureFolder:
         stamps = {}
         for path in find(self.root, "**/*"):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                status = path.stat()
-                stamps[path.relative_to(self.root).as_posix()] = (
-                    f"{status.st_size} {status.st_mtime_ns}"
-                )
+                name, status = path.relative_to(self.root).as_posix(), path.stat()
+                stamps[name] = f"{status.st_size} {status.st_mtime_ns}"
         strange = [name for name in stamps if name != name.encode(errors="replace").decode()]
         stamps = {name: stamp for name, stamp in stamps.items() if name not in strange}
         if stamps == self._stamps and self.names:
@@ -160,13 +159,11 @@ class PictureFolder:
 
     def _kept(self) -> dict[str, tuple[str, Any]]:
         """Name -> stamp and vector, as an earlier run of these weights left them."""
-        try:
-            with np.load(self.root / KEPT, allow_pickle=False) as file:
-                if str(file["weights"]) == self._weights:
-                    rows = zip(file["stamps"].tolist(), file["vectors"], strict=True)
-                    return dict(zip(file["names"].tolist(), rows, strict=True))
-        except Exception:  # none, or damaged in one of many ways: they are computed again
-            pass
+        # there is none, or it is damaged in one of many ways: they are computed again
+        with suppress(Exception), np.load(self.root / KEPT, allow_pickle=False) as file:
+            if str(file["weights"]) == self._weights:
+                rows = zip(file["stamps"].tolist(), file["vectors"], strict=True)
+                return dict(zip(file["names"].tolist(), rows, strict=True))
         return {}
 
     def _keep(self) -> None:

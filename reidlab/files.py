@@ -41,13 +41,10 @@ class WriteError(ReidlabError, OSError):
     """
 
     def __init__(self, path: Path, cause: OSError) -> None:
-        folders = [path] if isinstance(cause, FileExistsError) else []
-        folders += path.parents
+        folders = [path, *path.parents] if isinstance(cause, FileExistsError) else path.parents
         in_the_way = next((p for p in folders if os.path.exists(p) and not os.path.isdir(p)), None)
-        why, hint = (
-            cause.strerror or str(cause),
-            "Allow yourself to write there, or name another place",
-        )
+        why = cause.strerror or str(cause)
+        hint = "Allow yourself to write there, or name another place"
         if in_the_way:
             why, hint = f"{in_the_way} is a file, expected a folder", "Name another place"
         elif cause.errno in FULL:
@@ -169,13 +166,10 @@ def sweep(folder: Path) -> None:
 @functools.cache
 def _place() -> str:
     """Where process numbers are ours: this host, and the part of it that a container sees."""
+    place = socket.gethostname()
     with contextlib.suppress(OSError):
-        return _digest(socket.gethostname() + os.readlink("/proc/self/ns/pid"))
-    return _digest(socket.gethostname())
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+        place += os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 def _running(pid: int) -> bool:

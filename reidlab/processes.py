@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -24,7 +24,6 @@ from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.hooks import RemovableHandle
 
 from reidlab.errors import ReidlabError
 
@@ -69,8 +68,7 @@ def gather(rows: Tensor) -> Tensor:
     """
     if process_count() == 1:
         return rows
-    gathered: Tensor = _Gather.apply(rows)
-    return gathered
+    return _Gather.apply(rows)
 
 
 class _Gather(torch.autograd.Function):
@@ -104,26 +102,23 @@ def shared_batch_norm(model: nn.Module) -> Iterator[None]:
     if process_count() == 1:
         yield
         return
-    handles: list[RemovableHandle] = []
-    swapped: list[tuple[nn.Module, str, nn.Module]] = []
-    for parent in list(model.modules()):
-        for name, norm in list(parent.named_children()):
-            if not isinstance(norm, _BatchNorm):
-                continue
-            on_gpu = any(tensor.is_cuda for tensor in norm.state_dict().values())
-            if on_gpu and not isinstance(norm, nn.BatchNorm1d):
-                swapped.append((parent, name, norm))
-                setattr(parent, name, convert_sync_batchnorm(norm))  # the same tensors
-            else:
-                handles.append(norm.register_forward_pre_hook(_gather_input))
-                handles.append(norm.register_forward_hook(_keep_own))
-    try:
+    with ExitStack() as stack:
+        for parent in list(model.modules()):
+            for name, norm in list(parent.named_children()):
+                if not isinstance(norm, _BatchNorm):
+                    continue
+                on_gpu = any(tensor.is_cuda for tensor in norm.state_dict().values())
+                if on_gpu and not isinstance(norm, nn.BatchNorm1d):
+                    stack.callback(_put_back, parent, name, norm)
+                    setattr(parent, name, convert_sync_batchnorm(norm))  # the same tensors
+                else:
+                    stack.enter_context(norm.register_forward_pre_hook(_gather_input))
+                    stack.enter_context(norm.register_forward_hook(_keep_own))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for parent, name, norm in swapped:
-            setattr(parent, name, norm.train(parent.training))
+
+
+def _put_back(parent: nn.Module, name: str, norm: nn.Module) -> None:
+    setattr(parent, name, norm.train(parent.training))
 
 
 def _gather_input(norm: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -163,8 +158,7 @@ def collect(part: Tensor) -> Tensor:
     """
     if process_count() == 1:
         return part
-    shapes: list[tuple[int, ...]] = [()] * process_count()
-    dist.all_gather_object(shapes, tuple(part.shape))
+    shapes = of_all(tuple(part.shape))
     row = next((shape[1:] for shape in shapes if shape[0]), ())
     main = process_index() == 0
     whole = torch.empty(sum(shape[0] for shape in shapes) if main else 0, *row, dtype=part.dtype)
@@ -207,8 +201,7 @@ def barrier() -> Iterator[None]:
     dist.all_reduce(failures)
     if failures.item() == 0:
         return
-    words: list[str | None] = [None] * process_count()
-    dist.all_gather_object(words, None if error is None else f"{type(error).__name__}: {error}")
+    words = of_all(None if error is None else f"{type(error).__name__}: {error}")
     if error is not None:
         raise error
     failed = "; ".join(
@@ -237,13 +230,17 @@ def broadcast(value: T) -> T:
     return values[0]
 
 
+def of_all(value: T) -> list[T]:
+    """What each process has, in their order, on every process."""
+    values = [value] * process_count()
+    if len(values) > 1:
+        dist.all_gather_object(values, value)
+    return values
+
+
 def largest(value: float) -> float:
     """The largest of a number over the processes."""
-    if process_count() == 1:
-        return value
-    numbers: list[float] = [value] * process_count()
-    dist.all_gather_object(numbers, value)
-    return max(numbers)
+    return max(of_all(value))
 
 
 def _device() -> torch.device:

@@ -77,9 +77,7 @@ class DatasetCard:
         CARDS["msmt17"].counts(val="out").
         """
         chosen = {f"{option}={value}" for option, value in options.items()}
-        fitting = [
-            self.variants[key] for key in self.variants if chosen.issuperset(key.split(", "))
-        ]
+        fitting = [held for key, held in self.variants.items() if chosen >= {*key.split(", ")}]
         return fitting[-1] if fitting else self.published
 
 
@@ -161,9 +159,5 @@ def _counts(splits: Mapping[str, Mapping[str, int]]) -> dict[str, Counts]:
     }
 
 
-CARDS: Mapping[str, DatasetCard] = {
-    name: _card(name, facts)
-    for name, facts in yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    ).items()
-}
+_FACTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+CARDS: Mapping[str, DatasetCard] = {name: _card(name, facts) for name, facts in _FACTS.items()}

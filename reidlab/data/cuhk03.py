@@ -146,12 +146,9 @@ def _root(name: str, root: str | Path) -> Path:
 
 def _is_root(folder: Path) -> bool:
     if folder.name == "cuhk03_release" and (folder / "cuhk-03.mat").is_file():
-        return not _is_root(folder.parent) or _has_split(folder)  # the lists are one level higher
+        # the lists are one level higher, unless they lie here
+        return not _is_root(folder.parent) or bool(find(folder, CONFIG.format(boxes="*")))
     return any(has_all(folder, parts) for parts in LAYOUTS)
-
-
-def _has_split(folder: Path) -> bool:
-    return bool(find(folder, CONFIG.format(boxes="*")))
 
 
 def _mat(folder: Path) -> Path | None:
@@ -191,11 +188,8 @@ def _open(
         tables[part] = table(Image(paths[n], number(n), view_of(n) - 1) for n in kept)
     if split.names is None:
         _report_tested(split, tables["query"]["path"], found)
-    if (
-        name == "cuhk03-classic"
-        and len(paths) != IMAGES[boxes]
-        and world_folder(found.root) is None
-    ):
+    real = world_folder(found.root) is None
+    if name == "cuhk03-classic" and real and len(paths) != IMAGES[boxes]:
         found.warnings.append(
             f"there are {len(paths):,} {boxes} images; published are {IMAGES[boxes]:,}"
         )

@@ -79,8 +79,8 @@ def config_split(path: Path, found: Findings) -> Split:
         )
     pids = dict(zip(files, whole_numbers(path, "labels", labels).ravel().tolist(), strict=True))
     _check_config(path, files, pids, whole_numbers(path, "camId", views).ravel())
-    places = dict(zip(SPLITS, (indices[0], indices[1], indices[2]), strict=True))
-    names = {part: _chosen(path, f"{part}_idx", files, places[part], found) for part in SPLITS}
+    places = zip(SPLITS, indices, strict=True)
+    names = {part: _chosen(path, f"{part}_idx", files, rows, found) for part, rows in places}
     check_disjoint(path, names)
     return Split(path, names, pids=pids)
 
@@ -129,16 +129,13 @@ def classic_split(root: Path, mat: Path | None, split: int) -> Split | None:
     Raises:
         DatasetError: the file cannot be read, or its people are none of CUHK03's.
     """
-    if (root / "testsets.mat").is_file():
-        path = root / "testsets.mat"
+    if (path := root / "testsets.mat").is_file():
         (cells,) = load_matlab5(path, "testsets")
         people = _of_twenty(path, list(cells.ravel()), split)
-    elif (root / "testsets.csv").is_file():
-        path = root / "testsets.csv"
+    elif (path := root / "testsets.csv").is_file():
         people = _csv_test_set(path, split)
     elif mat is not None:
-        path = mat
-        people = _of_twenty(path, stored_test_sets(mat), split)
+        path, people = mat, _of_twenty(mat, stored_test_sets(mat), split)
     else:
         return None
     return Split(path, tested=_tested(path, people))

@@ -322,14 +322,10 @@ def _numbered(rows: Sequence[Row], found: Findings, *, keep_cameras: bool) -> pd
         )
         for row in {row["file"]: row for row in rows}.values()
     )
-    spelt = {key: {plain_id(name): name for name in reversed(names[key])} for key in names}
-    columns = {"person": "pid", "camera": "camid"}
-    return frame.assign(
-        **{
-            column: frame["path"].map({row["file"]: spelt[key][plain_id(row[key])] for row in rows})
-            for column, key in columns.items()
-        }
-    )
+    for column, key in (("person", "pid"), ("camera", "camid")):
+        spelt = {plain_id(name): name for name in reversed(names[key])}
+        frame[column] = frame["path"].map({row["file"]: spelt[plain_id(row[key])] for row in rows})
+    return frame
 
 
 def _numbers(names: Sequence[str], *, most: int) -> Mapping[str, int]:

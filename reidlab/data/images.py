@@ -159,8 +159,10 @@ def _opaque(image: Image.Image) -> Image.Image:
             f"its mode is {image.mode!r}, {kind}, which do not say what is white. Save it as a PNG "
             "of 8 or 16 bits, every image of the set scaled by the same range"
         )
+    palette = image.palette.mode if image.palette else ""
+    has_alpha = "transparency" in image.info or {"A", "a"} & {image.mode[-1], palette[-1:]}
     try:
-        if not _has_alpha(image):
+        if not has_alpha:
             return image.convert("RGB")
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     except ValueError as error:
@@ -168,11 +170,6 @@ def _opaque(image: Image.Image) -> Image.Image:
     rgb = Image.new("RGB", image.size, BACKDROP)
     rgb.paste(rgba, mask=rgba.getchannel("A"))
     return rgb
-
-
-def _has_alpha(image: Image.Image) -> bool:
-    palette = image.palette.mode if image.palette else ""
-    return "transparency" in image.info or {"A", "a"} & {image.mode[-1], palette[-1:]} != set()
 
 
 def _labels(image: Image.Image) -> NDArray[np.uint8]:

@@ -176,8 +176,7 @@ def make_loader(
     Returns:
         A loader of dictionaries: image (B, 3, H, W) float32; label (-1 where the table has none),
         pid, camid, modality (0 visible, 1 infrared), view and index (position in the table), each
-        (B,) int64. It leaves torch's global
-        random numbers alone.
+        (B,) int64. It leaves torch's global random numbers alone.
 
     Raises:
         ValueError: both or none of batch_size and batch_sampler, or an empty table.
@@ -191,19 +190,16 @@ def make_loader(
         )
     if len(frame) == 0:
         raise ValueError("the table has no rows: did a filter on it keep nothing?")
-    images = ImageTable(frame, transform, seed)
-    batches: Sampler[list[int]]
-    if batch_sampler is None:
-        assert batch_size is not None
-        batches = BatchSampler(SequentialSampler(range(len(frame))), batch_size, drop_last=False)
-    else:
-        batches = batch_sampler
+    if batch_size is not None:
+        in_order = SequentialSampler(range(len(frame)))
+        batch_sampler = BatchSampler(in_order, batch_size, drop_last=False)
+    assert batch_sampler is not None  # one of the two was given
     return Loader(
-        images,
-        batch_sampler=EpochBatches(batches),
+        ImageTable(frame, transform, seed),
+        batch_sampler=EpochBatches(batch_sampler),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0 and batch_sampler is not None,
+        persistent_workers=workers > 0 and batch_size is None,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # or the loader would draw from the global one
     )

@@ -201,8 +201,11 @@ def unpack(recipe: Recipe, sources: Sequence[Path], out: Path) -> int:
         with nullcontext() if complete else alone(out):
             for folder in {(out / place).parent for _, _, place in jobs}:
                 sweep(folder)
-            bar = tqdm(jobs, desc="unpacking", unit=" files", disable=None)
-            return sum(_put(source, member, out / place) for source, member, place in bar)
+            written = 0
+            for source, member, place in tqdm(jobs, "unpacking", unit=" files", disable=None):
+                with _damage(source, str(member.path)), member.open() as stream:
+                    written += put(stream, member.size, out / place, source)
+            return written
 
 
 def put(stream: IO[bytes], size: int, target: Path, source: Path) -> bool:
@@ -292,11 +295,7 @@ def run(recipe: Recipe, doc: str | None, argv: Sequence[str] | None = None) -> i
 
 
 def _members(source: Path, stack: ExitStack) -> list[Member]:
-    """The files of an archive, in the order in which they are best read; of a lone file, itself.
-
-    Raises:
-        PrepareError: a member that is not safe to unpack, or an archive that is not whole.
-    """
+    """The files of an archive, in the order in which they are best read; of a lone file, itself."""
     if tarfile.is_tarfile(source):  # first: a tar that ends with a zip looks like a zip as well
         return _tar_members(source, stack.enter_context(tarfile.open(source)))
     if zipfile.is_zipfile(source):
@@ -340,12 +339,7 @@ def _tar_members(source: Path, archive: tarfile.TarFile) -> list[Member]:
 
 
 def _safe(source: Path, name: str, *, plain: bool) -> PurePosixPath:
-    """A member's path, with Windows' back-slashes turned.
-
-    Raises:
-        PrepareError: absolute, with a drive letter, with a step upwards, or not a plain file or
-            folder.
-    """
+    """A member's path, with Windows' back-slashes turned; refused where it is not safe."""
     path = PurePosixPath(name.replace("\\", "/"))
     wrong = None
     if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
@@ -378,11 +372,6 @@ def _damage(source: Path, name: str = "") -> Iterator[None]:
         ) from error
 
 
-def _put(source: Path, member: Member, target: Path) -> bool:
-    with _damage(source, str(member.path)), member.open() as stream:
-        return put(stream, member.size, target, source)
-
-
 def _same(stream: IO[bytes], target: Path) -> bool:
     with target.open("rb") as file:
         chunks = (iter(partial(source.read, CHUNK), b"") for source in (file, stream))
@@ -397,11 +386,7 @@ def _useful(recipe: Recipe, source: Path) -> bool:
 
 
 def _check_kind(recipe: Recipe, source: Path, paths: Iterable[str]) -> None:
-    """Refuse the files of another set, whose folders may have the same names.
-
-    Raises:
-        PrepareError: more names are another set's than this one's.
-    """
+    """Refuse the files of another set, whose folders may have the same names."""
     votes = Counter(
         name
         for path in paths
@@ -437,15 +422,14 @@ def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) 
     Raises:
         PrepareError: the parts that are missing from the most complete form.
     """
-    lacking = [
-        [
-            pattern
-            for pattern in form
-            if not any(map(_glob(pattern).fullmatch, places))
-            and not any(not is_litter(path.name) for path in out.glob(pattern))
-        ]
-        for form in recipe.forms
-    ]
+
+    def there(pattern: str) -> bool:
+        # a star stays within one folder, as for Path.glob
+        match = re.compile(re.escape(pattern).replace(r"\*", "[^/]*")).fullmatch
+        unpacked = (path.name for path in out.glob(pattern))
+        return any(map(match, places)) or not all(map(is_litter, unpacked))
+
+    lacking = [[part for part in form if not there(part)] for form in recipe.forms]
     least, form = min(zip(lacking, recipe.forms, strict=True), key=lambda x: len(x[0]) / len(x[1]))
     if not least:
         return
@@ -460,11 +444,6 @@ def _check_forms(recipe: Recipe, names: list[str], places: set[str], out: Path) 
         f"{', '.join(form)}, and what was given holds "
         f"{', '.join(names[:3]) or 'nothing'}{', ...' if len(names) > 3 else ''}. {advice}"
     )
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """As `Path.glob` reads it: a star stays within one folder."""
-    return re.compile(re.escape(pattern).replace(r"\*", "[^/]*"))
 
 
 def _in_words(pattern: str) -> str:

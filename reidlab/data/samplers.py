@@ -16,6 +16,7 @@ class _PeopleSampler(Sampler[list[int]]):
 
     drop_last = True  # every batch is full; Accelerate asks when it shares them out
     fewest, step, needs = 1, 1, "at least 1 of each"  # P; K is a multiple; the same in words
+    _planned: tuple[int, list[list[int]]] | None = None  # an epoch and its batches
 
     def __init__(
         self, people: ArrayLike, identities_per_batch: int, images_per_identity: int, seed: int = 0
@@ -64,8 +65,6 @@ class IdentitySampler(_PeopleSampler):
     Raises:
         ValueError: fewer than P people, or P or K below 1.
     """
-
-    _planned: tuple[int, list[list[int]]] | None = None
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter([list(batch) for batch in self._batches()])
@@ -235,7 +234,6 @@ class GraphSampler(_PeopleSampler):
     """
 
     fewest, needs = 2, "at least 2, as everybody gets a neighbour, and 1"
-    _planned: tuple[int, list[list[int]]] | None = None
 
     @cached_property
     def drawn(self) -> NDArray[np.int64]:

@@ -132,8 +132,7 @@ def _root(root: str | Path) -> Path:
     """The root, with the ids and at least one camera of each kind."""
     folder = existing_folder("sysu-mm01", root)
     whole = (*(f"cam{camera}" for camera in CAMERAS), "exp")
-    cameras = _cameras(folder)
-    kinds = {camera in INFRARED for camera in cameras}
+    kinds = {camera in INFRARED for camera in _cameras(folder)}
     if not has_all(folder, ("exp",)) or len(kinds) < 2:
         raise wrong_root("sysu-mm01", folder, whole)
     return folder

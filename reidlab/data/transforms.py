@@ -74,40 +74,24 @@ def build_transform(
     if augmentation not in ("transreid", "qaconv"):
         raise ValueError(f"augmentation is {augmentation!r}, expected 'transreid' or 'qaconv'")
     mean, std = NORMALIZATIONS[normalization]
-    to_tensor = [
-        v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(mean=list(mean), std=list(std)),
-    ]
+    to_tensor = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    normalize = v2.Normalize(mean=list(mean), std=list(std))
     size = [height, width]
     if not train:
-        return v2.Compose([v2.Resize(size, InterpolationMode(interpolation)), *to_tensor])
+        resize = v2.Resize(size, InterpolationMode(interpolation))
+        return v2.Compose([resize, *to_tensor, normalize])
     if pad is None:
         pad = round(REFERENCE_PAD * height / REFERENCE_HEIGHT)
     if pad < 0:
         raise ValueError(f"pad is {pad}, expected 0 or more pixels")
+    resize = v2.Resize(size, InterpolationMode.BICUBIC)
+    mirror, crop = v2.RandomHorizontalFlip(flip), v2.RandomCrop(size, padding=pad)
     if augmentation == "qaconv":
-        return v2.Compose(
-            [
-                v2.Resize(size, InterpolationMode.BICUBIC),
-                v2.RandomCrop(size, padding=pad),
-                v2.RandomHorizontalFlip(flip),
-                v2.RandomRotation([-ROTATION, ROTATION]),
-                v2.ColorJitter(JITTER, JITTER, JITTER, HUE),
-                *to_tensor[:-1],
-                RandomOcclusion(erasing),
-                to_tensor[-1],
-            ]
-        )
-    return v2.Compose(
-        [
-            v2.Resize(size, InterpolationMode.BICUBIC),
-            v2.RandomHorizontalFlip(flip),
-            v2.RandomCrop(size, padding=pad),
-            *to_tensor,
-            v2.RandomErasing(erasing, scale=ERASED_AREA, ratio=ERASED_ASPECT, value="random"),
-        ]
-    )
+        turn = v2.RandomRotation([-ROTATION, ROTATION])
+        colour, hide = v2.ColorJitter(JITTER, JITTER, JITTER, HUE), RandomOcclusion(erasing)
+        return v2.Compose([resize, crop, mirror, turn, colour, *to_tensor, hide, normalize])
+    erase = v2.RandomErasing(erasing, scale=ERASED_AREA, ratio=ERASED_ASPECT, value="random")
+    return v2.Compose([resize, mirror, crop, *to_tensor, normalize, erase])
 
 
 def colour_changes(
@@ -148,8 +132,7 @@ def _blurred(image: Image.Image) -> Image.Image:
     scale = image.height / REFERENCE_HEIGHT
     sigma = float(torch.empty(1).uniform_(*BLUR)) * scale
     kernel = 2 * max(1, round(BLUR_KERNEL // 2 * scale)) + 1
-    blurred: Image.Image = v2.functional.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
-    return blurred
+    return v2.functional.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
 
 
 def _exchanged(image: Image.Image) -> Image.Image:

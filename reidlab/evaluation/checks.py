@@ -149,17 +149,20 @@ def distance_matrix(values: Matrix) -> NDArray[np.floating] | Tensor:
         TypeError: half precision: its ties change the AP.
         ValueError: not two-dimensional, no queries or no gallery.
     """
+    array: NDArray[Any] | Tensor
     if isinstance(values, Tensor):
-        if values.dtype == torch.bfloat16:  # NumPy has no such type to complain about below
-            raise TypeError(_half_message("bfloat16"))
-        values = values.detach()
-        array = values if values.device.type == "cuda" else values.cpu().numpy()
+        array = values.detach()
     else:
         array = as_array("distances", values)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
     name = str(array.dtype).removeprefix("torch.")
-    if name == "float16":
-        raise TypeError(_half_message(name))
+    if name in ("float16", "bfloat16"):
+        raise TypeError(
+            f"distances are {name}: rounding makes ties between different images and changes the "
+            "AP; compute them in float32 (evaluate() does so from embeddings of any precision)"
+        )
+    if isinstance(array, Tensor) and array.device.type != "cuda":
+        array = array.cpu().numpy()
     if array.ndim != 2:
         raise ValueError(f"distances has shape {tuple(array.shape)}, expected (queries, gallery)")
     _some_rows("distances (query side)", array.shape[0])
@@ -234,10 +237,3 @@ def _some_rows(name: str, rows: int) -> None:
             f"{name} has no rows, expected at least one image; is the table it came from empty "
             "(a filter on pid, camera or modality that kept nothing)?"
         )
-
-
-def _half_message(dtype: str) -> str:
-    return (
-        f"distances are {dtype}: rounding makes ties between different images and changes the AP; "
-        "compute them in float32 (evaluate() does so from embeddings of any precision)"
-    )

@@ -186,12 +186,8 @@ def labelled_queries(
 ) -> Labelled:
     """`Labelled` for a few queries, or for one whose labels are plain integers."""
     pids, camids = (
-        values
-        if values is None
-        else torch.atleast_1d(values)
-        if isinstance(values, Tensor)
-        else np.atleast_1d(values)
-        for values in (q_pids, q_camids)
+        x if x is None else torch.atleast_1d(x) if isinstance(x, Tensor) else np.atleast_1d(x)
+        for x in (q_pids, q_camids)
     )
     if pids is None:
         raise ValueError("q_pids is None; expected the id of each query, which says what matches")

@@ -116,7 +116,7 @@ class SearchIndex:
         Raises:
             ValueError: NaN or infinity, or other dimensions than the index has.
         """
-        source = _source("g_emb", g_emb)
+        source = _source(g_emb)
         self._check_dims("g_emb", _checked_dims(source, self.metric))
         self._add(source)
 
@@ -273,8 +273,8 @@ class SearchIndex:
         return cls(**{name: said[name] for name in SAVED}, index=index)
 
     def _add(self, source: Rows) -> None:
-        for name, part in _parts("g_emb", source):
-            self._index.add(_single(name, embeddings(name, part), self.metric))
+        for part in _parts(source, self.metric):
+            self._index.add(part)
 
     def _vectors(self) -> Distances:
         """(G, D) the vectors that "exact" and "hnsw" keep."""
@@ -369,7 +369,7 @@ def build_index(
                 f"{', '.join(OPTIONS[kind]) or 'none'}"
             )
     seed = whole_number("seed", seed, 0)
-    source = _source("g_emb", g_emb)
+    source = _source(g_emb)
     dims = _checked_dims(source, metric)
     chosen = _checked_options(kind, dims, {**_defaults(kind, len(source), dims), **options})
     if kind == "ivf-pq":
@@ -423,8 +423,7 @@ def _faiss() -> ModuleType:
         raise ImportError(
             "searching needs FAISS, an extra of reidlab: pip install 'reidlab[search]'"
         ) from error
-    module: ModuleType = faiss
-    return module
+    return faiss
 
 
 def _new_index(
@@ -501,37 +500,29 @@ def _training_sample(source: Rows, lists: int, metric: Metric, seed: int) -> Dis
     images = len(source)
     size = min(images, MAX_TRAINING * max(lists, CODEWORDS))
     chosen = np.sort(np.random.default_rng(seed).choice(images, size, replace=False))
-    parts = _parts("g_emb", source[chosen])
-    return np.concatenate([_single(name, embeddings(name, part), metric) for name, part in parts])
+    return np.concatenate([*_parts(source[chosen], metric)])
 
 
-def _source(name: str, values: Matrix) -> Rows:
+def _source(g_emb: Matrix) -> Rows:
     """A matrix that shares the memory (or the file) of what was given: tensor or array."""
-    source = values.detach() if isinstance(values, Tensor) else as_array(name, values)
-    return source if source.ndim == 2 else embeddings(name, source)  # which says what is wrong
+    source = g_emb.detach() if isinstance(g_emb, Tensor) else as_array("g_emb", g_emb)
+    return source if source.ndim == 2 else embeddings("g_emb", source)  # which says what is wrong
 
 
-def _parts(name: str, source: Rows) -> Iterator[tuple[str, Rows]]:
-    """Blocks of rows, each with a name for errors that says which rows they are.
-
-    Arrays are copied: torch wants memory it may write to, and a memmap is often read-only.
-    """
+def _parts(source: Rows, metric: Metric) -> Iterator[Distances]:
+    """What FAISS is given, some rows at a time, checked; an error says in which rows it is."""
     rows = max(1, BLOCK_ELEMENTS // max(1, source.shape[1]))
     for start in range(0, max(1, len(source)), rows):  # of an empty gallery one empty part
         part = source[start : start + rows]
-        covers_all = len(part) == len(source)
-        yield (
-            name if covers_all else f"{name}[{start}:{start + len(part)}]",
-            part if isinstance(part, Tensor) else np.array(part),
-        )
+        name = "g_emb" if len(part) == len(source) else f"g_emb[{start}:{start + len(part)}]"
+        if not isinstance(part, Tensor):
+            part = np.array(part)  # torch wants memory it may write to; many a memmap is read-only
+        yield _single(name, embeddings(name, part), metric)
 
 
 def _checked_dims(source: Rows, metric: Metric) -> int:
     """D, after every row was looked at."""
-    dims = 0
-    for name, part in _parts("g_emb", source):
-        dims = _single(name, embeddings(name, part), metric).shape[1]
-    return dims
+    return [part.shape[1] for part in _parts(source, metric)][-1]
 
 
 def _queries(q_emb: Matrix) -> Tensor:
@@ -549,8 +540,7 @@ def _single(name: str, rows: Tensor, metric: Metric) -> Distances:
             f"{name} holds vectors as long as {rows.norm(dim=1).max():.3g}, whose squares exceed "
             "single precision; divide all embeddings by one number"
         )
-    single: Distances = rows.float().contiguous().numpy()
-    return single
+    return rows.float().contiguous().numpy()
 
 
 def _distances_of_pairs(

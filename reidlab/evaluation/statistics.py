@@ -97,7 +97,8 @@ class Comparison:
         return _caution(self.people, self.low, self.high)
 
     def __str__(self) -> str:
-        difference, low, high = map(_points, (self.difference, self.low, self.high))
+        shares = self.difference, self.low, self.high
+        difference, low, high = (f"{round(100 * x, 1) + 0.0:+.1f}" for x in shares)  # no "-0.0"
         return (
             f"{_label(self.metric)} {difference} points ({100 * self.level:g} % interval over "
             f"{self.people} people: {low} to {high}{_appended(self.caution)}; "
@@ -348,7 +349,3 @@ def _appended(caution: str) -> str:
 
 def _label(metric: str) -> str:
     return metric.replace("rank", "Rank-")
-
-
-def _points(share: float) -> str:
-    return f"{round(100 * share, 1) + 0.0:+.1f}"  # + 0.0: no "-0.0"

@@ -6,7 +6,7 @@ Neither knows a target: they show what the class token takes in, not what a scor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -156,13 +156,11 @@ def _unfused(attentions: Sequence[Any]) -> Iterator[list[Tensor]]:
     def collect(_dropout: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found.append(inputs[0])
 
-    handles = [each.register_forward_pre_hook(unfuse) for each in attentions]
-    handles += [each.attn_drop.register_forward_pre_hook(collect) for each in attentions]
-    try:
+    with ExitStack() as hooks:
+        for each in attentions:
+            hooks.enter_context(each.register_forward_pre_hook(unfuse))
+            hooks.enter_context(each.attn_drop.register_forward_pre_hook(collect))
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _drawn(attentions: Sequence[Tensor], backbone: Any) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from reidlab.data import make_loader
-from reidlab.judging.embedding import autocast, test_transform
+from reidlab.judging.embedding import evaluating, test_transform
 from reidlab.judging.settings import Judging
 from reidlab.judging.side_information import with_rows
 from reidlab.losses import IdentityLoss, terms
@@ -30,29 +30,21 @@ def classify(
     Raises:
         ValueError: If the model has no classifiers.
     """
-    device = next(model.parameters()).device
     loader = make_loader(
-        with_rows(model, frame),
-        test_transform(recipe),
-        batch_size=recipe.embed_batch_size,
-        workers=0,
+        with_rows(model, frame), test_transform(recipe), batch_size=recipe.embed_batch_size
     )
     identity_loss = IdentityLoss(label_smoothing=0.0)
-    total, right, was_training = 0.0, 0, model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(device, recipe.precision):
-            for batch in loader:
-                labels = batch["label"].to(device)
-                out = model(batch["image"].to(device), batch["camid"].to(device))
-                if not out.logits:
-                    raise ValueError(
-                        f"{type(model).__name__} has no classifiers, whose votes are asked for; "
-                        "pass a model that has some, or validate on people."
-                    )
-                each = [identity_loss(logits, labels) for logits in out.logits]
-                total += float(terms.over_heads(over_heads, each)) * len(labels)
-                right += int((out.vote().argmax(1) == labels).sum())
-    finally:
-        model.train(was_training)
+    total, right = 0.0, 0
+    with evaluating(model, recipe.precision) as device, torch.inference_mode():
+        for batch in loader:
+            labels = batch["label"].to(device)
+            out = model(batch["image"].to(device), batch["camid"].to(device))
+            if not out.logits:
+                raise ValueError(
+                    f"{type(model).__name__} has no classifiers, whose votes are asked for; pass "
+                    "a model that has some, or validate on people."
+                )
+            each = [identity_loss(logits, labels) for logits in out.logits]
+            total += float(terms.over_heads(over_heads, each)) * len(labels)
+            right += int((out.vote().argmax(1) == labels).sum())
     return {"loss": total / len(frame), "accuracy": right / len(frame)}

@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,29 +86,22 @@ def embed(
             if len(own) > 0:
                 part = embed(model, own, recipe, flip_test=flip_test, **description)
         return collect(part)
-    device = next(model.parameters()).device
-    transform = test_transform(recipe)
     loader = make_loader(
         with_rows(model, frame),
-        transform,
+        test_transform(recipe),
         batch_size=recipe.embed_batch_size,
         workers=recipe.workers,
     )
     flip_test = recipe.flip_test if flip_test is None else flip_test
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(device, recipe.precision), watched_workers():
-            done, found = 0, torch.empty(0)
-            for batch in loader:
-                part = _embed_batch(model, batch, device, flip_test, description)
-                if done == 0:
-                    with torch.inference_mode(False):  # the caller's, to change and to learn from
-                        found = _allocated((len(frame), *part.shape[1:]))
-                found[done : done + len(part)] = part
-                done += len(part)
-    finally:
-        model.train(was_training)
+    with evaluating(model, recipe.precision) as device, torch.inference_mode(), watched_workers():
+        done, found = 0, torch.empty(0)
+        for batch in loader:
+            part = _embed_batch(model, batch, device, flip_test, description)
+            if done == 0:
+                with torch.inference_mode(False):  # the caller's, to change and to learn from
+                    found = _allocated((len(frame), *part.shape[1:]))
+            found[done : done + len(part)] = part
+            done += len(part)
     return found
 
 
@@ -142,13 +135,8 @@ def _matching(model: Any, precision: str) -> Iterator[Any]:
     if not hasattr(model, "match"):
         yield None
         return
-    was_training = model.training
-    model.eval()
-    try:
-        with autocast(next(model.parameters()).device, precision):
-            yield model.match
-    finally:
-        model.train(was_training)
+    with evaluating(model, precision):
+        yield model.match
 
 
 def test_transform(recipe: Judging) -> Transform:
@@ -265,8 +253,15 @@ def precision_on(device: torch.device, precision: str) -> str:
     return "no" if precision == "bf16" and not has_bf16(device) else precision
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """The precision of a recipe's evaluation: bf16 where the device has it, else float32."""
-    if precision_on(device, precision) != "bf16":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+@contextmanager
+def evaluating(model: nn.Module, precision: str = "no") -> Iterator[torch.device]:
+    """Inside, a model evaluates, under bf16 autocast if that is the precision and its device, which
+    is yielded, has bf16; afterwards it is in the mode it came in."""
+    was_training, device = model.training, next(model.parameters()).device
+    bf16 = precision_on(device, precision) == "bf16"
+    model.eval()
+    try:
+        with torch.autocast(device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
+            yield device
+    finally:
+        model.train(was_training)

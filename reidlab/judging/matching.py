@@ -143,11 +143,7 @@ def rescore(match: Match, q_emb: Tensor, g_emb: Tensor, distances: Matrix, top: 
 
 
 class _Watched:
-    """Says how far a scoring is: pairs a second and time left.
-
-    Args:
-        pairs: To be scored in all.
-    """
+    """Says how far a scoring of so many pairs is: pairs a second and time left."""
 
     def __init__(self, pairs: int) -> None:
         self.pairs, self.done, self.style = pairs, 0, progress_style()

@@ -109,11 +109,7 @@ def zero_shot_record(backbone: TokenBackbone, ds: ReIDDataset, recipe: Judging) 
             interval = bootstrap(result, people)
             metrics |= {f"{view}_mAP_low": interval.low, f"{view}_mAP_high": interval.high}
     return RunRecord(
-        experiment={
-            "paper": "vit_baseline",
-            "variant": "zero shot",
-            **recipe.to_dict(),
-        },
+        experiment={"paper": "vit_baseline", "variant": "zero shot", **recipe.to_dict()},
         seed=0,
         data=describe_data(ds),
         metrics=metrics,

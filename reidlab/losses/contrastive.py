@@ -57,9 +57,8 @@ class ContrastiveLoss(nn.Module):
             z = F.normalize(precise(features), dim=1)
             alike = z @ z.T / self.temperature
         diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
-        log_share = alike - alike.masked_fill(diagonal, float("-inf")).logsumexp(
-            dim=1, keepdim=True
-        )
+        others = alike.masked_fill(diagonal, float("-inf"))
+        log_share = alike - others.logsumexp(dim=1, keepdim=True)
         same = (labels[:, None] == labels[None, :]) & ~diagonal
         counts = same.sum(dim=1)
         each = -(log_share * same).sum(dim=1) / counts.clamp(min=1)
@@ -85,8 +84,7 @@ class Contrastive(Loss):
 
         def term(outputs: Any, batch: Batch) -> Tensor:
             labels = whole(batch["label"])
-            return over_heads(
-                self.over_heads, [loss(whole(each), labels) for each in outputs.features]
-            )
+            each = [loss(whole(found), labels) for found in outputs.features]
+            return over_heads(self.over_heads, each)
 
         return term

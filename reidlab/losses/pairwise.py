@@ -31,7 +31,11 @@ class _PairLoss(nn.Module):
         Raises:
             ValueError: Shapes that do not fit.
         """
-        _check(scores, labels)
+        if labels.ndim != 1 or scores.shape != (len(labels), len(labels)):
+            raise ValueError(
+                f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)} do not fit: "
+                "expected (B, B), each image of the batch against each, and (B,)"
+            )
         good = self.anchors(scores.detach(), labels).isfinite()
         # zeros first: the gradient of a row that is left out would be 0 times what is no number
         rows = self.anchors(scores.where(good[:, None], 0.0), labels)
@@ -160,14 +164,6 @@ class MatchTriplet(_OfPairs):
     def module(self) -> MatchTripletLoss:
         """The loss itself."""
         return MatchTripletLoss(self.margin)
-
-
-def _check(scores: Tensor, labels: Tensor) -> None:
-    if labels.ndim != 1 or scores.shape != (len(labels), len(labels)):
-        raise ValueError(
-            f"scores {tuple(scores.shape)} and labels {tuple(labels.shape)} do not fit: expected "
-            "(B, B), each image of the batch against each, and (B,)"
-        )
 
 
 def _scores(outputs: Any, name: str) -> Tensor:

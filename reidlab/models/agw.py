@@ -113,8 +113,7 @@ class AGW(nn.Module):
     def _stems(self, images: Tensor, camids: Tensor | None) -> Tensor:
         """Each image through the stem of its modality, (B, 64, H / 4, W / 4)."""
         if camids is None:
-            found: Tensor = self.backbone.stem(images)
-            return found
+            return self.backbone.stem(images)
         infrared = camids == 1
         stems = ((~infrared, self.backbone.stem), (infrared, self.backbone.infrared_stem))
         rows = [(mask.nonzero()[:, 0], stem) for mask, stem in stems if bool(mask.any())]

@@ -348,12 +348,6 @@ _NAMES = {
     r"classifier_local\.weight": "necks.4.classifier.weight",
 }
 
+AUTHORS = Authors(rename=renaming(_NAMES), entries=324)
 
-register(
-    Model(
-        name="gltrans",
-        build=GLTrans,
-        presets=PRESETS,
-        authors=Authors(rename=renaming(_NAMES), entries=324),
-    )
-)
+register(Model(name="gltrans", build=GLTrans, presets=PRESETS, authors=AUTHORS))

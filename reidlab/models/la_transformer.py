@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -169,12 +169,8 @@ class LATransformer(nn.Module):
                 model's own. Its length is `embed_dim_of(retrieval)`.
             local_weight: Likewise. 0 with "mean" is the class token.
         """
-        own = self.switches
-        asked = replace(
-            own,
-            retrieval=own.retrieval if retrieval is None else retrieval,
-            local_weight=own.local_weight if local_weight is None else local_weight,
-        )
+        given: dict[str, Any] = {"retrieval": retrieval, "local_weight": local_weight}
+        asked = replace(self.switches, **{k: v for k, v in given.items() if v is not None})
         rows, cls = self.local_and_global(images, camids)
         if asked.retrieval != "rows":
             rows = self.enhance(rows, cls, asked.local_weight)

@@ -214,5 +214,11 @@ def affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 
 def compared(products: Tensor) -> Tensor:
-    """Products ready to be pooled, in evaluation: a CPU is slow at the largest of half numbers."""
-    return products.float() if products.device.type == "cpu" and products.itemsize < 4 else products
+    """Products ready for `largest`: in evaluation, as a CPU is slow at that of half numbers."""
+    slow = products.device.type == "cpu" and products.itemsize < 4
+    return products.float() if slow and not products.requires_grad else products
+
+
+def largest(products: Tensor, dim: int) -> Tensor:
+    """The largest along a dimension; its gradient is of one winner, amax would share it out."""
+    return products.max(dim).values if products.requires_grad else products.amax(dim)

@@ -32,13 +32,7 @@ LARGE, SMALL = Attending(dim=512, hidden=2048, layers=3), Attending()
 
 
 class _Naive(Matcher):
-    """Neck, positions, and the norm of the score.
-
-    Args:
-        backbone: As in `Matcher`.
-        num_classes: As in `Matcher`.
-        switches: Sizes.
-    """
+    """Neck, positions, and the norm of the score; the switches are sizes."""
 
     def __init__(
         self,
@@ -208,10 +202,5 @@ for name, build, size in (
     ("transmatcher_cross", TransMatcherCross, SMALL),
 ):
     register(
-        Model(
-            name=name,
-            build=build,
-            reads=(ConvBackbone, TokenBackbone),
-            presets={"paper": size},
-        )
+        Model(name=name, build=build, reads=(ConvBackbone, TokenBackbone), presets={"paper": size})
     )

@@ -133,10 +133,7 @@ def _from_timm(backbone: TokenBackbone | ConvBackbone) -> Source:
         model = timm.create_model(name, pretrained=True, num_classes=config.num_classes)
     except Exception as error:  # of the hub, of its network library, or of torch
         raise _not_loaded(name, error) from error
-    grid = None
-    if isinstance(backbone, TokenBackbone):
-        rows, columns = model.patch_embed.grid_size
-        grid = (rows, columns)
+    grid = model.patch_embed.grid_size if isinstance(backbone, TokenBackbone) else None
     return Source(model.state_dict(), grid, None, f"timm's {name}")
 
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import Matcher, compared, precision
+from reidlab.models.matcher import Matcher, compared, largest, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.transmatcher import Count, explain_grid
@@ -83,13 +83,10 @@ class QAConvLayer(nn.Module):
         """The best match of each place, the gallery's first, (p, g, 2 S)."""
         places = probe.shape[1]
         products = gallery.flatten(0, 1) @ probe.flatten(0, 1).T
-        products = products.view(len(gallery), places, len(probe), places)  # (g, r, p, s)
-        if products.requires_grad:  # the gradient of one winner; amax would share it out
-            pooled = products.max(3).values, products.max(1).values
-        else:
-            products = compared(products)
-            pooled = products.amax(3), products.amax(1)
-        return torch.cat((pooled[0].permute(2, 0, 1), pooled[1].permute(1, 0, 2)), dim=2)
+        # (g, r, p, s)
+        products = compared(products.view(len(gallery), places, len(probe), places))
+        of_gallery, of_probe = largest(products, 3), largest(products, 1)
+        return torch.cat((of_gallery.permute(2, 0, 1), of_probe.permute(1, 0, 2)), dim=2)
 
 
 class QAConv(Matcher):

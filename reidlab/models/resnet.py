@@ -231,9 +231,8 @@ def _add_instance_norms(resnet: Any, kind: str | None, stages: tuple[str, ...]) 
         resnet.bn1 = nn.InstanceNorm2d(resnet.bn1.num_features, affine=True)
         for stage in stages[:2]:
             plain = getattr(resnet, stage)[-1]
-            own = (
-                InstanceNormBottleneck if isinstance(plain, Bottleneck) else InstanceNormBasicBlock
-            )
+            deep = isinstance(plain, Bottleneck)
+            own = InstanceNormBottleneck if deep else InstanceNormBasicBlock
             block = own(plain.conv1.out_channels)
             block.drop_path = plain.drop_path
             block.load_state_dict(plain.state_dict(), strict=False)  # all but the new norm

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reidlab.models.matcher import GROUP, Matcher, affine, compared, precision
+from reidlab.models.matcher import GROUP, Matcher, affine, compared, largest, precision
 from reidlab.models.registry import Authors, Model, register, renaming
 from reidlab.models.resnet import ConvBackbone
 from reidlab.models.vit import TokenBackbone, resize_pos_embed
@@ -161,12 +161,10 @@ class DecoderLayer(nn.Module):
         )
         # of one head a plain product, on a CPU half as fast again as one of batches
         products = F.linear(k[0], q[0])[None] if heads == 1 else k @ q.mT
-        products = products.view(heads, len(gallery), self.places, len(query), self.places)
-        if products.requires_grad:
-            products = products if gate is None else products * gate
-        else:
-            products = compared(products)
-            products = products if gate is None else products.mul_(gate)
+        shape = (heads, len(gallery), self.places, len(query), self.places)
+        products = compared(products.view(shape))
+        if gate is not None:
+            products = products * gate if products.requires_grad else products.mul_(gate)
         root = math.sqrt(q.shape[2])
         of_query = self._pool(products, 2, root).permute(2, 1, 0, 3)  # (q, k, H, S)
         of_gallery = self._pool(products, 4, root).permute(3, 1, 0, 2)
@@ -175,24 +173,23 @@ class DecoderLayer(nn.Module):
     def _pool(self, products: Tensor, dim: int, root: float) -> Tensor:
         if self.switches.gate == "softmax":
             products = products * (products / root).softmax(dim)
-        if self.switches.pooling == "mean":
-            return products.mean(dim)
-        if products.requires_grad:
-            return products.max(dim).values  # the gradient of one winner; amax would share it out
-        return products.amax(dim)
+        return products.mean(dim) if self.switches.pooling == "mean" else largest(products, dim)
 
     def folded(self, last: nn.BatchNorm1d) -> Folded:
-        """The layer in evaluation, with its share of the last norm but for that one's own shift."""
+        """The layer in evaluation, with its share of the last norm but for that one's own shift.
+
+        Inside autocast its head is in that precision; gate, first norm and the sum keep theirs.
+        """
         (s1, t1), (s2, t2), (s3, t3) = map(affine, (self.bn1, self.bn2, self.bn3))
         scale, _ = affine(last)
-        rows = 2 * self.switches.heads
+        rows, dtype = 2 * self.switches.heads, precision(self.fc1.weight)
         return Folded(
             gate=self.gate(),
             scale=s1,
             offset=t1,
-            inner=s2[:, None] * self.fc2.weight,
-            bias=s2 * self.fc2.bias + t2,
-            outer=scale * s3 * self.fc3.weight[0],
+            inner=(s2[:, None] * self.fc2.weight).to(dtype),
+            bias=(s2 * self.fc2.bias + t2).to(dtype),
+            outer=(scale * s3 * self.fc3.weight[0]).to(dtype),
             shift=scale * (s3 * rows * self.fc3.bias + t3),
         )
 
@@ -307,7 +304,7 @@ class TransMatcher(Matcher):
         """As in `Matcher`: the gate once, the norms folded."""
         layers: Any = self.decoder.layers
         norm = self.decoder.norm
-        ready = [_at(layer.folded(norm), precision(layer.fc1.weight)) for layer in layers]
+        ready = [layer.folded(norm) for layer in layers]
         _, last = affine(norm)
 
         def score(queries: Tensor, images: Tensor, step: int) -> Tensor:
@@ -317,12 +314,6 @@ class TransMatcher(Matcher):
             return total
 
         return score
-
-
-def _at(folded: Folded, dtype: torch.dtype) -> Folded:
-    """The head of a layer in a precision; gate, first norm and the sum keep theirs."""
-    inner, bias, outer = (x.to(dtype) for x in (folded.inner, folded.bias, folded.outer))
-    return folded._replace(inner=inner, bias=bias, outer=outer)
 
 
 def encoder(dim: int, heads: int, hidden: int, layers: int) -> nn.TransformerEncoder:

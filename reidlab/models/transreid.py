@@ -153,11 +153,6 @@ def _explain(model: TransReID, found: Mapping[str, Tensor]) -> str | None:
     )
 
 
-register(
-    Model(
-        name="transreid",
-        build=TransReID,
-        presets={"code": Jigsaw()},
-        authors=Authors(rename=renaming(_NAMES), entries=211, explain=_explain),
-    )
-)
+AUTHORS = Authors(rename=renaming(_NAMES), entries=211, explain=_explain)
+
+register(Model(name="transreid", build=TransReID, presets={"code": Jigsaw()}, authors=AUTHORS))

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Any, Literal, NamedTuple
@@ -263,15 +263,14 @@ def _attentions(layers: Sequence[Attention], found: Sequence[Tensor]) -> Iterato
 def _watched(layers: Sequence[Attention]) -> Iterator[list[Tensor]]:
     """Inside, collect what the `qkv` of each layer gives, without gradient."""
     found: list[Tensor] = []
-    handles = [
-        layer.qkv.register_forward_hook(lambda _module, _inputs, out: found.append(out.detach()))
-        for layer in layers
-    ]
-    try:
+
+    def collect(_qkv: nn.Module, _inputs: object, out: Tensor) -> None:
+        found.append(out.detach())
+
+    with ExitStack() as hooks:
+        for layer in layers:
+            hooks.enter_context(layer.qkv.register_forward_hook(collect))
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _check(backbone: TokenBackbone, num_classes: int, switches: TopK) -> None:

@@ -203,14 +203,12 @@ class TokenBackbone(nn.Module):
 
     def _with_prefix(self, patches: Tensor) -> Tensor:
         """Class token, registers and patches (B, N, D) in one sequence (B, P + N, D)."""
-        prefix = [self.cls_token.expand(patches.shape[0], -1, -1)]
-        if self.reg_token is not None:
-            prefix.append(self.reg_token.expand(patches.shape[0], -1, -1))
-        if self.pos_embed is None:
-            return torch.cat([*prefix, patches], dim=1)
-        if self.prefix_positions == 0:
-            return torch.cat([*prefix, patches + self.pos_embed], dim=1)
-        return torch.cat([*prefix, patches], dim=1) + self.pos_embed
+        if self.pos_embed is not None and not self.prefix_positions:
+            patches = patches + self.pos_embed
+        own = [token for token in (self.cls_token, self.reg_token) if token is not None]
+        prefix = [token.expand(patches.shape[0], -1, -1) for token in own]
+        x = torch.cat([*prefix, patches], dim=1)
+        return x + self.pos_embed if self.prefix_positions else x
 
     def _camera_rows(self, camids: Tensor | None) -> Tensor:
         assert self.sie_embed is not None

@@ -80,10 +80,6 @@ _NAMES = {  # TransReID's, without its jigsaw patch module -> ours
     r"classifier\.weight": "neck.classifier.weight",
 }
 
-register(
-    Model(
-        name="vit_baseline",
-        build=ViTBaseline,
-        authors=Authors(rename=renaming(_NAMES), entries=158),
-    )
-)
+AUTHORS = Authors(rename=renaming(_NAMES), entries=158)
+
+register(Model(name="vit_baseline", build=ViTBaseline, authors=AUTHORS))

@@ -96,9 +96,8 @@ def _base(scene: Scene, floor: Tensor, x: Tensor, y: Tensor, z: Tensor, along: T
     _draw(scene, mix, c.floor_kind, _FLOORS, c.floor_scale, x, z, floor)
     _draw(scene, mix, c.backdrop_kind, _WALLS, c.backdrop_scale, x, y, 1.0 - floor)
     behind, extra = c.backdrop_colour, c.floor_colour - c.backdrop_colour
-    first, second = (
-        (floor * scene.planes(extra[:, i])).add_(scene.planes(behind[:, i])) for i in (0, 1)
-    )
+    first = (floor * scene.planes(extra[:, 0])).add_(scene.planes(behind[:, 0]))
+    second = (floor * scene.planes(extra[:, 1])).add_(scene.planes(behind[:, 1]))
     return second.sub_(first).mul_(mix).add_(first)
 
 
@@ -108,15 +107,8 @@ def _draw(
 ) -> None:  # fmt: skip
     """Put the patterns of those rows whose kind has one into `mix` (R, pixels), where `mask` is 1.
 
-    Args:
-        scene: whose pictures are painted.
-        mix: shares of the second colour, changed in place.
-        kinds: (R,) of floor or wall.
-        patterns: by kind.
-        scales: (R,) of the pattern.
-        x: (R, pixels) metres across.
-        up: (R, pixels) metres along the floor or up the wall.
-        mask: (R, pixels) 1 on that floor or wall, 0 elsewhere.
+    `mix` are shares of the second colour, changed in place; `kinds` and `scales` (R,) are those of
+    the floor or wall, `x` and `up` (R, pixels) metres across, and along the floor or up the wall.
     """
     for kind, pattern in patterns.items():
         chosen = np.flatnonzero(kinds == kind)
@@ -138,12 +130,8 @@ def _soft(scene: Scene, floor: Tensor, x: Tensor, along: Tensor) -> Tensor:
     """Share of the second colour where noise alone decides: plain, patches, wall, foliage."""
     c = scene.cameras
     on_floor, on_wall = _SOFT_FLOORS[c.floor_kind], _SOFT_WALLS[c.backdrop_kind]
-    scale, middle, swing = (
-        (floor * extra).add_(base)
-        for base, extra in zip(
-            scene.columns(*on_wall.T), scene.columns(*(on_floor - on_wall).T), strict=True
-        )
-    )
+    pairs = zip(scene.columns(*on_wall.T), scene.columns(*(on_floor - on_wall).T), strict=True)
+    scale, middle, swing = ((floor * extra).add_(base) for base, extra in pairs)
     grain = _grain(x * scale, scale.mul_(along))
     return grain.mul_(swing).add_(middle).clamp_(0.0, 1.0)
 

@@ -140,13 +140,10 @@ class _Builder:
 
     def done(self) -> Primitives:
         """All slots, stacked."""
-        per_image: dict[str, Any] = {
-            key: np.stack([s[key] for s in self.slots], axis=1) for key in _PER_IMAGE
-        }
-        per_slot: dict[str, Any] = {
-            key: np.array([s[key] for s in self.slots]) for key in ("part", "torso_frame")
-        }
-        return Primitives(**per_image, **per_slot)
+        columns: dict[str, Any] = {key: [s[key] for s in self.slots] for key in self.slots[0]}
+        columns |= {key: np.stack(columns[key], axis=1) for key in _PER_IMAGE}
+        columns |= {key: np.array(columns[key]) for key in ("part", "torso_frame")}
+        return Primitives(**columns)
 
 
 def _mix(a: Array, b: Array, share: float | Array) -> Array:

@@ -98,9 +98,8 @@ def sample_cameras(
         "side": d.uniform(0.8, 2.5), "azimuth": d.uniform(0.0, 2 * np.pi),
         "spread": d.uniform(0.4, 1.1), "fill": d.uniform(1.04, 1.14),
     }  # fmt: skip
-    columns |= (
-        _light(d, domain) | _lens(d, domain) | _scene(d, domain, columns["near"][:, 1], clutter)
-    )
+    columns |= _light(d, domain) | _lens(d, domain)
+    columns |= _scene(d, domain, columns["near"][:, 1], clutter)
     none = np.zeros(len(camids))
     columns |= {"thermal": none > 0, "lamp": none, "soft": none, "bloom": none}
     return Cameras(**columns)

@@ -43,8 +43,7 @@ APART = 0.5
 
 def distance(one: Array, other: Array) -> Array:
     """(…, 3) linear RGB to (…): Euclidean, of square roots, as an eye and a file space them."""
-    gap: Array = np.sqrt(((np.sqrt(one) - np.sqrt(other)) ** 2).sum(axis=-1))
-    return gap
+    return np.sqrt(((np.sqrt(one) - np.sqrt(other)) ** 2).sum(axis=-1))
 
 
 def sample_doubles(
@@ -106,12 +105,7 @@ def _change_logos(
 ) -> None:
     """One logo is small and one is large, on different sides of the chest, both far from the top.
 
-    Args:
-        people: N rows.
-        second: (N,) whether each is the second of its pair.
-        draws: those of the first of each pair, and those of each person.
-        far: `_far` with the colours of this world.
-        detail: multiplies the size.
+    `draws` are those of the first of each pair, and those of each person.
     """
     large, side = np.zeros(len(people), dtype=bool), np.ones(len(people))
     near = [people.colour[:, TOP]]

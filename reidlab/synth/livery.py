@@ -181,9 +181,8 @@ def footprint_shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor
         enter = enter.maximum(one.minimum(two))
         leave = leave.minimum(one.maximum(two))
     cast = leave.sub_(enter).mul_(way).clamp_(0.0, 1.0)
-    ox, oz = (
-        p.abs_().sub_(0.94 * half).clamp_(min=0.0).square_() for p, half in ((px, wide), (pz, long))
-    )
+    ox = px.abs_().sub_(0.94 * wide).clamp_(min=0.0).square_()
+    oz = pz.abs_().sub_(0.94 * long).clamp_(min=0.0).square_()
     hidden = ox.add_(oz).mul_(-1.0 / 0.42).add_(1.0).clamp_(min=0.0).square_()
     dark = scene.columns(np.where(c.thermal, 0.0, -1.0))[0]  # warmth casts no shadow
     cast, hidden = cast.mul_(dark), hidden.mul_(dark)

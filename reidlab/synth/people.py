@@ -174,9 +174,7 @@ def _dress(
     dress = columns["top"] == 5
     columns["bottom"] = np.where(dress, 2 + (columns["bottom"] == 3), columns["bottom"])
     first[dress, BOTTOM], second[dress, BOTTOM] = first[dress, TOP], second[dress, TOP]
-    pattern[dress, BOTTOM] = np.where(
-        np.isin(pattern[dress, TOP], (H_STRIPES, V_STRIPES, CHECK)), pattern[dress, TOP], PLAIN
-    )
+    pattern[dress, BOTTOM] = np.where(runs_on, pattern[:, TOP], PLAIN)[dress]
     scale[dress, BOTTOM] = scale[dress, TOP]
     columns["pattern"], columns["scale"], columns["offset"] = pattern, scale, offset
 

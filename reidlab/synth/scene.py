@@ -121,10 +121,7 @@ class Scene:
     def _materials(self, stage: Stage, boxes: Boxes, span: Array) -> None:
         """Per primitive: two colours, pattern, scale and place, picked by modality.
 
-        Args:
-            stage: B images.
-            boxes: what else stands there.
-            span: (B,) metres that a pixel spans at the person: how soft a pattern's edges are.
+        `span` (B,) are metres that a pixel spans at the person: how soft a pattern's edges are.
         """
         p, dark = stage.people, self.cameras.infrared[:, None, None]
         material = stage.shapes.material.astype(np.int64)

@@ -159,9 +159,7 @@ def _materials(columns: dict[str, Any], d: Draws, palette: int, detail: float) -
     pale = np.where(d.chance(0.6), 0, d.choice(weights))  # most boxes of lorries are white
     sticker = d.choice(np.ones(len(names)))
     named = np.full((n, m), -1)
-    named[:, PAINT], named[:, ROOF], named[:, CARGO], named[:, STICKER] = (
-        paint, paint, pale, sticker,
-    )  # fmt: skip
+    named[:, PAINT], named[:, CARGO], named[:, STICKER] = paint, pale, sticker
     contrast_roof = d.chance(0.10) & (kind != BUS)
     named[:, ROOF] = np.where(contrast_roof, other, paint)
     shade = np.stack([d.around(1.0, 0.09) for _ in range(3)], axis=1)  # no two silvers are alike
@@ -215,9 +213,8 @@ def _fixed(d: Draws, n: int) -> list[tuple[int, Array, Array]]:
 def _patterns(columns: dict[str, Any], d: Draws, detail: float) -> tuple[Index, Array, Array]:
     kind, height = columns["kind"], columns["height"]
     n, m = len(kind), len(MATERIALS)
-    pattern, scale, offset = (
-        np.zeros((n, m), np.int64), np.full((n, m), 0.1), np.zeros((n, m, 2)),
-    )  # fmt: skip
+    pattern, scale = np.zeros((n, m), np.int64), np.full((n, m), 0.1)
+    offset = np.zeros((n, m, 2))
     large = kind >= VAN
     car = np.array([STRIPE, BONNET, TWO_TONE])[d.choice((1.0, 1.4, 0.6))]
     working = np.array([STRIPE, TWO_TONE, LOGO])[d.choice((1.6, 1.0, 1.0))]

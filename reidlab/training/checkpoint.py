@@ -9,7 +9,7 @@ There is no state of random generators in them: each epoch seeds its own (see `e
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,8 +130,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     found = set(state) if isinstance(state, dict) else set()
     missing, unknown = fields - optional - found, found - fields
     if missing or unknown:
+        lacks, more = (", ".join(sorted(x)[:5]) or "nothing" for x in (missing, unknown))
         raise CheckpointError(
-            f"{path} is no checkpoint of this library: {_both(missing, unknown)}. {again}"
+            f"{path} is no checkpoint of this library: missing {lacks}, unknown {more}. {again}"
         )
     weights = read_weights(path.with_suffix(".safetensors"), f"the checkpoint {path}", again)
     return Checkpoint(weights=weights, **state)
@@ -228,11 +229,6 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: Path) -> 
             "the settings of that run, or pass another `out`."
         )
     model.load_state_dict(dict(weights))
-
-
-def _both(missing: Iterable[str], unknown: Iterable[str]) -> str:
-    names = [", ".join(sorted(side)[:5]) or "nothing" for side in (missing, unknown)]
-    return f"missing {names[0]}, unknown {names[1]}"
 
 
 def files_of(folder: Path) -> list[Path]:

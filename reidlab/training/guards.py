@@ -14,6 +14,7 @@ from torch import nn
 from reidlab.data import ReIDDataset
 from reidlab.errors import RecipeError, ReidlabError
 from reidlab.judging import sides_of, with_rows
+from reidlab.judging.embedding import evaluating
 from reidlab.models import Matcher, TokenBackbone
 from reidlab.training.recipe import CAMERAS, VIEWS, Recipe
 from reidlab.training.unfreezing import blocks_of
@@ -98,13 +99,9 @@ def _check_losses(model: nn.Module, recipe: Recipe) -> None:
 
 def _outputs(model: nn.Module, recipe: Recipe) -> Any:
     """What the model says of two black images."""
-    images = torch.zeros(2, 3, *recipe.image_size, device=next(model.parameters()).device)
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            return model.eval()(images, torch.zeros(2, dtype=torch.long, device=images.device))
-    finally:
-        model.train(was_training)
+    with evaluating(model) as device, torch.no_grad():
+        images = torch.zeros(2, 3, *recipe.image_size, device=device)
+        return model(images, torch.zeros(2, dtype=torch.long, device=device))
 
 
 def _given(outputs: Any, name: str) -> bool:

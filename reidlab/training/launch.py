@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import torch.distributed as dist
 from accelerate import Accelerator  # type: ignore[import-untyped]
 from accelerate.utils import DistributedType  # type: ignore[import-untyped]
 
 from reidlab.errors import RecipeError
 from reidlab.files import alone
-from reidlab.processes import ProcessError, process_count
+from reidlab.processes import ProcessError, of_all
 from reidlab.training.checkpoint import values_that_differ
 from reidlab.training.recipe import Recipe
 
@@ -66,11 +65,13 @@ def check_processes(recipe: Recipe, accelerator: Accelerator) -> None:
     if people % count == 0 and (count == 1 or people // count >= least):
         return
     fitting = [n for n in range(1, people + 1) if people % n == 0 and people // n >= least]
+    *fewer, most = map(str, fitting)
+    some = f"{', '.join(fewer)} or {most}" if fewer else most
     nearest = max(least * count, round(people / count) * count)
     raise RecipeError(
         f"identities_per_batch is {people} and there are {count} processes; each takes as many "
         f"whole people{', two or more without gather or with pairs' if alone else ''}. Launch "
-        f"{_or(fitting)} processes, or pass recipe.replace(identities_per_batch={nearest})."
+        f"{some} processes, or pass recipe.replace(identities_per_batch={nearest})."
     )
 
 
@@ -80,14 +81,11 @@ def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
     Raises:
         ProcessError: On every process, naming what differs.
     """
-    if process_count() == 1:
-        return
-    all_of_them: list[Mapping[str, Any]] = [{}] * process_count()
-    dist.all_gather_object(all_of_them, mine)
-    for index, other in enumerate(all_of_them):
+    first, *others = of_all(mine)
+    for index, other in enumerate(others, start=1):
         found = [
             f"{name} is {before!r} for process 0 and {after!r} for process {index}"
-            for name, before, after in values_that_differ(all_of_them[0], other)
+            for name, before, after in values_that_differ(first, other)
         ]
         if found:
             raise ProcessError(
@@ -95,8 +93,3 @@ def check_agreement(mine: Mapping[str, Any], out: Path) -> None:
                 f"command, on equal copies of the data, with an `out` that all machines share "
                 f"(here {out})."
             )
-
-
-def _or(numbers: list[int]) -> str:
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} or {last}" if first else last

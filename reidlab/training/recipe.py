@@ -204,40 +204,25 @@ class Recipe:
             object.__setattr__(self, "weights", str(self.weights))
         object.__setattr__(self, "losses", losses_from(self.losses))
         check_fields(self, "recipe", RecipeError)
-        people = self.validation_identities
-        for name, fits, expected in (
-            ("warmup_epochs", self.warmup_epochs <= self.epochs, f"at most epochs ({self.epochs})"),
-            (
-                "validation_identities",
-                0 < people < 1 or (people >= 2 and people % 1 == 0),
-                "a whole number of people from 2, or a share between 0 and 1",
-            ),
-            (
-                "keep",
-                self.keep == "last" or self.validate_every is not None,
-                "'last', unless validate_every is set",
-            ),
-            (
-                "momentum",
-                self.optimizer != "nesterov" or self.momentum > 0,
-                "more than 0 with optimizer='nesterov'",
-            ),
-            (
-                "schedule",
-                self.unfreezing is None or self.schedule == "decay",
-                f"'decay' with unfreezing={self.unfreezing!r}",
-            ),
-            (
-                "images_per_identity",
-                self.sampler != "cross-modal" or self.images_per_identity % 2 == 0,
-                "an even number with sampler='cross-modal': half of them are infrared",
-            ),
-            ("losses", len(self.losses) > 0, "one or more, such as (Identity(),)"),
-        ):
-            if not fits:
-                raise RecipeError(
-                    f"recipe: {name} is {getattr(self, name)!r}; expected {expected}."
-                )
+        people, wrong, expected = self.validation_identities, "", ""
+        if self.warmup_epochs > self.epochs:
+            wrong, expected = "warmup_epochs", f"at most epochs ({self.epochs})"
+        elif not (0 < people < 1 or (people >= 2 and people % 1 == 0)):
+            wrong = "validation_identities"
+            expected = "a whole number of people from 2, or a share between 0 and 1"
+        elif self.keep == "best" and self.validate_every is None:
+            wrong, expected = "keep", "'last', unless validate_every is set"
+        elif self.optimizer == "nesterov" and self.momentum == 0:
+            wrong, expected = "momentum", "more than 0 with optimizer='nesterov'"
+        elif self.unfreezing is not None and self.schedule != "decay":
+            wrong, expected = "schedule", f"'decay' with unfreezing={self.unfreezing!r}"
+        elif self.sampler == "cross-modal" and self.images_per_identity % 2:
+            wrong = "images_per_identity"
+            expected = "an even number with sampler='cross-modal': half of them are infrared"
+        elif not self.losses:
+            wrong, expected = "losses", "one or more, such as (Identity(),)"
+        if wrong:
+            raise RecipeError(f"recipe: {wrong} is {getattr(self, wrong)!r}; expected {expected}.")
 
     def replace(self, **overrides: Any) -> Recipe:
         """A copy with other settings.

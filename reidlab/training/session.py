@@ -154,17 +154,15 @@ class Session:
 
     def update_average(self) -> None:
         """Take the weights into their average, if there is one and the optimizer made a step."""
-        stepped = (
-            self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped
-        )
+        accelerator = self.accelerator
+        stepped = accelerator.sync_gradients and not accelerator.optimizer_step_was_skipped
         if self.average is not None and stepped:
             self.average.update()
 
     @watched_workers()
     def _train_epochs(self) -> None:
-        own, optimizer, accelerator, recipe = (
-            self.model, self.optimizer, self.accelerator, self.recipe,
-        )  # fmt: skip
+        own, optimizer = self.model, self.optimizer
+        accelerator, recipe = self.accelerator, self.recipe
         self.model, self.optimizer, self.loader = accelerator.prepare(own, optimizer, self.loader)
         try:
             for epoch in range(len(self.state.history) + 1, recipe.epochs + 1):
@@ -241,15 +239,12 @@ def make_accelerator(
     AcceleratorState._reset_state()  # a singleton that would keep the first run's precision
     GradientState._reset_state()  # and one that remembers the loader of an interrupted run
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator makes it
-    read = any(loss.reads != "features" for loss in recipe.losses)
+    # DistributedDataParallel would wait for a gradient of frozen blocks, unread classifiers
+    unread = all(loss.reads == "features" for loss in recipe.losses)
+    unused = recipe.unfreezing is not None or unread
     accelerator = Accelerator(
         mixed_precision=precision_on(state.device, recipe.precision),
-        # DistributedDataParallel would wait for a gradient of frozen blocks, unread classifiers
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(
-                find_unused_parameters=recipe.unfreezing is not None or not read
-            )
-        ],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=unused)],
         # as a number, `accelerate launch` would overrule it and the record would not say so
         gradient_accumulation_plugin=GradientAccumulationPlugin(recipe.accumulation_steps),
         log_with=tracker,

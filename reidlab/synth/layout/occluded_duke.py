@@ -64,8 +64,7 @@ def occluded(world: World, keys: list[base.Key]) -> NDArray[np.bool_]:
     # Where the line of sight over its upper edge meets the person.
     height = eye - (eye - 2 * half_height) * away / (away - ahead)
     hides = (present > 0) & (np.abs(aside) < half_width) & (height > _KNEES)
-    hidden: NDArray[np.bool_] = hides.any(axis=1)
-    return hidden
+    return hides.any(axis=1)
 
 
 def finish(root: Path, world: World, table: pd.DataFrame, **options: float) -> pd.DataFrame:

@@ -121,10 +121,8 @@ def erase(x: Tensor, generator: torch.Generator) -> Tensor:
     draws = torch.rand(n, 5, generator=generator)
     area = (0.04 + 0.21 * draws[:, 0]) * height * width
     ratio = 0.4 + 1.8 * draws[:, 1]
-    h, w = (
-        (area * ratio).sqrt().clamp(max=height * 0.8),
-        (area / ratio).sqrt().clamp(max=width * 0.8),
-    )
+    h = (area * ratio).sqrt().clamp(max=height * 0.8)
+    w = (area / ratio).sqrt().clamp(max=width * 0.8)
     top, left = draws[:, 2] * (height - h), draws[:, 3] * (width - w)
     row, column = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
     t, b, first, last = (v[:, None, None] for v in (top, top + h, left, left + w))

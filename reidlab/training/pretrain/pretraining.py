@@ -15,6 +15,7 @@ from torch import nn
 
 from reidlab.errors import RecipeError
 from reidlab.files import write_bytes
+from reidlab.judging.embedding import evaluating
 from reidlab.models.pretrained import grid_metadata, load_weights
 from reidlab.models.vit import TokenBackbone
 from reidlab.processes import ProcessError
@@ -147,7 +148,7 @@ def _check_room(config: PretrainConfig, out: Path, pictures: Path, recipe: Recip
     check_folder(out, run)
 
 
-def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> None:
+def spread(backbone: TokenBackbone, pictures: Pictures) -> None:
     """Give the class token mean 0 and deviation 1 in each dimension, by the final norm's scale.
 
     Weights that were trained with a triplet loss without a margin tend to gather all images around
@@ -155,20 +156,17 @@ def spread(backbone: TokenBackbone, pictures: Pictures, images: int = 512) -> No
 
     Args:
         backbone: Changed in place: weight and bias of its final norm.
-        pictures: The world whose first images are looked at.
-        images: How many.
+        pictures: The world, about 512 of whose images are looked at.
     """
-    step = max(1, len(pictures.images) // images)
+    step = max(1, len(pictures.images) // 512)
     x = torch.from_numpy(pictures.images[::step].transpose(0, 3, 1, 2).copy()).float() / 127.5 - 1.0
-    device, trained, norm = backbone.cls_token.device, backbone.training, backbone.norm
+    norm = backbone.norm
     assert isinstance(norm, nn.LayerNorm)
-    backbone.eval()
-    with torch.no_grad():
+    with evaluating(backbone) as device, torch.no_grad():
         tokens = torch.cat([backbone(part.to(device)).cls for part in x.split(64)])
         mean, deviation = tokens.mean(dim=0), tokens.std(dim=0).clamp(min=1e-6)
         norm.weight.div_(deviation)
         norm.bias.sub_(mean).div_(deviation)
-    backbone.train(trained)
 
 
 def _set_rate(
