@@ -201,9 +201,12 @@ def find(folder: Path, pattern: str) -> list[Path]:
 
 
 def write_text(path: str | Path, text: str, *, sync: bool = True) -> Path:
-    """Write UTF-8 text, whole or not at all; returns the path. See `atomic` for `sync`."""
+    """Write UTF-8 text, whole or not at all; returns the path. See `atomic` for `sync`.
+
+    Lines end as the text says, on Windows too.
+    """
     with atomic(Path(path), sync=sync) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", newline="")
     return Path(path)
 
 

@@ -44,3 +44,8 @@ def test_other_places(home):
 def test_a_link_that_leads_nowhere_or_to_itself(home):
     (home / "dead").symlink_to("gone")
     assert same_place(home / "dead", home / "gone")
+
+
+def test_lines_end_as_the_text_says(tmp_path):
+    path = write_text(tmp_path / "a.txt", "one\ntwo\r\n")
+    assert path.read_bytes() == b"one\ntwo\r\n"
