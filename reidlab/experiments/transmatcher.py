@@ -76,6 +76,11 @@ WAYS: dict[str, Changes] = {
         "model": "qaconv", "preset": "code", "switches": {"dim": SIZE["dim"]}, "lr": 5e-5,
         "losses": recipes.get("qaconv", "laptop").losses,
     },
+    # as good as untrained: an epoch at a rate at which only the norms' statistics change
+    "qaconv-start": {
+        "model": "qaconv", "preset": "code", "switches": {"dim": SIZE["dim"]}, "lr": 1e-9,
+        "losses": recipes.get("qaconv", "laptop").losses, "epochs": 1, "warmup_epochs": 0,
+    },
     # what the paper's tables compare with, QAConv-GS; it learns by TransMatcher's loss
     "qaconv-gs": {
         "model": "qaconv", "preset": "paper", "lr": 5e-4,  # the best rate of its pilot
@@ -89,6 +94,7 @@ LABELS = {
     "softmax": "softmax for the gate", "mean": "mean for max", "positions": "with positions",
     "embedding": "ViT baseline", "la": "LA-Transformer", "pairs-vit": "ViT by pairs",
     "qaconv": "QAConv 2.1", "qaconv-gs": "QAConv 2.0",
+    "qaconv-start": "QAConv 2.1, untrained",
 }  # fmt: skip
 
 
@@ -139,6 +145,9 @@ _PLACES = Experiment(
         over("QAConv 2.1 over the ViT baseline", "embedding", "qaconv", "way"),
         # added when QAConv 2.1 had turned out not to learn here, before any run of 2.0
         over("TransMatcher over QAConv 2.0", "qaconv-gs", "transmatcher", "way"),
+        # added when its loss had stayed above the margin, and its mAP had not stayed low: had it
+        # learned? "No", said we of its runs at TransMatcher's rate, without this comparison
+        over("QAConv 2.1 over itself untrained", "qaconv-start", "qaconv", "way"),
     ),
 )
 _BUDGET = Experiment(
@@ -240,6 +249,14 @@ def levels_by_place(runs: Runs) -> pd.DataFrame:
     ways = {LABELS[way]: {"way": way} for way in WAYS}
     found = {title: runs.judged(step).means(ways) for step, title in PLACES.items()}
     return pd.DataFrame({title: table["value"] for title, table in found.items()}).T
+
+
+def pilot(runs: Runs) -> pd.DataFrame:
+    """One row for each run of `transmatcher.budget_alike`: its levels and its "text", its "mAP" in
+    percent and the "loss" of its last epoch."""
+    found = runs.frame("mAP").assign(loss=[epochs[-1]["loss"] for epochs in runs.histories])
+    words = found.network.map(LABELS) + ", rate " + found.rate + ", " + found.epochs + " epochs"
+    return found.assign(text=words)
 
 
 def losses_by_way(runs: Runs) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from reidlab.experiments.transmatcher import (
     larger_leads,
     levels_by_place,
     losses_by_way,
+    pilot,
 )
 
 SIZE = {"dim": 64, "hidden": 256, "layers": 2}
@@ -46,6 +47,7 @@ def test_ways_start_alike_and_take_as_many_steps():
     cells = {
         name: cell.recipe for name, cell in design("transmatcher.places_towns").cells().items()
     }
+    assert cells.pop("qaconv-start").epochs == 1  # it learns nothing, and has no time to
     same = ("weights", "image_size", "depth", "identities_per_batch", "images_per_identity")
     assert len({tuple(getattr(recipe, k) for k in same) for recipe in cells.values()}) == 1
     rates = {(recipe.sampler, recipe.lr) for recipe in cells.values()}
@@ -99,7 +101,7 @@ def test_people_from_the_front_and_from_four_sides_are_the_same(tmp_path):
 def test_every_place_is_a_family_of_its_own():
     runs = experiment("transmatcher.places_towns")
     leads = by_place(runs).set_index(["name", "group"])
-    assert len(leads) == len(PLACES) * len(runs.design.predictions) == 54
+    assert len(leads) == len(PLACES) * len(runs.design.predictions) == 63
     night = runs.judged("town-night").decide()
     found = leads.loc["street at night"]
     pd.testing.assert_frame_equal(found, night, check_names=False)
@@ -132,3 +134,11 @@ def test_a_lead_that_should_grow_is_one_number():
     assert row.value == pytest.approx((loose - tight).mean())
     assert row.low < row.value < row.high < 0
     assert row.verdict == "contradicted"
+
+
+def test_the_pilot_is_told_run_by_run():
+    runs = experiment("transmatcher.budget_alike")
+    found = pilot(runs).set_index("text")
+    assert found.mAP["TransMatcher, rate 5e-4, 3 epochs"] == pytest.approx(22.45, abs=0.01)
+    (matched,) = runs.where(network="vit", epochs="3").records
+    assert found.loss["ViT, rate 1.5e-4, 3 epochs"] == matched["history"][-1]["loss"]
