@@ -75,6 +75,7 @@ _LOSSES = Experiment(
         Prediction("features, not logits", PEOPLE_BATCHES, WRITTEN, "higher"),
     ),
 )  # fmt: skip
+# On alike three seeds were decided on before its first run.
 LOSSES, LOSSES_ALIKE = (ARENAS[name].on(_LOSSES) for name in ("pku-folds", "alike"))
 
 # Block by block, as both programs train, costs some 15 points on real people (see
