@@ -16,7 +16,7 @@ from reidlab.synth.elementwise import fraction, less
 from reidlab.synth.livery import footprint_shadow
 from reidlab.synth.scene import Scene
 from reidlab.synth.shading import lamplight
-from reidlab.synth.vectors import unit
+from reidlab.synth.vectors import power, unit
 
 _NOISE = 1024  # side of the tileable noise picture
 
@@ -239,7 +239,7 @@ def _shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     strength = 0.75 * np.clip(direct / (direct + diffuse), 0.0, 1.0) * visible
     ax, az, fx, fz, ahead, long, dark, visible_ = scene.columns(
         scene.root[:, 0], scene.root[:, 2], flat[:, 0], flat[:, 2], 0.5 * reach,
-        (0.5 * reach + 0.22) ** -2, strength, visible,
+        power(0.5 * reach + 0.22, -2), strength, visible,
     )  # fmt: skip
     x, z = x.sub_(ax), z.sub_(az)
     along, across = (x * fx).add_(z * fz), (z * fx).sub_(x * fz)
@@ -254,6 +254,6 @@ def _shadow(scene: Scene, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         px, pz = scene.columns(away[:, 0], away[:, 2])
         contacts.append((x.sub_(px).square_().add_(z.sub_(pz).square_()), 0.40, 0.6))
     for distance, radius, share in contacts:
-        rim = (distance * radius**-2).clamp_(max=1.0).square_()
+        rim = (distance * float(power(radius, -2))).clamp_(max=1.0).square_()
         light.mul_(rim.mul_(share * visible_).add_(1.0 - share * visible_))
     return light, (light * 0.45).add_(0.55)

@@ -18,7 +18,7 @@ from reidlab.synth import people
 from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
 from reidlab.synth.people import People
-from reidlab.synth.vectors import Value, vector
+from reidlab.synth.vectors import Value, cos, sin, vector
 
 # Part labels of the masks written beside each image.
 PARTS = ("background", "head", "torso", "arms", "legs", "feet", "accessory", "occluder")
@@ -152,9 +152,7 @@ def _mix(a: Array, b: Array, share: float | Array) -> Array:
 
 def _swing(angle: Array, outward: Value = 0.0) -> Array:
     """Direction of a limb that hangs down and is swung forward by `angle`, outward along x."""
-    return vector(
-        np.sin(outward), -np.cos(angle) * np.cos(outward), np.sin(angle) * np.cos(outward)
-    )
+    return vector(sin(outward), -cos(angle) * cos(outward), sin(angle) * cos(outward))
 
 
 # --- legs ---------------------------------------------------------------------------------------
@@ -167,14 +165,14 @@ def _stride(p: People, pose: Pose) -> dict[str, Array]:
     joints: dict[str, Array] = {}
     lowest = []
     for i, (side, offset) in enumerate(((1.0, 0.0), (-1.0, np.pi))):
-        wave, ahead = np.sin(pose.phase + offset), np.cos(pose.phase + offset)
+        wave, ahead = sin(pose.phase + offset), cos(pose.phase + offset)
         thigh = pose.swing * wave * p.stride
         shin = thigh - (0.12 + pose.swing * (0.35 + 1.1 * np.maximum(0.0, ahead)))
         hip = vector(side * 0.050 * h * p.girth, hip_y, 0.0)
         knee = hip + _swing(thigh, side * 0.02) * upper[:, None]
         ankle = knee + _swing(shin, 0.0) * lower[:, None]
         pitch = np.clip(shin * 0.55, -0.9, 0.15)
-        toe = vector(side * 0.022 * h, np.sin(pitch) * 0.085 * h, np.cos(pitch) * 0.090 * h)
+        toe = vector(side * 0.022 * h, sin(pitch) * 0.085 * h, cos(pitch) * 0.090 * h)
         tip = ankle + toe
         joints |= {f"hip{i}": hip, f"knee{i}": knee, f"ankle{i}": ankle, f"tip{i}": tip}
         lowest.append(np.minimum(ankle[:, 1], tip[:, 1]))
@@ -238,7 +236,7 @@ def _skirt(add: _Builder, p: People, joints: dict[str, Array]) -> None:
 def _trunk(p: People, pose: Pose, drop: Array) -> dict[str, Array]:
     """The spine from the hips to the neck, the shoulders, and how thick the clothes make it all."""
     h = p.height
-    lean = vector(0.0, 0.0, np.sin(pose.lean))
+    lean = vector(0.0, 0.0, sin(pose.lean))
     hips = vector(0.0, h * p.leg, 0.0) + drop
     waist = hips + vector(0.0, 0.095 * h, 0.0) + lean * 0.10 * h[:, None]
     chest = hips + vector(0.0, 0.235 * h, 0.0) + lean * 0.24 * h[:, None]
@@ -295,7 +293,7 @@ def _arm(add: _Builder, p: People, pose: Pose, joints: dict[str, Array], side: i
     short = (p.top == 0) | (p.top == 5)
     cloth = np.where(short, people.SKIN, people.SLEEVE)
     bulk = np.where(short, 0.86, np.where(p.top >= 2, 1.15, 1.0)) * (0.6 + 0.4 * p.girth)
-    wave = pose.arm_swing * np.sin(pose.phase + offset)
+    wave = pose.arm_swing * sin(pose.phase + offset)
     swing = wave + pose.raise_arm[:, side]
     bend = swing + 0.22 + 0.5 * np.maximum(0.0, wave) + pose.elbow[:, side]
     spread = pose.spread[:, side]
@@ -326,7 +324,7 @@ class _Skull(NamedTuple):
 
 def _skull(p: People, pose: Pose, neck: Array) -> _Skull:
     h = p.height
-    facing = vector(np.sin(pose.head_yaw), np.sin(pose.head_pitch), np.cos(pose.head_yaw))
+    facing = vector(sin(pose.head_yaw), sin(pose.head_pitch), cos(pose.head_yaw))
     chin = neck + vector(0.0, 0.058 * h, 0.012 * h)
     crown = chin + vector(0.0, 0.040 * h, -0.004 * h)
     return _Skull(chin, crown, facing, back=-facing * np.array([1.0, 0.0, 1.0]))

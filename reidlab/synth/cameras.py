@@ -19,6 +19,7 @@ from reidlab.synth.draws import CAMERA, SENSOR, Array, Draws
 from reidlab.synth.infrared import near_camera, thermal_camera
 from reidlab.synth.styles import COLOURS, FURNITURE, PATTERNS, STYLES, Style
 from reidlab.synth.subject import Index, linear
+from reidlab.synth.vectors import cos, power, sin
 
 CLUTTER = 9  # boxes of a scene
 TONES = 1024  # entries of a camera's tone curve
@@ -137,7 +138,7 @@ def to_infrared(cameras: Cameras, seed: int, *, thermal: bool, reach: float) -> 
 def _light(d: Draws, style: Style) -> dict[str, Any]:
     around, up = d.uniform(0.0, 2 * np.pi), d.uniform(0.45, 0.95)
     flat = np.sqrt(1.0 - up * up)
-    sun = np.stack([flat * np.cos(around), up, flat * np.sin(around)], axis=1)
+    sun = np.stack([flat * cos(around), up, flat * sin(around)], axis=1)
     strength, ambient = d.uniform(*style.sun), d.uniform(*style.ambient)
     warm = d.uniform(0.0, 0.22)
     sun_tint = np.stack([1.0 + 0.5 * warm, np.ones_like(warm), 1.0 - warm], axis=1)
@@ -155,8 +156,8 @@ def _lens(d: Draws, style: Style) -> dict[str, Any]:
     gain = np.stack([1.0 + warmth, 1.0 + tint, 1.0 - warmth], axis=1)
     curve, gamma = d.uniform(*style.contrast), d.uniform(0.92, 1.1)
     light = (np.arange(TONES) / (TONES - 1)) ** 2  # entries are spaced by the square root of light
-    display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    display = display[None, :] ** gamma[:, None]
+    display = np.where(light <= 0.0031308, 12.92 * light, 1.055 * power(light, 1 / 2.4) - 0.055)
+    display = power(display[None, :], gamma[:, None])
     s_curve = display * display * (3.0 - 2.0 * display)
     return {
         "gain": gain * exposure[:, None], "tone": display + curve[:, None] * (s_curve - display),
@@ -216,7 +217,7 @@ def _furniture(
     return {
         "centre": np.stack([d.around(0.0, 6.0), half[:, 1], depth], axis=1),
         "half": half,
-        "turn": np.stack([np.cos(turn), np.sin(turn)], axis=1),
+        "turn": np.stack([cos(turn), sin(turn)], axis=1),
         "colour": muted,
         "colour2": np.where(own, muted * d.uniform(0.35, 0.8)[:, None], _SECOND[kind]),
         "pattern": np.array([PATTERNS.index(k.pattern) for k in _KINDS])[kind],

@@ -8,7 +8,7 @@ import numpy as np
 
 from reidlab.synth.coachwork import ACCESSORY, Builder, Pair
 from reidlab.synth.draws import Array
-from reidlab.synth.vectors import Value, vector
+from reidlab.synth.vectors import Value, cos, sin, vector
 from reidlab.synth.vehicles import Vehicles
 
 _UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
@@ -36,9 +36,9 @@ class Fittings(Builder):
     def wheels(self, v: Vehicles, panels: Panels, turn: Array, yaw: Array) -> Array:
         """Four wheels, and (n, 12) where they and what is drawn on the paint are."""
         r, half, bulge = panels.radius, 0.5 * v.width, 0.04
-        spoke = vector(0.0, np.sin(turn), np.cos(turn))
+        spoke = vector(0.0, sin(turn), cos(turn))
         for z, steer in ((panels.front, 0.5 * yaw), (panels.rear, np.zeros_like(yaw))):
-            across = vector(np.cos(steer), 0.0, -np.sin(steer))
+            across = vector(cos(steer), 0.0, -sin(steer))
             for side in (1.0, -1.0):
                 middle = vector(side * (half - 0.10), r, z)
                 reach = across * (side * 0.105)

@@ -10,6 +10,7 @@ import numpy as np
 from reidlab.synth.draws import PERSON, Array, Draws
 from reidlab.synth.styles import COLOURS, COMMON, PATTERNS, STYLES, Style
 from reidlab.synth.subject import Flag, Index, Subject, linear
+from reidlab.synth.vectors import power
 
 # Materials a person carries; the renderer colours each body part by one of them.
 MATERIALS = (
@@ -73,10 +74,9 @@ class People(Subject):
 
 def palette_weights(size: int, domain: Style) -> Array:
     """Weights of the first `size` wardrobe colours where `domain` holds."""
-    return np.array([
-        COMMON.get(name, 0.6) ** domain.common_colours * (3.0 if name in domain.favourites else 1.0)
-        for name in list(COLOURS)[:size]
-    ])  # fmt: skip
+    names = list(COLOURS)[:size]
+    common = power([COMMON.get(name, 0.6) for name in names], domain.common_colours)
+    return np.array([3.0 if name in domain.favourites else 1.0 for name in names]) * common
 
 
 def sample_people(

@@ -10,6 +10,7 @@ from reidlab.synth.cameras import Cameras
 from reidlab.synth.draws import ROAD, Draws
 from reidlab.synth.shots import Shots, in_sight
 from reidlab.synth.subject import linear
+from reidlab.synth.vectors import cos, sin
 from reidlab.synth.vehicles import ENGINE, PAINT, PLAIN, ROOF, Vehicles
 
 _LONGEST = 12.0  # m: what is behind a scene has to leave room for such a bus
@@ -57,8 +58,8 @@ def vehicle_shots(vehicles: Vehicles, cameras: Cameras, shots: Shots) -> Shots:
     """
     length, width = vehicles.length, vehicles.width
     span = cameras.near[:, 1] - cameras.near[:, 0]
-    cos, sin = np.abs(np.cos(shots.azimuth)), np.abs(np.sin(shots.azimuth))
-    ahead, across = 0.5 * (length * cos + width * sin), 0.5 * (length * sin + width * cos)
+    c, s = np.abs(cos(shots.azimuth)), np.abs(sin(shots.azimuth))
+    ahead, across = 0.5 * (length * c + width * s), 0.5 * (length * s + width * c)
     present, aside, wide, high, before = np.moveaxis(shots.occluder, 2, 0)
     present[:, 0] = np.maximum(present[:, 0], shots.passer)
     distance = shots.distance + 0.9 * length / span

@@ -20,7 +20,7 @@ from reidlab.synth.passers import Walks, join_materials, join_primitives
 from reidlab.synth.people import People
 from reidlab.synth.shots import Shots
 from reidlab.synth.subject import Subject
-from reidlab.synth.vectors import dot, unit
+from reidlab.synth.vectors import atan2, cos, dot, sin, unit
 from reidlab.synth.vehicles import Vehicles
 
 _BUILD: dict[type[Subject], Callable[[Any, Pose], Primitives]] = {People: build, Vehicles: assemble}
@@ -45,8 +45,8 @@ class Stage:
         self.root = np.stack([shots.aside * cameras.side, nil, depth], axis=1)  # (N, 3)
         self.eye = np.stack([nil, cameras.height, nil], axis=1)  # (N, 3)
         self.passer_root: Array | None = None  # (N, 3) where passers-by stand, if there are any
-        self.yaw = shots.azimuth + np.arctan2(self.root[:, 0], depth)
-        self.cos, self.sin = np.cos(self.yaw), np.sin(self.yaw)
+        self.yaw = shots.azimuth + atan2(self.root[:, 0], depth)
+        self.cos, self.sin = cos(self.yaw), sin(self.yaw)
         self.shapes = _placed(_BUILD[type(people)](people, shots.pose), self.yaw, self.root)
         middle = self.root + np.stack([nil, 0.5 * people.height, nil], axis=1)
         self.forward = unit(middle - self.eye)  # (N, 3)
@@ -126,10 +126,10 @@ class Stage:
 
 def _placed(shapes: Primitives, yaw: Array, root: Array) -> Primitives:
     """`shapes` turned by (N,) `yaw` and moved to (N, 3) `root`: from their frames to the scene."""
-    cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+    c, s = cos(yaw)[:, None], sin(yaw)[:, None]
 
     def turn(v: Array) -> Array:
-        turned = [cos * v[..., 0] + sin * v[..., 2], v[..., 1], cos * v[..., 2] - sin * v[..., 0]]
+        turned = [c * v[..., 0] + s * v[..., 2], v[..., 1], c * v[..., 2] - s * v[..., 0]]
         return np.stack(turned, axis=-1)
 
     shapes.a, shapes.b = turn(shapes.a) + root[:, None], turn(shapes.b) + root[:, None]

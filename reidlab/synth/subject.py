@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from reidlab.synth.columns import Columns
 from reidlab.synth.draws import Array
+from reidlab.synth.vectors import power
 
 Index = NDArray[np.int64]
 Flag = NDArray[np.bool_]
@@ -40,4 +41,4 @@ class Subject(Columns):
 def linear(srgb: Array) -> Array:
     """sRGB in 0..255 to linear light in 0..1, elementwise."""
     scaled = np.asarray(srgb, dtype=np.float64) / 255.0
-    return np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
+    return np.where(scaled <= 0.04045, scaled / 12.92, power((scaled + 0.055) / 1.055, 2.4))

@@ -1,7 +1,11 @@
-"""Vectors of three in the last axis of arrays, written out so that the order of sums is fixed."""
+"""Vectors and elementary functions of arrays that are the same bits on every x86-64 processor.
+
+Vectors of three lie in the last axis; their sums are written out, so that the order is fixed.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +14,13 @@ from numpy.typing import NDArray
 from reidlab.synth.draws import Array
 
 Value = NDArray[Any] | float
+
+# The C library's functions, value by value. NumPy has others where a processor knows AVX-512, which
+# differ in the last bit; then a few pixels of a thousand images differ, and so do fingerprints.
+sin, cos, atan2, power = (
+    np.vectorize(function, otypes=[np.float64])
+    for function in (math.sin, math.cos, math.atan2, math.pow)
+)
 
 
 def dot(a: Array, b: Array) -> Array:

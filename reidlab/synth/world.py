@@ -68,7 +68,8 @@ class Pictures(NamedTuple):
 class World:
     """A world of people, or of vehicles, that do not exist.
 
-    Equal worlds give equal bytes, whatever the batch size or the order of the images.
+    Equal worlds give equal bytes, whatever the batch size, the order of the images or the processor
+    (all is rounded exactly, but for the C library's functions in `vectors`).
 
     Args:
         seed: everything random follows from it.

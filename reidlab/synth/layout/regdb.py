@@ -18,6 +18,7 @@ import pandas as pd
 
 from reidlab.synth.layout import base
 from reidlab.synth.styles import BOTTOMS, HAIR
+from reidlab.synth.vectors import cos
 from reidlab.synth.world import World
 
 OPTIONS: dict[str, object] = {}
@@ -80,7 +81,7 @@ def _fronts(world: World, pid: int) -> Iterator[tuple[int, bool]]:
     for start in count(0, _BATCH):
         keys = [(pid, 0, index) for index in range(start, start + _BATCH)]
         turned = world.shots(keys, cameras).azimuth
-        yield from ((key[2], bool(np.cos(a) < 0.0)) for key, a in zip(keys, turned, strict=True))
+        yield from ((key[2], bool(cos(a) < 0.0)) for key, a in zip(keys, turned, strict=True))
 
 
 def finish(root: Path, world: World, table: pd.DataFrame) -> pd.DataFrame:
