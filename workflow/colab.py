@@ -35,7 +35,7 @@ def prepare() -> None:
     Raises:
         CalledProcessError: pip failed; what it printed stands above.
     """
-    wanted = f"{ROOT}[explain,search,data]"
+    wanted = f"{ROOT}[explain,search,data,export]"
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-e", wanted], check=True)
     os.chdir(ROOT / "notebooks")
 

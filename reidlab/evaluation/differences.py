@@ -120,7 +120,7 @@ class Difference:
         if self.clear:
             return found
         small = f"{self.smallest:.1f} {unit}"
-        return f"no clear difference: {found}; smaller than {small} would not have been seen"
+        return f"no clear difference: {found}; one below {small} would often be missed"
 
     def _times(self, share: float) -> float:
         """The standard error times the t that has this share below it."""

@@ -54,6 +54,26 @@ def costs(*, pictures: int = 16, rounds: int = 2) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("network")
 
 
+def pairs_a_second(*, maps: int = 16, vectors: int = 4096) -> tuple[float, float]:
+    """How many pairs of pictures are scored in a second on this machine.
+
+    Args:
+        maps: M; TransMatcher of the paper's size scores (M, M) pairs of its maps.
+        vectors: N; a ViT-B's vectors of 768 numbers give (N, N) products.
+
+    Returns:
+        By the matcher, and by the product of vectors.
+    """
+    matcher = untrained(recipes.get("transmatcher", "paper")).eval()
+    there, those = torch.randn(maps, *matcher.grid, matcher.channels), torch.randn(vectors, 768)
+    rates = []
+    with torch.no_grad():
+        for score in (lambda: matcher.match(there, there), lambda: those @ those.T):
+            clock = time.perf_counter()
+            rates.append(score().numel() / (time.perf_counter() - clock))
+    return rates[0], rates[1]
+
+
 def batch_cost(model: nn.Module, images: Tensor, *, rounds: int = 2) -> tuple[float, float]:
     """Seconds and megabytes that a batch takes in training.
 

@@ -45,7 +45,7 @@ THERMAL = "rendered, thermal"
 # ground -> experiment that tries the ideas of a paper there
 _TRIPLET = {RENDERED: "vit_baseline.triplet_pilot", REAL: "vit_baseline.triplet_pku-folds"}
 _LA = {RENDERED: "la_transformer.table2:crowd", REAL: "la_transformer.corners_pku-folds"}
-_PP = {REAL: "la_tf_pp.losses_pku-folds"}
+_PP = {RENDERED: "la_tf_pp.losses_alike:crowd", REAL: "la_tf_pp.losses_pku-folds"}
 _GLTRANS = {
     RENDERED: "gltrans.networks_alike:crowd",
     REAL: "gltrans.networks_pku-folds",
@@ -97,8 +97,16 @@ IDEAS = (
     Idea("TVTR: chosen patches (TVTS)", _level(_TVTR, "vit", "tvts"), ("tvtr", "tvts-map")),
     Idea("TVTR: circle losses (GLC)", _level(_TVTR, "vit", "glc"), ("tvtr", "glc-map")),
     Idea("TVTR: both", _level(_TVTR, "vit", "all")),
-    Idea("TransMatcher, over a ViT by pairs", _level(_MATCHERS, "vit", "transmatcher")),
-    Idea("TransMatcher, over cross-attention", _level(_MATCHERS, "cross", "transmatcher")),
+    Idea(
+        "TransMatcher, over a ViT by pairs",
+        _level(_MATCHERS, "vit", "transmatcher"),
+        ("transmatcher", "gain-over-vit"),
+    ),
+    Idea(
+        "TransMatcher, over cross-attention",
+        _level(_MATCHERS, "cross", "transmatcher"),
+        ("transmatcher", "gain-over-cross"),
+    ),
     Idea("TransMatcher: the prior", _level(_PARTS, "no-prior", "all")),
     Idea("TransMatcher: max for mean", _level(_PARTS, "mean", "all")),
     Idea(
@@ -125,7 +133,7 @@ NETWORKS: Mapping[str, Mapping[str, tuple[str, Levels]]] = {
         for blocks, words in ((FAST, "all blocks at once"), (SLOW, "block by block"))
     },
     **{
-        title: {RENDERED: ("la_tf_pp.losses_alike:crowd", levels), REAL: (_PP[REAL], levels)}
+        title: {ground: (name, levels) for ground, name in _PP.items()}
         for title, levels in (
             ("LA-TF", CE), ("LA-TF++ as coded", PLUS), ("LA-TF++ as written", WRITTEN)
         )

@@ -37,10 +37,11 @@ KEYS = {"title", "equal", *GROUNDS}
 
 
 class Cell(NamedTuple):
-    """A word, and the file of the repository that it rests on."""
+    """A word, the file of the repository that it rests on, and the command that makes it anew."""
 
     word: str
     path: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,8 @@ def _tried(claims: list[Claim], names: Iterable[str], stem: str, ground: str) ->
         asked = [c for c in left if c.id not in told and _knows(runs.design, c)]
         for row in trials(asked, runs).itertuples():
             word = _word(str(row.verdict))
-            found[str(row.id)] = Cell(word, _file(name, word))
+            command = f"python -m reidlab experiment run {name.partition(':')[0]}"
+            found[str(row.id)] = Cell(word, _file(name, word), command)
     return found
 
 
@@ -299,6 +301,7 @@ def _td(name: str, cell: Cell) -> str:
         kind = next((start for start in WORDS[:3] if word.startswith(start)), "open")
         text = html.escape(word)
         if cell.path:
-            text = f'<a href="{REPOSITORY}/{cell.path}">{text}</a>'
+            title = f' title="{html.escape(cell.command)}"' if cell.command else ""
+            text = f'<a href="{REPOSITORY}/{cell.path}"{title}>{text}</a>'
         shown += f'<span class="{kind}">{text}</span>'
     return f'<td data-column="{html.escape(COLUMNS[name])}">{shown}</td>'
