@@ -106,7 +106,6 @@ def _ap(*ranks: int) -> float:
 _EARLY, _LATE = _ap(2, 5), _ap(2, 5, *range(101, 109))
 _PROTOCOLS = ("sysu", "standard", "regdb", "la-official", "standard", "cuhk03-single-shot")
 _STUDIES = dict(enumerate(_PROTOCOLS, start=1))
-_PICTURES = 82_161  # in the gallery of MSMT17
 
 
 def _entropy(p: float) -> float:
@@ -282,25 +281,6 @@ KEYS = {
         (5, "A difference as large in favour of A is as extreme: count both ends."),
         (1, "With one query the coin gives such a difference always."),
         (20, "1 / n is not how a coin counts: each query doubles the patterns."),
-    ),
-    "05-4": _key(
-        "gigabytes",
-        (_PICTURES * 14 * 768 * 4 / 1e9, _PICTURES * 768 * 4 / 1e9),
-        "pictures x numbers x 4",
-        ((_PICTURES * 14 * 768 / 1e9, _PICTURES * 768 / 1e9), "A number takes four bytes."),
-        ((_PICTURES * 768 * 4 / 1e9, _PICTURES * 14 * 768 * 4 / 1e9), "The rows come first."),
-        (
-            (_PICTURES * 14 * 768 * 4 / 2**30, _PICTURES * 768 * 4 / 2**30),
-            "A gigabyte has 10⁹ bytes here, not 2³⁰.",
-        ),
-    ),
-    "05-5": _key(
-        "what it still does",
-        {"push"},
-        "what is the hardest positive of each picture?",
-        ({"pull"}, "The positive is the picture itself: nothing can come nearer."),
-        ({"pull", "push"}, "The positive is the picture itself: nothing can come nearer."),
-        (set(), "The strangers are still there, and they are near at first."),
     ),
     "06-1": _key(
         "the tokens",

@@ -11,6 +11,7 @@ from reidlab.training import Recipe
 
 COUNTS = {
     "la_transformer.table2": 36, "la_transformer.corners_pku-folds": 36,
+    "la_transformer.corners_plaza": 8,
     "la_transformer.knobs": 46, "gltrans.networks_alike": 21, "gltrans.maps": 198,
     "la_tf_pp.losses_pku-folds": 63, "la_tf_pp.ranking": 360, "vit_baseline.pku_reid": 4,
     "vit_baseline.untrained": 1, "vit_baseline.triplet_pilot": 9,
