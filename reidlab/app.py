@@ -232,7 +232,11 @@ def application(folder: PictureFolder) -> Application:
 
     class Picture(Base):
         def get(self) -> None:
-            image = read_image(folder.root / self.known(self.get_argument("name")))
+            name = self.known(self.get_argument("name"))
+            try:
+                image = read_image(folder.root / name)
+            except DatasetError:  # it was there when the folder was read
+                raise HTTPError(404, reason="this picture cannot be read any more") from None
             self.set_header("Content-Type", "image/jpeg")
             self.finish(_jpeg(image))
 

@@ -414,7 +414,9 @@ def zero_shot(
 @_command(app, "app")
 def search_folder(
     folder: Annotated[Path, typer.Argument(help="Crops of people, in any folders below it.")],
-    port: Annotated[int, typer.Option(help="Of this machine; 0: any that is free.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of this machine; 0: any that is free.")
+    ] = 8765,
     weights: Annotated[str, typer.Option(help='"synth", "plain" or a file.')] = "synth",
 ) -> None:
     """Search a folder of your own in the browser, on this machine alone."""

@@ -220,11 +220,14 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecordError(
-            f"there is no run record at {path}: the run that writes it has not finished"
-        ) from None
+        why = "the run that writes it has not finished"
+        if not path.parent.is_dir():
+            why = f"there is no folder {path.parent}"
+        raise RecordError(f"there is no run record at {path}: {why}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is not JSON ({error}): delete it and run again") from None
+        raise RecordError(
+            f"{path} is not JSON ({error}), so no run record: name the record.json of a run"
+        ) from None
     check_schema(record, str(path))
     return dict(record)
 

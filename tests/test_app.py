@@ -164,6 +164,17 @@ def test_the_page_over_http(address, crops):
             fetch(address, headers={"Host": host})
 
 
+def test_a_picture_that_went_is_not_found(crops, tmp_path):
+    root = shutil.copytree(crops, tmp_path / "mine")
+    with served(root) as page:
+        name = re.findall(r"/picture\?name=[^\"&]+", fetch(page)[0].decode())[0]
+        fetch(page.rstrip("/") + name)
+        for picture in root.rglob("*.png"):
+            picture.unlink()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(page.rstrip("/") + name)
+
+
 def test_a_folder_that_was_emptied_is_said(crops, tmp_path):
     root = shutil.copytree(crops, tmp_path / "mine")
     with served(root) as page:

@@ -133,11 +133,12 @@ def test_nan_is_no_metric(made, tmp_path):
         ("[]", "a run record is one JSON object, not list"),
         ('{"schema": 1}', "`seed` is missing"),
         (None, r"there is no run record at .*has not finished"),
+        ("no folder", r"there is no run record at .*there is no folder .*nowhere"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
-    path = tmp_path / "record.json"
-    if text is not None:
+    path = tmp_path / ("nowhere/record.json" if text == "no folder" else "record.json")
+    if text is not None and path.parent == tmp_path:
         path.write_text(text)
     with pytest.raises(RecordError, match=message):
         RunRecord.load(path)

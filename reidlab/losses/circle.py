@@ -34,6 +34,7 @@ from reidlab.losses.terms import (
     Term,
     Whole,
     check_fit,
+    class_labels,
     over_heads,
     precise,
     same_rows,
@@ -126,7 +127,7 @@ def classifier_circle(
             "(C, D) and (B, D)"
         )
     logits = circle_logits(_cosine(features, weight), labels, gamma=gamma, margin=margin)
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, class_labels(labels))
 
 
 def circle_logits(cosines: Tensor, labels: Tensor, *, gamma: float, margin: float) -> Tensor:
@@ -145,7 +146,7 @@ def circle_logits(cosines: Tensor, labels: Tensor, *, gamma: float, margin: floa
             f"0 to {cosines.shape[1] - 1}"
         )
     within, between = _logits(precise(cosines), gamma, margin)
-    own = F.one_hot(labels, cosines.shape[1]).bool()
+    own = F.one_hot(class_labels(labels), cosines.shape[1]).bool()
     return within.where(own, between)
 
 

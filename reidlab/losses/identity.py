@@ -12,8 +12,19 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from reidlab.losses.terms import Batch, Loss, OverHeads, Term, Whole, over_heads, same_rows
+from reidlab.losses.terms import (
+    Batch,
+    Loss,
+    OverHeads,
+    Term,
+    Whole,
+    class_labels,
+    over_heads,
+    same_rows,
+)
 from reidlab.settings import Range
+
+_NOBODY = -(2**62)  # the label that PyTorch leaves out; its default, -100, is a mistake here
 
 
 class IdentityLoss(nn.Module):
@@ -38,14 +49,17 @@ class IdentityLoss(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of (B, C) logits against (B,) int64 labels from 0 to C - 1: a scalar."""
+        """Loss of (B, C) logits against (B,) labels from 0 to C - 1: a scalar."""
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ValueError(
                 f"logits {tuple(logits.shape)} and labels {tuple(labels.shape)} do not fit: "
                 "expected (B, C) and (B,)"
             )
         return nn.functional.cross_entropy(
-            logits.float(), labels, label_smoothing=self.label_smoothing
+            logits.float(),
+            class_labels(labels),
+            label_smoothing=self.label_smoothing,
+            ignore_index=_NOBODY,
         )
 
     def extra_repr(self) -> str:

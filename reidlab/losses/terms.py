@@ -41,6 +41,17 @@ def check_fit(features: Tensor, labels: Tensor) -> None:
         )
 
 
+def class_labels(labels: Tensor) -> Tensor:
+    """Labels (B,) as the int64 that PyTorch wants of classes.
+
+    Raises:
+        TypeError: they are no whole numbers.
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(f"labels are {labels.dtype}, expected whole numbers, such as torch.int64")
+    return labels.long()
+
+
 def same_rows(rows: Tensor) -> Tensor:
     """The rows as they are: the `Whole` of a training in one process."""
     return rows

@@ -139,7 +139,7 @@ class Band(nn.Module):
 
     def forward(self, classes: Tensor, patches: Tensor) -> Tensor:
         """The band's vector (B, D) of class tokens (B, n, D) and the band's patches (B, N', D)."""
-        token = self.token.expand(len(patches), -1, -1)
+        token = self.token.expand(patches.shape[0], -1, -1)
         return self.blocks(torch.cat((token, classes, patches), dim=1))[:, 0]  # of 1 + n + N'
 
 

@@ -119,7 +119,7 @@ class ViTMatcher(_Vectors):
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """(B, 1, 1, d)."""
         x = self.tokens(images, camids)
-        x = self.encoder(torch.cat((self.token.expand(len(x), -1, -1), x), dim=1))
+        x = self.encoder(torch.cat((self.token.expand(x.shape[0], -1, -1), x), dim=1))
         return x[:, :1, None]
 
 
@@ -134,7 +134,7 @@ class Transformer(_Vectors):
     def embed(self, images: Tensor, camids: Tensor | None = None) -> Tensor:
         """(B, 1, 1, d)."""
         memory = self.encoder(self.tokens(images, camids))
-        return self.decoder(self.token.expand(len(memory), -1, -1), memory)[:, :, None]
+        return self.decoder(self.token.expand(memory.shape[0], -1, -1), memory)[:, :, None]
 
 
 class _Pairs(_Naive):

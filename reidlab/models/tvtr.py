@@ -213,7 +213,7 @@ class TVTR(nn.Module):
         seen = F.pad(first, (prefix, 0), value=True)[:, None, None]  # by all tokens of all heads
         hidden = torch.zeros_like(seen, dtype=x.dtype).masked_fill(~seen, -torch.inf)
         x = network.norm(network.run(network.blocks[-1], x, attn_mask=hidden))
-        weights = first / first.sum(1, keepdim=True)  # (B, heads * k)
+        weights = first.to(x.dtype) / first.sum(1, keepdim=True)  # (B, heads * k)
         return Chosen(x[:, 0], (weights[..., None] * x[:, prefix:]).sum(1), patches)
 
     @torch.no_grad()
@@ -223,6 +223,8 @@ class TVTR(nn.Module):
         kind = found[0].device.type
         size = max(1, AT_ONCE.get(kind, AT_ONCE["cuda"]) // (layers[0].num_heads * tokens**2))
         with torch.autocast(kind, enabled=False):
+            if torch.compiler.is_exporting():  # a graph has no loop over images
+                return _class_row(_attentions(layers, found))
             rows = [
                 _class_row(_attentions(layers, [each[n : n + size] for each in found]))
                 for n in range(0, batch, size)

@@ -57,6 +57,15 @@ def test_gradient_reaches_every_logit_and_the_batch_may_be_one():
     assert logits.grad.sum().item() == pytest.approx(0, abs=1e-6)
 
 
+def test_labels_of_another_kind_are_taken_or_named():
+    logits, labels = torch.randn(3, 4), torch.tensor([0, 3, 1])
+    assert IdentityLoss()(logits, labels.int()) == IdentityLoss()(logits, labels)
+    with pytest.raises(TypeError, match=r"labels are torch\.float32, expected whole numbers"):
+        IdentityLoss()(logits, labels.float())
+    with pytest.raises(IndexError, match="-100 is out of bounds"):  # nobody is left out silently
+        IdentityLoss()(logits, torch.tensor([0, -100, 1]))
+
+
 def test_has_no_parameters():
     assert isinstance(IdentityLoss(), nn.Module)
     assert list(IdentityLoss().parameters()) == []
