@@ -84,7 +84,7 @@ def test_unreadable_files_say_what_to_do(tmp_path):
         read_record(tmp_path / "none.json")
     half = tmp_path / "half.json"
     half.write_text('{"schema": 1,')
-    with pytest.raises(RecordError, match="delete it and run again"):
+    with pytest.raises(RecordError, match="so no run record: name the"):
         read_record(half)
 
 

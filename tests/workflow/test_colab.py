@@ -52,7 +52,7 @@ def origin(tmp_path):
 def test_a_bare_machine_gets_the_project(tmp_path):
     told, now = machine(tmp_path, BARE + (colab.CELL + "\n") * 2 + AFTERWARDS).splitlines()
     project = tmp_path / "content" / "reidlab"
-    assert told == f"-m pip install -q -e {project}[explain,search,data]"
+    assert told == f"-m pip install -q -e {project}[explain,search,data,export]"
     assert now == f"now {project}/notebooks {project}/reidlab/__init__.py"
 
 
