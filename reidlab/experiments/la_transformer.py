@@ -103,7 +103,7 @@ _LONGER = replace(
     ),
 )
 TABLE2, LONGER = (ARENAS["alike"].on(each, each.name) for each in (_TABLE2, _LONGER))
-# On plaza two seeds were decided on before its first run: by the baseline there they tell
+# On plaza two seeds were decided on before its first run had ended: by the baseline there they tell
 # 2.2 points from none and five 2.0 (`experiment power arenas.plaza`): people set the limit.
 CORNERS = (
     ARENAS["pku-folds"].on(_CORNERS),

@@ -126,8 +126,9 @@ def classifier_circle(
             f"weight {tuple(weight.shape)} does not fit features {tuple(features.shape)}: expected "
             "(C, D) and (B, D)"
         )
+    labels = class_labels(labels)
     logits = circle_logits(_cosine(features, weight), labels, gamma=gamma, margin=margin)
-    return F.cross_entropy(logits, class_labels(labels))
+    return F.cross_entropy(logits, labels)
 
 
 def circle_logits(cosines: Tensor, labels: Tensor, *, gamma: float, margin: float) -> Tensor:

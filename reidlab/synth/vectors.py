@@ -1,4 +1,4 @@
-"""Vectors and elementary functions of arrays that are the same bits on every x86-64 processor.
+"""Vectors and elementary functions of arrays with the same bits with and without AVX-512.
 
 Vectors of three lie in the last axis; their sums are written out, so that the order is fixed.
 """

@@ -1,4 +1,4 @@
-"""Elementary functions with the same bits on every processor, and no others in the world."""
+"""Elementary functions with the same bits with and without AVX-512, and no others in the world."""
 
 import ast
 from pathlib import Path
