@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from reidlab.models.outputs import Outputs
-from reidlab.report.costs import batch_cost, costs
+from reidlab.report.costs import batch_cost, costs, pairs_a_second
 
 
 def test_sizes_by_hand_and_times_of_all():
@@ -20,6 +20,12 @@ def test_sizes_by_hand_and_times_of_all():
     assert table["kB an image"]["TransMatcher"] == 3 * 24 * 8 * 4 * 512 / 1e3
     assert len(table) == 6
     assert (table["ms a picture"] > 0).all()
+
+
+def test_pairs_are_counted_not_pictures(monkeypatch):
+    ticks = iter([0.0, 2.0, 10.0, 14.0])  # two seconds for the maps, four for the vectors
+    monkeypatch.setattr("reidlab.report.costs.time.perf_counter", lambda: next(ticks))
+    assert pairs_a_second(maps=2, vectors=8) == (2 * 2 / 2, 8 * 8 / 4)
 
 
 def test_what_is_kept_for_the_way_back_by_hand():

@@ -139,6 +139,8 @@ def test_words_lead_to_records_tests_and_designs(matrix):
     assert links["yes"] == f"{REPOSITORY}/tests/x.py"
     assert links["holds"] == f"{REPOSITORY}/book/results/la_transformer/table2.jsonl"
     assert links["designed and not run"] == f"{REPOSITORY}/reidlab/experiments/la_transformer.py"
+    made = 'table2.jsonl" title="python -m reidlab experiment run la_transformer.table2">holds'
+    assert made in page
 
 
 def test_in_small_the_words_of_the_differences_are_counted(matrix):
