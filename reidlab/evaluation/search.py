@@ -67,6 +67,7 @@ VERSION = b"2"
 
 BLOCK_ELEMENTS = 2**22  # numbers prepared at once: 32 MB in double precision
 CODEWORDS = 256  # of each byte of a code
+MOST = 2**31 - 1  # of an option: FAISS takes 32 bits
 MIN_TRAINING = 39  # images per centre below which FAISS calls k-means badly trained
 MAX_TRAINING = 64  # images per centre drawn for training: more cost time and move little
 SPARE = 16  # found beyond k, so that rounding at rank k cannot lose an image
@@ -347,7 +348,7 @@ def build_index(
 
     Raises:
         ImportError: FAISS is not installed.
-        TypeError: embeddings that are not floating numbers.
+        TypeError: embeddings that are not floating numbers, or an option that is no whole number.
         ValueError: NaN or infinity, an unknown kind, metric or option, an option out of its range,
             or a gallery too small to train "ivf-pq" on.
 
@@ -462,10 +463,9 @@ def _defaults(kind: Kind, images: int, dims: int) -> dict[str, int]:
 def _checked_options(kind: Kind, dims: int, options: dict[str, int]) -> dict[str, int]:
     """All options of a kind as plain integers, each within its range."""
     for name, value in options.items():
-        least = 2 if name == "neighbours" else 1
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} is {value!r}, expected an integer of at least {least}")
-    options = {name: int(value) for name, value in options.items()}
+        options[name] = whole_number(name, value, 2 if name == "neighbours" else 1)
+        if options[name] > MOST:
+            raise ValueError(f"{name} is {value}, expected at most {MOST}")
     if kind != "ivf-pq":
         return {name: options[name] for name in OPTIONS[kind]}
     lists, code_bytes = options["lists"], options["code_bytes"]

@@ -220,6 +220,8 @@ class TokenBackbone(nn.Module):
                 f"this model has an embedding for {rows} {what}s and needs `camids`; pass the "
                 f"{what} of each image, or build the model with num_cameras=0."
             )
+        if torch.compiler.is_compiling():  # a graph to export holds no checks of values
+            return self.sie_embed[camids]
         low, high = int(camids.min()), int(camids.max())
         if low < 0 or high >= rows:
             wrong = low if low < 0 else high

@@ -494,14 +494,16 @@ GOOD = np.eye(2)
             GOOD,
             {"kind": "hnsw", "neighbours": 1},
             ValueError,
-            "is 1, expected an integer of at l",
+            "neighbours is 1, expected at least 2",
         ),
         (
             GOOD,
             {"kind": "hnsw", "ef_search": 1.5},
-            ValueError,
-            "ef_search is 1.5, expected an int",
+            TypeError,
+            "ef_search is 1.5, expected a whole",
         ),
+        (GOOD, {"kind": "hnsw", "ef_search": True}, TypeError, "ef_search is True, expected a wh"),
+        (GOOD, {"kind": "hnsw", "ef_search": 2**31}, ValueError, "is 2147483648, expected at most"),
         (
             np.zeros((9_983, 4)),
             {"kind": "ivf-pq"},
@@ -524,7 +526,7 @@ GOOD = np.eye(2)
             np.ones((9, 4)),
             {"kind": "ivf-pq", "lists": 0},
             ValueError,
-            "lists is 0, expected an i",
+            "lists is 0, expected at least 1",
         ),
     ],
 )
