@@ -83,7 +83,10 @@ def _command(group: typer.Typer, name: str | None = None) -> Callable[[F], F]:
                     warnings.showwarning = _say
                     function(*arguments, **options)
             except (ReidlabError, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-                typer.echo(f"error: {error}", err=True)
+                text = str(error)
+                if isinstance(error, OSError) and error.filename:  # without the number
+                    text = f"{error.filename}: {error.strerror}"
+                typer.echo(f"error: {text}", err=True)
                 raise typer.Exit(1) from None
 
         group.command(name)(speaking)

@@ -407,6 +407,13 @@ def test_a_missing_folder_is_one_clear_message(tmp_path, command):
     assert "Traceback" not in result.output
 
 
+def test_a_missing_file_is_named_without_a_number(tmp_path):
+    result = run("judge", tmp_path / "gone.npz")
+    assert result.exit_code == 1
+    assert result.output.startswith(f"error: {tmp_path / 'gone.npz'}: ")
+    assert "Errno" not in result.output
+
+
 def test_record_show(tmp_path):
     record(tmp_path / "record.json", seed=1)
     shown = run("record", "show", tmp_path).output.splitlines()

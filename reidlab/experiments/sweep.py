@@ -60,7 +60,7 @@ def sweep(paper: str, profile: str, data: str, seeds: object = 3, changes: str =
             settings = {name: getattr(cell.recipe, name) for name in _NETWORK}
             _build(Recipe(**settings, weights=None))
     except ValueError as error:
-        raise ValueError(f"set={changes}: {error}") from error
+        raise ValueError(f"set={changes}: {error}" if changes else str(error)) from error
     return found
 
 
