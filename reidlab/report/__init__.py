@@ -5,7 +5,6 @@ The drawing modules need matplotlib and are imported by name where a page draws:
     from reidlab.report import figures, style
 """
 
-from reidlab.evaluation import seed_difference
 from reidlab.record import read_record
 from reidlab.report.claims import Claim, ClaimError, load_claims, published_intervals, verdicts
 from reidlab.report.differences import trials
@@ -60,7 +59,6 @@ __all__ = [
     "read_record",
     "records_at",
     "reproduction",
-    "seed_difference",
     "side_by_side",
     "summary",
     "tally",

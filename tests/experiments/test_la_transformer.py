@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from reidlab import recipes
-from reidlab.evaluation import rank
-from reidlab.experiments import design
+from reidlab.evaluation import rank, seed_difference
+from reidlab.experiments import design, experiment
 from reidlab.experiments import la_transformer as knobs
 from reidlab.experiments.course import course_world
 
@@ -205,3 +205,23 @@ def test_the_predictions_are_those_that_were_made_before_the_first_run():
         ("palette", 3, 32), ("detail", 2.0, 0.5), ("occlusion", 0.0, 0.9),
         ("differ", "shoes", "logo"), ("differ", "shoes", "bag"),
     ]  # fmt: skip
+
+
+def test_faster_is_the_mean_over_the_epochs_and_better_the_last():
+    runs = experiment("la_transformer.table2").where(heads="rows", tokens="both")
+    slowly, at_once = (runs.where(blocks=way) for way in ("blockwise", "at-once"))
+    found = knobs.faster_and_better(slowly, at_once)
+
+    def seeds(each, key, epochs):  # one number a training
+        kept = [record["history"][epochs:] for record in each.records]
+        return [sum(row["validation"][key] for row in rows) / len(rows) for rows in kept]
+
+    parts = [(key, since) for key in ("accuracy", "loss") for since in (0, -1)]
+    gains = [seed_difference(seeds(at_once, *p), seeds(slowly, *p)) for p in parts]
+    np.testing.assert_allclose(found.value, [gain.value for gain in gains])
+    np.testing.assert_allclose(found.low, [gain.low for gain in gains])
+    more = [gain.low > 0 for gain in gains[:2]] + [gain.high < 0 for gain in gains[2:]]
+    assert found.as_claimed.to_list() == more
+    turned = knobs.faster_and_better(at_once, slowly)
+    np.testing.assert_allclose(turned.value, -found.value)
+    assert not (turned.as_claimed & found.as_claimed).any()
