@@ -197,18 +197,18 @@ class Runs:
         found: dict[Any, dict[str, str]] = {}
         counts: dict[Any, set[int]] = {}
         for run in self.records:
-            key = tuple(self._label(run["levels"][factor]) for factor in factors)
+            key = tuple(self.label(run["levels"][factor]) for factor in factors)
             row = found.setdefault(key, {})
             at = {f: run["levels"][f] for f in (*factors, *([columns] if columns else []))}
             cell = self.where(**at)
             for name in metrics:
-                title = [*([self._label(at[columns])] if columns else []), METRICS.get(name, name)]
+                title = [*([self.label(at[columns])] if columns else []), METRICS.get(name, name)]
                 shown = title if len(metrics) > 1 or not columns else title[:1]
                 row.setdefault(" ".join(shown), _text(cell.by_seed(name), digits))
             counts.setdefault(key, set()).add(len(cell))
         table = pd.DataFrame.from_dict(found, orient="index").fillna("")
         if len(table):
-            table.index = pd.MultiIndex.from_tuples(found, names=[self._label(f) for f in factors])
+            table.index = pd.MultiIndex.from_tuples(found, names=[self.label(f) for f in factors])
             table["runs"] = [joined(sorted(counts[key])) for key in found]
         return table
 
@@ -435,7 +435,8 @@ class Runs:
         """The epochs of each run, as curves are drawn of them."""
         return [run["history"] for run in self.records]
 
-    def _label(self, level: str) -> str:
+    def label(self, level: str) -> str:
+        """A level of a factor in words, as tables and figures have it."""
         return (self.design.labels if self.design else {}).get(level, level)
 
 

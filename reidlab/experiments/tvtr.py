@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from reidlab.experiments.arenas import ARENAS, STARTS
 from reidlab.experiments.course import course_world
 from reidlab.experiments.design import BOUND, Changes, Experiment, Step, over
 from reidlab.experiments.runner import Trained, Workspace
+from reidlab.experiments.runs import Runs
 from reidlab.explain import (
     SimilarityTarget,
     Target,
@@ -326,21 +328,43 @@ def _gains(measured: Measured, a: str, b: str) -> NDArray[np.float64]:
     return gains / _queries(measured)
 
 
-def more_shown(found: Iterable[Mapping[str, Any]], b: str, a: str = "area") -> Difference:
-    """What patches chosen by b show of the person, minus a, mean of both lights, in points.
+def more_shown(
+    found: Iterable[Mapping[str, Any]], b: str, a: str = "area", light: str | None = None
+) -> Difference:
+    """What patches chosen by b show of the person, minus a, in points, over seeds and people.
 
     Args:
         found: of each seed, "patches": light -> `shown_person` of the same people; such as the
             steps `run["after"]` of `tvtr.table2_*`.
         b: a way to choose, see `shown_person`.
         a: another one; "area": patches drawn at random.
+        light: "visible" or "infrared"; None: the mean of both.
     """
-    lights = [[*each["patches"].values()] for each in found]
+    lights = [[x for name, x in each["patches"].items() if light in (None, name)] for each in found]
 
     def shares(way: str) -> NDArray[np.float64]:  # (S, P)
         return np.array([[x[way] for x in seen] for seen in lights]).mean(1)
 
     return of_people(shares(a), shares(b), same_networks=True)
+
+
+def levels(runs: Runs) -> pd.DataFrame:
+    """What each network of `tvtr.table2_*` or `tvtr.k_*` reaches, in percent.
+
+    Returns:
+        A row a network: "mAP" of the test people with "low" and "high"; that of the "290 others" of
+        the crowd; "learned", the share of the training pictures named rightly in the last epoch.
+    """
+    assert runs.design is not None
+    cells = {runs.label(n): {"network": n} for n in runs.design.factors["network"]}
+    ends = {
+        name: [epochs[-1]["accuracy"] for epochs in runs.where(**cell).histories]
+        for name, cell in cells.items()
+    }
+    table = runs.means(cells)[["value", "low", "high"]].rename(columns={"value": "mAP"})
+    table["290 others"] = runs.judged("crowd").means(cells)["value"]
+    table["learned"] = 100 * pd.DataFrame(ends).mean()
+    return table
 
 
 def _interval(found: Difference) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from reidlab.evaluation import RankResult, over_seeds
 from reidlab.evaluation.results import FloatArray
+from reidlab.experiments.runs import Runs
+from reidlab.experiments.tvtr import more_shown
 from reidlab.explain import Projection, heat_share
 from reidlab.report.findings import NO_MASKS, Finding, finding, in_points
 
@@ -170,6 +172,31 @@ def choices_told(shares: pd.DataFrame | None, pairs: Sequence[tuple[str, str]]) 
         points = "; ".join(f"{row.light} {row.points}" for row in apart.itertuples())
         said.append(f"{a[0].upper() + a[1:]} minus {b}: {points} points.")
     return finding(*said)
+
+
+def patches_shown(runs: Runs, networks: Sequence[str]) -> pd.DataFrame:
+    """Tabulate what the patches that stored networks choose show of the person.
+
+    Args:
+        runs: of `tvtr.table2_*`.
+        networks: levels of "network"; one without a choice is asked what it would have chosen.
+
+    Returns:
+        A row for each network and light: the share of the person in "random patches", in percent,
+        and what three ways to choose show more, in points, with their intervals: "product" of all
+        layers (the paper's), the same "with residual", and "one layer".
+    """
+    ways = {"product": "chained", "with residual": "residual", "one layer": "last"}
+    rows = {}
+    for network in networks:
+        found = [run["after"] for run in runs.where(network=network).records]
+        for light, people in found[0]["patches"].items():
+            cells: dict[str, str] = {"random patches": f"{100 * np.mean(people['area']):.1f}"}
+            for title, way in ways.items():
+                more = more_shown(found, way, light=light)
+                cells[title] = in_points(more.value, more.low, more.high)
+            rows[runs.label(network), light] = cells
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["network", "light"])
 
 
 def planes_told(planes: Mapping[str, Projection], across: str = "camera") -> Finding:

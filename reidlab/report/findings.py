@@ -128,6 +128,14 @@ def planned(runs: Runs) -> Finding:
     return finding(f"{runs.name} is designed, with {count} predictions, and not run yet.")
 
 
+def outcomes(runs: Runs) -> Finding:
+    """What became of the predictions of an experiment with a table; or that it was not run yet."""
+    if not len(runs):
+        return planned(runs)
+    rows = runs.rows(table="predictions").itertuples()
+    return finding("; ".join(f"{row.prediction}: {row.verdict}" for row in rows) + ".")
+
+
 def decided(grounds: Mapping[str, str]) -> Finding:
     """As `decisions`, of what experiments predicted; where nothing was run yet, that is said.
 

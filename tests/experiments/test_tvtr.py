@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from reidlab.experiments import design
+from reidlab.experiments import design, experiment
 from reidlab.experiments import tvtr as clutter
 from reidlab.experiments.course import course_world
 from reidlab.experiments.runner import Workspace
@@ -180,3 +180,18 @@ def test_what_patches_show_more_is_a_mean_over_seeds_people_and_lights():
     assert found.people == 3
     against = clutter.more_shown(runs, "chained", "last")
     assert against.value == pytest.approx(found.value + 100 * (0.9 / 3 - 0.8 / 3))
+    day = clutter.more_shown(runs, "chained", light="visible")
+    assert day.value == pytest.approx(100 * (1.8 - 0.9) / 3)
+
+
+def test_the_levels_are_means_over_the_seeds():
+    runs = experiment("tvtr.table2_day-night")
+    table = clutter.levels(runs)
+    assert table.index.to_list() == ["ViT", "joined feature", "TVTS", "GLC", "TVTR"]
+    tvts = [run for run in runs.records if run["levels"]["network"] == "tvts"]
+    for column, values in {
+        "290 others": [run["after"]["crowd"]["metrics"]["mAP"] for run in tvts],
+        "mAP": [run["metrics"]["mAP"] for run in tvts],
+        "learned": [run["history"][-1]["accuracy"] for run in tvts],
+    }.items():
+        assert table.loc["TVTS", column] == pytest.approx(100 * sum(values) / 3), column

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reidlab.evaluation import RankResult
+from reidlab.experiments import experiment
 from reidlab.explain import Projection
 from reidlab.report import style
 from reidlab.report.examples import (
@@ -13,6 +14,7 @@ from reidlab.report.examples import (
     choices_told,
     heat_scores,
     layers_above,
+    patches_shown,
     planes_told,
     trusted_layers,
     typical_queries,
@@ -108,6 +110,19 @@ def test_choices_are_scored_against_lot():
         "Odd minus good: day -41.7 (-60.6 to -22.7); night +30.0 (+5.2 to +54.8) points."
     )
     assert choices_told(None, []).text == choice_scores(None).text
+
+
+def test_patches_of_stored_networks_are_told_for_each_light():
+    runs = experiment("tvtr.table2_day-night")
+    table = patches_shown(runs, ["all", "vit"])
+    lights = ("visible", "infrared")
+    assert {*table.index} == {(name, light) for name in ("TVTR", "ViT") for light in lights}
+    found = [run["after"]["patches"]["infrared"] for run in runs.where(network="vit").records]
+    area = [np.mean(each["area"]) for each in found]
+    more = 100 * (np.mean([np.mean(each["residual"]) for each in found]) - np.mean(area))
+    row = table.loc[("ViT", "infrared")]
+    assert float(row["random patches"]) == pytest.approx(100 * area[0], abs=0.05)
+    assert row["with residual"].startswith(f"{more:+.1f} (")
 
 
 def test_without_masks_nothing_is_scored():

@@ -17,6 +17,7 @@ from reidlab.report import (
     finding,
     findings,
     metrics_table,
+    outcomes,
     planned,
     summary,
     tally,
@@ -37,6 +38,17 @@ def test_what_is_planned_is_said_until_there_are_runs():
     assert said == "tvtr.k_day-night is designed, with 4 predictions, and not run yet."
     with pytest.raises(ValueError, match="has 1 runs; expected none"):
         planned(Runs(asked.name, lines=({"a": 1},), design=asked))
+
+
+def test_outcomes_are_told_or_what_is_planned():
+    asked = replace(design("tvtr.clutter"), seeds=2)
+    assert (
+        outcomes(Runs(asked.name, design=asked)).text
+        == planned(Runs(asked.name, design=asked)).text
+    )
+    rows = tuple({"table": "predictions", "prediction": p, "verdict": "holds"} for p in "ab")
+    lines = ({"table": "gains", "points": 1.0}, *rows)
+    assert outcomes(Runs(asked.name, lines=lines, design=asked)).text == "a: holds; b: holds."
 
 
 def test_a_summary_is_a_list_whose_first_words_are_bold():
