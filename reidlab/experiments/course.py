@@ -19,6 +19,7 @@ import yaml
 
 from reidlab import recipes
 from reidlab.data import DatasetError, ReIDDataset, open_dataset
+from reidlab.data.cards import CARDS
 from reidlab.data.dataset import labelled
 from reidlab.files import project_root, same_place
 from reidlab.models import WeightsError
@@ -232,7 +233,7 @@ def course_recipe(
     Args:
         paper: As in `recipes.get`.
         profile: smoke, laptop or paper.
-        ds: What it will be trained on.
+        ds: What it will be trained on; vehicles have recipes of their own, see `recipes.subjects`.
         settings: Changes, as "epochs=2 weights=None".
         preset: "code" or "paper" where the two differ; None: the paper's default.
 
@@ -240,7 +241,9 @@ def course_recipe(
         WeightsError: The weights can't be had, and the set is the published one.
         ValueError: Settings that make no sense.
     """
-    recipe = recipes.get(paper, profile, preset).replace(**parse_settings(settings.split()))
+    vehicles = CARDS[ds.name].subject == "vehicles" and "vehicles" in recipes.subjects(paper)
+    recipe = recipes.get(paper, profile, preset, of="vehicles" if vehicles else "people")
+    recipe = recipe.replace(**parse_settings(settings.split()))
     if recipe.sampler in PEOPLE_BATCHES and recipe.identities_per_batch > ds.num_classes:
         print(
             f"{ds.name} has {ds.num_classes} people to train on, fewer than the "

@@ -72,7 +72,8 @@ EXPECTED = {
     "rollout 12": (*BASIC, "random weights"),
     OCCLUSION: tuple(TESTS),
 }
-# the paper's pictures say that GLTrans looks at more parts than either; stripes each have to answer
+# ours: the paper's Figure 5 compares heat maps of the three, and we have not seen its pictures. The
+# local branch is made to read parts, so more than the ViT; stripes have to answer each for itself
 PARTS_SEEN = (
     Prediction("GLTrans over the ViT", {"network": "vit"}, {"network": "all"}, "higher", None),
     Prediction("GLTrans over stripes", {"network": "pcb"}, {"network": "all"}, "lower", None),

@@ -7,7 +7,7 @@ vehicles as well as people, `VEHICLES`, what these change in each size.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from reidlab.recipes import (
     agw,
@@ -23,8 +23,9 @@ from reidlab.recipes import (
 )
 from reidlab.training import Recipe
 
-__all__ = ["get", "names", "presets"]
+__all__ = ["get", "names", "presets", "subjects"]
 
+Subject: TypeAlias = Literal["people", "vehicles"]
 _FILES: tuple[Any, ...] = (
     vit_baseline, la_transformer, la_tf_pp, gltrans, transreid, pcb, tvtr, agw, transmatcher, qaconv
 )  # fmt: skip
@@ -41,12 +42,17 @@ def presets(paper: str) -> tuple[str | None, ...]:
     return tuple(_paper(paper).PRESETS)
 
 
+def subjects(paper: str) -> tuple[Subject, ...]:
+    """What a paper has recipes for: people, and vehicles too where it was tried on them."""
+    return ("people", "vehicles") if hasattr(_paper(paper), "VEHICLES") else ("people",)
+
+
 def get(
     paper: str,
     profile: str = "laptop",
     preset: str | None = None,
     *,
-    of: Literal["people", "vehicles"] = "people",
+    of: Subject = "people",
 ) -> Recipe:
     """The recipe of a paper in one of its sizes.
 
@@ -73,8 +79,8 @@ def get(
     recipe: Recipe = found.PRESETS[preset].replace(**sizes[profile])
     if of == "people":
         return recipe
-    if of != "vehicles" or not hasattr(found, "VEHICLES"):
-        here = [name for name, each in _PAPERS.items() if hasattr(each, "VEHICLES")]
+    if of not in subjects(paper):
+        here = [name for name in _PAPERS if "vehicles" in subjects(name)]
         raise ValueError(
             f"{paper} has no recipe of {of!r}; expected 'people', or 'vehicles' for one of: "
             f"{', '.join(sorted(here))}."

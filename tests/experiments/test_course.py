@@ -120,8 +120,12 @@ def no_hub(monkeypatch):
     return asked
 
 
-def data(published=None, warnings=()):
-    return SimpleNamespace(published=published, warnings=tuple(warnings), num_classes=751)
+PAPERS = ("gltrans", "la_tf_pp")
+
+
+def data(published=None, warnings=(), name="market1501"):
+    given = {"published": published, "warnings": tuple(warnings)}
+    return SimpleNamespace(name=name, num_classes=751, **given)
 
 
 @pytest.mark.parametrize("ds", [data(), data({"train": 1}, ["12 images instead of 12,936"])])
@@ -158,6 +162,13 @@ def test_shipped_weights_need_no_hub(no_hub):
     recipe = course.course_recipe("la_tf_pp", "laptop", data(), "switches.heads=rows")
     assert (recipe.weights, recipe.switches) == ("synth", {"heads": "rows"})
     assert no_hub == []
+
+
+def test_vehicles_have_the_recipe_of_vehicles_where_the_paper_has_one(no_hub):
+    of = {paper: course.course_recipe(paper, "paper", data(name="veri776")) for paper in PAPERS}
+    assert of["gltrans"].image_size == (256, 256), "a person's is 256 x 128"
+    assert of["gltrans"].lr == recipes.get("gltrans", "paper", of="vehicles").lr == 0.01
+    assert of["la_tf_pp"] == course.course_recipe("la_tf_pp", "paper", data())
 
 
 def test_settings_that_make_no_sense(no_hub):
