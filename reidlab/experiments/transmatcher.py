@@ -56,7 +56,7 @@ PARTS: dict[str, Changes] = {
     "mean": switches(pooling="mean"),
     "positions": switches(positions=True),
 }
-# by the losses and batches of embeddings; 31 batches an epoch, so as many steps in all
+# by the losses and batches of embeddings; 28 to 31 batches an epoch, so about as many steps in all
 EMBEDS: Changes = {
     "model": "vit_baseline", "preset": None, "switches": {}, "sampler": "identity",
     "epochs": 14, "warmup_epochs": 2, "lr": STARTS["plain"]["lr"],
