@@ -21,6 +21,7 @@ COUNTS = {
     "arenas.day-night-twins": 6, "arenas.towns": 6, "tvtr.table2_day-night": 15,
     "transmatcher.networks_alike": 15, "transmatcher.parts_alike": 15,
     "transmatcher.places_towns": 21, "arenas.budget_alike": 9,
+    "arenas.budget_pku-folds": 9,
     "transmatcher.budget_alike": 5, "transmatcher.later_alike": 9,
     "pretraining.ablation": 108, "pretraining.zero_shot": 5,
 }  # fmt: skip
