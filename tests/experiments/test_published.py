@@ -14,6 +14,7 @@ COUNTS = {
     "la_transformer.corners_plaza": 8,
     "la_transformer.knobs": 46, "gltrans.networks_alike": 21, "gltrans.maps": 198,
     "la_tf_pp.losses_pku-folds": 63, "la_tf_pp.losses_alike": 21,
+    "la_tf_pp.at_once_pku-folds": 27,
     "la_tf_pp.ranking": 360, "vit_baseline.pku_reid": 4,
     "vit_baseline.untrained": 1, "vit_baseline.triplet_pilot": 9,
     "vit_baseline.triplet_pku-folds": 27, "arenas.pku-folds": 18,
