@@ -46,7 +46,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
 }
 YOUNGER = ("weights_grid", "grey", "channel_exchange", "jitter", "blur", "augmentation")
 """Settings of recipes younger than many records, which had their defaults without naming them."""
-_SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy")
+_SHARE = re.compile(r"rank\d*|cmc\d*|mAP|mINP|accuracy|learned")
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 

@@ -172,14 +172,13 @@ def cards(runs: Iterable[Runs]) -> pd.DataFrame:
             here = each.where(start=level)
             found, seconds = here.people(), here.by_seed("seconds.train")
             n, several = len(found.seeds), len(found.seeds) > 1
-            ends = [run["history"][-1]["accuracy"] for run in here.records]
             rows[each.name.partition(".")[2], BASELINE.labels[level]] = {
                 "before": 100 * over_seeds(here.by_seed("before.class")).value,
                 "patches before": 100 * over_seeds(here.by_seed("before.rows")).value,
                 "after": over_seeds(here.by_seed()).value,
                 "spread": over_seeds(here.by_seed()).spread,
                 "smallest": smallest_difference(here.components(), n) if several else float("nan"),
-                "accuracy": 100 * sum(ends) / len(ends),
+                "accuracy": over_seeds(here.by_seed("learned")).value,
                 "seeds": n,
                 "people": len(found.pids),
                 "seconds": sum(seconds) / len(seconds),

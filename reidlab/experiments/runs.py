@@ -464,7 +464,8 @@ def measured(run: Record, metric: str) -> float:
     Args:
         run: a record.
         metric: dotted name of a metric (mAP, rank1), of what a step after the training found
-            (by_retrieval.mean.mAP), or of another number of the record (seconds.train).
+            (by_retrieval.mean.mAP), or of another number of the record (seconds.train); "learned":
+            how many training pictures were named rightly in the last epoch, as augmented there.
 
     Raises:
         ValueError: The run has no such number.
@@ -479,7 +480,8 @@ def measured(run: Record, metric: str) -> float:
 
 def number(run: Record, metric: str) -> float | None:
     """As `measured`, a share of 1; None where the run has no such number."""
-    trees = (run["metrics"], run.get("after", {}), run, run["experiment"])
+    learned = {"learned": (run.get("history") or [{}])[-1].get("accuracy")}
+    trees = (run["metrics"], run.get("after", {}), run, run["experiment"], learned)
     found = (value for tree in trees if (value := flatten(tree).get(metric)) is not None)
     value = next(found, None)
     return value if isinstance(value, int | float) else None

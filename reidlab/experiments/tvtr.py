@@ -357,13 +357,9 @@ def levels(runs: Runs) -> pd.DataFrame:
     """
     assert runs.design is not None
     cells = {runs.label(n): {"network": n} for n in runs.design.factors["network"]}
-    ends = {
-        name: [epochs[-1]["accuracy"] for epochs in runs.where(**cell).histories]
-        for name, cell in cells.items()
-    }
     table = runs.means(cells)[["value", "low", "high"]].rename(columns={"value": "mAP"})
     table["290 others"] = runs.judged("crowd").means(cells)["value"]
-    table["learned"] = 100 * pd.DataFrame(ends).mean()
+    table["learned"] = runs.means(cells, "learned")["value"]
     return table
 
 

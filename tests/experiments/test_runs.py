@@ -36,7 +36,8 @@ def record(heads, people, seed, share):
         "seed": seed, "commit": None, "dirty": None, "data": {"name": "toy", "fingerprint": "0"},
         "environment": {"device": "CPU"}, "metrics": {"mAP": share, "num_queries": 4},
         "seconds": {"train": 2.0 + seed}, "images_per_second": 1.0, "peak_memory_mb": 1.0,
-        "started": "2026-01-01", "finished": "2026-01-01", "history": [{"epoch": 1}],
+        "started": "2026-01-01", "finished": "2026-01-01",
+        "history": [{"epoch": 1, "accuracy": 0.1}, {"epoch": 2, "accuracy": 0.75}],
         "levels": levels,
         "after": {
             "views": {"first": {"mAP": share / 2}},
@@ -71,13 +72,14 @@ def test_runs_are_chosen_by_level(runs):
     assert runs.frame("mAP").iloc[0].to_dict() == {
         "heads": "one", "people": "x", "seed": 0, "mAP": pytest.approx(50)
     }  # fmt: skip
-    assert runs.where(heads="one").histories == [[{"epoch": 1}]] * 6
+    epochs = [[row["epoch"] for row in history] for history in runs.where(heads="one").histories]
+    assert epochs == [[1, 2]] * 6
 
 
 @pytest.mark.parametrize(
     ("metric", "value"),
     [("mAP", 50), ("views.first.mAP", 25), ("seconds.train", 2), ("parameters", 7),
-     ("num_queries", 4), ("experiment.parameters", 7)],
+     ("num_queries", 4), ("experiment.parameters", 7), ("learned", 75)],
 )  # fmt: skip
 def test_a_number_by_its_dotted_name(runs, metric, value):
     assert runs.values(metric)[0] == pytest.approx(value)

@@ -112,7 +112,7 @@ def test_dry_run_with_the_profile_of_a_cluster(project):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     runs = re.findall(r"rule train:\n(?: .*\n)+", done.stdout + done.stderr)
-    assert [f"recipe/seed{seed}" in run for seed, run in enumerate(sorted(runs))] == [True, True]
+    assert sorted(re.findall(r"log: \S+recipe/(seed\d)", "".join(runs))) == ["seed0", "seed1"]
     for wanted in ("threads: 8", "gpu=1", "runtime=1440", "mem_mb=32000", "slurm_partition=gpu"):
         assert all(wanted in run for run in runs), wanted
     assert "rule data:" not in done.stdout + done.stderr
