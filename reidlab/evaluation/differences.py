@@ -361,6 +361,7 @@ class Decision(NamedTuple):
 
 def decide(
     differences: Mapping[Key, tuple[Difference, str, float | None]],
+    earlier: Mapping[Key, Decision] | None = None,
 ) -> dict[Key, Decision]:
     """Words for a family of comparisons: several of them count as several.
 
@@ -374,18 +375,23 @@ def decide(
     Args:
         differences: any key -> (difference, direction, bound), the last two as in `verdict`; all
             comparisons that are reported together, also those without a result worth telling.
+        earlier: key -> what was decided of it in another family, such as that of an experiment's
+            predictions: it keeps these p-values, and does not count among the others here.
 
     Raises:
         ValueError: As in `verdict`.
     """
-    rows = list(differences.values())
-    p = holm(found.p_value for found, _, _ in rows)
+    adjusted = {key: each[1:] for key, each in (earlier or {}).items()}
+    new = {key: row for key, row in differences.items() if key not in adjusted}
+    p = holm(found.p_value for found, _, _ in new.values())
     same = holm(
-        float("nan") if bound is None else found.equivalent(bound) for found, _, bound in rows
+        float("nan") if bound is None else found.equivalent(bound)
+        for found, _, bound in new.values()
     )
+    adjusted |= zip(new, zip(p, same, strict=True), strict=True)
     return {
-        key: Decision(verdict(*row, p=one, p_equivalent=other), one, other)
-        for key, row, one, other in zip(differences, rows, p, same, strict=True)
+        key: Decision(verdict(*row, *adjusted[key]), *adjusted[key])
+        for key, row in differences.items()
     }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from reidlab.evaluation import (
     Components,
+    Decision,
     Difference,
     SeedInterval,
     components,
@@ -284,14 +285,15 @@ class Runs:
         Args:
             claims: what is claimed, in words -> levels of sides a and b, "higher" or "lower" (b
                 against a), and what is too small to matter, in points; see
-                `reidlab.evaluation.verdict`. All that are reported together: they count as several.
-                None: the predictions of the design.
+                `reidlab.evaluation.verdict`. All that are reported together: they count as several,
+                but for those of mAP that the design predicts, see `predicted`. None: its
+                predictions.
             metric: see `measured`.
 
         Returns:
             One row for each, its name in the index: `value` (b minus a), `low`, `high`, `p`
             (adjusted), `smallest`, NaN where there is none; `verdict`, `seeds` (of a and of b),
-            `people`.
+            `people`; `learned_a`, `learned_b`, see `learned`.
 
         Raises:
             ValueError: As in `compare`, or in `reidlab.evaluation.verdict`; or there are no runs to
@@ -302,14 +304,44 @@ class Runs:
                 f"{self.name} is a table, expected runs to compare: its rows hold what was decided "
                 f"of its predictions, see experiment({self.name!r}).rows()"
             )
+        earlier = self.predicted() if claims is not None and metric == "mAP" else {}
         if claims is None:
             claims = {p.text: p[1:] for p in self.design.predictions} if self.design else {}
-        return decision_table(
+        told = {name: earlier.get(question(a, b, x)) for name, (a, b, _, x) in claims.items()}
+        table = decision_table(
             {
                 name: (self.compare(a, b, metric), way, bound)
                 for name, (a, b, way, bound) in claims.items()
-            }
+            },
+            {name: each for name, each in told.items() if each},
         )
+        learned = [self.learned(a, b) for a, b, *_ in claims.values()]
+        return table.assign(learned_a=[a for a, _ in learned], learned_b=[b for _, b in learned])
+
+    def predicted(self) -> dict[str, Decision]:
+        """What is decided of the design's predictions of mAP, which count as several together.
+
+        A question has one word wherever it is asked: what else is asked counts apart from them.
+
+        Returns:
+            `question` of a prediction -> its word and p-values; nothing while runs of one lack.
+        """
+        asked = self.design.predictions if self.design and self.design.rows is None else ()
+        try:
+            found = {
+                question(p.a, p.b, p.bound): (self.compare(p.a, p.b), p.direction, p.bound)
+                for p in asked
+            }
+        except ValueError:
+            return {}
+        return decide(found)
+
+    def learned(self, a: Levels, b: Levels) -> tuple[float, float]:
+        """How many of their training pictures two sides named rightly in the last epoch, in
+        percent; NaN where a run does not tell."""
+        sides = ([number(r, "learned") for r in self.where(**each).records] for each in (a, b))
+        one, other = (100 * float(np.mean(np.array(side, float))) for side in sides)
+        return one, other
 
     def means(
         self,
@@ -446,9 +478,17 @@ PERSONAL = {"mAP": "ap", "rank1": "rank1", "rank5": "rank5"}
 METRICS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
 
 
-def decision_table(compared: Mapping[Any, tuple[Difference, str, float | None]]) -> pd.DataFrame:
+def question(a: Levels, b: Levels, bound: float | None) -> str:
+    """Two sides and what is too small to matter between them, whatever is expected of them."""
+    return repr((sorted(a.items()), sorted(b.items()), bound))
+
+
+def decision_table(
+    compared: Mapping[Any, tuple[Difference, str, float | None]],
+    earlier: Mapping[Any, Decision] | None = None,
+) -> pd.DataFrame:
     """Differences and their words as a table, see `Runs.decide`, of what `decide` reads."""
-    words = decide(compared)
+    words = decide(compared, earlier)
     rows = [
         (d.value, d.low, d.high, words[key].p, d.smallest, words[key].verdict, d.seeds, d.people)
         for key, (d, *_) in compared.items()

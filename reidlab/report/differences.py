@@ -17,19 +17,20 @@ from reidlab.evaluation import Difference, decide, verdict
 from reidlab.evaluation.differences import CONTRADICTED, HOLDS
 from reidlab.experiments import Runs
 from reidlab.experiments.design import BOUND
-from reidlab.experiments.runs import NotComparableError, number
+from reidlab.experiments.runs import NotComparableError, number, question
 from reidlab.report.claims import COSTS, Claim, other_scale
-from reidlab.report.findings import in_points
+from reidlab.report.findings import in_points, unlike
 
 COLUMNS = (
     "id", "claim", "metric", "paper", "ours", "low", "high", "p", "smallest", "runs a", "runs b",
-    "people", "verdict", "scale", "found",
+    "people", "verdict", "scale", "found", "learned",
 )  # fmt: skip
+LEVEL = 0.95
 SIZES = ("parameters", "embedding_bytes")  # no chance in them: one run shows all there is
 
 
 def trials(
-    claims: Iterable[Claim], runs: Runs, *, level: float = 0.95, bound: float = BOUND
+    claims: Iterable[Claim], runs: Runs, *, level: float = LEVEL, bound: float = BOUND
 ) -> pd.DataFrame:
     """Try the differences among some claims: does b lie on the paper's side of a here?
 
@@ -45,15 +46,17 @@ def trials(
 
     Returns:
         Rows of (id, claim, metric, paper, ours, low, high, p, smallest, runs a, runs b, people,
-        verdict, scale, found), one for each difference. `paper`, `ours` and the interval are b
-        minus a, in percentage points or in the unit of the cost; `paper` is a word where the paper
-        prints no number; `p` is adjusted for several; `smallest` is what such runs could have told
-        from none, asked alone. Interval and p are over seeds and `people`, or where the runs have
-        none over seeds alone: they then speak of the people who were asked for, and of no others.
-        The verdict is one of the words of `reidlab.evaluation.verdict`, of two sizes by their exact
-        difference, where equal ones contradict; or "no runs", or "not comparable: " with the
-        reasons. `scale` is "the paper's", or "another: " with the first reason; empty without runs.
-        `found` is the difference with its interval.
+        verdict, scale, found, learned), one for each difference. `paper`, `ours` and the interval
+        are b minus a, in percentage points or in the unit of the cost; `paper` is a word where the
+        paper prints no number; `p` is adjusted for several, that of a prediction of the runs'
+        design for all its predictions (`Runs.predicted`); `smallest` is what such runs could have
+        told from none, asked alone. Interval and p are over seeds and `people`, or where the runs
+        have none over seeds alone: they then speak of the people who were asked for, and of no
+        others. The verdict is one of the words of `reidlab.evaluation.verdict`, of two sizes by
+        their exact difference, where equal ones contradict; or "no runs", or "not comparable: "
+        with the reasons. `scale` is "the paper's", or "another: " with the first reason; empty
+        without runs. `found` is the difference with its interval; `learned` says where the sides
+        had not learned alike, see `unlike`.
     """
     tried = [(c, *_trial(c, runs, level)) for c in claims if c.kind == "difference"]
     compared = {
@@ -61,12 +64,19 @@ def trials(
         for claim, _, found in tried
         if found is not None and claim.metric not in SIZES
     }
-    decisions = decide(compared)
+    predicted = runs.predicted() if level == LEVEL else {}
+    earlier = {
+        _question(claim): predicted[same]
+        for claim, _, _ in tried
+        if claim.metric == "mAP"
+        and (same := question(claim.sides["a"], claim.sides["b"], bound)) in predicted
+    }
+    decisions = decide(compared, earlier)
     for claim, row, _ in tried:
-        if (question := _question(claim)) in compared:
-            found, _, small = compared[question]
-            _, p, same = decisions[question]
-            row |= {"p": p, "verdict": verdict(found, _direction(claim), small, p, same)}
+        if (key := _question(claim)) in compared:
+            found, _, small = compared[key]
+            _, p, equal = decisions[key]
+            row |= {"p": p, "verdict": verdict(found, _direction(claim), small, p, equal)}
     return pd.DataFrame([row for _, row, _ in tried], columns=list(COLUMNS))
 
 
@@ -100,6 +110,8 @@ def _trial(claim: Claim, runs: Runs, level: float) -> tuple[dict[str, Any], Diff
     numbers = {"ours": found.value, "low": found.low, "high": found.high}
     numbers |= {"smallest": found.smallest, "people": found.people}
     row["found"] = in_points(found.value, found.low, found.high)
+    if claim.metric not in COSTS:
+        row["learned"] = unlike(*runs.learned(claim.sides["a"], claim.sides["b"]))
     if claim.metric in SIZES:
         numbers |= {"low": found.value, "high": found.value}
         row["found"] = f"{found.value:+,.0f}"

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reidlab.experiments import experiment
+from reidlab.experiments.design import BOUND
 from reidlab.experiments.runs import METRICS, Runs
 
 NO_MASKS = (
@@ -16,6 +17,7 @@ NO_MASKS = (
     "person is left out here."
 )
 
+NAN = float("nan")
 POWER = "asked alone, a difference of {} points would show in four of five such experiments"
 
 
@@ -79,6 +81,17 @@ def in_points(value: float, low: float | None, high: float | None) -> str:
     return f"{round(value, 1) + 0.0:+.1f} ({ends})"  # no minus before a zero
 
 
+def unlike(a: float, b: float) -> str:
+    """That two sides did not learn alike, such as "learned 91 % against 100 %", b against a.
+
+    Args:
+        a: share of its training pictures that one side named rightly at the end, in percent.
+        b: that of the other. Where less than 2 points lie between them, or one is not known (NaN),
+            there is nothing to say.
+    """
+    return f"learned {b:.0f} % against {a:.0f} %" if abs(b - a) >= BOUND else ""
+
+
 def between(values: Iterable[float], digits: int = 1) -> str:
     """The lowest and the highest of some numbers, such as "0.7 to 2.0"; one if they print alike.
 
@@ -99,7 +112,8 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
     """Differences as a list, each with its interval and its word, and what such runs would show.
 
     Args:
-        grounds: in words -> a table of `reidlab.experiments.runs.Runs.decide`.
+        grounds: in words -> a table of `reidlab.experiments.runs.Runs.decide`. Where the sides had
+            not learned alike, that is said: what is behind may only be slower.
     """
     plain, bold = [], []
     for ground, table in grounds.items():
@@ -109,8 +123,10 @@ def decisions(grounds: Mapping[str, pd.DataFrame]) -> Finding:
         bold += [f"**{ground}**{power}", ""]
         for name, row in table.iterrows():
             told = f"- {name}: {in_points(row.value, row.low, row.high)}"
-            plain += [f"{told}, {row.verdict}"]
-            bold += [f"{told}, *{row.verdict}*"]
+            apart = unlike(row.get("learned_a", NAN), row.get("learned_b", NAN))
+            rest = f"; {apart}" if apart else ""
+            plain += [f"{told}, {row.verdict}{rest}"]
+            bold += [f"{told}, *{row.verdict}*{rest}"]
         plain += [""]
         bold += [""]
     return Finding("\n".join(plain), "\n".join(bold))

@@ -16,8 +16,9 @@ from reidlab.experiments import experiment
 from reidlab.experiments.design import BOUND, Levels
 from reidlab.experiments.la_tf_pp import CE, PEOPLE_BATCHES, PLUS, WRITTEN
 from reidlab.experiments.la_transformer import FAST, LA, ONCE, SLOW, TWICE, VIT
-from reidlab.experiments.runs import decision_table
+from reidlab.experiments.runs import decision_table, question
 from reidlab.report.claims import load_claims
+from reidlab.report.findings import unlike
 
 Sides = tuple[Levels, Levels]  # without the idea, and with it
 
@@ -168,19 +169,31 @@ def ideas_tried(ideas: tuple[Idea, ...] = IDEAS) -> pd.DataFrame:
     Returns:
         One row for each idea and ground: name, group (the ground), value (with the idea minus
         without, in points), low, high, smallest, verdict (see `reidlab.evaluation.verdict`; all
-        rows count as one family), people (none where the interval is over seeds alone), and paper,
-        the gain that the paper prints for the same two sides. A ground without runs has no row.
+        rows that no design predicts count as one family), people (none where the interval is over
+        seeds alone), paper, the gain that the paper prints for the same two sides, and learned,
+        where these did not learn alike (see `reidlab.report.findings.unlike`). A ground without
+        runs has no row.
     """
     tried = [
-        (idea, ground, sides, runs.compare(*sides))
+        (idea, ground, sides, runs)
         for idea in ideas
         for ground, (name, sides) in idea.grounds.items()
         if len(runs := experiment(name))
     ]
-    compared = {(idea.text, ground): (d, idea.better, BOUND) for idea, ground, _, d in tried}
-    table = decision_table(compared).rename_axis(["name", "group"]).reset_index()
-    printed = [_printed(idea, sides) for idea, _, sides, _ in tried]
-    return table.drop(columns=["p", "seeds"]).assign(paper=np.array(printed, float))
+    compared = {
+        (idea.text, ground): (runs.compare(*sides), idea.better, BOUND)
+        for idea, ground, sides, runs in tried
+    }
+    earlier = {
+        (idea.text, ground): predicted[same]
+        for idea, ground, sides, runs in tried
+        if (same := question(*sides, BOUND)) in (predicted := runs.predicted())
+    }
+    table = decision_table(compared, earlier).rename_axis(["name", "group"]).reset_index()
+    return table.drop(columns=["p", "seeds"]).assign(
+        paper=np.array([_printed(idea, sides) for idea, _, sides, _ in tried], float),
+        learned=[unlike(*runs.learned(*sides)) for *_, sides, runs in tried],
+    )
 
 
 def _printed(idea: Idea, sides: Sides) -> float | None:

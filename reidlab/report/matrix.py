@@ -37,11 +37,13 @@ KEYS = {"title", "equal", *GROUNDS}
 
 
 class Cell(NamedTuple):
-    """A word, the file of the repository that it rests on, and the command that makes it anew."""
+    """A word, the file of the repository that it rests on, the command that makes it anew, and how
+    the two sides had learned if not alike (see `reidlab.report.findings.unlike`)."""
 
     word: str
     path: str = ""
     command: str = ""
+    learned: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ def _tried(claims: list[Claim], names: Iterable[str], stem: str, ground: str) ->
         for row in trials(asked, runs).itertuples():
             word = _word(str(row.verdict))
             command = f"python -m reidlab experiment run {name.partition(':')[0]}"
-            found[str(row.id)] = Cell(word, _file(name, word), command)
+            found[str(row.id)] = Cell(word, _file(name, word), command, str(row.learned or ""))
     return found
 
 
@@ -304,4 +306,6 @@ def _td(name: str, cell: Cell) -> str:
             title = f' title="{html.escape(cell.command)}"' if cell.command else ""
             text = f'<a href="{REPOSITORY}/{cell.path}"{title}>{text}</a>'
         shown += f'<span class="{kind}">{text}</span>'
+    if cell.learned:
+        shown += f'<sup title="{html.escape(cell.learned)}">†</sup>'
     return f'<td data-column="{html.escape(COLUMNS[name])}">{shown}</td>'

@@ -411,6 +411,18 @@ def test_a_family_is_adjusted():
     assert decide({}) == {}
 
 
+def test_what_was_decided_earlier_keeps_its_family():
+    first = {name: (made(2.6, 1), "higher", 2.0) for name in ("one", "two", "three")}
+    earlier = decide(first)
+    now = decide(
+        {"one": (made(2.6, 1), "lower", 2.0), "new": (made(2.2, 1), "lower", 2.0)}, earlier
+    )
+    assert now["one"].p == earlier["one"].p > first["one"][0].p_value
+    assert now["new"].p == made(2.2, 1).p_value  # alone in its family
+    assert [now["one"].verdict, now["new"].verdict] == ["no clear difference", "contradicted"]
+    assert [*now] == ["one", "new"]
+
+
 UNCLEAR = "no clear difference"
 
 

@@ -1,5 +1,8 @@
 """Several comparisons of one experiment in a table."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ from scipy import stats
 
 from reidlab.evaluation import people_and_seeds
 from reidlab.experiments import Runs
+from reidlab.experiments.design import Prediction
 from reidlab.report import figures
 
 
@@ -72,6 +76,49 @@ def test_the_words_of_several_claims():
     assert first.p == pytest.approx(3 * oracle.p_value)
     assert (first.smallest, first.seeds, first.people) == (oracle.smallest, (3, 3), 5)
     figures.forest(table, label="mAP, points", over="seeds and people")
+
+
+def predicts(*predictions):
+    return SimpleNamespace(
+        predictions=predictions, rows=None, labels={}, data_factors=frozenset(), start=None
+    )
+
+
+def test_what_the_design_predicts_has_one_word_wherever_it_is_asked():
+    one, rows = {"heads": "one"}, {"heads": "rows"}
+    alone = sides(one=0, rows=0.2)
+    twice = (Prediction("up", one, rows, "higher"), Prediction("down", rows, one, "lower"))
+    runs = replace(alone, design=predicts(*twice))
+    claimed = {
+        "again": (one, rows, "lower", 2.0), "later": (one, one, "higher", 9.0),
+        "other size": (one, rows, "higher", 1.0),
+    }  # fmt: skip
+    table, p = runs.decide(claimed), people_and_seeds(
+        *(alone.people(heads=heads).sums for heads in ("one", "rows")), QUERIES
+    ).p_value  # fmt: skip
+    assert runs.decide().loc[["up", "down"], "p"].tolist() == pytest.approx([2 * p, 2 * p])
+    assert table.loc["again"].p == pytest.approx(2 * p)  # of two predictions, not of three claims
+    assert table.loc["other size"].p == pytest.approx(2 * p)  # one of the two others
+    assert table.verdict.tolist() == ["contradicted", "smaller than 9 points", "holds"]
+    assert alone.decide(claimed).loc["again"].p == pytest.approx(3 * p)
+
+
+def test_without_all_its_runs_a_design_has_decided_nothing():
+    one, rows = {"heads": "one"}, {"heads": "rows"}
+    runs = replace(sides(one=0), design=predicts(Prediction("up", one, rows, "higher")))
+    assert runs.predicted() == {}
+    assert runs.decide({"same": (one, one, "higher", 9.0)}).verdict.item() != "holds"
+
+
+def test_a_table_says_how_much_each_side_had_learned():
+    runs = sides(one=0, rows=0.2)
+    for n, found in enumerate(runs.records):
+        found["history"] = [{"accuracy": 0.1}, {"accuracy": 0.9 + n / 100}]
+    claim = {"up": ({"heads": "one"}, {"heads": "rows"}, "higher", 2.0)}
+    row = runs.decide(claim).loc["up"]
+    assert (row.learned_a, row.learned_b) == pytest.approx((91, 94))
+    runs.records[0]["history"] = []
+    assert np.isnan(runs.decide(claim).learned_a.item())
 
 
 def test_runs_without_people_are_decided_over_seeds():

@@ -131,6 +131,16 @@ def test_what_no_result_depends_on_is_no_difference(claims_file, runs):
     assert only(claims_file, records)["verdict"] == "holds"
 
 
+def test_it_is_said_where_the_sides_did_not_learn_alike(claims_file, runs):
+    records = runs(A, B)
+    for run, learned in zip(records, (0.99, 0.98, 0.97, 0.96, 0.95, 0.94), strict=True):
+        run["history"] = [{"accuracy": 0.5}, {"accuracy": learned}]
+    assert only(claims_file, records)["learned"] == "learned 95 % against 98 %"
+    for run in records:
+        run["history"][-1]["accuracy"] = 0.99
+    assert only(claims_file, records)["learned"] == ""
+
+
 def with_people(records, values):
     """The same runs with four people, whose mean is the value of the run."""
     for run, value in zip(records, values, strict=True):

@@ -22,7 +22,7 @@ from reidlab.report import (
     summary,
     tally,
 )
-from reidlab.report.findings import in_points
+from reidlab.report.findings import in_points, unlike
 
 
 def test_a_finding_is_bold_on_a_page_and_plain_elsewhere():
@@ -64,6 +64,23 @@ def test_decisions_are_a_list_under_each_ground():
     assert said._repr_markdown_() == (
         "**real people**\n\n- rows: +0.0 (-1.1 to +1.0), *smaller than 2 points*\n"
     )
+
+
+def test_sides_that_did_not_learn_alike_are_said_beside_their_difference():
+    row = {"value": -4.0, "low": -5.0, "high": -3.0, "verdict": "holds"}
+    table = pd.DataFrame([row | {"learned_a": 99.6, "learned_b": 91.3}], index=["pp over tf"])
+    said = decisions({"people": table})
+    assert said.text.splitlines()[1].endswith("holds; learned 91 % against 100 %")
+    assert said.markdown.endswith("*holds*; learned 91 % against 100 %\n")
+    assert "learned" not in decisions({"people": table.assign(learned_b=97.7)}).text
+
+
+@pytest.mark.parametrize(("a", "b", "said"), [
+    (90.0, 92.0, "learned 92 % against 90 %"), (92.0, 90.0, "learned 90 % against 92 %"),
+    (90.0, 91.9, ""), (float("nan"), 90.0, ""), (90.0, float("nan"), ""),
+])  # fmt: skip
+def test_two_points_of_training_pictures_are_unlike(a, b, said):
+    assert unlike(a, b) == said
 
 
 def test_a_difference_of_one_seed_has_no_interval():

@@ -42,6 +42,24 @@ def test_a_row_is_with_the_idea_minus_without(tried):
         assert row.value == pytest.approx(means[1] - means[0], abs=1e-3)
 
 
+def test_what_an_experiment_predicts_has_its_word(tried):
+    """As its chapter shows it, though another table asks it among other questions."""
+    seen = 0
+    for row in tried.itertuples():
+        idea = next(idea for idea in IDEAS if idea.text == row.name)
+        name, (without, with_it) = idea.grounds[row.group]
+        runs = experiment(name)
+        for prediction in runs.design.predictions:
+            if (prediction.a, prediction.b) == (without, with_it):
+                word = runs.decide().loc[prediction.text].verdict
+                if prediction.direction != idea.better:
+                    turned = {"holds": "contradicted", "contradicted": "holds"}
+                    word = turned.get(word, word)
+                assert row.verdict == word, (row.name, row.group)
+                seen += 1
+    assert seen >= 20
+
+
 def test_a_diamond_is_the_papers_gain_for_the_same_sides(tried):
     for idea in (i for i in IDEAS if i.claim):
         (claim,) = (c for c in load_claims(idea.claim[0]) if c.id == idea.claim[1])

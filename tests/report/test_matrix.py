@@ -12,7 +12,7 @@ from reidlab.experiments import design, experiment
 from reidlab.files import project_root
 from reidlab.models.registry import get_model
 from reidlab.report import ClaimError, claims_matrix
-from reidlab.report.matrix import REPOSITORY, reported, reporting
+from reidlab.report.matrix import COLUMNS, REPOSITORY, Cell, Matrix, Row, reported, reporting
 
 LEVELS = {"tokens": "both", "blocks": "blockwise"}
 CLAIMS = """
@@ -141,6 +141,14 @@ def test_words_lead_to_records_tests_and_designs(matrix):
     assert links["designed and not run"] == f"{REPOSITORY}/reidlab/experiments/la_transformer.py"
     made = 'table2.jsonl" title="python -m reidlab experiment run la_transformer.table2">holds'
     assert made in page
+
+
+def test_a_mark_says_that_the_sides_did_not_learn_alike():
+    apart = Cell("holds", "a.jsonl", learned="learned 91 % against 100 %")
+    cells = {name: Cell("holds") for name in COLUMNS} | {"real": apart}
+    shown = Matrix((Row("Paper", "paper", "difference", "rows", "Table 2", cells),))._repr_html_()
+    assert shown.count("†") == 1
+    assert '<sup title="learned 91 % against 100 %">†</sup></td>' in shown
 
 
 def test_in_small_the_words_of_the_differences_are_counted(matrix):
