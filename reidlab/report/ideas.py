@@ -47,6 +47,7 @@ THERMAL = "rendered, thermal"
 _TRIPLET = {RENDERED: "vit_baseline.triplet_pilot", REAL: "vit_baseline.triplet_pku-folds"}
 _LA = {RENDERED: "la_transformer.table2:crowd", REAL: "la_transformer.corners_pku-folds"}
 _PP = {RENDERED: "la_tf_pp.losses_alike:crowd", REAL: "la_tf_pp.losses_pku-folds"}
+_OPEN = {REAL: "la_tf_pp.at_once_pku-folds"}
 _GLTRANS = {
     RENDERED: "gltrans.networks_alike:crowd",
     REAL: "gltrans.networks_pku-folds",
@@ -92,6 +93,8 @@ IDEAS = (
     ),
     Idea("LA-TF++: one classifier, both losses", _on(_PP, CE, PLUS), ("la_tf_pp", "gain-map")),
     Idea("LA-TF++ as written, over as coded", _on(_PP, PLUS, WRITTEN)),
+    Idea("LA-TF++, all blocks open from the start", _on(_OPEN, CE, PLUS), ("la_tf_pp", "gain-map")),
+    Idea("LA-TF++ as written, over as coded, all open", _on(_OPEN, PLUS, WRITTEN)),
     Idea("GLTrans: fused class tokens (GAE)", _level(_GLTRANS, "vit", "gae")),
     Idea("GLTrans: fused patches (LMF)", _level(_GLTRANS, "vit", "lmf")),
     Idea("GLTrans: both", _level(_GLTRANS, "vit", "all")),
@@ -134,10 +137,11 @@ NETWORKS: Mapping[str, Mapping[str, tuple[str, Levels]]] = {
         for blocks, words in ((FAST, "all blocks at once"), (SLOW, "block by block"))
     },
     **{
-        title: {ground: (name, levels) for ground, name in _PP.items()}
+        f"{title}, {words}": {ground: (name, levels) for ground, name in grounds.items()}
         for title, levels in (
             ("LA-TF", CE), ("LA-TF++ as coded", PLUS), ("LA-TF++ as written", WRITTEN)
         )
+        for grounds, words in ((_OPEN, "all blocks at once"), (_PP, "block by block"))
     },
     **{
         title: {ground: (_GLTRANS[ground], {"network": level}) for ground in (RENDERED, REAL)}
@@ -157,6 +161,7 @@ def networks_tried() -> pd.DataFrame:
         runs.means({name: levels}, people=True).assign(panel=ground)
         for name, grounds in NETWORKS.items()
         for ground in (REAL, RENDERED)
+        if ground in grounds
         for where, levels in [grounds[ground]]
         if len(runs := experiment(where))
     ]

@@ -71,4 +71,4 @@ def test_a_diamond_is_the_papers_gain_for_the_same_sides(tried):
             printed = tried[(tried.name == idea.text) & (tried.group == ground)].paper.item()
             same = claim.sides == {"a": without, "b": with_it}
             assert (printed == claim.value) == same, (idea.text, ground)
-    assert tried.paper.notna().sum() == 13
+    assert tried.paper.notna().sum() == 14
