@@ -44,6 +44,13 @@ def test_networks_differ_in_the_model_alone_and_parts_in_a_switch():
     assert len(rest) == 1
 
 
+def test_the_longer_training_differs_in_epochs_and_the_vits_rate_alone():
+    short = design("transmatcher.networks_alike").cells()
+    for name, cell in design("transmatcher.longer_alike").cells().items():
+        network, rate = cell.levels["network"], float(cell.levels["rate"])
+        assert cell.recipe == short[network].recipe.replace(epochs=9, lr=rate), name
+
+
 def test_ways_start_alike_and_take_as_many_steps():
     cells = {
         name: cell.recipe for name, cell in design("transmatcher.places_towns").cells().items()
