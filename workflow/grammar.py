@@ -33,7 +33,6 @@ PARTS = {  # what a page has, in this order -> how it is recognised
     "run record": r"^page\.finish\(",
 }
 LACKING = {  # chapters from before the rule: what they may still lack
-    "12_fast_and_exact": {"exercises"},
     "13_explorer": {'"In one minute"', "prerequisites", "exercises", "recap", "further reading"},
 }
 CELL_LINES, COLUMNS = 15, 88

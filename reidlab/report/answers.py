@@ -411,4 +411,25 @@ KEYS = {
         (4, "So many questions are of colour; how many answers has one of them?"),
         (32, "So many colours has the plaza's wardrobe; the weights learned from all."),
     ),
+    "12-1": _key(
+        "the AP with equal distances",
+        (1 / 4 + 2 / 5) / 2,
+        "two distances are smaller, and the first of the equal ones is wrong",
+        (
+            (1 / 3 + 2 / 4) / 2,
+            "Of equal distances the first in the gallery comes first: a wrong one.",
+        ),
+        ((1 / 3 + 2 / 3) / 2, "Two pictures cannot share a place."),
+        ((1 / 5 + 2 / 5) / 2, "The third picture comes before the fifth."),
+        ((1 / 3 + 2 / 5) / 2, "How many pictures stand before the first right one?"),
+    ),
+    "12-2": _key(
+        "the AP by the camera rule",
+        (1 / 1 + 2 / 5) / 2,
+        "the rule leaves out two pictures, and what stands behind them moves up",
+        ((1 / 2 + 2 / 7) / 2, "The rule takes its pictures out of the list, so others move up."),
+        ((1 + 1 + 3 / 4 + 4 / 7) / 4, "Pictures of the query's own camera do not count as right."),
+        ((1 / 1 + 2 / 6) / 2, "Two pictures before place 7 are left out."),
+        ((1 + 2 / 4) / 2, "Those at 1 and 4 are the ones that are left out."),
+    ),
 }
