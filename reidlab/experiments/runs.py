@@ -499,7 +499,7 @@ def decision_table(
 
 
 def measured(run: Record, metric: str) -> float:
-    """A number of a run, in percent if it is a share.
+    """A number of a run, in percent if it is a share; a count stays a whole number.
 
     Args:
         run: a record.
@@ -515,7 +515,7 @@ def measured(run: Record, metric: str) -> float:
         raise ValueError(
             f"a run has no number {metric!r}; its metrics: {', '.join(run['metrics'])}"
         )
-    return float(100 * value if is_share(metric) and not metric.startswith("seconds") else value)
+    return 100 * value if is_share(metric) and not metric.startswith("seconds") else value
 
 
 def number(run: Record, metric: str) -> float | None:

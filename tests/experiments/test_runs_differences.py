@@ -121,6 +121,14 @@ def test_a_table_says_how_much_each_side_had_learned():
     assert np.isnan(runs.decide(claim).learned_a.item())
 
 
+def test_a_count_is_a_whole_number():
+    runs = sides(one=0)
+    for found in runs.records:
+        found["data"]["query_identities"] = 12
+    assert [*map(str, runs.values("data.query_identities"))] == ["12"] * 3
+    assert all(isinstance(value, float) for value in runs.values())
+
+
 def test_runs_without_people_are_decided_over_seeds():
     values = {"one": (0.50, 0.52, 0.54), "rows": (0.60, 0.61, 0.65)}
     records = [run(heads, seed, v) for heads, vs in values.items() for seed, v in enumerate(vs)]
