@@ -261,6 +261,22 @@ class Runs:
         """
         return self.compare({**at, factor: a}, {**at, factor: b}, metric)
 
+    def leads(self, a: Levels, b: Levels) -> NDArray[np.float64]:
+        """Mean AP of side b minus that of side a, (S, P): a row a seed, a column a person, shares
+        of 1; `reidlab.evaluation.differences.of_people` compares two of them.
+
+        Raises:
+            ValueError: As in `compare` and in `people`.
+        """
+        if reasons := self.obstacles(a, b):
+            raise NotComparableError(self.name, reasons)
+        one, other = (self.people("mAP", "people", **side) for side in (a, b))
+        if one.seeds != other.seeds:
+            found = f"seeds: {joined(one.seeds)} and {joined(other.seeds)}"
+            raise NotComparableError(self.name, [found])
+        leads: NDArray[np.float64] = (other.sums - one.sums) / one.queries
+        return leads
+
     def components(self, metric: str = "mAP", **levels: Choice) -> Components:
         """What varies in the results of a cell: seeds, people, and person x seed.
 

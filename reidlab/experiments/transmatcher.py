@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from reidlab import recipes
 from reidlab.evaluation.differences import of_people
@@ -255,20 +253,13 @@ def larger_leads(runs: Runs) -> pd.DataFrame:
     """
     found = {
         f"lead over {name}, {text}": of_people(
-            *(_leads(runs, at, way) for at in pair), same_networks=True
+            *(runs.judged(at).leads({"way": way}, {"way": "transmatcher"}) for at in pair),
+            same_networks=True,
         )
         for text, pair in LARGER_LEADS.items()
         for way, name in {"embedding": "the ViT baseline", "la": "LA-Transformer"}.items()
     }
     return decision_table({name: (each, "higher", BOUND) for name, each in found.items()})
-
-
-def _leads(runs: Runs, place: str, other: str) -> NDArray[np.float64]:
-    """Of each seed and person, (S, P), shares of 1."""
-    asked = runs.judged(place)
-    embedding, matcher = (asked.people(way=way) for way in (other, "transmatcher"))
-    leads: NDArray[np.float64] = (matcher.sums - embedding.sums) / embedding.queries
-    return leads
 
 
 def levels_by_place(runs: Runs) -> pd.DataFrame:

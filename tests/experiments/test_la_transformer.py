@@ -200,6 +200,19 @@ def test_a_longer_training_has_twice_the_epochs_at_half_the_pace():
         assert twice == once.replace(epochs=2 * once.epochs, decay_every=2 * once.decay_every)
 
 
+def test_a_cost_that_is_smaller_from_another_start():
+    plain = experiment("la_transformer.corners_pku-folds")
+    assert knobs.smaller_cost(plain, plain).value == 0
+    at_once = [run for run in plain.records if run["levels"]["blocks"] == "at-once"]
+    twins = [run | {"levels": run["levels"] | {"blocks": "blockwise"}} for run in at_once]
+    free = dataclasses.replace(
+        plain, records=(*at_once, *twins)
+    )  # a start from which it costs nothing
+    sides = ({**knobs.LA, "blocks": way} for way in ("at-once", "blockwise"))
+    by_hand = plain.leads(*sides).mean()
+    assert knobs.smaller_cost(plain, free).value == pytest.approx(-100 * by_hand)
+
+
 def test_the_predictions_are_those_that_were_made_before_the_first_run():
     assert [p[1:] for p in design("la_transformer.knobs").predictions] == [
         ("palette", 3, 32), ("detail", 2.0, 0.5), ("occlusion", 0.0, 0.9),

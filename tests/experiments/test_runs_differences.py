@@ -121,6 +121,21 @@ def test_a_table_says_how_much_each_side_had_learned():
     assert np.isnan(runs.decide(claim).learned_a.item())
 
 
+def test_leads_of_each_seed_and_person():
+    runs, one, rows = sides(one=0, rows=0.2), {"heads": "one"}, {"heads": "rows"}
+    found = runs.leads(one, rows)
+    for seed in range(3):
+        ap = {
+            run["levels"]["heads"]: run["after"]["people"]["ap"]
+            for run in runs.records
+            if run["seed"] == seed
+        }
+        by_hand = [(b - a) / n for a, b, n in zip(ap["one"], ap["rows"], QUERIES, strict=True)]
+        assert found[seed] == pytest.approx(by_hand)
+    with pytest.raises(ValueError, match="not comparable"):
+        Runs("test", (*sides(one=0).records, people_run("rows", 0, 0))).leads(one, rows)
+
+
 def test_a_count_is_a_whole_number():
     runs = sides(one=0)
     for found in runs.records:
