@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from reidlab import recipes
 from reidlab.data import ReIDDataset
@@ -14,8 +18,8 @@ from reidlab.evaluation import RankResult, bootstrap, paired_test
 from reidlab.experiments.design import Experiment
 from reidlab.experiments.runner import Workspace
 from reidlab.files import sha256
-from reidlab.judging import of_training_people, zero_shot
-from reidlab.models import TokenBackbone, load_weights
+from reidlab.judging import embed, judge, of_training_people, zero_shot
+from reidlab.models import TokenBackbone, create_model, load_weights
 from reidlab.record import describe_data
 from reidlab.training.pretrain import ABLATION, ablation_arm, pretrain
 
@@ -88,6 +92,48 @@ def numbers(
             }  # fmt: skip
 
 
+def camera_rows(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """The shipped weights with and without what all pictures of a camera share; a row a set."""
+    real = workspace.open("pku-reid")
+    sets = {
+        "rendered": workspace.open("plaza-market1501"),
+        "real, test": real,
+        "real, training": of_training_people(real),
+    }
+    recipe = recipes.get("vit_baseline", "laptop").replace(weights="synth", workers=0)
+    yield workspace.header(
+        settings=recipe.to_dict(), data={name: describe_data(ds) for name, ds in sets.items()}
+    )
+    model = create_model("vit_baseline", num_classes=2, weights="synth").eval()
+    for name, ds in sets.items():
+        frames = ds.query, ds.gallery[~ds.gallery["junk"]]
+        both = [embed(model, frame, recipe) for frame in frames]
+        cameras = pd.concat(frames)["camid"].to_numpy()
+        lots = np.random.default_rng(0).permutation(cameras)  # groups as large, of all cameras
+        plain, without, control = (
+            judge(ds, *each)
+            for each in (both, without_means(both, cameras), without_means(both, lots))
+        )
+        gain = paired_test(without, plain, ds.query["pid"])
+        yield {
+            "set": name, "people": gain.people, "mAP": plain.mAP, "without": without.mAP,
+            "control": control.mAP, "gain": gain.difference, "low": gain.low, "high": gain.high,
+            "p": gain.p_value,
+        }  # fmt: skip
+
+
+def without_means(embeddings: Sequence[Tensor], groups: NDArray[Any]) -> list[Tensor]:
+    """Embeddings less the mean of their group.
+
+    Args:
+        embeddings: (N, D) each, such as those of queries and of the gallery.
+        groups: of all of them, one behind the other, such as the camera.
+    """
+    all_of_them = pd.DataFrame(torch.cat([*embeddings]).numpy())
+    left = all_of_them - all_of_them.groupby(groups).transform("mean")
+    return [*torch.from_numpy(left.to_numpy()).split([len(each) for each in embeddings])]
+
+
 ABLATED = Experiment(
     name="pretraining.ablation",
     question="What is each part of the pretraining worth, on people who are in no test?",
@@ -100,4 +146,10 @@ ZERO_SHOT = Experiment(
     "records are those of `python -m reidlab zero-shot LAYOUT FOLDER --save FILE`, one a place.",
     factors={"place": {name: {} for name in PLACES}},
 )
-EXPERIMENTS = (ABLATED, ZERO_SHOT)
+CAMERAS = Experiment(
+    name="pretraining.cameras",
+    question="How much mAP does a constant shift by camera cost the shipped weights?",
+    rows=camera_rows,
+    asks=("data_root",),
+)
+EXPERIMENTS = (ABLATED, ZERO_SHOT, CAMERAS)
