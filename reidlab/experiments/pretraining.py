@@ -131,7 +131,7 @@ def without_means(embeddings: Sequence[Tensor], groups: NDArray[Any]) -> list[Te
     """
     all_of_them = pd.DataFrame(torch.cat([*embeddings]).numpy())
     left = all_of_them - all_of_them.groupby(groups).transform("mean")
-    return [*torch.from_numpy(left.to_numpy()).split([len(each) for each in embeddings])]
+    return [*torch.tensor(left.to_numpy()).split([len(each) for each in embeddings])]
 
 
 ABLATED = Experiment(
