@@ -24,7 +24,7 @@ COUNTS = {
     "transmatcher.places_towns": 21, "arenas.budget_alike": 9,
     "arenas.budget_pku-folds": 9,
     "transmatcher.budget_alike": 5, "transmatcher.later_alike": 9,
-    "pretraining.ablation": 108, "pretraining.zero_shot": 5,
+    "pretraining.ablation": 108, "pretraining.zero_shot": 5, "pretraining.cameras": 3,
 }  # fmt: skip
 
 
