@@ -240,9 +240,14 @@ class SearchIndex:
 
         Raises:
             ImportError: FAISS is not installed.
+            FileNotFoundError: there is no such file.
             ValueError: a foreign file, one of another version, cut short, or changed.
         """
         faiss = _faiss()
+        if not Path(path).is_file():
+            raise FileNotFoundError(
+                f"there is no index {path}; build one with build_index() and write it with .save()"
+            )
         with Path(path).open("rb") as file:
             first = file.readline(100)
             header, payload = file.readline(2**16), np.fromfile(file, np.uint8)

@@ -132,7 +132,8 @@
       const words = `${searcher.name}, rank ${place + 1}: ${found.right ? "right" : "wrong"}; ` +
         `${clothes(found.pid)}; camera ${found.camid + 1}`;
       const button = make("button", { type: "button", class: found.right ? "right" : "wrong", "aria-label": words,
-        title: words, "aria-pressed": list === state.list && place === state.place },
+        title: words, "aria-pressed": list === state.list && place === state.place,
+        tabindex: list === state.list && place === state.place ? 0 : -1 },
       picture(data.queries.length + found.index), make("span", { class: "ex-mark" }, found.right ? "✓" : "✗"));
       if (state.heat) button.firstChild.append(heatMap(list, place));
       button.addEventListener("click", () => update({ list, place }));

@@ -625,3 +625,11 @@ def test_threads_leave_the_setting_of_faiss_as_it_was():
         thread.join()
     assert not wrong
     assert faiss.cvar.distance_compute_blas_threshold == before
+
+
+def test_an_index_that_is_not_there(tmp_path):
+    for path in (tmp_path / "none.index", tmp_path):
+        with pytest.raises(
+            FileNotFoundError, match=r"there is no index .* build one with build_index"
+        ):
+            SearchIndex.load(path)
