@@ -11,7 +11,8 @@ from reidlab.training import Recipe
 
 COUNTS = {
     "la_transformer.table2": 36, "la_transformer.corners_pku-folds": 36,
-    "la_transformer.corners_plaza": 8, "la_transformer.longer": 8, "la_transformer.corners_strong": 12,
+    "la_transformer.corners_plaza": 8, "la_transformer.longer": 8,
+    "la_transformer.corners_strong": 12,
     "la_transformer.knobs": 46, "gltrans.networks_alike": 21, "gltrans.maps": 198,
     "la_tf_pp.losses_pku-folds": 63, "la_tf_pp.losses_alike": 21,
     "la_tf_pp.at_once_pku-folds": 27,
