@@ -209,11 +209,9 @@ def ranked_queries(
 def _frame(axes: Axes, sheet: _Sheet, row: int, column: int, colour: str, dash: str) -> None:
     x, y = sheet.corner(row, column)
     height, width = sheet.cell
-    axes.add_patch(
-        Rectangle(
-            (x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, lw=2.4, linestyle=dash
-        )
-    )
+    frame = Rectangle((x, y), width - 1, height - 1, fill=False)  # inside, so that none is cut
+    frame.set(edgecolor=colour, linewidth=2.4, linestyle=dash)
+    axes.add_patch(frame)
 
 
 @style.styled
